@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Conf: /etc/gpuvm.conf and drop-ins, and gpuvm.*= of the kernel command line, as one struct. gpuvm.conf(5).
+ *
+ * Pure but for conf_load(). libc only: the generator links it. A problem is never fatal: an unknown key is
+ * ignored, a bad value keeps the default, and either is told through the callback with file and line. */
+
+#include "macro.h"
+
+typedef enum RebootMode { REBOOT_AUTO, REBOOT_ASK, REBOOT_NEVER } RebootMode;
+typedef enum GpuMode { GPU_FLEXIBLE, GPU_EXCLUSIVE } GpuMode;
+typedef enum UpdateMode { UPDATE_NO, UPDATE_SECURITY, UPDATE_YES } UpdateMode;
+typedef enum NetworkMode { NETWORK_AUTO, NETWORK_BRIDGED, NETWORK_ROUTED, NETWORK_NAT } NetworkMode;
+
+const char *reboot_mode_to_string(RebootMode m);
+const char *gpu_mode_to_string(GpuMode m);
+const char *update_mode_to_string(UpdateMode m);
+const char *network_mode_to_string(NetworkMode m);
+
+/* One [Gpu PATH] section. */
+typedef struct ConfGpu {
+        char *path; /* "0000:01:00.0" or the stable path of pci.h */
+        GpuMode mode;
+        char **accept_siblings; /* AcceptSiblings= */
+} ConfGpu;
+
+typedef struct Conf {
+        /* [Bootstrap] */
+        bool enabled; /* gpuvm.bootstrap=, Enabled= */
+        bool nvidia, kvm, vfio, bridge;
+        UpdateMode update_system;
+        RebootMode reboot;
+        uint64_t reboot_delay_usec; /* RebootDelaySec=, 1 minute */
+        char *user;                 /* User=: joins libvirt and kvm; NULL: nobody */
+        bool override_iommu_off;    /* OverrideIommuOff=: consent to override intel_iommu=off and the like */
+
+        /* [Gpu] */
+        GpuMode gpu_mode;
+        uint64_t idle_wait_usec; /* IdleWaitSec=, 0: refuse at once */
+        char **accept_siblings;
+        char *driver_source, *driver_branch, *cuda_toolkit; /* checked by the nvidia phase */
+        bool container_toolkit;
+        ConfGpu *gpus;
+        size_t n_gpus;
+
+        /* [Network] */
+        char *bridge_name; /* Bridge=, "br0" */
+        char *uplink;      /* NULL: found */
+        char *subnet;      /* NULL: found */
+        NetworkMode network_mode;
+        char *ip_range;
+        uint64_t revert_usec; /* RevertSec=, 90 s */
+
+        /* [Storage] */
+        char *pool;      /* Pool=, "gpuvm" */
+        char *pool_path; /* PoolPath=, /var/lib/libvirt/images/gpuvm */
+} Conf;
+
+/* file: NULL for the kernel command line; line: from 1. */
+typedef void (*ConfProblem)(const char *file, unsigned line, const char *text, void *userdata);
+
+/* Reads the files and /proc/cmdline below root. Missing files are fine. Only -ENOMEM fails. problem may be
+ * NULL. */
+int conf_load(int root, ConfProblem problem, void *userdata, Conf *ret) _must_check_;
+
+/* Tells each problem as a warning; for programs. */
+int conf_load_and_warn(int root, Conf *ret) _must_check_ _nonnull_all_;
+
+/* One file's text into a conf that conf_init() made. */
+int conf_parse(const char *file, const char *data, size_t size, ConfProblem problem, void *userdata,
+               Conf *c) _must_check_;
+
+int conf_init(Conf *ret) _must_check_ _nonnull_all_; /* the defaults */
+void conf_done(Conf *c);
+
+/* The mode that holds for a GPU, given its address and stable path. */
+GpuMode conf_gpu_mode(const Conf *c, const char *address, const char *path) _nonnull_all_;
+/* The siblings accepted for it (borrowed; may be NULL). */
+char *const *conf_gpu_accept_siblings(const Conf *c, const char *address, const char *path) _nonnull_all_;

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <linux/openat2.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+
+#include "fs.h"
+#include "parse.h"
+#include "strv.h"
+
+int fs_open_root(const char *path) {
+        return RET_NERRNO(open(isempty(path) ? "/" : path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
+bool fs_is_host(int root) {
+        struct stat a, b;
+
+        return fstat(root, &a) == 0 && stat("/", &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static const char *relative(const char *path) {
+        path += strspn(path, "/");
+        return *path ? path : ".";
+}
+
+int fs_open(int root, const char *path, int flags, mode_t mode) {
+        struct open_how how = {
+                .flags = (uint64_t) (flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY)),
+                .mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0,
+                .resolve = RESOLVE_IN_ROOT,
+        };
+
+        if (fs_is_host(root))
+                how.resolve = 0;
+        return RET_NERRNO((int) syscall(SYS_openat2, root, relative(path), &how, sizeof(how)));
+}
+
+int fs_stat(int root, const char *path, struct stat *ret) {
+        _cleanup_close_ int fd = fs_open(root, path, O_PATH, 0);
+
+        if (fd < 0)
+                return fd;
+        return RET_NERRNO(fstat(fd, ret));
+}
+
+int fs_exists(int root, const char *path) {
+        struct stat st;
+        int r = fs_stat(root, path, &st);
+
+        if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
+                return 0;
+        return r < 0 ? r : 1;
+}
+
+static int read_fd(int fd, size_t max, char **ret, size_t *ret_size) {
+        _cleanup_free_ char *buf = NULL;
+        size_t size = 0, room = 0;
+
+        for (;;) {
+                ssize_t n;
+
+                if (room - size < 2) {
+                        char *t;
+
+                        room = MIN(MAX(room * 2, (size_t) 4096), max + 2);
+                        t = realloc(buf, room);
+                        if (!t)
+                                return -ENOMEM;
+                        buf = t;
+                }
+                n = read(fd, buf + size, room - size - 1);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                size += (size_t) n;
+                if (size > max)
+                        return -EFBIG;
+        }
+        buf[size] = '\0';
+        *ret = TAKE_PTR(buf);
+        if (ret_size)
+                *ret_size = size;
+        return 0;
+}
+
+int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size) {
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        fd = fs_open(root, path, O_RDONLY | O_NONBLOCK, 0);
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        if (!S_ISREG(st.st_mode))
+                return -ENOTSUP;
+        return read_fd(fd, max, ret, ret_size);
+}
+
+int fs_read_line(int root, const char *path, char **ret) {
+        _cleanup_free_ char *buf = NULL;
+        char *line, *end;
+        int r;
+
+        r = fs_read(root, path, FS_ATTR_MAX, &buf, NULL);
+        if (r < 0)
+                return r;
+        line = buf + strspn(buf, " \t");
+        end = line + strcspn(line, "\n");
+        while (end > line && strchr(" \t", end[-1]))
+                end--;
+        line = strndup(line, (size_t) (end - line));
+        if (!line)
+                return -ENOMEM;
+        *ret = line;
+        return 0;
+}
+
+int fs_read_hex(int root, const char *path, uint64_t *ret) {
+        _cleanup_free_ char *line = NULL;
+        int r;
+
+        r = fs_read_line(root, path, &line);
+        return r < 0 ? r : parse_hex(line, UINT64_MAX, ret);
+}
+
+int fs_read_u64(int root, const char *path, uint64_t *ret) {
+        _cleanup_free_ char *line = NULL;
+        int r;
+
+        r = fs_read_line(root, path, &line);
+        return r < 0 ? r : parse_u64(line, ret);
+}
+
+/* Splits an absolute path into its directory (opened) and its name. */
+static int open_parent(int root, const char *path, bool make, char **ret_name) {
+        _cleanup_free_ char *dir = NULL, *name = NULL;
+        const char *slash = strrchr(path, '/');
+        int fd;
+
+        if (!slash || !slash[1])
+                return -EINVAL;
+        dir = strndup(path, MAX((size_t) (slash - path), (size_t) 1));
+        name = strdup(slash + 1);
+        if (!dir || !name)
+                return -ENOMEM;
+        if (make) {
+                int r = fs_mkdir_p(root, dir, 0755);
+
+                if (r < 0)
+                        return r;
+        }
+        fd = fs_open(root, dir, O_RDONLY | O_DIRECTORY, 0);
+        if (fd >= 0)
+                *ret_name = TAKE_PTR(name);
+        return fd;
+}
+
+int fs_readlink_name(int root, const char *path, char **ret) {
+        _cleanup_close_ int dir = -EBADF;
+        _cleanup_free_ char *name = NULL;
+        char target[4096], *base;
+        ssize_t n;
+
+        dir = open_parent(root, path, false, &name);
+        if (dir < 0)
+                return dir;
+        n = readlinkat(dir, name, target, sizeof(target) - 1);
+        if (n < 0)
+                return -errno;
+        target[n] = '\0';
+        base = strrchr(target, '/');
+        base = strdup(base ? base + 1 : target);
+        if (!base)
+                return -ENOMEM;
+        *ret = base;
+        return 0;
+}
+
+int fs_list(int root, const char *path, char ***ret) {
+        _cleanup_closedir_ DIR *d = NULL;
+        _cleanup_strv_ char **l = NULL;
+        int fd;
+
+        fd = fs_open(root, path, O_RDONLY | O_DIRECTORY, 0);
+        if (fd < 0)
+                return fd;
+        d = fdopendir(fd);
+        if (!d) {
+                (void) safe_close(fd);
+                return -errno;
+        }
+        for (;;) {
+                struct dirent *e;
+                int r;
+
+                errno = 0;
+                e = readdir(d);
+                if (!e && errno != 0)
+                        return -errno;
+                if (!e)
+                        break;
+                if (streq(e->d_name, ".") || streq(e->d_name, ".."))
+                        continue;
+                r = strv_extend(&l, e->d_name);
+                if (r < 0)
+                        return r;
+        }
+        strv_sort(l);
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int write_all(int fd, const void *data, size_t size) {
+        const char *p = data;
+
+        while (size > 0) {
+                ssize_t n = write(fd, p, size);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                p += n;
+                size -= (size_t) n;
+        }
+        return 0;
+}
+
+/* Writes, sets the mode and fsyncs; the caller publishes or unlinks. */
+static int fill(int dir, const char *temp, const void *data, size_t size, mode_t mode) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = RET_NERRNO(openat(dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+        if (fd < 0)
+                return fd;
+        r = write_all(fd, data, size);
+        if (r >= 0)
+                r = RET_NERRNO(fchmod(fd, mode));
+        if (r >= 0)
+                r = RET_NERRNO(fsync(fd));
+        return r;
+}
+
+int fs_write_atomic(int root, const char *path, const void *data, size_t size, mode_t mode) {
+        _cleanup_free_ char *name = NULL, *temp = NULL;
+        _cleanup_close_ int dir = -EBADF;
+        int r;
+
+        dir = open_parent(root, path, true, &name);
+        if (dir < 0)
+                return dir;
+        /* A fixed name: what a cut left behind is reused, so nothing piles up. No known reader of a .d
+         * directory takes hidden files. */
+        r = str_printf(&temp, ".%s.gpuvm-new", name);
+        if (r < 0)
+                return r;
+        r = fill(dir, temp, data, size, mode);
+        if (r >= 0)
+                r = RET_NERRNO(renameat(dir, temp, dir, name));
+        if (r < 0) {
+                (void) unlinkat(dir, temp, 0);
+                return r;
+        }
+        return RET_NERRNO(fsync(dir));
+}
+
+int fs_write_if_changed(int root, const char *path, const void *data, size_t size, mode_t mode) {
+        _cleanup_free_ char *old = NULL;
+        struct stat st;
+        size_t n;
+        int r;
+
+        if (fs_stat(root, path, &st) >= 0 && (st.st_mode & 07777) == mode &&
+            fs_read(root, path, FS_FILE_MAX, &old, &n) >= 0 && n == size && memcmp(old, data, n) == 0)
+                return 0;
+        r = fs_write_atomic(root, path, data, size, mode);
+        return r < 0 ? r : 1;
+}
+
+int fs_write_attr(int root, const char *path, const char *value) {
+        _cleanup_close_ int fd = fs_open(root, path, O_WRONLY, 0);
+        ssize_t n;
+
+        if (fd < 0)
+                return fd;
+        n = write(fd, value, strlen(value));
+        if (n < 0)
+                return -errno;
+        return (size_t) n == strlen(value) ? 0 : -EIO;
+}
+
+int fs_mkdir_p(int root, const char *path, mode_t mode) {
+        _cleanup_free_ char *copy = NULL;
+        int r;
+
+        r = fs_exists(root, path);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        copy = strdup(path);
+        if (!copy)
+                return -ENOMEM;
+        for (char *p = copy + strspn(copy, "/");;) {
+                char *slash = strchr(p, '/');
+                _cleanup_close_ int dir = -EBADF;
+                _cleanup_free_ char *name = NULL;
+
+                if (slash)
+                        *slash = '\0';
+                dir = open_parent(root, copy, false, &name);
+                if (dir < 0)
+                        return dir;
+                if (mkdirat(dir, name, mode) < 0 && errno != EEXIST)
+                        return -errno;
+                if (!slash)
+                        return 0;
+                *slash = '/';
+                p = slash + 1 + strspn(slash + 1, "/");
+                if (!*p)
+                        return 0;
+        }
+}
+
+int fs_remove(int root, const char *path) {
+        _cleanup_free_ char *name = NULL;
+        _cleanup_close_ int dir = -EBADF;
+
+        dir = open_parent(root, path, false, &name);
+        if (dir == -ENOENT)
+                return 0;
+        if (dir < 0)
+                return dir;
+        if (unlinkat(dir, name, 0) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return fsync(dir) < 0 ? -errno : 1;
+}
+
+int fs_rename(int root, const char *from, const char *to) {
+        _cleanup_free_ char *old_name = NULL, *new_name = NULL;
+        _cleanup_close_ int old_dir = -EBADF, new_dir = -EBADF;
+
+        old_dir = open_parent(root, from, false, &old_name);
+        if (old_dir < 0)
+                return old_dir;
+        new_dir = open_parent(root, to, false, &new_name);
+        if (new_dir < 0)
+                return new_dir;
+        if (renameat(old_dir, old_name, new_dir, new_name) < 0)
+                return -errno;
+        return RET_NERRNO(fsync(new_dir));
+}
+
+int fs_sync(int root, const char *path) {
+        _cleanup_close_ int fd = fs_open(root, path, O_RDONLY | O_NONBLOCK, 0);
+
+        if (fd < 0)
+                return fd;
+        return RET_NERRNO(fsync(fd));
+}
+
+int str_printf(char **ret, const char *format, ...) {
+        va_list ap;
+        char *s;
+        int n;
+
+        va_start(ap, format);
+        n = vasprintf(&s, format, ap);
+        va_end(ap);
+        if (n < 0)
+                return -ENOMEM;
+        *ret = s;
+        return 0;
+}

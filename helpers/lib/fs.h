@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Fs: files below a root, so that a recorded machine can stand in for the real one.
+ *
+ * Every path is absolute and is looked up below the directory fd "root" (fs_open_root()). For a root other
+ * than / symbolic links are resolved as if it were the root directory (openat2(2), RESOLVE_IN_ROOT): a
+ * recorded tree can never lead out of itself. Lasting files are written beside, fsynced and renamed: old or
+ * new, never torn. */
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "macro.h"
+
+enum {
+        FS_ATTR_MAX = 64 * 1024,        /* bytes in a sysfs or proc file we care for */
+        FS_FILE_MAX = 16 * 1024 * 1024, /* bytes in a configuration file */
+};
+
+/* Returns a directory fd. path: NULL or "" is "/". */
+int fs_open_root(const char *path) _must_check_;
+
+/* True if root is the machine's own root directory. */
+bool fs_is_host(int root);
+
+/* open(2) with O_CLOEXEC and O_NOCTTY added; -errno on failure. */
+int fs_open(int root, const char *path, int flags, mode_t mode) _must_check_ _nonnull_all_;
+
+/* Reads a regular, sysfs or proc file whole, and puts a NUL behind it. Never blocks: a FIFO, device or socket
+ * is -ENOTSUP, a directory -EISDIR, more than max bytes -EFBIG. ret_size may be NULL. */
+int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size) _must_check_;
+
+/* The first line, without the newline and blanks around it. -ENODATA never happens: empty is "". */
+int fs_read_line(int root, const char *path, char **ret) _must_check_ _nonnull_all_;
+
+/* As fs_read_line(), for "0x030000", "1" and the like. -EINVAL if it is no such number. */
+int fs_read_hex(int root, const char *path, uint64_t *ret) _must_check_ _nonnull_all_;
+int fs_read_u64(int root, const char *path, uint64_t *ret) _must_check_ _nonnull_all_;
+
+/* The last component of where the symbolic link points: the driver of a device, the number of a group. */
+int fs_readlink_name(int root, const char *path, char **ret) _must_check_ _nonnull_all_;
+
+/* Returns 1 if the path is there (links followed), 0 if not, -errno if that cannot be known. */
+int fs_exists(int root, const char *path) _must_check_ _nonnull_all_;
+
+/* fstatat(2) below the root, links followed. */
+int fs_stat(int root, const char *path, struct stat *ret) _must_check_ _nonnull_all_;
+
+/* Names in a directory, sorted, without "." and "..". A missing directory is -ENOENT. */
+int fs_list(int root, const char *path, char ***ret) _must_check_ _nonnull_all_;
+
+/* Replaces the file: written beside, fsynced, renamed, directory fsynced. mode is exact, whatever the umask.
+ * Directories above are made (0755). */
+int fs_write_atomic(int root, const char *path, const void *data, size_t size, mode_t mode) _must_check_;
+
+/* As fs_write_atomic() if the content or mode differs. Returns 1 if it was written, 0 if it was so already.
+ */
+int fs_write_if_changed(int root, const char *path, const void *data, size_t size, mode_t mode) _must_check_;
+
+/* Writes a sysfs attribute with one write(2). What was written must be read back by the caller. */
+int fs_write_attr(int root, const char *path, const char *value) _must_check_ _nonnull_all_;
+
+/* Makes the directory and those above it. Returns 0, also if it was there. */
+int fs_mkdir_p(int root, const char *path, mode_t mode) _must_check_ _nonnull_all_;
+
+/* Unlinks the file and fsyncs its directory. Returns 1 if it was there, 0 if not. */
+int fs_remove(int root, const char *path) _must_check_ _nonnull_all_;
+
+/* Renames inside one directory tree, fsyncs the directory of the target. */
+int fs_rename(int root, const char *from, const char *to) _must_check_ _nonnull_all_;
+
+/* fsyncs a file or directory by path. */
+int fs_sync(int root, const char *path) _must_check_ _nonnull_all_;
+
+/* Writes all bytes. */
+int write_all(int fd, const void *data, size_t size) _must_check_;
+
+/* asprintf() that returns 0 or -ENOMEM. */
+int str_printf(char **ret, const char *format, ...) _must_check_ _printf_(2, 3);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Iommu: groups, and whether one may be handed to a VM. Pure over pci.h, but for the reader of the groups. */
+
+#include "pci.h"
+
+/* Number of groups in /sys/kernel/iommu_groups; 0 if the IOMMU is off or absent. */
+int iommu_count_groups(int root, size_t *ret) _must_check_ _nonnull_all_;
+
+/* "intel" (ACPI DMAR), "amd" (IVRS), "arm-smmu" (IORT) or NULL: what the firmware offers. */
+int iommu_firmware(int root, const char **ret) _must_check_ _nonnull_all_;
+
+/* What may not be given away, found by the caller: the root disk's controller, the uplink, a BMC, a console.
+ */
+typedef struct IommuKeep {
+        Bdf bdf;
+        const char *why; /* "the disk under /" */
+} IommuKeep;
+
+typedef struct IommuVerdict {
+        bool viable;
+        const PciDevice **endpoints; /* of the whole group, sorted; the ones that must be on a VFIO driver */
+        size_t n_endpoints;
+        const PciDevice *owner; /* the group's lowest GPU: whose unit the others follow */
+        char *blocker;          /* if not viable: who is in the way and why, for a user */
+} IommuVerdict;
+
+/* The group of the device, whole. gpu: a device of the bus. accept_siblings: names ("0000:03:00.0") that the
+ * administrator allows to go along although they are not companions of the GPU. Without a group: -ENODEV. */
+int iommu_group_check(const PciBus *bus, const PciDevice *gpu, const IommuKeep *keep, size_t n_keep,
+                      char *const *accept_siblings, IommuVerdict *ret) _must_check_;
+void iommu_verdict_done(IommuVerdict *v);

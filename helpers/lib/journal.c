@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <systemd/sd-journal.h>
+
+#include "journal.h"
+#include "log.h"
+
+enum { FIELDS_MAX = 16, FIELD_BYTES = 2048 };
+
+static char phase_field[64];
+
+static struct iovec field(const char *s) {
+        return (struct iovec){ .iov_base = (void *) s, .iov_len = strnlen(s, FIELD_BYTES) };
+}
+
+static bool sink(int level, const char *text, const char *const *fields) {
+        char message[FIELD_BYTES + 16], priority[16], identifier[64];
+        struct iovec iov[FIELDS_MAX];
+        int n = 0;
+
+        (void) snprintf(message, sizeof(message), "MESSAGE=%s", text);
+        (void) snprintf(priority, sizeof(priority), "PRIORITY=%d", level);
+        (void) snprintf(identifier, sizeof(identifier), "SYSLOG_IDENTIFIER=%s", log_program());
+        iov[n++] = field(message);
+        iov[n++] = field(priority);
+        iov[n++] = field(identifier);
+        if (phase_field[0])
+                iov[n++] = field(phase_field);
+        for (; fields && *fields && n < FIELDS_MAX; fields++)
+                iov[n++] = field(*fields);
+        return sd_journal_sendv(iov, n) >= 0;
+}
+
+void journal_open(const char *phase) {
+        const char *e = getenv("JOURNAL_STREAM");
+        unsigned long long dev, ino;
+        struct stat st;
+
+        if (!e || sscanf(e, "%llu:%llu", &dev, &ino) != 2 || fstat(STDERR_FILENO, &st) < 0 ||
+            st.st_dev != dev || st.st_ino != ino)
+                return;
+        if (phase)
+                (void) snprintf(phase_field, sizeof(phase_field), "GPUVM_PHASE=%s", phase);
+        log_add_sink(sink);
+}

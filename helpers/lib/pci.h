@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Pci: the machine's PCI functions as sysfs shows them. Reads only. */
+
+#include "macro.h"
+
+/* A PCI address, "0000:01:00.0". */
+typedef struct Bdf {
+        uint32_t domain; /* up to 8 hex digits: VMD domains lie above 0xffff */
+        uint8_t bus, slot, function;
+} Bdf;
+
+enum { BDF_STRING_MAX = sizeof("ffffffff:ff:1f.7") };
+
+/* Full form only, lower or upper case. 0 or -EINVAL. */
+int bdf_parse(const char *s, Bdf *ret) _must_check_ _nonnull_all_;
+const char *bdf_format(Bdf b, char buf[static BDF_STRING_MAX]);
+int bdf_compare(Bdf a, Bdf b);
+
+/* NVIDIA generations, decided by device id alone: names in pci.ids are missing or wrong for new cards. */
+typedef enum GpuArch {
+        GPU_ARCH_UNKNOWN, /* not NVIDIA, or an id that no generation has */
+        GPU_ARCH_OLDER,   /* Kepler and before: no current driver */
+        GPU_ARCH_MAXWELL,
+        GPU_ARCH_PASCAL,
+        GPU_ARCH_VOLTA,
+        GPU_ARCH_TURING,
+        GPU_ARCH_AMPERE,
+        GPU_ARCH_HOPPER,
+        GPU_ARCH_ADA,
+        GPU_ARCH_BLACKWELL,
+        GPU_ARCH_RUBIN,
+        _GPU_ARCH_MAX,
+} GpuArch;
+
+const char *gpu_arch_to_string(GpuArch a);
+GpuArch gpu_arch_from_device_id(uint16_t device);
+
+typedef struct PciDevice {
+        Bdf bdf;
+        char name[BDF_STRING_MAX]; /* bdf as text */
+        uint16_t vendor, device, subsystem_vendor, subsystem_device;
+        uint32_t class;        /* 24 bits: 0x030000 */
+        uint8_t header_type;   /* config byte 0x0e without bit 7; 1 is a bridge; 0 if it cannot be read */
+        char *driver;          /* NULL: none */
+        char *driver_override; /* NULL: none (sysfs says "(null)") */
+        int iommu_group;       /* -1: none */
+        int numa_node;         /* -1: none */
+        bool boot_vga;
+        char *reset_method;   /* "flr bus", "" for none, NULL if the kernel does not say (before 5.15) */
+        uint64_t bar_size[6]; /* bytes, 0 for unused */
+        char *path;           /* stable path through the bridges: "pci-0000:00:01.0/00.0" style, see pci.c */
+} PciDevice;
+
+typedef struct PciBus {
+        PciDevice *devices; /* sorted by address */
+        size_t n;
+} PciBus;
+
+/* A missing /sys/bus/pci is an empty bus. Devices that vanish while being read are left out. */
+int pci_scan(int root, PciBus *ret) _must_check_ _nonnull_all_;
+void pci_bus_done(PciBus *bus);
+
+const PciDevice *pci_find(const PciBus *bus, Bdf bdf) _nonnull_all_;
+
+/* NVIDIA display functions: class 0300 and 0302 (what NVIDIA's driver binds). */
+bool pci_is_nvidia_gpu(const PciDevice *d) _nonnull_all_;
+/* Display class of any vendor. */
+bool pci_is_display(const PciDevice *d) _nonnull_all_;
+/* By header type, and host and ISA bridges by class; never by base class 06 alone: an NVSwitch is 0680. */
+bool pci_is_bridge(const PciDevice *d) _nonnull_all_;
+bool pci_is_nvswitch(const PciDevice *d) _nonnull_all_;
+/* Same domain, bus and slot. */
+bool pci_same_slot(const PciDevice *a, const PciDevice *b) _nonnull_all_;
+
+/* Reads the driver link again: what sysfs says now. NULL in ret for none. */
+int pci_read_driver(int root, Bdf bdf, char **ret) _must_check_ _nonnull_all_;

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Strv: NULL terminated arrays of strings, owned together. NULL is the empty one. */
+
+#include "macro.h"
+
+#define STRV_FOREACH(s, l) for (char *const *s = (l); s && *s; s++)
+
+void strv_free(char **l);
+DEFINE_POINTER_CLEANUP(char *, strv_free)
+#define _cleanup_strv_ _cleanup_(strv_freep)
+
+size_t strv_length(char *const *l);
+bool strv_contains(char *const *l, const char *s) _nonnull_all_;
+
+/* Appends a copy of s. Returns 0 or -ENOMEM. */
+int strv_extend(char ***l, const char *s) _must_check_;
+int strv_extendf(char ***l, const char *format, ...) _must_check_ _printf_(2, 3);
+
+/* Splits at any byte of separators; empty pieces are left out. Returns 0 or -ENOMEM. */
+int strv_split(const char *s, const char *separators, char ***ret) _must_check_;
+
+/* Returns a new string, "" for the empty list, or NULL when out of memory. */
+char *strv_join(char *const *l, const char *separator);
+
+/* Sorts in byte order. */
+void strv_sort(char **l);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "fs.h"
+#include "strv.h"
+#include "tests/tap.h"
+
+static int scratch(void) {
+        static char path[] = "/tmp/test-fs-XXXXXX";
+
+        ASSERT(mkdtemp(path));
+        return fs_open_root(path);
+}
+
+TEST(reads_back_what_it_wrote) {
+        _cleanup_close_ int root = scratch();
+        _cleanup_free_ char *text = NULL;
+        size_t n = 0;
+
+        ASSERT_EQ(fs_write_atomic(root, "/a/b/c", "x\0y", 3, 0640), 0);
+        ASSERT_EQ(fs_read(root, "/a/b/c", 100, &text, &n), 0);
+        ASSERT_EQ(n, 3);
+        ASSERT_EQ(memcmp(text, "x\0y", 4), 0);
+        ASSERT_EQ(fs_write_if_changed(root, "/a/b/c", "x\0y", 3, 0640), 0);
+        ASSERT_EQ(fs_write_if_changed(root, "/a/b/c", "x\0y", 3, 0600), 1);
+        ASSERT_EQ(fs_remove(root, "/a/b/c"), 1);
+        ASSERT_EQ(fs_remove(root, "/a/b/c"), 0);
+        ASSERT_EQ(fs_remove(root, "/no/such/dir/c"), 0);
+}
+
+TEST(never_leaves_the_root) {
+        _cleanup_close_ int root = scratch();
+        _cleanup_free_ char *text = NULL;
+
+        ASSERT_EQ(symlinkat("/etc/passwd", root, "out"), 0);
+        ASSERT_EQ(symlinkat("../../../../etc/passwd", root, "up"), 0);
+        ASSERT_EQ(fs_read(root, "/out", 100000, &text, NULL), -ENOENT);
+        ASSERT_EQ(fs_read(root, "/up", 100000, &text, NULL), -ENOENT);
+        ASSERT_EQ(fs_read(root, "/../../../etc/passwd", 100000, &text, NULL), -ENOENT);
+        ASSERT_EQ(fs_write_atomic(root, "/d/../../../x", "", 0, 0600), 0);
+        ASSERT_EQ(fs_exists(root, "/x"), 1);
+}
+
+TEST(refuses_what_is_not_a_file) {
+        _cleanup_close_ int root = scratch();
+        _cleanup_free_ char *text = NULL;
+
+        ASSERT_EQ(mkfifoat(root, "fifo", 0600), 0);
+        ASSERT_EQ(fs_read(root, "/fifo", 10, &text, NULL), -ENOTSUP);
+        ASSERT_EQ(fs_read(root, "/", 10, &text, NULL), -EISDIR);
+        ASSERT_EQ(fs_write_atomic(root, "/big", "12345", 5, 0600), 0);
+        ASSERT_EQ(fs_read(root, "/big", 4, &text, NULL), -EFBIG);
+        ASSERT_EQ(fs_read(root, "/big", 5, &text, NULL), 0);
+}
+
+TEST(reads_attributes) {
+        _cleanup_close_ int root = scratch();
+        _cleanup_free_ char *line = NULL, *name = NULL;
+        uint64_t v = 0;
+
+        ASSERT_EQ(fs_write_atomic(root, "/class", "0x030000\n", 9, 0644), 0);
+        ASSERT_EQ(fs_read_hex(root, "/class", &v), 0);
+        ASSERT_EQ(v, 0x030000);
+        ASSERT_EQ(fs_read_line(root, "/class", &line), 0);
+        ASSERT_STREQ(line, "0x030000");
+        ASSERT_EQ(fs_read_u64(root, "/class", &v), -EINVAL);
+        ASSERT_EQ(symlinkat("../../drivers/vfio-pci", root, "driver"), 0);
+        ASSERT_EQ(fs_readlink_name(root, "/driver", &name), 0);
+        ASSERT_STREQ(name, "vfio-pci");
+}
+
+TEST(lists_sorted) {
+        _cleanup_close_ int root = scratch();
+        _cleanup_strv_ char **l = NULL;
+
+        ASSERT_EQ(fs_mkdir_p(root, "/d/b", 0755), 0);
+        ASSERT_EQ(fs_mkdir_p(root, "/d/a", 0755), 0);
+        ASSERT_EQ(fs_mkdir_p(root, "/d/a", 0755), 0);
+        ASSERT_EQ(fs_list(root, "/d", &l), 0);
+        ASSERT_EQ(strv_length(l), 2);
+        ASSERT_STREQ(l[0], "a");
+        ASSERT_EQ(fs_list(root, "/none", &l), -ENOENT);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Bus: the few calls to systemd and logind that gpuvm needs, over the system bus.
+ *
+ * No call starts a child and none waits for ever. Errors of the bus arrive as -errno: -ENOENT no such unit,
+ * -ERFKILL masked, -EACCES not allowed, -ENOTCONN and the like when there is no bus at all (a chroot, a
+ * container without systemd). Only for the running machine: under --root there is nobody to talk to, and the
+ * caller must not try. */
+
+#include "macro.h"
+
+typedef struct Bus Bus;
+
+/* Opens the system bus. Returns 0, or -errno if there is none. */
+int bus_open(Bus **ret) _must_check_ _nonnull_all_;
+void bus_free(Bus *b);
+DEFINE_POINTER_CLEANUP(Bus, bus_free)
+#define _cleanup_bus_ _cleanup_(bus_freep)
+
+/* What the last failed call was told by the other side; "" if nothing. Valid until the next call. */
+const char *bus_message(const Bus *b) _nonnull_all_;
+
+/* Called every second or so while a call waits; may be NULL (see phase_alive()). */
+typedef void (*BusTick)(void *userdata);
+
+/* Queues a start or stop job (mode "replace") and waits until it is over.
+ * Returns 0 when the job's result is "done", 1 when it is "skipped", -ETIMEDOUT at the deadline (the job goes
+ * on), -ECANCELED when it was cancelled, -EPROTO when it failed or something it requires did. */
+int bus_start_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick,
+                   void *userdata) _must_check_;
+int bus_stop_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick, void *userdata) _must_check_;
+/* As bus_start_unit(), for a unit that is running: stops it first. */
+int bus_restart_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick,
+                     void *userdata) _must_check_;
+
+/* Queues the start job and does not wait: systemctl start --no-block. ret_job (or NULL): its path. */
+int bus_queue_unit(Bus *b, const char *unit, char **ret_job) _must_check_;
+
+/* Waits up to timeout_usec for the end of a job that bus_queue_unit() gave. Returns 1 and its result ("done",
+ * "failed", "dependency", "canceled", "timeout", ...), or 0 if it is not over yet. */
+int bus_job_wait(Bus *b, const char *job, uint64_t timeout_usec,
+                 char **ret_result) _must_check_ _nonnull_all_;
+
+/* systemctl enable and disable of one unit, with the reload that follows. Returns 1 if a link changed, else
+ * 0.
+ */
+int bus_enable_unit(Bus *b, const char *unit) _must_check_ _nonnull_all_;
+int bus_disable_unit(Bus *b, const char *unit) _must_check_ _nonnull_all_;
+/* "enabled", "disabled", "static", "masked", ... */
+int bus_unit_file_state(Bus *b, const char *unit, char **ret) _must_check_ _nonnull_all_;
+
+/* systemctl daemon-reload. */
+int bus_reload(Bus *b) _must_check_ _nonnull_all_;
+
+typedef struct BusUnit {
+        char *load_state;    /* "loaded", "not-found", "masked", ... */
+        char *active_state;  /* "active", "activating", "inactive", "failed", "deactivating", ... */
+        char *status_text;   /* STATUS= of sd_notify(3), "" if none; services only */
+        char *result;        /* "success", "exit-code", "timeout", ...; "" for what is no service */
+        char *invocation;    /* 32 hex digits, "" if it never ran */
+        uint64_t since_usec; /* CLOCK_REALTIME of the last change of the active state, 0: never */
+        int32_t exit_status; /* of the main process; 0 if it has not ended */
+        bool has_job;        /* a job is queued or running for it */
+} BusUnit;
+
+/* A unit that does not exist is no error: load_state says so. */
+int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) _must_check_ _nonnull_all_;
+void bus_unit_done(BusUnit *u);
+
+/* logind: a shutdown announced ahead. type: "reboot"; when_usec: CLOCK_REALTIME. The wall message (or NULL)
+ * goes to everybody who is logged in. */
+int bus_schedule_shutdown(Bus *b, const char *type, uint64_t when_usec, const char *wall) _must_check_;
+
+/* Returns 1 if one was scheduled, 0 if none. */
+int bus_cancel_shutdown(Bus *b) _must_check_ _nonnull_all_;
+
+/* Returns 1 and the kind and time of the scheduled shutdown, or 0 if none is. */
+int bus_scheduled_shutdown(Bus *b, char **ret_type, uint64_t *ret_usec) _must_check_ _nonnull_all_;
+
+/* Who blocks a shutdown, as "WHO (pid N): WHY"; NULL if nobody does. */
+int bus_shutdown_blockers(Bus *b, char ***ret) _must_check_ _nonnull_all_;

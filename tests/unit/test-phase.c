@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "fs.h"
+#include "json.h"
+#include "phase.h"
+#include "tests/tap.h"
+
+static char root_path[] = "/tmp/test-phase-XXXXXX";
+static int arg_result;
+
+static int run(Phase *p, int argc, char *argv[]) {
+        int r;
+
+        r = phase_change(p, "write", "/etc/x", "adds \"%s\"", "y");
+        if (r < 0)
+                return r;
+        if (r > 0) {
+                r = fs_write_atomic(p->root, "/etc/x", "y", 1, 0644);
+                if (r < 0)
+                        return r;
+        }
+        phase_note(p, "seen %d arguments", argc);
+        if (arg_result < 0)
+                return phase_fail(p, arg_result, "Do this", "Cannot do '%s'", "that");
+        return arg_result;
+}
+
+static const Helper helper = { .name = "gpuvm-toy", .summary = "A toy.", .run = run };
+
+static int main_with(const char *option) {
+        char *argv[] = { (char *) "gpuvm-toy", (char *) "--root", root_path, (char *) option, NULL };
+
+        optind = 0; /* getopt_long(3) starts anew */
+        return helper_main(&helper, option ? 4 : 3, argv);
+}
+
+static json_object *record(const char *directory) {
+        _cleanup_close_ int root = fs_open_root(root_path);
+        _cleanup_free_ char *path = NULL, *text = NULL;
+
+        ASSERT_EQ(str_printf(&path, "%s/phases/toy.json", directory), 0);
+        if (fs_read(root, path, 100000, &text, NULL) < 0)
+                return NULL;
+        return json_tokener_parse(text);
+}
+
+static const char *string_of(json_object *o, const char *key) {
+        return json_object_get_string(json_object_object_get(o, key));
+}
+
+TEST(a_dry_run_changes_nothing) {
+        _cleanup_close_ int root = -EBADF;
+
+        ASSERT(mkdtemp(root_path));
+        root = fs_open_root(root_path);
+        ASSERT_EQ(main_with("--dry-run"), 0);
+        ASSERT_EQ(fs_exists(root, "/etc"), 0);
+        ASSERT_EQ(fs_exists(root, "/run"), 0);
+        ASSERT_EQ(fs_exists(root, "/var"), 0);
+}
+
+TEST(a_change_is_recorded_for_this_boot_and_the_next) {
+        _cleanup_json_ json_object *run_record = NULL, *state_record = NULL;
+        json_object *changes;
+
+        ASSERT(mkdtemp(root_path));
+        ASSERT_EQ(main_with(NULL), 0);
+        run_record = record(RUN_DIR);
+        state_record = record(STATE_DIR);
+        ASSERT(run_record && state_record);
+        ASSERT_STREQ(string_of(run_record, "result"), "ok");
+        changes = json_object_object_get(run_record, "changes");
+        ASSERT_EQ(json_object_array_length(changes), 1);
+        ASSERT_STREQ(string_of(json_object_array_get_idx(changes, 0), "object"), "/etc/x");
+        ASSERT_STREQ(string_of(json_object_array_get_idx(changes, 0), "detail"), "adds \"y\"");
+}
+
+TEST(a_failure_is_exit_1_and_told_in_the_record) {
+        _cleanup_json_ json_object *run_record = NULL;
+
+        ASSERT(mkdtemp(root_path));
+        arg_result = -ENOSPC;
+        ASSERT_EQ(main_with(NULL), 1);
+        run_record = record(RUN_DIR);
+        ASSERT(run_record);
+        ASSERT_STREQ(string_of(run_record, "result"), "failed");
+        ASSERT_STREQ(string_of(run_record, "failure"), "Cannot do 'that': No space left on device. Do this");
+}
+
+TEST(documented_results_become_exit_statuses) {
+        ASSERT(mkdtemp(root_path));
+        arg_result = PHASE_NOT_APPLICABLE;
+        ASSERT_EQ(main_with(NULL), 77);
+        arg_result = PHASE_REBOOT_NEEDED;
+        ASSERT_EQ(main_with(NULL), 75);
+        ASSERT_EQ(main_with("--no-such-option"), 2);
+        ASSERT_EQ(main_with("--help"), 0);
+        ASSERT_EQ(main_with("--version"), 0);
+}
+
+TEST(without_root_the_host_is_refused) {
+        char *argv[] = { (char *) "gpuvm-toy", NULL };
+
+        if (geteuid() == 0)
+                ASSERT_EQ(setresuid(65534, 65534, 65534), 0);
+        ASSERT_EQ(helper_main(&helper, 1, argv), 1);
+}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
 
@@ -34,12 +33,7 @@ static bool sink(int level, const char *text, const char *const *fields) {
 }
 
 void journal_open(const char *phase) {
-        const char *e = getenv("JOURNAL_STREAM");
-        unsigned long long dev, ino;
-        struct stat st;
-
-        if (!e || sscanf(e, "%llu:%llu", &dev, &ino) != 2 || fstat(STDERR_FILENO, &st) < 0 ||
-            st.st_dev != dev || st.st_ino != ino)
+        if (!log_stderr_is_journal())
                 return;
         if (phase)
                 (void) snprintf(phase_field, sizeof(phase_field), "GPUVM_PHASE=%s", phase);

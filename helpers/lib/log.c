@@ -30,7 +30,7 @@ static int level_from_string(const char *s) {
 }
 
 /* $JOURNAL_STREAM names the device and inode of the stream that systemd connected (systemd.exec(5)). */
-static bool stderr_is_journal(void) {
+bool log_stderr_is_journal(void) {
         const char *e = getenv("JOURNAL_STREAM");
         unsigned long long dev, ino;
         struct stat st;
@@ -46,7 +46,7 @@ void log_setup(const char *name) {
         state.name = name;
         if (level >= 0)
                 state.max_level = level;
-        state.prefix = stderr_is_journal();
+        state.prefix = log_stderr_is_journal();
 }
 
 void log_to_kmsg(void) {
@@ -106,12 +106,11 @@ static void emit(int level, const char *const *fields, const char *text) {
 static void log_va(int level, const char *const *fields, const char *format, va_list ap) {
         char raw[LOG_LINE_MAX], text[LOG_LINE_MAX];
 
-        if (level > state.max_level && state.n_sinks == 0)
+        if (level > state.max_level)
                 return;
         (void) vsnprintf(raw, sizeof(raw), format, ap);
         escape(text, sizeof(text), raw);
-        if (level <= state.max_level)
-                emit(level, fields, text);
+        emit(level, fields, text);
 }
 
 void log_fields(int level, const char *const *fields, const char *format, ...) {

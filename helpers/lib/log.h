@@ -30,6 +30,9 @@ void log_set_max_level(int level);
 int log_max_level(void);
 const char *log_program(void);
 
+/* True if systemd connected stderr to the journal. */
+bool log_stderr_is_journal(void);
+
 /* level: LOG_ERR ... LOG_DEBUG. fields: see LogSink. */
 void log_fields(int level, const char *const *fields, const char *format, ...) _printf_(3, 4);
 

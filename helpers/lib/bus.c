@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <inttypes.h>
+#include <systemd/sd-bus.h>
+#include <time.h>
+
+#include "bus.h"
+#include "fs.h"
+#include "strv.h"
+
+#define SYSTEMD_NAME  "org.freedesktop.systemd1"
+#define SYSTEMD_PATH  "/org/freedesktop/systemd1"
+#define SYSTEMD_MGR   "org.freedesktop.systemd1.Manager"
+#define SYSTEMD_UNIT  "org.freedesktop.systemd1.Unit"
+#define SYSTEMD_SVC   "org.freedesktop.systemd1.Service"
+#define LOGIND_NAME   "org.freedesktop.login1"
+#define LOGIND_PATH   "/org/freedesktop/login1"
+#define LOGIND_MGR    "org.freedesktop.login1.Manager"
+#define CALL_TIMEOUT  (25 * USEC_PER_SEC)
+#define RELOAD_LIMIT  (90 * USEC_PER_SEC)
+#define TICK_INTERVAL (1 * USEC_PER_SEC)
+
+/* A job that is over, kept until somebody asks for it: it may be over before its path is known. */
+typedef struct Removed {
+        char *job, *result;
+} Removed;
+
+struct Bus {
+        sd_bus *bus;
+        char *message;
+        Removed *removed;
+        size_t n_removed;
+        bool subscribed;
+};
+
+static uint64_t monotonic_usec(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
+}
+
+static void message_unrefp(sd_bus_message **m) {
+        *m = sd_bus_message_unref(*m);
+}
+#define _cleanup_message_ _cleanup_(message_unrefp)
+#define _cleanup_error_   _cleanup_(sd_bus_error_free)
+
+int bus_open(Bus **ret) {
+        _cleanup_bus_ Bus *b = calloc(1, sizeof(*b));
+        int r;
+
+        if (!b)
+                return -ENOMEM;
+        r = sd_bus_open_system(&b->bus);
+        if (r < 0)
+                return r;
+        (void) sd_bus_set_method_call_timeout(b->bus, CALL_TIMEOUT);
+        *ret = TAKE_PTR(b);
+        return 0;
+}
+
+void bus_free(Bus *b) {
+        if (!b)
+                return;
+        for (size_t i = 0; i < b->n_removed; i++) {
+                free(b->removed[i].job);
+                free(b->removed[i].result);
+        }
+        free(b->removed);
+        free(b->message);
+        (void) sd_bus_flush_close_unref(b->bus);
+        free(b);
+}
+
+const char *bus_message(const Bus *b) {
+        return strempty(b->message);
+}
+
+/* Names that sd-bus maps to EIO or the like, and that a caller wants to tell apart. */
+static int error_to_errno(const sd_bus_error *e, int r) {
+        static const struct {
+                const char *name;
+                int error;
+        } table[] = {
+                { "org.freedesktop.systemd1.NoSuchUnit", ENOENT },
+                { "org.freedesktop.systemd1.LoadFailed", ENOENT },
+                { "org.freedesktop.systemd1.UnitMasked", ERFKILL },
+                { "org.freedesktop.systemd1.TransactionIsDestructive", EBUSY },
+                { "org.freedesktop.systemd1.JobTypeNotApplicable", EOPNOTSUPP },
+                { "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", EACCES },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++)
+                if (sd_bus_error_has_name(e, table[i].name))
+                        return -table[i].error;
+        return r;
+}
+
+static int finish(Bus *b, const sd_bus_error *e, int r) {
+        free(b->message);
+        b->message = NULL;
+        if (r >= 0)
+                return 0;
+        if (e->message)
+                b->message = strdup(e->message);
+        return error_to_errno(e, r);
+}
+
+#define MANAGER_CALL(b, reply, method, ...)                                                                 \
+        ({                                                                                                  \
+                _cleanup_error_ sd_bus_error e_ = SD_BUS_ERROR_NULL;                                        \
+                int c_ = sd_bus_call_method((b)->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MGR, method, &e_, \
+                                            reply, __VA_ARGS__);                                            \
+                finish(b, &e_, c_);                                                                         \
+        })
+
+#define LOGIND_CALL(b, reply, method, ...)                                                               \
+        ({                                                                                               \
+                _cleanup_error_ sd_bus_error e_ = SD_BUS_ERROR_NULL;                                     \
+                int c_ = sd_bus_call_method((b)->bus, LOGIND_NAME, LOGIND_PATH, LOGIND_MGR, method, &e_, \
+                                            reply, __VA_ARGS__);                                         \
+                finish(b, &e_, c_);                                                                      \
+        })
+
+static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *job, *unit, *result;
+        Bus *b = userdata;
+        Removed *t, n;
+        uint32_t id;
+
+        (void) error;
+        if (sd_bus_message_read(m, "uoss", &id, &job, &unit, &result) < 0)
+                return 0;
+        t = reallocarray(b->removed, b->n_removed + 1, sizeof(*t));
+        if (!t)
+                return 0;
+        b->removed = t;
+        n = (Removed){ .job = strdup(job), .result = strdup(result) };
+        if (!n.job || !n.result) {
+                free(n.job);
+                free(n.result);
+                return 0;
+        }
+        b->removed[b->n_removed++] = n;
+        return 0;
+}
+
+/* Before the first job: the match must be there when it ends. */
+static int subscribe(Bus *b) {
+        int r;
+
+        if (b->subscribed)
+                return 0;
+        r = sd_bus_match_signal(b->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MGR, "JobRemoved",
+                                on_job_removed, b);
+        if (r >= 0)
+                r = MANAGER_CALL(b, NULL, "Subscribe", NULL);
+        if (r < 0)
+                return r;
+        b->subscribed = true;
+        return 0;
+}
+
+static int queue(Bus *b, const char *method, const char *unit, char **ret_job) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        const char *job;
+        int r;
+
+        r = subscribe(b);
+        if (r >= 0)
+                r = MANAGER_CALL(b, &reply, method, "ss", unit, "replace");
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "o", &job);
+        if (r < 0)
+                return r;
+        if (!ret_job)
+                return 0;
+        *ret_job = strdup(job);
+        return *ret_job ? 0 : -ENOMEM;
+}
+
+int bus_queue_unit(Bus *b, const char *unit, char **ret_job) {
+        return queue(b, "StartUnit", unit, ret_job);
+}
+
+static char *take_removed(Bus *b, const char *job) {
+        for (size_t i = 0; i < b->n_removed; i++)
+                if (streq(b->removed[i].job, job)) {
+                        char *result = b->removed[i].result;
+
+                        free(b->removed[i].job);
+                        b->removed[i] = b->removed[--b->n_removed];
+                        return result;
+                }
+        return NULL;
+}
+
+int bus_job_wait(Bus *b, const char *job, uint64_t timeout_usec, char **ret_result) {
+        uint64_t end = monotonic_usec() + timeout_usec;
+
+        for (;;) {
+                char *result = take_removed(b, job);
+                uint64_t now = monotonic_usec();
+                int r;
+
+                if (result) {
+                        *ret_result = result;
+                        return 1;
+                }
+                r = sd_bus_process(b->bus, NULL);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        continue;
+                if (now >= end)
+                        return 0;
+                r = sd_bus_wait(b->bus, end - now);
+                if (r < 0 && r != -EINTR)
+                        return r;
+                if (r == -EINTR)
+                        return 0; /* a signal: let the caller look why */
+        }
+}
+
+static int result_to_errno(const char *result) {
+        if (streq(result, "done"))
+                return 0;
+        if (streq(result, "skipped"))
+                return 1;
+        if (streq(result, "canceled"))
+                return -ECANCELED;
+        if (streq(result, "timeout"))
+                return -ETIMEDOUT;
+        return -EPROTO;
+}
+
+static int run_job(Bus *b, const char *method, const char *unit, uint64_t timeout_usec, BusTick tick,
+                   void *userdata) {
+        _cleanup_free_ char *job = NULL, *result = NULL;
+        uint64_t end = monotonic_usec() + timeout_usec, now;
+        int r;
+
+        r = queue(b, method, unit, &job);
+        if (r < 0)
+                return r;
+        while ((now = monotonic_usec()) < end) {
+                r = bus_job_wait(b, job, MIN(end - now, TICK_INTERVAL), &result);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        return result_to_errno(result);
+                if (tick)
+                        tick(userdata);
+        }
+        return -ETIMEDOUT;
+}
+
+int bus_start_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick, void *userdata) {
+        return run_job(b, "StartUnit", unit, timeout_usec, tick, userdata);
+}
+
+int bus_stop_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick, void *userdata) {
+        return run_job(b, "StopUnit", unit, timeout_usec, tick, userdata);
+}
+
+int bus_restart_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick, void *userdata) {
+        return run_job(b, "RestartUnit", unit, timeout_usec, tick, userdata);
+}
+
+/* Skips the links and tells whether there is one. */
+static int any_change(sd_bus_message *reply) {
+        int r = sd_bus_message_enter_container(reply, 'a', "(sss)");
+
+        if (r < 0)
+                return r;
+        r = sd_bus_message_at_end(reply, false);
+        return r < 0 ? r : r == 0;
+}
+
+int bus_enable_unit(Bus *b, const char *unit) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        int r, changed, has_install;
+
+        r = MANAGER_CALL(b, &reply, "EnableUnitFiles", "asbb", 1, unit, false, false);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "b", &has_install);
+        if (r < 0)
+                return r;
+        changed = any_change(reply);
+        if (changed < 0)
+                return changed;
+        r = changed > 0 ? bus_reload(b) : 0;
+        return r < 0 ? r : changed;
+}
+
+int bus_disable_unit(Bus *b, const char *unit) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        int r, changed;
+
+        r = MANAGER_CALL(b, &reply, "DisableUnitFiles", "asb", 1, unit, false);
+        if (r < 0)
+                return r;
+        changed = any_change(reply);
+        if (changed < 0)
+                return changed;
+        r = changed > 0 ? bus_reload(b) : 0;
+        return r < 0 ? r : changed;
+}
+
+int bus_unit_file_state(Bus *b, const char *unit, char **ret) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        const char *state;
+        int r;
+
+        r = MANAGER_CALL(b, &reply, "GetUnitFileState", "s", unit);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "s", &state);
+        if (r < 0)
+                return r;
+        *ret = strdup(state);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* Generators run meanwhile: that may take longer than other calls. */
+int bus_reload(Bus *b) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+        _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(b->bus, &m, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MGR, "Reload");
+        if (r >= 0)
+                r = sd_bus_call(b->bus, m, RELOAD_LIMIT, &e, NULL);
+        return finish(b, &e, r);
+}
+
+static int get_string(Bus *b, const char *path, const char *interface, const char *property, char **ret) {
+        _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        return finish(b, &e,
+                      sd_bus_get_property_string(b->bus, SYSTEMD_NAME, path, interface, property, &e, ret));
+}
+
+static int get_invocation(Bus *b, const char *path, char **ret) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        char hex[33] = "";
+        const void *id;
+        size_t n = 0;
+        int r;
+
+        r = sd_bus_get_property(b->bus, SYSTEMD_NAME, path, SYSTEMD_UNIT, "InvocationID", &e, &reply, "ay");
+        if (r >= 0)
+                r = sd_bus_message_read_array(reply, 'y', &id, &n);
+        if (r < 0)
+                return finish(b, &e, r);
+        for (size_t i = 0; n == 16 && i < n; i++)
+                (void) snprintf(hex + 2 * i, 3, "%02x", ((const uint8_t *) id)[i]);
+        *ret = strdup(hex);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int get_job(Bus *b, const char *path, bool *ret) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        const char *job;
+        uint32_t id;
+        int r;
+
+        r = sd_bus_get_property(b->bus, SYSTEMD_NAME, path, SYSTEMD_UNIT, "Job", &e, &reply, "(uo)");
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "(uo)", &id, &job);
+        if (r >= 0)
+                *ret = id != 0;
+        return finish(b, &e, r);
+}
+
+static int get_since(Bus *b, const char *path, uint64_t *ret) {
+        _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        return finish(b, &e,
+                      sd_bus_get_property_trivial(b->bus, SYSTEMD_NAME, path, SYSTEMD_UNIT,
+                                                  "StateChangeTimestamp", &e, 't', ret));
+}
+
+static int get_service(Bus *b, const char *path, BusUnit *u) {
+        _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = get_string(b, path, SYSTEMD_SVC, "StatusText", &u->status_text);
+        if (r >= 0)
+                r = get_string(b, path, SYSTEMD_SVC, "Result", &u->result);
+        if (r < 0)
+                return r;
+        return finish(b, &e,
+                      sd_bus_get_property_trivial(b->bus, SYSTEMD_NAME, path, SYSTEMD_SVC, "ExecMainStatus",
+                                                  &e, 'i', &u->exit_status));
+}
+
+int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) {
+        _cleanup_(bus_unit_done) BusUnit u = {};
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        const char *path;
+        int r;
+
+        r = MANAGER_CALL(b, &reply, "LoadUnit", "s", unit);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "o", &path);
+        if (r >= 0)
+                r = get_string(b, path, SYSTEMD_UNIT, "LoadState", &u.load_state);
+        if (r >= 0)
+                r = get_string(b, path, SYSTEMD_UNIT, "ActiveState", &u.active_state);
+        if (r >= 0)
+                r = get_invocation(b, path, &u.invocation);
+        if (r >= 0)
+                r = get_since(b, path, &u.since_usec);
+        if (r >= 0)
+                r = get_job(b, path, &u.has_job);
+        if (r >= 0 && endswith(unit, ".service"))
+                r = get_service(b, path, &u);
+        if (r < 0)
+                return r;
+        u.status_text = u.status_text ?: strdup("");
+        u.result = u.result ?: strdup("");
+        if (!u.status_text || !u.result)
+                return -ENOMEM;
+        *ret = u;
+        u = (BusUnit){};
+        return 0;
+}
+
+void bus_unit_done(BusUnit *u) {
+        free(u->load_state);
+        free(u->active_state);
+        free(u->status_text);
+        free(u->result);
+        free(u->invocation);
+        *u = (BusUnit){};
+}
+
+int bus_schedule_shutdown(Bus *b, const char *type, uint64_t when_usec, const char *wall) {
+        int r;
+
+        /* A wall message that cannot be set is no reason to keep the machine up: the journal has it too. */
+        if (wall)
+                (void) LOGIND_CALL(b, NULL, "SetWallMessage", "sb", wall, true);
+        r = LOGIND_CALL(b, NULL, "ScheduleShutdown", "st", type, when_usec);
+        return r;
+}
+
+int bus_cancel_shutdown(Bus *b) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        int r, cancelled;
+
+        r = LOGIND_CALL(b, &reply, "CancelScheduledShutdown", NULL);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "b", &cancelled);
+        return r < 0 ? r : cancelled != 0;
+}
+
+int bus_scheduled_shutdown(Bus *b, char **ret_type, uint64_t *ret_usec) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        const char *type;
+        uint64_t when;
+        int r;
+
+        r = sd_bus_get_property(b->bus, LOGIND_NAME, LOGIND_PATH, LOGIND_MGR, "ScheduledShutdown", &e, &reply,
+                                "(st)");
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "(st)", &type, &when);
+        if (r < 0)
+                return finish(b, &e, r);
+        if (isempty(type))
+                return 0;
+        *ret_type = strdup(type);
+        if (!*ret_type)
+                return -ENOMEM;
+        *ret_usec = when;
+        return 1;
+}
+
+/* "shutdown:sleep" names shutdown; "handle-power-key" does not. */
+static bool blocks_shutdown(const char *what, const char *mode) {
+        _cleanup_strv_ char **words = NULL;
+
+        return startswith(mode, "block") && strv_split(what, ":", &words) >= 0 &&
+                        strv_contains(words, "shutdown");
+}
+
+int bus_shutdown_blockers(Bus *b, char ***ret) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        const char *what, *who, *why, *mode;
+        _cleanup_strv_ char **l = NULL;
+        uint32_t uid, pid;
+        int r;
+
+        r = LOGIND_CALL(b, &reply, "ListInhibitors", NULL);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(reply, 'a', "(ssssuu)");
+        while (r >= 0 &&
+               (r = sd_bus_message_read(reply, "(ssssuu)", &what, &who, &why, &mode, &uid, &pid)) > 0)
+                if (blocks_shutdown(what, mode))
+                        r = strv_extendf(&l, "%s (pid %" PRIu32 "): %s", who, pid, why);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(l);
+        return 0;
+}

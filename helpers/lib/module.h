@@ -13,3 +13,12 @@ int module_load(int root, const char *name) _must_check_ _nonnull_all_;
 
 /* Returns 1 if the running kernel could load it or has it, 0 if not. */
 int module_available(int root, const char *name) _must_check_ _nonnull_all_;
+
+/* Loads whatever module claims the device with this modalias ("pci:v000010DEd..."), as udev would: those that
+ * an administrator blacklisted are left out. Returns 1 if one was loaded, 0 if all were there or none claims
+ * it. Does nothing under --root. */
+int module_load_alias(int root, const char *modalias) _must_check_ _nonnull_all_;
+
+/* The module that is best at giving this device to a VM: a VFIO variant driver if this kernel has one for
+ * exactly such devices ("nvgrace_gpu_vfio_pci"), else "vfio_pci". modalias: the device's own. */
+int module_find_vfio(int root, const char *modalias, char **ret) _must_check_ _nonnull_all_;

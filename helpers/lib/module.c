@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <libkmod.h>
+
+#include "fs.h"
+#include "module.h"
+
+static inline void kmod_unrefp(struct kmod_ctx **ctx) {
+        if (*ctx)
+                (void) kmod_unref(*ctx);
+}
+
+static inline void kmod_list_freep(struct kmod_list **l) {
+        (void) kmod_module_unref_list(*l);
+}
+
+static inline void kmod_module_unrefp(struct kmod_module **m) {
+        if (*m)
+                (void) kmod_module_unref(*m);
+}
+
+/* libkmod would print to stderr what the caller says better. */
+static void say_nothing(_unused_ void *data, _unused_ int priority, _unused_ const char *file,
+                        _unused_ int line, _unused_ const char *function, _unused_ const char *format,
+                        _unused_ va_list args) {}
+
+/* The modules below root: of the running kernel, or of the one that the recorded machine ran. */
+static int open_kmod(int root, struct kmod_ctx **ret) {
+        _cleanup_free_ char *release = NULL, *path = NULL;
+        int r;
+
+        if (!fs_is_host(root)) {
+                r = fs_read_line(root, "/proc/sys/kernel/osrelease", &release);
+                if (r < 0)
+                        return r;
+                if (strchr(release, '/') || streq(release, ".."))
+                        return -EINVAL;
+                r = str_printf(&path, "/proc/self/fd/%d/lib/modules/%s", root, release);
+                if (r < 0)
+                        return r;
+        }
+        *ret = kmod_new(path, NULL);
+        if (!*ret)
+                return -ENOMEM;
+        kmod_set_log_fn(*ret, say_nothing, NULL);
+        return 0;
+}
+
+/* '-' and '_' are the same in a module's name. */
+static bool same_module(const char *a, const char *b, size_t n) {
+        if (strlen(a) != n)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if ((a[i] == '-' ? '_' : a[i]) != (b[i] == '-' ? '_' : b[i]))
+                        return false;
+        return true;
+}
+
+/* A line of /proc/modules starts with the name. */
+static bool names_loaded(const char *text, const char *name) {
+        for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+                if (same_module(name, line, strcspn(line, " \n")))
+                        return true;
+        return false;
+}
+
+/* A line of modules.builtin is "kernel/drivers/vfio/pci/vfio-pci.ko". */
+static bool names_builtin(const char *text, const char *name) {
+        for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+                const char *end = line + strcspn(line, "\n"), *base = end;
+
+                while (base > line && base[-1] != '/')
+                        base--;
+                if (end - base > 3 && same_module(name, base, (size_t) (end - base - 3)))
+                        return true;
+        }
+        return false;
+}
+
+/* Returns 1 if the recorded machine had the module, 0 if not. */
+static int recorded(int root, const char *name) {
+        _cleanup_free_ char *loaded = NULL, *release = NULL, *path = NULL, *builtin = NULL;
+        int r;
+
+        r = fs_read(root, "/proc/modules", FS_FILE_MAX, &loaded, NULL);
+        if (r >= 0 && names_loaded(loaded, name))
+                return 1;
+        if (r < 0 && r != -ENOENT)
+                return r;
+        r = fs_read_line(root, "/proc/sys/kernel/osrelease", &release);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        if (str_printf(&path, "/lib/modules/%s/modules.builtin", release) < 0)
+                return -ENOMEM;
+        r = fs_read(root, path, FS_FILE_MAX, &builtin, NULL);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        return names_builtin(builtin, name) ? 1 : 0;
+}
+
+/* "install vfio-pci /bin/false" and its cousins: libkmod would run them through a shell. */
+static int refuse_command(_unused_ struct kmod_module *m, _unused_ const char *command, _unused_ void *data) {
+        return -EPERM;
+}
+
+/* Returns 1 if it was inserted, 0 if it was there. */
+static int insert(struct kmod_module *m, unsigned flags) {
+        int state = kmod_module_get_initstate(m), r;
+
+        if (state == KMOD_MODULE_LIVE || state == KMOD_MODULE_BUILTIN)
+                return 0;
+        r = kmod_module_probe_insert_module(m, flags, NULL, refuse_command, NULL, NULL);
+        if (r > 0)
+                return -EPERM; /* the blacklist that stopped it */
+        if (r == -EEXIST)
+                return 0;
+        return r < 0 ? r : 1;
+}
+
+static int insert_all(struct kmod_list *list, unsigned flags, bool tolerant) {
+        struct kmod_list *l;
+        int done = 0;
+
+        kmod_list_foreach(l, list) {
+                _cleanup_(kmod_module_unrefp) struct kmod_module *m = kmod_module_get_module(l);
+                int r = insert(m, flags);
+
+                if (r < 0 && !tolerant)
+                        return r;
+                if (r > 0)
+                        done = 1;
+        }
+        return done;
+}
+
+/* What is in a kernel without a modules directory, or was loaded from elsewhere. */
+static int in_kernel(int root, const char *name) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        if (str_printf(&path, "/sys/module/%s", name) < 0)
+                return -ENOMEM;
+        for (char *p = path; *p; p++)
+                if (*p == '-')
+                        *p = '_';
+        r = fs_exists(root, path);
+        return r < 0 ? r : r > 0 ? 0 : -ENOENT;
+}
+
+int module_load(int root, const char *name) {
+        _cleanup_(kmod_unrefp) struct kmod_ctx *ctx = NULL;
+        _cleanup_(kmod_list_freep) struct kmod_list *list = NULL;
+        int r;
+
+        if (!fs_is_host(root)) {
+                r = recorded(root, name);
+                return r < 0 ? r : r == 0 ? -ENOENT : 0;
+        }
+        r = open_kmod(root, &ctx);
+        if (r < 0)
+                return r;
+        r = kmod_module_new_from_lookup(ctx, name, &list);
+        if (r < 0 && r != -ENOSYS && r != -ENOENT)
+                return r;
+        if (!list)
+                return in_kernel(root, name);
+        return insert_all(list, KMOD_PROBE_APPLY_BLACKLIST, false);
+}
+
+int module_available(int root, const char *name) {
+        _cleanup_(kmod_unrefp) struct kmod_ctx *ctx = NULL;
+        _cleanup_(kmod_list_freep) struct kmod_list *list = NULL;
+        int r;
+
+        if (!fs_is_host(root)) {
+                r = recorded(root, name);
+                if (r != 0)
+                        return r;
+        }
+        r = open_kmod(root, &ctx);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        r = kmod_module_new_from_lookup(ctx, name, &list);
+        if (r < 0)
+                return r == -ENOENT || r == -ENOSYS ? 0 : r;
+        return list ? 1 : 0;
+}
+
+int module_load_alias(int root, const char *modalias) {
+        _cleanup_(kmod_unrefp) struct kmod_ctx *ctx = NULL;
+        _cleanup_(kmod_list_freep) struct kmod_list *list = NULL;
+        int r;
+
+        if (!fs_is_host(root))
+                return 0;
+        r = open_kmod(root, &ctx);
+        if (r < 0)
+                return r;
+        r = kmod_module_new_from_lookup(ctx, modalias, &list);
+        if (r < 0)
+                return r == -ENOSYS ? 0 : r;
+        return insert_all(list, KMOD_PROBE_APPLY_BLACKLIST, true);
+}
+
+int module_find_vfio(int root, const char *modalias, char **ret) {
+        _cleanup_(kmod_unrefp) struct kmod_ctx *ctx = NULL;
+        _cleanup_(kmod_list_freep) struct kmod_list *list = NULL;
+        _cleanup_free_ char *alias = NULL, *found = NULL;
+        const char *rest = startswith(modalias, "pci:");
+        struct kmod_list *l;
+        size_t n = 0;
+        int r;
+
+        if (!rest)
+                return -EINVAL;
+        r = str_printf(&alias, "vfio_pci:%s", rest);
+        if (r >= 0)
+                r = open_kmod(root, &ctx);
+        if (r >= 0)
+                r = kmod_module_new_from_lookup(ctx, alias, &list);
+        if (r < 0 && r != -ENOENT && r != -ENOSYS)
+                return r;
+        kmod_list_foreach(l, list) {
+                _cleanup_(kmod_module_unrefp) struct kmod_module *m = kmod_module_get_module(l);
+                const char *name = kmod_module_get_name(m);
+
+                if (streq(name, "vfio_pci"))
+                        continue;
+                n++;
+                if (free_and_strdup(&found, name) < 0)
+                        return -ENOMEM;
+        }
+        /* Two that claim the same device: nobody can say which is right, and the generic driver always is. */
+        if (n != 1 && free_and_strdup(&found, "vfio_pci") < 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(found);
+        return 0;
+}

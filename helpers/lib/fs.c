@@ -161,10 +161,10 @@ static int open_parent(int root, const char *path, bool make, char **ret_name) {
         return fd;
 }
 
-int fs_readlink_name(int root, const char *path, char **ret) {
+int fs_readlink(int root, const char *path, char **ret) {
         _cleanup_close_ int dir = -EBADF;
         _cleanup_free_ char *name = NULL;
-        char target[4096], *base;
+        char target[4096], *copy;
         ssize_t n;
 
         dir = open_parent(root, path, false, &name);
@@ -174,6 +174,21 @@ int fs_readlink_name(int root, const char *path, char **ret) {
         if (n < 0)
                 return -errno;
         target[n] = '\0';
+        copy = strdup(target);
+        if (!copy)
+                return -ENOMEM;
+        *ret = copy;
+        return 0;
+}
+
+int fs_readlink_name(int root, const char *path, char **ret) {
+        _cleanup_free_ char *target = NULL;
+        char *base;
+        int r;
+
+        r = fs_readlink(root, path, &target);
+        if (r < 0)
+                return r;
         base = strrchr(target, '/');
         base = strdup(base ? base + 1 : target);
         if (!base)
@@ -232,8 +247,8 @@ int write_all(int fd, const void *data, size_t size) {
         return 0;
 }
 
-/* Writes, sets the mode and fsyncs; the caller publishes or unlinks. */
-static int fill(int dir, const char *temp, const void *data, size_t size, mode_t mode) {
+/* Writes, sets mode and owner and fsyncs; the caller publishes or unlinks. */
+static int fill(int dir, const char *temp, const void *data, size_t size, mode_t mode, uid_t uid, gid_t gid) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
@@ -241,6 +256,8 @@ static int fill(int dir, const char *temp, const void *data, size_t size, mode_t
         if (fd < 0)
                 return fd;
         r = write_all(fd, data, size);
+        if (r >= 0 && (uid != (uid_t) -1 || gid != (gid_t) -1))
+                r = RET_NERRNO(fchown(fd, uid, gid));
         if (r >= 0)
                 r = RET_NERRNO(fchmod(fd, mode));
         if (r >= 0)
@@ -249,6 +266,11 @@ static int fill(int dir, const char *temp, const void *data, size_t size, mode_t
 }
 
 int fs_write_atomic(int root, const char *path, const void *data, size_t size, mode_t mode) {
+        return fs_write_atomic_owned(root, path, data, size, mode, (uid_t) -1, (gid_t) -1);
+}
+
+int fs_write_atomic_owned(int root, const char *path, const void *data, size_t size, mode_t mode, uid_t uid,
+                          gid_t gid) {
         _cleanup_free_ char *name = NULL, *temp = NULL;
         _cleanup_close_ int dir = -EBADF;
         int r;
@@ -261,7 +283,7 @@ int fs_write_atomic(int root, const char *path, const void *data, size_t size, m
         r = str_printf(&temp, ".%s.gpuvm-new", name);
         if (r < 0)
                 return r;
-        r = fill(dir, temp, data, size, mode);
+        r = fill(dir, temp, data, size, mode, uid, gid);
         if (r >= 0)
                 r = RET_NERRNO(renameat(dir, temp, dir, name));
         if (r < 0) {
@@ -316,7 +338,11 @@ int fs_mkdir_p(int root, const char *path, mode_t mode) {
                 dir = open_parent(root, copy, false, &name);
                 if (dir < 0)
                         return dir;
-                if (mkdirat(dir, name, mode) < 0 && errno != EEXIST)
+                /* The mode is exact, whatever the umask; and what is put into it must not vanish with it. */
+                if (mkdirat(dir, name, mode) < 0) {
+                        if (errno != EEXIST)
+                                return -errno;
+                } else if (fchmodat(dir, name, mode, 0) < 0 || fsync(dir) < 0)
                         return -errno;
                 if (!slash)
                         return 0;

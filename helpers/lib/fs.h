@@ -42,6 +42,9 @@ int fs_read_u64(int root, const char *path, uint64_t *ret) _must_check_ _nonnull
 /* The last component of where the symbolic link points: the driver of a device, the number of a group. */
 int fs_readlink_name(int root, const char *path, char **ret) _must_check_ _nonnull_all_;
 
+/* Where the symbolic link points, as it is written there. */
+int fs_readlink(int root, const char *path, char **ret) _must_check_ _nonnull_all_;
+
 /* Returns 1 if the path is there (links followed), 0 if not, -errno if that cannot be known. */
 int fs_exists(int root, const char *path) _must_check_ _nonnull_all_;
 
@@ -54,6 +57,10 @@ int fs_list(int root, const char *path, char ***ret) _must_check_ _nonnull_all_;
 /* Replaces the file: written beside, fsynced, renamed, directory fsynced. mode is exact, whatever the umask.
  * Directories above are made (0755). */
 int fs_write_atomic(int root, const char *path, const void *data, size_t size, mode_t mode) _must_check_;
+
+/* As fs_write_atomic(), with the owner as well; (uid_t) -1 and (gid_t) -1: as the process makes files. */
+int fs_write_atomic_owned(int root, const char *path, const void *data, size_t size, mode_t mode, uid_t uid,
+                          gid_t gid) _must_check_;
 
 /* As fs_write_atomic() if the content or mode differs. Returns 1 if it was written, 0 if it was so already.
  */

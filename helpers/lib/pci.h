@@ -42,15 +42,20 @@ typedef struct PciDevice {
         char name[BDF_STRING_MAX]; /* bdf as text */
         uint16_t vendor, device, subsystem_vendor, subsystem_device;
         uint32_t class;        /* 24 bits: 0x030000 */
-        uint8_t header_type;   /* config byte 0x0e without bit 7; 1 is a bridge; 0 if it cannot be read */
+        uint8_t header_type;   /* config byte 0x0e without bit 7; 1 is a bridge; 0 if it cannot be read, or
+                                * is of another base class than 06: those are not woken up to be asked */
         char *driver;          /* NULL: none */
         char *driver_override; /* NULL: none (sysfs says "(null)") */
         int iommu_group;       /* -1: none */
         int numa_node;         /* -1: none */
         bool boot_vga;
-        char *reset_method;   /* "flr bus", "" for none, NULL if the kernel does not say (before 5.15) */
-        uint64_t bar_size[6]; /* bytes, 0 for unused */
-        char *path;           /* stable path through the bridges: "pci-0000:00:01.0/00.0" style, see pci.c */
+        char *reset_method;    /* "flr bus", "" for none, NULL if the kernel does not say (before 5.15) */
+        uint64_t bar_size[6];  /* bytes, 0 for unused */
+        bool virtual_function; /* of SR-IOV: belongs to a physical function */
+        char *path;            /* the slot, whatever the bus numbers: "pci-0000:00:01.0/00.0" is function 00.0
+                                * behind the root port 0000:00:01.0, one "/SLOT.FUNCTION" per bridge below;
+                                * on the root bus itself "pci-0000:00:02.0". See pci.c. Says nothing of which
+                                * card is in the slot: compare the ids too */
 } PciDevice;
 
 typedef struct PciBus {
@@ -64,7 +69,7 @@ void pci_bus_done(PciBus *bus);
 
 const PciDevice *pci_find(const PciBus *bus, Bdf bdf) _nonnull_all_;
 
-/* NVIDIA display functions: class 0300 and 0302 (what NVIDIA's driver binds). */
+/* NVIDIA display functions: class 0300 and 0302 (what NVIDIA's driver binds), but no SR-IOV virtual ones. */
 bool pci_is_nvidia_gpu(const PciDevice *d) _nonnull_all_;
 /* Display class of any vendor. */
 bool pci_is_display(const PciDevice *d) _nonnull_all_;
@@ -74,5 +79,5 @@ bool pci_is_nvswitch(const PciDevice *d) _nonnull_all_;
 /* Same domain, bus and slot. */
 bool pci_same_slot(const PciDevice *a, const PciDevice *b) _nonnull_all_;
 
-/* Reads the driver link again: what sysfs says now. NULL in ret for none. */
+/* Reads the driver link again: what sysfs says now. NULL in ret for none; -ENODEV if the device is gone. */
 int pci_read_driver(int root, Bdf bdf, char **ret) _must_check_ _nonnull_all_;

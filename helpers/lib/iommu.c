@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "iommu.h"
+#include "fs.h"
+#include "strv.h"
+
+#define IOMMU_GROUPS "/sys/kernel/iommu_groups"
+#define ACPI_TABLES  "/sys/firmware/acpi/tables"
+
+int iommu_count_groups(int root, size_t *ret) {
+        _cleanup_strv_ char **groups = NULL;
+        size_t n = 0;
+        int r;
+
+        r = fs_list(root, IOMMU_GROUPS, &groups);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        STRV_FOREACH(g, groups) {
+                _cleanup_free_ char *path = NULL, *name = NULL;
+
+                if (str_printf(&path, IOMMU_GROUPS "/%s/name", *g) < 0)
+                        return -ENOMEM;
+                /* VFIO's "no IOMMU" mode makes groups that isolate nothing. */
+                r = fs_read_line(root, path, &name);
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0 || !streq(name, "vfio-noiommu"))
+                        n++;
+        }
+        *ret = n;
+        return 0;
+}
+
+int iommu_firmware(int root, const char **ret) {
+        static const struct {
+                const char *path, *name;
+        } tables[] = {
+                { ACPI_TABLES "/DMAR", "intel" },
+                { ACPI_TABLES "/IVRS", "amd" },
+                { ACPI_TABLES "/IORT", "arm-smmu" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(tables); i++) {
+                int r = fs_exists(root, tables[i].path);
+
+                if (r < 0)
+                        return r;
+                if (r > 0) {
+                        *ret = tables[i].name;
+                        return 0;
+                }
+        }
+        *ret = NULL;
+        return 0;
+}
+
+void iommu_verdict_done(IommuVerdict *v) {
+        free(v->endpoints);
+        free(v->blocker);
+        *v = (IommuVerdict){};
+}
+
+static const IommuKeep *find_keep(const IommuKeep *keep, size_t n_keep, const PciDevice *d) {
+        for (size_t i = 0; i < n_keep; i++)
+                if (bdf_compare(keep[i].bdf, d->bdf) == 0)
+                        return &keep[i];
+        return NULL;
+}
+
+/* A function of a card that holds one of the group's GPUs: the GPU itself, its audio, USB and UCSI. Another
+ * vendor's display in the group, the console perhaps, is no companion. */
+static bool is_companion(const PciBus *bus, const PciDevice *gpu, const PciDevice *d) {
+        for (size_t i = 0; i < bus->n; i++) {
+                const PciDevice *g = &bus->devices[i];
+
+                if (g->iommu_group == gpu->iommu_group && (g == gpu || pci_is_nvidia_gpu(g)) &&
+                    pci_same_slot(g, d))
+                        return true;
+        }
+        return false;
+}
+
+/* The kernel grants a group to VFIO when each of its devices is on a VFIO driver, on none, or on one of the
+ * two that manage no DMA on the host's behalf. */
+static bool is_harmless(const PciDevice *d) {
+        return !d->driver || streq(d->driver, "pci-stub") || streq(d->driver, "pcieport") ||
+                        endswith(d->driver, "vfio-pci") || endswith(d->driver, "vfio_pci");
+}
+
+static const char *kind(const PciDevice *d) {
+        if (pci_is_nvswitch(d))
+                return "an NVSwitch";
+        if (pci_is_bridge(d))
+                return "a bridge";
+        switch (d->class >> 8) {
+        case 0x0101:
+        case 0x0104:
+        case 0x0106:
+        case 0x0107:
+        case 0x0108:
+                return "a disk controller";
+        case 0x0c03:
+                return "a USB controller";
+        case 0x0c05:
+                return "an SMBus controller";
+        }
+        switch (d->class >> 16) {
+        case 0x02:
+                return "a network card";
+        case 0x03:
+                return "a display controller";
+        case 0x04:
+                return "a multimedia device";
+        default:
+                return "a device";
+        }
+}
+
+/* Adds d to the endpoints, passes it over, or says in the verdict why the group cannot go. */
+static int judge(const PciBus *bus, const PciDevice *gpu, const PciDevice *d, const IommuKeep *keep,
+                 size_t n_keep, char *const *accept_siblings, IommuVerdict *v) {
+        const IommuKeep *k = find_keep(keep, n_keep, d);
+        bool bridge = pci_is_bridge(d);
+
+        if (k)
+                return str_printf(&v->blocker,
+                                  "IOMMU group %d also holds %s, %s, which the host needs itself",
+                                  d->iommu_group, d->name, k->why);
+        if (!bridge &&
+            (is_companion(bus, gpu, d) || (accept_siblings && strv_contains(accept_siblings, d->name)))) {
+                v->endpoints[v->n_endpoints++] = d;
+                return 0;
+        }
+        if (is_harmless(d))
+                return 0;
+        if (bridge)
+                return str_printf(
+                                &v->blocker,
+                                "IOMMU group %d also holds %s, %s in use by the driver %s, with which the kernel "
+                                "grants the group to no VM",
+                                d->iommu_group, d->name, kind(d), d->driver);
+        return str_printf(
+                        &v->blocker,
+                        "IOMMU group %d also holds %s, %s in use by the host's driver %s, which would go along "
+                        "(AcceptSiblings=%s allows that)",
+                        d->iommu_group, d->name, kind(d), d->driver, d->name);
+}
+
+static const PciDevice *find_owner(const IommuVerdict *v, const PciDevice *gpu) {
+        for (size_t i = 0; i < v->n_endpoints; i++)
+                if (pci_is_nvidia_gpu(v->endpoints[i]))
+                        return v->endpoints[i];
+        return gpu;
+}
+
+int iommu_group_check(const PciBus *bus, const PciDevice *gpu, const IommuKeep *keep, size_t n_keep,
+                      char *const *accept_siblings, IommuVerdict *ret) {
+        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+
+        if (gpu->iommu_group < 0)
+                return -ENODEV;
+        v.endpoints = calloc(bus->n + 1, sizeof(*v.endpoints));
+        if (!v.endpoints)
+                return -ENOMEM;
+        /* The first blocker by address is the one that is told; the bus is sorted, so the answer is the same
+         * every time. The endpoints are collected whole all the same, for those who only show them. */
+        for (size_t i = 0; i < bus->n; i++) {
+                const PciDevice *d = &bus->devices[i];
+                IommuVerdict rest = v;
+                int r;
+
+                if (d->iommu_group != gpu->iommu_group)
+                        continue;
+                rest.blocker = NULL;
+                r = judge(bus, gpu, d, keep, n_keep, accept_siblings, &rest);
+                if (r < 0)
+                        return r;
+                v.n_endpoints = rest.n_endpoints;
+                if (!v.blocker)
+                        v.blocker = rest.blocker;
+                else
+                        free(rest.blocker);
+        }
+        v.viable = !v.blocker;
+        v.owner = find_owner(&v, gpu);
+        *ret = v;
+        v = (IommuVerdict){};
+        return 0;
+}

@@ -26,6 +26,10 @@ int undo_record_file(Undo *u, const char *path) _must_check_ _nonnull_all_;
 /* Records, then replaces the file if it differs. Returns 1 if written, 0 if it was so already. */
 int undo_write_file(Undo *u, const char *path, const void *data, size_t size, mode_t mode) _must_check_;
 
+/* Records the file as it is and the bytes that the caller, or another program for it, puts there next:
+ * without those undo cannot tell them from an administrator's. */
+int undo_record_write(Undo *u, const char *path, const void *data, size_t size) _must_check_;
+
 /* Records, then removes. Returns 1 if it was there, 0 if not. */
 int undo_remove_file(Undo *u, const char *path) _must_check_ _nonnull_all_;
 

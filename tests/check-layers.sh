@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Layers point one way: check-layers.sh SOURCE
+#
+# A room includes rooms of its own layer or below, never in a circle; a new room has to be given its layer here.
+# Outside libraries have one door each. Rooms return errors: they do not exit, and do not log above debug.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+cd "$1/helpers/lib"
+
+layers=(
+        'macro'
+        'log parse strv json'
+        'fs'
+        'child ini dropin ledger logfile journal'
+        'phase'
+        'conf confkey aptline aptrun cmdline pci undo dpkg module'
+        'apt iommu busy nodes holders boot initramfs bus keep early reboot'
+        'vfio plan virt preflight report'
+        'follow'
+)
+declare -A layer=()
+for i in "${!layers[@]}"; do
+        for room in ${layers[i]}; do
+                layer[$room]=$i
+        done
+done
+
+edges=$(grep -o '^#include "[a-z0-9-]*\.h"' ./*.[ch] |
+        sed -E 's|^\./([a-z0-9-]*)\.[ch]:#include "(.*)\.h"|\1 \2|' | awk '$1 != $2' | sort -u)
+
+for room in $(printf '%s\n' ./*.[ch] | sed 's|^\./||; s|\.[ch]$||' | sort -u); do
+        [ -n "${layer[$room]-}" ] || { not_ok "$room has a layer" 'tests/check-layers.sh does not know this room'; continue; }
+        above=
+        while read -r from to; do
+                [ "$from" = "$room" ] || continue
+                [ "${layer[$to]:-99}" -le "${layer[$room]}" ] || above+="$to "
+        done <<<"$edges"
+        is "$room includes nothing above it" "$above" ''
+done
+circle=$(grep -o '^#include "[a-z0-9-]*\.h"' ./*.h | sed -E 's|^\./([a-z0-9-]*)\.h:#include "(.*)\.h"|\1 \2|' |
+        tsort 2>&1 >/dev/null || true)
+is 'no circle of headers' "$circle" ''
+
+# door ROOM PATTERN: only that room includes these headers.
+door() {
+        is "only $1 knows <$2>" "$(grep -lE "^#include <$2>" ./*.[ch] ../*.c ../../generators/*.c 2>/dev/null |
+                grep -v "^\./$1\.[ch]\$" || true)" ''
+}
+door json 'json-c/.*\.h'
+door module 'libkmod\.h'
+door virt 'libvirt/.*\.h'
+door bus 'systemd/sd-bus\.h'
+
+rooms=$(printf '%s\n' ./*.c | grep -vE '^\./(log|journal|logfile|phase|conf)\.c$')
+# shellcheck disable=SC2086 # a list of names
+# conf tells the reader of a file what is wrong in it, when asked to. A room that is given the phase tells failures through phase_fail(), and log_oom() where even that cannot be.
+is 'rooms do not log above debug' \
+        "$(grep -nE '\blog_(error|warning|notice|info|error_errno|warning_errno|fields|full_errno)\(' $rooms || true)" ''
+# shellcheck disable=SC2086
+is 'rooms do not exit' "$(grep -nE '(^|[^_a-z])exit\(' $rooms || true)" ''
+done_testing

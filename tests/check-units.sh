@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Each unit as systemd reads it, and how much it may do: check-units.sh SOURCE LIBEXECDIR BINDIR
+#
+# LIBEXECDIR, BINDIR: where the programs were built, because systemd-analyze wants ExecStart= to be there.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# Exposure as `systemd-analyze security` of systemd 252 counts it, 0 to 10: what was measured and can be kept. Lower
+# them when a unit learns to do without something; a relaxation has its reason beside it in the unit.
+budget() {
+        case $1 in
+        gpuvm-preflight.service) echo 1.0 ;;
+        gpuvm-reboot.service) echo 1.0 ;;
+        gpuvm-resume.service) echo 1.0 ;;
+        gpuvm-iommu.service) echo 2.2 ;;
+        gpuvm-vfio.service | gpuvm-vfio@.service) echo 2.6 ;;
+        gpuvm-verify.service) echo 2.6 ;;
+        gpuvm-storage.service) echo 2.6 ;;
+        # Maintainer scripts of any package run in these two: nearly nothing can be taken away.
+        gpuvm-packages.service | gpuvm-kvm.service) echo 8.0 ;;
+        *) return 1 ;;
+        esac
+}
+
+source=$1/units libexecdir=$2 bindir=$3
+command -v systemd-analyze >/dev/null || skip_all 'no systemd-analyze here'
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+for template in "$source"/*.in; do
+        name=${template##*/}
+        sed -e "s|@LIBEXECDIR@|$libexecdir|g; s|@BINDIR@|$bindir|g; s|@UNITDIR@|$work|g" "$template" >"$work/${name%.in}"
+done
+
+# Verify exits 0 for an unknown key: what it says is what counts. The pages are checked where the pages are.
+verify() {
+        SYSTEMD_UNIT_PATH="$work:" systemd-analyze verify --man=no "$1" 2>&1 | sed "s|$work/||"
+}
+
+for unit in "$work"/*; do
+        name=${unit##*/}
+        instance=${unit/@./@0000:01:00.0.}
+        is "$name: systemd-analyze verify says nothing" "$(verify "$instance")" ''
+        check "$name says what it is" grep -q '^Description=.' "$unit"
+        check "$name names its page" grep -q '^Documentation=man:' "$unit"
+        is "$name has no [Install]" "$(grep -c '^\[Install\]' "$unit" || true)" 0
+        [[ $name == *.service ]] || continue
+        is "$name is a oneshot" "$(grep '^Type=' "$unit")" Type=oneshot
+        check "$name has a deadline" grep -q '^TimeoutStartSec=.' "$unit"
+        want=0
+        [[ $name != *@.service ]] || want=1
+        is "$name: RemainAfterExit= on instances only" "$(grep -c '^RemainAfterExit=yes' "$unit" || true)" "$want"
+        is "$name runs no shell" "$(grep -E '^Exec[A-Za-z]*=.*/(ba)?sh( |$)' "$unit" || true)" ''
+        allowed=$(budget "$name") || { not_ok "$name has a budget" 'tests/check-units.sh does not know this unit'; continue; }
+        exposure=$(systemd-analyze security --offline=true --no-pager "$instance" 2>/dev/null |
+                sed -n 's/.*Overall exposure level for [^:]*.*: \([0-9.]*\) .*/\1/p')
+        check "$name: exposure ${exposure:-unknown}, at most $allowed" \
+                awk -v e="${exposure:-99}" -v a="$allowed" 'BEGIN { exit !(e <= a) }'
+done
+
+# A phase that waits for another must say so for every one before it: the generator links only some of them.
+phases=(preflight packages nvidia kvm iommu reboot vfio bridge storage verify)
+before=
+for phase in "${phases[@]}"; do
+        unit=$work/gpuvm-$phase.service
+        if [ -e "$unit" ]; then
+                after=" $(sed -n 's/^After=//p' "$unit" | paste -sd' ') "
+                missing=
+                for earlier in $before; do
+                        [[ $after == *" $earlier "* ]] || missing+="$earlier "
+                done
+                is "gpuvm-$phase.service comes after every earlier phase" "$missing" ''
+        fi
+        before+="gpuvm-$phase.service "
+done
+done_testing

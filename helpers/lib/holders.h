@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Holders: who uses a PCI function right now, so that it is never taken from under somebody.
+ *
+ * The device nodes of a function are known by their numbers (from sysfs, and from the NVIDIA driver's own
+ * list), and each process's open files and mappings are compared by number, not by path: a node that a
+ * container made for itself under another name is the same device. What cannot be looked into counts as a
+ * holder. Reads only; needs CAP_SYS_PTRACE to see other users' files. */
+
+#include <sys/types.h>
+
+#include "pci.h"
+
+typedef struct Holder {
+        pid_t pid; /* 0: the kernel's console, no process */
+        uid_t uid;
+        char *comm; /* the command's name, control characters replaced */
+        char *unit; /* systemd unit, or NULL */
+        char *what; /* "/dev/nvidia0", "drm/card1", "snd/pcmC1D3p", "open files that cannot be read" */
+} Holder;
+
+typedef struct Holders {
+        Holder *list; /* one entry a process, by rising pid */
+        size_t n;
+} Holders;
+
+/* Who uses any of these n functions. A process that comes and goes meanwhile may be missed: the caller closes
+ * that race with what the driver offers, or asks again. */
+int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *ret) _must_check_;
+void holders_done(Holders *h);
+
+/* For a user: "Xorg (pid 812, uid 0, gdm.service) has drm/card1 open; ...", at most a handful of them. */
+int holders_describe(const Holders *h, char **ret) _must_check_ _nonnull_all_;

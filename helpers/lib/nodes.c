@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <sys/sysmacros.h>
+
+#include "fs.h"
+#include "nodes.h"
+#include "parse.h"
+#include "strv.h"
+
+#define PCI_DEVICES "/sys/bus/pci/devices"
+#define NVIDIA_GPUS "/proc/driver/nvidia/gpus"
+
+enum {
+        NVIDIA_MAJOR = 195,     /* assigned in Documentation/admin-guide/devices.txt */
+        NVIDIA_MINOR_MAX = 247, /* above are the control nodes, which belong to no GPU */
+};
+
+void nodes_done(Nodes *s) {
+        for (size_t i = 0; i < s->n; i++)
+                free(s->list[i].name);
+        free(s->list);
+        *s = (Nodes){};
+}
+
+static int add_node(Nodes *s, dev_t number, const char *format, const char *name) {
+        Node *t = reallocarray(s->list, s->n + 1, sizeof(*t));
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        if (!t)
+                return -ENOMEM;
+        s->list = t;
+        r = str_printf(&text, format, name);
+        if (r < 0)
+                return r;
+        s->list[s->n++] = (Node){ number, TAKE_PTR(text) };
+        return 0;
+}
+
+/* The "MAJOR:MINOR" in a sysfs file. Returns 1 if it is there. */
+static int read_number(int root, const char *path, dev_t *ret) {
+        _cleanup_free_ char *line = NULL;
+        unsigned major_number, minor_number;
+        char *colon;
+        int r;
+
+        r = fs_read_line(root, path, &line);
+        if (r < 0)
+                return r == -ENOENT || r == -ENOTDIR || r == -ENODEV ? 0 : r;
+        colon = strchr(line, ':');
+        if (!colon)
+                return -EINVAL;
+        *colon = '\0';
+        if (parse_uint(line, UINT32_MAX, &major_number) < 0 ||
+            parse_uint(colon + 1, UINT32_MAX, &minor_number) < 0)
+                return -EINVAL;
+        *ret = makedev(major_number, minor_number);
+        return 1;
+}
+
+/* Every "dev" in DIR and in the directories one level below. format: how a user is told the name. */
+static int add_nodes_below(int root, Nodes *s, const char *dir, const char *format, bool deeper) {
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        r = fs_list(root, dir, &names);
+        if (r < 0)
+                return r == -ENOENT || r == -ENOTDIR || r == -ENODEV ? 0 : r;
+        STRV_FOREACH(name, names) {
+                _cleanup_free_ char *path = NULL, *below = NULL;
+                dev_t number;
+
+                if (str_printf(&path, "%s/%s/dev", dir, *name) < 0 ||
+                    str_printf(&below, "%s/%s", dir, *name) < 0)
+                        return -ENOMEM;
+                r = read_number(root, path, &number);
+                if (r > 0)
+                        r = add_node(s, number, format, *name);
+                /* "device" leads back up to the function. */
+                if (r >= 0 && deeper && !streq(*name, "device") && !streq(*name, "subsystem"))
+                        r = add_nodes_below(root, s, below, format, false);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* The number N of /dev/nvidiaN. */
+static int add_nvidia(int root, Nodes *s, const PciDevice *d) {
+        _cleanup_free_ char *path = NULL, *text = NULL, *name = NULL;
+        _cleanup_strv_ char **lines = NULL;
+        int r;
+
+        if (str_printf(&path, NVIDIA_GPUS "/%s/information", d->name) < 0)
+                return -ENOMEM;
+        r = fs_read(root, path, FS_ATTR_MAX, &text, NULL);
+        if (r == -ENOMEM)
+                return r;
+        if (r >= 0 && strv_split(text, "\n", &lines) < 0)
+                return -ENOMEM;
+        STRV_FOREACH(line, lines) {
+                const char *value = startswith(*line, "Device Minor:");
+                unsigned n;
+
+                if (!value || parse_uint(value + strspn(value, " \t"), NVIDIA_MINOR_MAX, &n) < 0)
+                        continue;
+                if (str_printf(&name, "/dev/nvidia%u", n) < 0)
+                        return -ENOMEM;
+                return add_node(s, makedev(NVIDIA_MAJOR, n), "%s", name);
+        }
+        s->any_nvidia = true;
+        return 0;
+}
+
+static int add_vfio(int root, Nodes *s, const PciDevice *d) {
+        _cleanup_free_ char *path = NULL, *name = NULL;
+        dev_t number;
+        int r;
+
+        s->any_vfio = true;
+        if (d->iommu_group < 0)
+                return 0;
+        if (str_printf(&path, "/sys/class/vfio/%d/dev", d->iommu_group) < 0 ||
+            str_printf(&name, "/dev/vfio/%d", d->iommu_group) < 0)
+                return -ENOMEM;
+        r = read_number(root, path, &number);
+        if (r <= 0)
+                return r;
+        s->vfio_major = major(number);
+        return add_node(s, number, "%s", name);
+}
+
+bool nodes_is_vfio_driver(const char *driver) {
+        return endswith(driver, "vfio-pci") || endswith(driver, "vfio_pci");
+}
+
+static int add_function(int root, Nodes *s, const PciDevice *d) {
+        static const struct {
+                const char *dir, *format;
+                bool deeper;
+        } classes[] = {
+                { "drm", "drm/%s", false },          { "sound", "snd/%s", true },
+                { "vfio-dev", "vfio/%s", false },    { "nvme", "%s", false },
+                { "infiniband_verbs", "%s", false },
+        };
+        int r;
+
+        if (!d->driver)
+                return 0;
+        for (size_t i = 0; i < ELEMENTSOF(classes); i++) {
+                _cleanup_free_ char *dir = NULL;
+
+                if (str_printf(&dir, PCI_DEVICES "/%s/%s", d->name, classes[i].dir) < 0)
+                        return -ENOMEM;
+                r = add_nodes_below(root, s, dir, classes[i].format, classes[i].deeper);
+                if (r < 0)
+                        return r;
+        }
+        if (streq(d->driver, "nvidia") && pci_is_nvidia_gpu(d))
+                return add_nvidia(root, s, d);
+        return nodes_is_vfio_driver(d->driver) ? add_vfio(root, s, d) : 0;
+}
+
+/* The name of the node with this number, or NULL. */
+const char *nodes_match(const Nodes *s, const struct stat *st) {
+        if (!S_ISCHR(st->st_mode))
+                return NULL;
+        for (size_t i = 0; i < s->n; i++)
+                if (s->list[i].number == st->st_rdev)
+                        return s->list[i].name;
+        if (s->any_nvidia && major(st->st_rdev) == NVIDIA_MAJOR && minor(st->st_rdev) <= NVIDIA_MINOR_MAX)
+                return "an NVIDIA GPU";
+        return NULL;
+}
+
+int nodes_of(int root, const PciDevice *const *devices, size_t n, Nodes *ret) {
+        _cleanup_(nodes_done) Nodes s = {};
+
+        for (size_t i = 0; i < n; i++) {
+                int r = add_function(root, &s, devices[i]);
+
+                if (r < 0)
+                        return r;
+        }
+        *ret = s;
+        s = (Nodes){};
+        return 0;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "holders.h"
+#include "nodes.h"
+#include "tests/tree.h"
+
+#define GPU   "/sys/bus/pci/devices/0000:01:00.0"
+#define AUDIO "/sys/bus/pci/devices/0000:01:00.1"
+
+static PciDevice gpu = { .name = "0000:01:00.0", .vendor = 0x10de, .class = 0x030000, .iommu_group = 12 };
+static PciDevice audio = { .name = "0000:01:00.1", .vendor = 0x10de, .class = 0x040300, .iommu_group = 12 };
+static const PciDevice *const both[] = { &gpu, &audio };
+
+/* A process as /proc shows it. fd: the node that is open, or NULL. */
+static void process(const char *pid, const char *fd) {
+        char path[128];
+
+        (void) snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+        tree_put(path, "X\033org\n");
+        (void) snprintf(path, sizeof(path), "/proc/%s/maps", pid);
+        tree_put(path,
+                 "00400000-00452000 r-xp 00000000 08:02 173521 /usr/bin/dbus-daemon\n"
+                 "7fff000-8fff000 rw-p 00000000 00:00 0 [stack]\n");
+        (void) snprintf(path, sizeof(path), "/proc/%s/cgroup", pid);
+        tree_put(path, "12:pids:/x.service\n0::/system.slice/gdm.service/sub\n");
+        (void) snprintf(path, sizeof(path), "/proc/%s/fd/0", pid);
+        tree_link(path, "/dev/null");
+        (void) snprintf(path, sizeof(path), "/proc/%s/fd/7", pid);
+        if (fd)
+                tree_link(path, fd);
+}
+
+/* The GPU's card node is what /dev/zero is here: numbers count, names do not. */
+static int machine(void) {
+        int root = tree_new();
+
+        gpu.driver = (char *) "nouveau";
+        audio.driver = (char *) "snd_hda_intel";
+        tree_put(GPU "/drm/card1/dev", "1:5\n");
+        tree_put(AUDIO "/sound/card0/pcmC0D3p/dev", "1:7\n");
+        return root;
+}
+
+TEST(finds_by_number) {
+        _cleanup_(holders_done) Holders h = {};
+        _cleanup_free_ char *text = NULL;
+        int root = machine();
+
+        process("812", "/dev/zero");
+        process("813", "/dev/full");
+        process("814", "/dev/null");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 2);
+        ASSERT_EQ(h.list[0].pid, 812);
+        ASSERT_STREQ(h.list[0].what, "drm/card1");
+        ASSERT_STREQ(h.list[0].unit, "gdm.service");
+        ASSERT_STREQ(h.list[0].comm, "X?org");
+        ASSERT_STREQ(h.list[1].what, "snd/pcmC0D3p");
+        ASSERT_EQ(holders_describe(&h, &text), 0);
+        ASSERT(strstr(text, "X?org (pid 812, uid 0, gdm.service) has drm/card1 open; "));
+}
+
+TEST(only_the_functions_asked_for) {
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        process("813", "/dev/full");
+        ASSERT_EQ(holders_scan(root, both, 1, &h), 0);
+        ASSERT_EQ(h.n, 0);
+}
+
+TEST(without_a_driver_nothing_is_open) {
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        process("812", "/dev/zero");
+        gpu.driver = audio.driver = NULL;
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 0);
+}
+
+TEST(finds_mappings) {
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        process("20", NULL);
+        tree_put("/proc/20/maps", "1000-2000 rw-s 00000000 00:06 9 /odd/name (deleted)\n");
+        tree_link("/proc/20/map_files/1000-2000", "/dev/zero");
+        process("21", NULL);
+        tree_put("/proc/21/maps", "1000-2000 rw-p 00000000 00:06 9 /dev/zero\n");
+        tree_link("/proc/21/root", "/");
+        process("22", NULL);
+        tree_put("/proc/22/maps", "1000-2000 r--p 00000000 00:06 9 /lib/libc.so\n1000-2000 rw-s");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 2);
+        ASSERT_EQ(h.list[0].pid, 20);
+        ASSERT_EQ(h.list[1].pid, 21);
+}
+
+TEST(threads_outlive_the_first) {
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        process("30", NULL);
+        ASSERT_EQ(unlinkat(root, "proc/30/fd/0", 0), 0);
+        tree_link("/proc/30/task/30/fd/1", "/dev/null");
+        tree_link("/proc/30/task/31/fd/4", "/dev/zero");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 1);
+        ASSERT_EQ(h.list[0].pid, 30);
+}
+
+TEST(what_cannot_be_read_holds) {
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        if (geteuid() != 0)
+                SKIP("needs root to become somebody else");
+        process("40", NULL);
+        ASSERT_EQ(fchmodat(root, "proc/40/fd", 0700, 0), 0);
+        ASSERT_EQ(chmod(tree_path, 0755), 0);
+        ASSERT_EQ(seteuid(65534), 0);
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(seteuid(0), 0);
+        ASSERT_EQ(h.n, 1);
+        ASSERT(strstr(h.list[0].what, "cannot be read"));
+}
+
+TEST(nvidia_by_its_minor) {
+        _cleanup_(nodes_done) Nodes nodes = {};
+        struct stat st = { .st_mode = S_IFCHR, .st_rdev = 195 << 8 | 3 };
+        int root = machine();
+
+        gpu.driver = (char *) "nvidia";
+        tree_put("/proc/driver/nvidia/gpus/0000:01:00.0/information",
+                 "Model: \t\t NVIDIA H200\nDevice Minor: \t 3\n");
+        ASSERT_EQ(nodes_of(root, both, 2, &nodes), 0);
+        ASSERT_STREQ(nodes_match(&nodes, &st), "/dev/nvidia3");
+        st.st_rdev = 195 << 8 | 4;
+        ASSERT(!nodes_match(&nodes, &st));
+        st.st_rdev = 195 << 8 | 255;
+        ASSERT(!nodes_match(&nodes, &st));
+}
+
+TEST(nvidia_without_a_minor_is_any) {
+        _cleanup_(nodes_done) Nodes nodes = {};
+        struct stat st = { .st_mode = S_IFCHR, .st_rdev = 195 << 8 | 4 };
+        int root = machine();
+
+        gpu.driver = (char *) "nvidia";
+        ASSERT_EQ(nodes_of(root, both, 2, &nodes), 0);
+        ASSERT(nodes_match(&nodes, &st));
+        st.st_rdev = 195 << 8 | 255; /* /dev/nvidiactl belongs to none */
+        ASSERT(!nodes_match(&nodes, &st));
+        st.st_mode = S_IFREG;
+        st.st_rdev = 195 << 8 | 4;
+        ASSERT(!nodes_match(&nodes, &st));
+}
+
+TEST(vfio_users) {
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        gpu.driver = audio.driver = (char *) "vfio-pci";
+        tree_put("/sys/class/vfio/12/dev", "1:3\n");
+        process("50", NULL); /* its standard input is what the group's node is here */
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 1);
+        ASSERT_EQ(h.list[0].pid, 50);
+        ASSERT_STREQ(h.list[0].what, "/dev/vfio/12");
+}
+
+TEST(the_console_holds) {
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        tree_put("/sys/class/vtconsole/vtcon0/name", "(S) dummy device\n");
+        tree_put("/sys/class/vtconsole/vtcon0/bind", "1\n");
+        tree_put("/sys/class/vtconsole/vtcon1/name", "(M) frame buffer device\n");
+        tree_put("/sys/class/vtconsole/vtcon1/bind", "1\n");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 0);
+        tree_put(GPU "/graphics/fb0/dev", "29:0\n");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 1);
+        ASSERT_EQ(h.list[0].pid, 0);
+        holders_done(&h);
+        tree_put("/sys/class/vtconsole/vtcon1/bind", "0\n");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 0);
+}
+
+TEST(the_firmware_console_holds) {
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        gpu.driver = NULL;
+        gpu.boot_vga = true;
+        tree_put("/sys/class/vtconsole/vtcon1/name", "(M) frame buffer device\n");
+        tree_put("/sys/class/vtconsole/vtcon1/bind", "1\n");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 0);
+        tree_put("/sys/bus/platform/drivers/efi-framebuffer/efi-framebuffer.0/uevent", "");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 1);
+        holders_done(&h);
+        gpu.driver = (char *) "vfio-pci";
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 0);
+}

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <time.h>
+
+#include "apt.h"
+#include "aptrun.h"
+#include "fs.h"
+
+/* Seconds, each for one program or one wait. */
+enum {
+        LISTS_FRESH_SEC = 60 * 60,
+        LOCK_SEC = 15 * 60,
+        LOCK_POLL_SEC = 2,
+        SIMULATE_SEC = 2 * 60,
+        DPKG_SEC = 60 * 60,
+};
+
+#define DPKG          "/usr/bin/dpkg"
+#define FRONTEND_LOCK "/var/lib/dpkg/lock-frontend"
+#define LISTS_DIR     "/var/lib/apt/lists"
+
+static bool lists_are_fresh(int root) {
+        time_t newest = 0, now = time(NULL);
+        struct stat st;
+
+        if (fs_stat(root, LISTS_DIR, &st) >= 0)
+                newest = st.st_mtime;
+        /* Changes also when all lists turned out to be current. */
+        if (fs_stat(root, LISTS_DIR "/partial", &st) >= 0)
+                newest = MAX(newest, st.st_mtime);
+        return newest <= now && now - newest < LISTS_FRESH_SEC;
+}
+
+/* Takes the lock that every front end of dpkg takes, waiting for who holds it. Looking at dpkg's status
+ * without it would take another program's work for an interrupted one. */
+static int lock_frontend(Phase *p, int *ret) {
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = fs_open(p->root, FRONTEND_LOCK, O_RDWR | O_CREAT, 0640);
+        if (fd < 0)
+                return phase_fail(p, fd, "See that /var/lib/dpkg is there and can be written.",
+                                  "Cannot open '%s'", FRONTEND_LOCK);
+        for (unsigned waited = 0;; waited += LOCK_POLL_SEC) {
+                struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+                _cleanup_free_ char *path = NULL, *name = NULL;
+
+                if (fcntl(fd, F_SETLK, &l) >= 0) {
+                        *ret = TAKE_FD(fd);
+                        return 0;
+                }
+                if (fcntl(fd, F_GETLK, &l) < 0 || l.l_type == F_UNLCK)
+                        l.l_pid = 0;
+                if (str_printf(&path, "/proc/%d/comm", l.l_pid) < 0 || fs_read_line(p->root, path, &name) < 0)
+                        name = NULL;
+                if (waited >= LOCK_SEC)
+                        return phase_fail(p, -EBUSY, "Let it finish, then start this phase again.",
+                                          "'%s' (PID %d) has held dpkg's lock for %u minutes", strna(name),
+                                          l.l_pid, waited / 60);
+                phase_status(p, "Waiting for '%s' (PID %d) to finish with dpkg", strna(name), l.l_pid);
+                aptrun_pause(p, LOCK_POLL_SEC);
+        }
+}
+
+static int read_status(Phase *p, DpkgStatus *ret) {
+        int r;
+
+        r = dpkg_read(p->root, ret);
+        if (r < 0)
+                return phase_fail(p, r, "gpuvm needs a Debian or Ubuntu system with dpkg.",
+                                  "Cannot read /var/lib/dpkg/status");
+        return 0;
+}
+
+/* Reads the status while nobody else is changing it. */
+static int read_quiet_status(Phase *p, DpkgStatus *ret, int *ret_lock) {
+        _cleanup_close_ int lock = -EBADF;
+        int r;
+
+        r = lock_frontend(p, &lock);
+        if (r < 0)
+                return r;
+        r = read_status(p, ret);
+        if (r < 0)
+                return r;
+        *ret_lock = TAKE_FD(lock);
+        return 0;
+}
+
+static int configure_pending(Phase *p, AptRun *a) {
+        static const char *const argv[] = { DPKG, "--force-confdef", "--force-confold", "--configure", "-a",
+                                            NULL };
+        /* dpkg's word for: the caller has the lock. */
+        static const char *const locked[] = { "DPKG_FRONTEND_LOCKED=1", NULL };
+
+        phase_status(p, "Completing what an interrupted dpkg left");
+        return aptrun_program(a, (char *const *) argv, (char *const *) locked, DPKG_SEC, false);
+}
+
+static int fail_broken(Phase *p, const DpkgStatus *s) {
+        _cleanup_strv_ char **names = NULL;
+        _cleanup_free_ char *list = NULL;
+
+        for (size_t i = 0; i < s->n; i++)
+                if (s->packages[i].state == PACKAGE_BROKEN && strv_extend(&names, s->packages[i].name) < 0)
+                        return log_oom();
+        list = strv_join(names, ", ");
+        return phase_fail(
+                        p, 0,
+                        "Run 'dpkg --audit' and 'apt-get --fix-broken install', then start this phase again.",
+                        "Packages are not completely installed: %s", isempty(list) ? "see dpkg" : list);
+}
+
+int apt_repair(Phase *p) {
+        _cleanup_(aptrun_done) AptRun a = { .phase = p, .status_fd = -EBADF };
+        _cleanup_(dpkg_done) DpkgStatus s = {}, after = {}, end = {};
+        _cleanup_close_ int lock = -EBADF;
+        int r;
+
+        r = read_status(p, &s);
+        if (r < 0 || (!s.broken && !s.interrupted))
+                return r;
+        if (p->dry_run) {
+                r = phase_change(p, "repair", "dpkg", "packages are not completely installed");
+                return r < 0 ? log_oom() : 1;
+        }
+        dpkg_done(&s);
+        r = read_quiet_status(p, &s, &lock);
+        if (r < 0 || (!s.broken && !s.interrupted))
+                return r;
+        r = phase_change(p, "repair", "dpkg", "dpkg was interrupted");
+        if (r < 0)
+                return log_oom();
+        r = configure_pending(p, &a);
+        lock = safe_close(lock);
+        if (r != 0)
+                log_debug("'dpkg --configure -a' ended with %d", r);
+        r = read_status(p, &after);
+        if (r < 0 || (!after.broken && !after.interrupted))
+                return r < 0 ? r : 1;
+        /* Cut before what a package needs was unpacked: only apt knows where that comes from. */
+        r = aptrun_apt(&a, VERB("--no-remove", "--fix-broken", "install"), NULL, DPKG_SEC);
+        if (r != 0)
+                log_debug("'apt-get --fix-broken install' ended with %d", r);
+        r = read_status(p, &end);
+        if (r < 0)
+                return r;
+        return end.broken || end.interrupted ? fail_broken(p, &end) : 1;
+}
+
+static int fail_apt(Phase *p, const AptRun *a, int status, const char *what, char *const *packages) {
+        _cleanup_free_ char *list = strv_join(packages, ", ");
+
+        if (!list)
+                return log_oom();
+        if (status < 0)
+                return phase_fail(p, status, apt_remedy(a->trouble), "Failed to %s %s", what, list);
+        if (a->cause)
+                return phase_fail(p, 0, apt_remedy(a->trouble), "Failed to %s %s: %s", what, list, a->cause);
+        return phase_fail(p, 0, apt_remedy(a->trouble), "Failed to %s %s: apt-get ended with exit status %d",
+                          what, list, status);
+}
+
+/* Asks apt what it would do, and writes down each package that was not here before. */
+static int plan_install(Phase *p, Undo *u, AptRun *a, char *const *packages) {
+        size_t n = 0;
+        int r;
+
+        r = aptrun_apt(a, VERB("--simulate", "--no-remove", "install"), packages, SIMULATE_SEC);
+        if (r != 0)
+                return fail_apt(p, a, r, "find a way to install", packages);
+        for (size_t i = 0; i < a->n_steps; i++) {
+                if (a->steps[i].kind != APT_STEP_INSTALL)
+                        continue;
+                r = undo_record_package(u, a->steps[i].package);
+                if (r < 0)
+                        return phase_fail(p, r, "See that /var/lib/gpuvm can be written.",
+                                          "Cannot record package '%s' for undo", a->steps[i].package);
+                n++;
+        }
+        if (n > strv_length(packages))
+                phase_note(p, "%zu more packages come along because these need them",
+                           n - strv_length(packages));
+        return 0;
+}
+
+/* Returns 0 when dpkg says that all are there, or an error that has been told. */
+static int install(Phase *p, AptRun *a, const char *const *packages) {
+        int status = 0, r;
+
+        for (unsigned attempt = 0;; attempt++) {
+                _cleanup_(dpkg_done) DpkgStatus s = {};
+                _cleanup_strv_ char **missing = NULL;
+
+                r = read_status(p, &s);
+                if (r >= 0)
+                        r = dpkg_missing(&s, packages, &missing);
+                if (r < 0)
+                        return r == -ENOMEM ? log_oom() : r;
+                if (!missing) {
+                        if (status != 0)
+                                phase_note(p, "All is installed although apt-get complained: %s",
+                                           strna(a->cause));
+                        return 0;
+                }
+                if (attempt > 0 && !aptrun_again(a, attempt - 1, "Installing"))
+                        return fail_apt(p, a, status, "install", missing);
+                if (a->trouble == APT_TROUBLE_STALE && aptrun_update(a) < 0)
+                        return fail_apt(p, a, status, "install", missing);
+                phase_status(p, "Installing %zu package%s", strv_length(missing),
+                             strv_length(missing) == 1 ? "" : "s");
+                status = aptrun_apt(a, VERB("--no-remove", "install"), missing, DPKG_SEC);
+        }
+}
+
+static int announce(Phase *p, const char *action, char *const *packages) {
+        STRV_FOREACH(i, packages) {
+                int r = phase_change(p, action, *i, NULL);
+
+                if (r < 0)
+                        return log_oom();
+        }
+        return 0;
+}
+
+int apt_ensure(Phase *p, Undo *u, const char *const *packages) {
+        _cleanup_(aptrun_done) AptRun a = { .phase = p, .status_fd = -EBADF };
+        _cleanup_(dpkg_done) DpkgStatus s = {};
+        _cleanup_strv_ char **missing = NULL;
+        int r;
+
+        r = read_status(p, &s);
+        if (r >= 0)
+                r = dpkg_missing(&s, packages, &missing);
+        if (r < 0)
+                return r == -ENOMEM ? log_oom() : r;
+        if (!missing)
+                return 0;
+        r = announce(p, "install", missing);
+        if (r < 0 || p->dry_run)
+                return r < 0 ? r : 1;
+        r = apt_repair(p);
+        if (r < 0)
+                return r;
+        /* Old lists may do, and one broken source need not be the one that counts: the plan will tell. */
+        if (!lists_are_fresh(p->root) && (aptrun_update(&a) != 0 || a.trouble != APT_TROUBLE_NONE))
+                phase_note(p, "The package lists could not be refreshed, going on with those here: %s",
+                           strna(a.cause));
+        r = plan_install(p, u, &a, missing);
+        if (r >= 0)
+                r = install(p, &a, packages);
+        return r < 0 ? r : 1;
+}
+
+/* "bookworm-security": the suite that both distributions name so. */
+static int security_suite(int root, char **ret) {
+        _cleanup_free_ char *text = NULL;
+        char *save = NULL;
+        int r;
+
+        r = fs_read(root, "/etc/os-release", FS_ATTR_MAX, &text, NULL);
+        if (r < 0)
+                return r;
+        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+                const char *v = startswith(line, "VERSION_CODENAME=");
+                size_t n;
+
+                if (!v)
+                        continue;
+                v += strspn(v, "\"'");
+                n = strspn(v, "abcdefghijklmnopqrstuvwxyz");
+                if (n > 0)
+                        return str_printf(ret, "%.*s-security", (int) n, v);
+        }
+        return -ENODATA;
+}
+
+/* The upgrades there are, as apt's own "NAME=VERSION". */
+static int plan_upgrade(Phase *p, UpdateMode mode, AptRun *a, char ***ret) {
+        _cleanup_strv_ char **l = NULL;
+        _cleanup_free_ char *suite = NULL;
+        int r;
+
+        if (mode == UPDATE_SECURITY) {
+                /* Preferring the suite shows its version also where another has a newer one. */
+                r = security_suite(p->root, &suite);
+                if (r < 0)
+                        return phase_fail(p, r, "Set UpdateSystem=no or UpdateSystem=yes.",
+                                          "Cannot tell the security archive's name from /etc/os-release");
+                r = aptrun_apt(a,
+                               VERB("--simulate", "--no-remove", "--with-new-pkgs", "-t", suite, "upgrade"),
+                               NULL, SIMULATE_SEC);
+        } else
+                r = aptrun_apt(a, VERB("--simulate", "--no-remove", "--with-new-pkgs", "upgrade"), NULL,
+                               SIMULATE_SEC);
+        if (r != 0)
+                return fail_apt(p, a, r, "plan the update of", (char *[]){ (char *) "the system", NULL });
+        for (size_t i = 0; i < a->n_steps; i++) {
+                const AptStep *step = &a->steps[i];
+
+                if (step->kind == APT_STEP_UPGRADE && (mode == UPDATE_YES || step->security) &&
+                    strv_extendf(&l, "%s=%s", step->package, step->version) < 0)
+                        return log_oom();
+        }
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+/* How many of the "NAME[:ARCH]=VERSION" are installed in that version. */
+static int count_upgraded(Phase *p, char *const *upgrades) {
+        _cleanup_(dpkg_done) DpkgStatus s = {};
+        int n = 0, r;
+
+        r = read_status(p, &s);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(i, upgrades) {
+                const char *version = strchr(*i, '=') + 1;
+                _cleanup_free_ char *name = strndup(*i, strcspn(*i, ":="));
+                const DpkgPackage *q = name ? dpkg_find(&s, name) : NULL;
+
+                n += q && q->state == PACKAGE_INSTALLED && streq_ptr(q->version, version);
+        }
+        return n;
+}
+
+/* Returns the number upgraded, or an error that has been told. */
+static int do_upgrade(Phase *p, UpdateMode mode, AptRun *a, char *const *upgrades) {
+        int status, n;
+
+        for (unsigned attempt = 0;; attempt++) {
+                phase_status(p, "Upgrading %zu packages", strv_length(upgrades));
+                status = mode == UPDATE_YES ? aptrun_apt(a, VERB("--no-remove", "--with-new-pkgs", "upgrade"),
+                                                         NULL, DPKG_SEC)
+                                            : aptrun_apt(a, VERB("--no-remove", "--only-upgrade", "install"),
+                                                         upgrades, DPKG_SEC);
+                n = count_upgraded(p, upgrades);
+                if (n < 0 || (size_t) n == strv_length(upgrades))
+                        return n;
+                if (status < 0 || !aptrun_again(a, attempt, "Upgrading"))
+                        return fail_apt(p, a, status, "upgrade", upgrades);
+        }
+}
+
+int apt_upgrade(Phase *p, UpdateMode mode) {
+        _cleanup_(aptrun_done) AptRun a = { .phase = p, .status_fd = -EBADF };
+        _cleanup_strv_ char **upgrades = NULL;
+        _cleanup_free_ char *list = NULL;
+        int r;
+
+        assert(!p->dry_run);
+
+        if (mode == UPDATE_NO)
+                return 0;
+        r = apt_repair(p);
+        if (r < 0)
+                return r;
+        r = aptrun_update(&a);
+        if (r != 0)
+                return fail_apt(p, &a, r, "fetch", (char *[]){ (char *) "the package lists", NULL });
+        r = plan_upgrade(p, mode, &a, &upgrades);
+        if (r < 0 || !upgrades)
+                return r;
+        list = strv_join(upgrades, ", ");
+        if (!list || phase_change(p, "upgrade", "packages", "%s", list) < 0)
+                return log_oom();
+        return do_upgrade(p, mode, &a, upgrades);
+}
+
+/* Names, with or without ":ARCH", that dpkg has. */
+static int installed_of(const DpkgStatus *s, char *const *packages, char ***ret) {
+        _cleanup_strv_ char **l = NULL;
+
+        STRV_FOREACH(i, packages) {
+                _cleanup_free_ char *name = strndup(*i, strcspn(*i, ":"));
+
+                if (!name || (dpkg_state(s, name) != PACKAGE_ABSENT && strv_extend(&l, *i) < 0))
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+static int check_removal(Phase *p, AptRun *a, char *const *packages) {
+        _cleanup_strv_ char **others = NULL;
+        _cleanup_free_ char *list = NULL;
+        int r;
+
+        r = aptrun_apt(a, VERB("--simulate", "purge"), packages, SIMULATE_SEC);
+        if (r != 0)
+                return fail_apt(p, a, r, "find a way to remove", packages);
+        for (size_t i = 0; i < a->n_steps; i++)
+                if (a->steps[i].kind == APT_STEP_REMOVE && !strv_contains(packages, a->steps[i].package) &&
+                    strv_extend(&others, a->steps[i].package) < 0)
+                        return log_oom();
+        if (!others)
+                return 0;
+        list = strv_join(others, ", ");
+        return phase_fail(p, -EBUSY, "Remove those first if they are not wanted, or keep these packages.",
+                          "Packages installed since need what would be removed: %s", strna(list));
+}
+
+int apt_remove(Phase *p, char *const *packages) {
+        _cleanup_(aptrun_done) AptRun a = { .phase = p, .status_fd = -EBADF };
+        _cleanup_(dpkg_done) DpkgStatus s = {}, after = {};
+        _cleanup_strv_ char **present = NULL, **left = NULL;
+        int r, status;
+
+        r = read_status(p, &s);
+        if (r >= 0)
+                r = installed_of(&s, packages, &present);
+        if (r < 0)
+                return r == -ENOMEM ? log_oom() : r;
+        if (!present)
+                return 0;
+        if (!p->dry_run) {
+                r = check_removal(p, &a, present);
+                if (r < 0)
+                        return r;
+        }
+        r = announce(p, "remove", present);
+        if (r < 0 || p->dry_run)
+                return r < 0 ? r : 1;
+        phase_status(p, "Removing %zu packages", strv_length(present));
+        status = aptrun_apt(&a, VERB("purge"), present, DPKG_SEC);
+        r = read_status(p, &after);
+        if (r >= 0)
+                r = installed_of(&after, present, &left);
+        if (r < 0)
+                return r == -ENOMEM ? log_oom() : r;
+        return left ? fail_apt(p, &a, status, "remove", left) : 1;
+}

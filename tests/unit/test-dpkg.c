@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "dpkg.h"
+#include "fs.h"
+#include "strv.h"
+#include "tests/tap.h"
+
+static void parse(const char *text, DpkgStatus *ret) {
+        ASSERT_EQ(dpkg_parse(strdup(text), strlen(text), ret), 0);
+}
+
+TEST(tells_the_states_apart) {
+        _cleanup_(dpkg_done) DpkgStatus s = {};
+
+        parse("Package: zlib1g\nStatus: install ok installed\nVersion: 1:1.2\n"
+              "Description: a library\n Package: not-a-field\n\n"
+              "Package: gone\nStatus: deinstall ok config-files\n\n"
+              "Package: half\nStatus: install ok half-configured\n\n"
+              "Package: kept\nStatus: hold ok installed\n\n"
+              "Package: torn\nStatus: install reinstreq installed\n\n\n"
+              "package:awaits\nSTATUS:\tinstall ok triggers-awaited",
+              &s);
+        ASSERT_EQ(s.n, 6);
+        ASSERT_EQ(dpkg_state(&s, "zlib1g"), PACKAGE_INSTALLED);
+        ASSERT_STREQ(dpkg_find(&s, "zlib1g")->version, "1:1.2");
+        ASSERT_EQ(dpkg_state(&s, "gone"), PACKAGE_ABSENT);
+        ASSERT_EQ(dpkg_state(&s, "half"), PACKAGE_BROKEN);
+        ASSERT_EQ(dpkg_state(&s, "kept"), PACKAGE_INSTALLED);
+        ASSERT(dpkg_find(&s, "kept")->held && !dpkg_find(&s, "zlib1g")->held);
+        ASSERT_EQ(dpkg_state(&s, "torn"), PACKAGE_BROKEN);
+        ASSERT_EQ(dpkg_state(&s, "awaits"), PACKAGE_BROKEN);
+        ASSERT_EQ(dpkg_state(&s, "not-a-field"), PACKAGE_ABSENT);
+        ASSERT(s.broken);
+}
+
+TEST(the_best_architecture_counts) {
+        _cleanup_(dpkg_done) DpkgStatus s = {};
+
+        parse("Package: libc6\nStatus: deinstall ok config-files\nArchitecture: i386\n\n"
+              "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\n\n"
+              "Package: libc6\nStatus: deinstall ok config-files\nArchitecture: armhf\n",
+              &s);
+        ASSERT_EQ(dpkg_state(&s, "libc6"), PACKAGE_INSTALLED);
+        ASSERT(!s.broken);
+}
+
+TEST(missing_keeps_the_order) {
+        static const char *const wanted[] = { "z", "here", "a", "half", NULL };
+        _cleanup_(dpkg_done) DpkgStatus s = {};
+        _cleanup_strv_ char **missing = NULL;
+        _cleanup_free_ char *list = NULL;
+
+        parse("Package: here\nStatus: install ok installed\n\nPackage: half\nStatus: install ok unpacked\n",
+              &s);
+        ASSERT_EQ(dpkg_missing(&s, wanted, &missing), 0);
+        list = strv_join(missing, " ");
+        ASSERT_STREQ(list, "z a half");
+}
+
+TEST(nonsense_is_no_package) {
+        static const char bytes[] =
+                        "Package\0: x\nStatus: install\n\n:\n: :\n\nPackage:\nStatus: a b installed\n";
+        _cleanup_(dpkg_done) DpkgStatus s = {}, empty = {};
+        char *copy = malloc(sizeof(bytes));
+
+        ASSERT(copy);
+        memcpy(copy, bytes, sizeof(bytes));
+        ASSERT_EQ(dpkg_parse(copy, sizeof(bytes) - 1, &s), 0);
+        ASSERT_EQ(s.n, 0);
+        parse("", &empty);
+        ASSERT_EQ(dpkg_state(&empty, "x"), PACKAGE_ABSENT);
+}
+
+TEST(reads_the_files_of_a_machine) {
+        static const char text[] = "Package: a\nStatus: install ok installed\n";
+        char path[] = "/tmp/test-dpkg-XXXXXX";
+        _cleanup_close_ int root = -EBADF;
+        DpkgStatus s = {};
+
+        ASSERT(mkdtemp(path));
+        root = fs_open_root(path);
+        ASSERT_EQ(dpkg_read(root, &s), -ENOENT);
+        ASSERT_EQ(fs_write_atomic(root, "/var/lib/dpkg/status", text, strlen(text), 0644), 0);
+        ASSERT_EQ(dpkg_read(root, &s), 0);
+        ASSERT_EQ(s.n, 1);
+        ASSERT(!s.interrupted);
+        dpkg_done(&s);
+        ASSERT_EQ(fs_write_atomic(root, "/var/lib/dpkg/updates/tmp.i", "", 0, 0644), 0);
+        ASSERT_EQ(dpkg_read(root, &s), 0);
+        ASSERT(!s.interrupted);
+        dpkg_done(&s);
+        ASSERT_EQ(fs_write_atomic(root, "/var/lib/dpkg/updates/0001", "", 0, 0644), 0);
+        ASSERT_EQ(dpkg_read(root, &s), 0);
+        ASSERT(s.interrupted);
+        dpkg_done(&s);
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "keep.h"
+#include "fs.h"
+#include "proc.h"
+#include "strv.h"
+
+enum { DEPTH_MAX = 16 }; /* LUKS on LVM on md on partitions is 4 */
+
+typedef struct Search {
+        int root;
+        const PciBus *bus;
+        KeepList list;
+} Search;
+
+void keep_done(KeepList *k) {
+        free(k->items);
+        strv_free(k->reasons);
+        *k = (KeepList){};
+}
+
+static int add(Search *s, const PciDevice *d, const char *why) {
+        IommuKeep *t;
+        int r;
+
+        for (size_t i = 0; i < s->list.n; i++)
+                if (bdf_compare(s->list.items[i].bdf, d->bdf) == 0)
+                        return 0;
+        t = reallocarray(s->list.items, s->list.n + 1, sizeof(*t));
+        if (!t)
+                return -ENOMEM;
+        s->list.items = t;
+        r = strv_extend(&s->list.reasons, why);
+        if (r < 0)
+                return r;
+        t[s->list.n] = (IommuKeep){ d->bdf, s->list.reasons[s->list.n] };
+        s->list.n++;
+        return 0;
+}
+
+/* sysfs links spell out the way from the root bus down, so the text alone names each function that the thing
+ * at its end hangs on: its controller, and one that a whole bus hides behind (VMD). Returns how many there
+ * are. */
+static int add_link(Search *s, const char *path, const char *why) {
+        _cleanup_strv_ char **parts = NULL;
+        _cleanup_free_ char *target = NULL;
+        int r, n = 0;
+
+        r = fs_readlink(s->root, path, &target);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        r = strv_split(target, "/", &parts);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(p, parts) {
+                const PciDevice *d;
+                Bdf b;
+
+                if (bdf_parse(*p, &b) < 0)
+                        continue;
+                d = pci_find(s->bus, b);
+                if (!d || pci_is_bridge(d))
+                        continue;
+                r = add(s, d, why);
+                if (r < 0)
+                        return r;
+                n++;
+        }
+        return n;
+}
+
+typedef int (*Follow)(Search *s, const char *name, const char *why, unsigned depth);
+
+/* Calls follow for each entry of a directory that has the prefix, without it. Returns the sum of the results.
+ */
+static int for_each(Search *s, const char *dir, const char *prefix, Follow follow, const char *why,
+                    unsigned depth) {
+        _cleanup_strv_ char **names = NULL;
+        int r, n = 0;
+
+        if (depth >= DEPTH_MAX)
+                return 0;
+        r = fs_list(s->root, dir, &names);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        STRV_FOREACH(i, names) {
+                const char *rest = startswith(*i, prefix);
+
+                if (!rest)
+                        continue;
+                r = follow(s, rest, why, depth + 1);
+                if (r < 0)
+                        return r;
+                n += r;
+        }
+        return n;
+}
+
+/* A namespace under native NVMe multipath hangs on a virtual subsystem, which links to the controllers. */
+static int add_nvme_subsystem(Search *s, const char *target, const char *why) {
+        _cleanup_strv_ char **parts = NULL, **names = NULL;
+        _cleanup_free_ char *dir = NULL;
+        int r;
+
+        r = strv_split(target, "/", &parts);
+        STRV_FOREACH(p, parts)
+                if (r >= 0 && !dir && startswith(*p, "nvme-subsys") && !streq(*p, "nvme-subsystem"))
+                        r = str_printf(&dir, "/sys/devices/virtual/nvme-subsystem/%s", *p);
+        if (r < 0 || !dir)
+                return r;
+        r = fs_list(s->root, dir, &names);
+        STRV_FOREACH(n, names) {
+                _cleanup_free_ char *path = NULL;
+
+                if (!startswith(*n, "nvme"))
+                        continue;
+                r = str_printf(&path, "%s/%s", dir, *n);
+                if (r >= 0)
+                        r = add_link(s, path, why);
+                if (r < 0)
+                        return r;
+        }
+        return r == -ENOMEM ? r : 0;
+}
+
+/* A block device by its kernel name. What a stacked one is made of is in its slaves/; a partition of one has
+ * no such directory, and its disk is the component before it. */
+static int add_block(Search *s, const char *name, const char *why, unsigned depth) {
+        _cleanup_free_ char *link = NULL, *target = NULL, *dir = NULL;
+        char *end;
+        int r, n;
+
+        if (str_printf(&link, "/sys/class/block/%s", name) < 0)
+                return -ENOMEM;
+        n = add_link(s, link, why);
+        if (n != 0)
+                return n;
+        r = fs_readlink(s->root, link, &target);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        if (strstr(target, "/nvme-subsystem/"))
+                return add_nvme_subsystem(s, target, why);
+        if (str_printf(&dir, "%s/slaves", link) < 0)
+                return -ENOMEM;
+        end = strrchr(target, '/');
+        if (!end || fs_exists(s->root, dir) > 0)
+                return for_each(s, dir, "", add_block, why, depth);
+        *end = '\0';
+        end = strrchr(target, '/');
+        return end && depth < DEPTH_MAX && !streq(end, "/block") ? add_block(s, end + 1, why, depth + 1) : 0;
+}
+
+/* btrfs has a device number of no disk; sysfs lists what each file system is made of. */
+static int add_btrfs_peers(Search *s, const char *name, const char *why) {
+        _cleanup_strv_ char **ids = NULL;
+        int r;
+
+        r = fs_list(s->root, "/sys/fs/btrfs", &ids);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        STRV_FOREACH(id, ids) {
+                _cleanup_free_ char *dir = NULL, *member = NULL;
+
+                if (str_printf(&dir, "/sys/fs/btrfs/%s/devices", *id) < 0 ||
+                    str_printf(&member, "%s/%s", dir, name) < 0)
+                        return -ENOMEM;
+                r = fs_exists(s->root, member);
+                if (r > 0)
+                        r = for_each(s, dir, "", add_block, why, 0);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* "/dev/sda2", "/dev/mapper/vg-root" (a link to ../dm-0); several with colons between them in bcachefs. */
+static int add_source(Search *s, const char *source, const char *why) {
+        _cleanup_strv_ char **devices = NULL;
+        int r;
+
+        r = strv_split(source, ":", &devices);
+        STRV_FOREACH(d, devices) {
+                _cleanup_free_ char *name = NULL;
+
+                if (r < 0)
+                        return r;
+                if (!startswith(*d, "/dev/"))
+                        continue;
+                if (fs_readlink_name(s->root, *d, &name) < 0)
+                        name = strdup(strrchr(*d, '/') + 1);
+                if (!name)
+                        return -ENOMEM;
+                r = add_block(s, name, why, 0);
+                if (r >= 0)
+                        r = add_btrfs_peers(s, name, why);
+        }
+        return r < 0 ? r : 0;
+}
+
+static int add_mount(Search *s, const ProcMount *m) {
+        _cleanup_free_ char *why = NULL, *link = NULL, *name = NULL;
+        int r;
+
+        if (str_printf(&why, "the disk under %s", m->point) < 0 ||
+            str_printf(&link, "/sys/dev/block/%s", m->device) < 0)
+                return -ENOMEM;
+        r = fs_readlink_name(s->root, link, &name);
+        if (r == -ENOMEM)
+                return r;
+        return r < 0 ? add_source(s, m->source, why) : add_block(s, name, why, 0);
+}
+
+static int find_mounts(Search *s) {
+        _cleanup_(proc_mounts_done) ProcMounts mounts = {};
+        const ProcMount *top;
+        int r;
+
+        r = proc_mounts_read(s->root, &mounts);
+        if (r < 0)
+                return r == -ENOENT && !fs_is_host(s->root) ? 0 : r;
+        top = proc_mounts_find(&mounts, "/");
+        if (top)
+                r = add_mount(s, top);
+        for (size_t i = 0; i < mounts.n && r >= 0; i++)
+                r = add_mount(s, &mounts.items[i]);
+        return r;
+}
+
+static int find_swaps(Search *s) {
+        _cleanup_strv_ char **lines = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = fs_read(s->root, "/proc/swaps", FS_ATTR_MAX, &text, NULL);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        r = strv_split(text, "\n", &lines);
+        STRV_FOREACH(l, lines) {
+                if (r < 0)
+                        return r;
+                (*l)[strcspn(*l, " \t")] = '\0';
+                r = add_source(s, *l, "the disk with swap space");
+        }
+        return r;
+}
+
+static int add_interface(Search *s, const char *name, const char *why, unsigned depth) {
+        _cleanup_free_ char *link = NULL;
+        int n;
+
+        if (str_printf(&link, "/sys/class/net/%s", name) < 0)
+                return -ENOMEM;
+        n = add_link(s, link, why);
+        return n != 0 ? n : for_each(s, link, "lower_", add_interface, why, depth);
+}
+
+static int add_if_up(Search *s, const char *name, const char *why, unsigned depth) {
+        _cleanup_free_ char *path = NULL, *state = NULL, *text = NULL;
+        int r;
+
+        if (str_printf(&path, "/sys/class/net/%s/operstate", name) < 0)
+                return -ENOMEM;
+        r = fs_read_line(s->root, path, &state);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0 || !streq(state, "up"))
+                return 0;
+        if (str_printf(&text, "%s (%s)", why, name) < 0)
+                return -ENOMEM;
+        return add_interface(s, name, text, depth);
+}
+
+static int find_network(Search *s) {
+        _cleanup_strv_ char **names = NULL;
+        int r, n = 0;
+
+        r = proc_default_interfaces(s->root, &names);
+        STRV_FOREACH(i, names) {
+                _cleanup_free_ char *why = NULL;
+
+                if (str_printf(&why, "the network card of the default route (%s)", *i) < 0)
+                        return -ENOMEM;
+                r = add_interface(s, *i, why, 0);
+                if (r < 0)
+                        return r;
+                n += r;
+        }
+        if (r < 0 || n > 0)
+                return r;
+        return for_each(s, "/sys/class/net", "", add_if_up, "a network card in use", 0);
+}
+
+static bool is_bmc_display(const PciDevice *d) {
+        return pci_is_display(d) &&
+                        (d->vendor == 0x1a03 /* ASPEED */ ||
+                         (d->vendor == 0x102b && d->device >= 0x0522 &&
+                          d->device <= 0x0538) /* Matrox G200e */
+                         || (d->vendor == 0x19e5 && d->device == 0x1711) /* HiSilicon Hibmc */);
+}
+
+static int find_consoles(Search *s) {
+        _cleanup_strv_ char **lines = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r = 0;
+
+        for (size_t i = 0; i < s->bus->n && r >= 0; i++) {
+                const PciDevice *d = &s->bus->devices[i];
+
+                if (is_bmc_display(d))
+                        r = add(s, d, "the display of the management controller (BMC)");
+                else if (pci_is_display(d) && d->boot_vga && !pci_is_nvidia_gpu(d))
+                        r = add(s, d, "the display of the console");
+        }
+        if (r < 0 || fs_read(s->root, "/proc/consoles", FS_ATTR_MAX, &text, NULL) < 0)
+                return r;
+        r = strv_split(text, "\n", &lines);
+        STRV_FOREACH(l, lines) {
+                _cleanup_free_ char *link = NULL, *why = NULL;
+                int length = (int) strcspn(*l, " \t");
+
+                if (r < 0 || str_printf(&link, "/sys/class/tty/%.*s", length, *l) < 0 ||
+                    str_printf(&why, "the console %.*s", length, *l) < 0)
+                        return -ENOMEM;
+                r = add_link(s, link, why);
+        }
+        return r < 0 ? r : 0;
+}
+
+int keep_find(int root, const PciBus *bus, KeepList *ret) {
+        Search s = { .root = root, .bus = bus };
+        int r;
+
+        r = find_mounts(&s);
+        if (r >= 0)
+                r = find_swaps(&s);
+        if (r >= 0)
+                r = find_network(&s);
+        if (r >= 0)
+                r = find_consoles(&s);
+        if (r < 0) {
+                keep_done(&s.list);
+                return r;
+        }
+        *ret = s.list;
+        return 0;
+}

@@ -26,33 +26,12 @@ build_depends() {
                 debhelper-compat) echo debhelper ;;
                 # systemd.pc moved to systemd-dev after Debian 12.
                 systemd-dev*) if [ "$release" = bookworm ]; then echo systemd; else echo systemd-dev; fi ;;
-                lib*-dev) echo "$package$([ "$arch" = amd64 ] || echo ":$arch")" ;;
+                lib*-dev | pkgconf) echo "$package$([ "$arch" = amd64 ] || echo ":$arch")" ;;
                 *) echo "$package" ;;
                 esac
         done
         echo lintian
         [ "$arch" = amd64 ] || echo "crossbuild-essential-$arch"
-}
-
-# Ubuntu's archive key, as Debian 13 ships it: signed by the key that this machine trusts already. Sets $keyring.
-ubuntu_keyring() {
-        local state deb
-
-        keyring=/usr/share/keyrings/ubuntu-archive-keyring.gpg
-        [ ! -e "$keyring" ] || return 0
-        keyring=$cache/ubuntu-archive-keyring.gpg
-        [ ! -e "$keyring" ] || return 0
-        state=$(mktemp -d)
-        mkdir -p "$cache" "$state/lists/partial" "$state/cache/archives/partial"
-        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${GPUVM_MIRROR:-$mirror} trixie main" \
-                >"$state/sources.list"
-        deb=$(set -- -qq -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-                -o Dir::State::Lists="$state/lists" -o Dir::Cache="$state/cache" -o APT::Sandbox::User=root
-                apt-get "$@" update >&2 && cd "$state" && apt-get "$@" download ubuntu-archive-keyring >&2 && ls ./*.deb) ||
-                die 'Ubuntu'\''s archive key (ubuntu-archive-keyring of Debian 13) could not be fetched'
-        dpkg-deb --fsys-tarfile "$state/$deb" | tar -xO --wildcards '*/ubuntu-archive-keyring.gpg' >"$keyring.new"
-        mv "$keyring.new" "$keyring"
-        rm -rf "$state"
 }
 
 # make_chroot NAME VARIANT ARCHITECTURES PACKAGES: sets $chroot. Half of one is never used: it is renamed when whole.
@@ -68,9 +47,10 @@ make_chroot() {
         if [ ! -e "$chroot" ]; then
                 say "Making the chroot $chroot (once)"
                 if [ "$release" = noble ]; then
-                        ubuntu_keyring
-                        distribution=(--keyring="$keyring" '--components=main,universe')
-                        mirror=${GPUVM_UBUNTU_MIRROR:-$mirror}
+                        # Only where somebody says which: no other archive than the machine's own is asked unbidden.
+                        mirror=${GPUVM_UBUNTU_MIRROR:?give an Ubuntu mirror to make a noble chroot}
+                        distribution=(--keyring=/usr/share/keyrings/ubuntu-archive-keyring.gpg
+                                '--components=main,universe')
                 fi
                 options=$(mktemp)
                 apt_options >"$options"

@@ -6,16 +6,16 @@
 #include "journal.h"
 #include "log.h"
 
-enum { FIELDS_MAX = 16, FIELD_BYTES = 2048 };
+enum { FIELDS_MAX = 16, MESSAGE_BYTES = 2048 };
 
 static char phase_field[64];
 
 static struct iovec field(const char *s) {
-        return (struct iovec){ .iov_base = (void *) s, .iov_len = strnlen(s, FIELD_BYTES) };
+        return (struct iovec){ .iov_base = (void *) s, .iov_len = strlen(s) };
 }
 
 static bool sink(int level, const char *text, const char *const *fields) {
-        char message[FIELD_BYTES + 16], priority[16], identifier[64];
+        char message[MESSAGE_BYTES + 16], priority[16], identifier[64];
         struct iovec iov[FIELDS_MAX];
         int n = 0;
 

@@ -56,7 +56,7 @@ if ! in_chroot "$chroot" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexis
         ${SOURCE_DATE_EPOCH:+SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH"} \
         sh -c 'cd "$1/gpuvm" && dpkg-buildpackage --build="$2" --host-arch="$3" -us -uc' sh "$inside" "$build" "$arch" \
         >"$out/build-$arch.log" 2>&1; then
-        tail -n 40 "$out/build-$arch.log" >&2
+        grep -E '(error|warning): |^FAILED|^make: ' "$out/build-$arch.log" | cut -c1-200 | tail -n 20 >&2
         die "The build failed; the whole log is $out/build-$arch.log"
 fi
 find "$work" -maxdepth 1 -type f -name 'gpuvm*' -exec mv -f -t "$out" {} +

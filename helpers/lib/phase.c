@@ -104,7 +104,8 @@ int phase_fail(Phase *p, int error, const char *remedy, const char *cause_format
                        error != 0 ? strerror(abs(error)) : "", remedy);
         if (r < 0)
                 return log_oom();
-        log_fields(LOG_ERR, (const char *const[]){ EVENT_PHASE_FAILED, NULL }, "%s", p->failure);
+        log_fields(LOG_ERR, (const char *const[]){ p->failure_event ?: EVENT_PHASE_FAILED, NULL }, "%s",
+                   p->failure);
         return error != 0 ? -abs(error) : -ECANCELED;
 }
 

@@ -39,6 +39,7 @@ typedef struct Phase {
         const char *root_path;
         bool dry_run;
         bool json;
+        const char *failure_event; /* what phase_fail() logs instead of EVENT_PHASE_FAILED, or NULL */
 
         /* private to phase.c */
         PhaseChange *changes;

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* gpuvm-reboot: restarts the machine if a phase before it asked for that, and keeps later phases from
+ * starting until it is done.
+ *
+ * logind only takes note of a restart and carries it out later, so this program stays until it is stopped by
+ * the shutdown that it asked for. Whatever stands against the restart is a failure that names it: the chain
+ * ends here, and nothing that needs the new kernel command line runs without it. */
+
+#include <inttypes.h>
+#include <signal.h>
+#include <time.h>
+
+#include "bus.h"
+#include "busy.h"
+#include "conf.h"
+#include "fs.h"
+#include "journal.h"
+#include "phase.h"
+#include "reboot.h"
+
+#define UNIT         "gpuvm-reboot.service"
+#define DPKG_WAIT    (5 * 60 * USEC_PER_SEC)
+#define LOGIND_GRACE (5 * 60 * USEC_PER_SEC)
+
+static const char motd_scheduled[] =
+                "The GPU-VM bootstrap is about to restart this machine and goes on by itself after that.\n"
+                "'gpu-vm-bootstrap --status' tells how far it is.\n";
+static const char motd_asked[] =
+                "The GPU-VM bootstrap needs a restart of this machine: 'systemctl reboot'.\n"
+                "It goes on by itself after that. 'gpu-vm-bootstrap --status' tells how far it is.\n";
+
+static uint64_t realtime_usec(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_REALTIME, &ts);
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
+}
+
+static int refuse_list(Phase *p, char *const *reasons) {
+        _cleanup_free_ char *all = strv_join(reasons, "; ");
+
+        if (!all)
+                return log_oom();
+        return phase_fail(
+                        p, 0,
+                        "Start gpuvm-bootstrap.target again when that is over, or restart the machine yourself.",
+                        "The machine must not be restarted now: %s", all);
+}
+
+/* Fails if a restart now would hurt somebody. The lock of dpkg is waited for: that passes. */
+static int check_busy(Phase *p, uint64_t wait_usec) {
+        uint64_t end = realtime_usec() + wait_usec;
+
+        for (;;) {
+                _cleanup_(busy_done) Busy busy = {};
+                int r = busy_look(p->root, &busy);
+
+                if (r < 0)
+                        return phase_fail(p, r, "Nothing was restarted; see the journal.",
+                                          "Cannot tell whether the machine is busy");
+                if (!busy.reasons)
+                        return 0;
+                if (!busy.transient || realtime_usec() >= end)
+                        return refuse_list(p, busy.reasons);
+                phase_status(p, "Waiting to restart: %s", busy.reasons[0]);
+                (void) sleep(2);
+        }
+}
+
+static int check_blockers(Phase *p, Bus *bus) {
+        _cleanup_strv_ char **blockers = NULL;
+        int r = bus_shutdown_blockers(bus, &blockers);
+
+        if (r < 0)
+                return phase_fail(p, r,
+                                  "Is systemd-logind.service running? Restart the machine yourself to go on.",
+                                  "Cannot ask logind who blocks a shutdown");
+        return blockers ? refuse_list(p, blockers) : 0;
+}
+
+static int load_story(Phase *p, RebootStory *ret) {
+        int r = reboot_story_load(p->root, ret);
+
+        if (r < 0)
+                return phase_fail(
+                                p, r,
+                                "To be safe that counts as restarted too often. If the machine may be restarted "
+                                "again, 'rm " REBOOT_PENDING_PATH "' and start gpuvm-bootstrap.target",
+                                "Cannot read " REBOOT_PENDING_PATH ", which counts the restarts");
+        return 0;
+}
+
+static int explain_verdict(Phase *p, RebootVerdict v, const char *which) {
+        static const char remedy[] =
+                        "A further one would not help. Find out why with 'journalctl -u \"gpuvm-*\"'; "
+                        "when the cause is gone, 'rm " REBOOT_PENDING_PATH
+                        "' and start gpuvm-bootstrap.target";
+
+        if (v == REBOOT_GRANTED)
+                return 0;
+        if (v == REBOOT_CAUSE_USED_UP)
+                return phase_fail(p, 0, remedy,
+                                  "Phase '%s' asks for a restart after %d restarts for it already", which,
+                                  REBOOT_MAX_PER_CAUSE);
+        return phase_fail(p, 0, remedy, "The bootstrap has restarted the machine %d times already",
+                          REBOOT_MAX_TOTAL);
+}
+
+static int check_useful(Phase *p, char *const *useless) {
+        if (!useless)
+                return 0;
+        return phase_fail(
+                        p, 0,
+                        "A restart cannot help. The firmware setup may have the function switched off; "
+                        "'gpuvm-preflight --dry-run' names the setting",
+                        "Phase '%s' asks for a restart, but the kernel runs with the parameter that it asks for",
+                        useless[0]);
+}
+
+/* Exit status 75: done as far as possible, and the administrator's own restart is resumed from too. */
+static int leave_to_administrator(Phase *p, const Conf *conf, const char *why) {
+        log_fields(LOG_WARNING, (const char *const[]){ EVENT_REBOOT_REFUSED, NULL },
+                   "The machine has to be restarted (%s). Reboot=%s leaves that to you: 'systemctl reboot'. The "
+                   "bootstrap goes on by itself afterwards",
+                   why, reboot_mode_to_string(conf->reboot));
+        phase_status(p, "Waiting for a restart by the administrator: systemctl reboot");
+        return PHASE_REBOOT_NEEDED;
+}
+
+static int cancelled(Phase *p) {
+        return phase_fail(p, 0,
+                          "To go on, 'systemctl reboot': the bootstrap resumes by itself. Or start "
+                          "gpuvm-bootstrap.target to have it announced again",
+                          "The restart was cancelled");
+}
+
+/* Waits a second or until we are to stop. Returns true to stop. */
+static bool told_to_stop(void) {
+        struct timespec second = { .tv_sec = 1 };
+        sigset_t s;
+
+        (void) sigemptyset(&s);
+        (void) sigaddset(&s, SIGTERM);
+        (void) sigaddset(&s, SIGINT);
+        return sigtimedwait(&s, NULL, &second) > 0;
+}
+
+static void call_off(Bus *bus) {
+        int r = bus_cancel_shutdown(bus);
+
+        if (r < 0)
+                log_warning_errno(r, "Failed to cancel the restart; 'shutdown -c' does: %m");
+}
+
+/* Stopped by systemd is how this ends well; killed by somebody else must not let the next phase start. */
+static int stopped(Phase *p, Bus *bus, uint64_t when) {
+        _cleanup_(bus_unit_done) BusUnit u = {};
+
+        if (realtime_usec() < when)
+                call_off(bus);
+        if (bus_unit_state(bus, UNIT, &u) >= 0 && streq(u.active_state, "deactivating"))
+                return 0;
+        return phase_fail(p, 0, "Start gpuvm-bootstrap.target again.",
+                          "Interrupted while waiting for the restart");
+}
+
+static int still_welcome(Phase *p, Bus *bus) {
+        int r = check_busy(p, 0);
+
+        if (r >= 0)
+                r = check_blockers(p, bus);
+        if (r < 0)
+                call_off(bus);
+        return r;
+}
+
+/* Until the machine goes down. Returns only on failure, or when the shutdown stops us. */
+static int hold(Phase *p, Bus *bus, uint64_t when) {
+        for (unsigned n = 1;; n++) {
+                _cleanup_free_ char *type = NULL;
+                uint64_t now, at;
+                int r;
+
+                if (told_to_stop())
+                        return stopped(p, bus, when);
+                now = realtime_usec();
+                if (now > when + LOGIND_GRACE)
+                        return phase_fail(
+                                        p, 0,
+                                        "Restart it yourself: 'systemctl reboot'; the bootstrap resumes by itself.",
+                                        "logind did not restart the machine at the time that was agreed");
+                if (now >= when) {
+                        phase_status(p, "The machine is restarting");
+                        continue;
+                }
+                r = bus_scheduled_shutdown(bus, &type, &at);
+                if (r == 0 && realtime_usec() < when)
+                        return cancelled(p);
+                r = n % 5 == 0 ? still_welcome(p, bus) : 0;
+                if (r < 0)
+                        return r;
+                phase_status(p, "Restarting the machine in %" PRIu64 " s; 'shutdown -c' cancels it",
+                             (when - now) / USEC_PER_SEC);
+        }
+}
+
+static int restart(Phase *p, Bus *bus, uint64_t delay_usec, const char *why) {
+        _cleanup_free_ char *wall = NULL;
+        uint64_t when;
+        sigset_t s;
+        int r;
+
+        (void) sigemptyset(&s);
+        (void) sigaddset(&s, SIGTERM);
+        (void) sigaddset(&s, SIGINT);
+        (void) sigprocmask(SIG_BLOCK, &s, NULL);
+        if (str_printf(&wall, "The GPU-VM bootstrap restarts this machine (%s). 'shutdown -c' cancels that.",
+                       why) < 0)
+                return log_oom();
+        when = realtime_usec() + delay_usec;
+        r = bus_schedule_shutdown(bus, "reboot", when, wall);
+        if (r < 0)
+                return phase_fail(p, r,
+                                  "Restart it yourself: 'systemctl reboot'; the bootstrap resumes by itself.",
+                                  "logind does not restart the machine (%s)", bus_message(bus));
+        log_fields(LOG_NOTICE, (const char *const[]){ EVENT_REBOOT_SCHEDULED, NULL },
+                   "Restarting the machine in %" PRIu64
+                   " s (%s). 'shutdown -c' cancels it; the bootstrap goes on by "
+                   "itself afterwards",
+                   delay_usec / USEC_PER_SEC, why);
+        return hold(p, bus, when);
+}
+
+/* The story is on disk before anything is asked for: a power cut between the two costs one of the count. */
+static int arm(Phase *p, const RebootStory *story, bool by_us) {
+        int r = reboot_story_save(p->root, story);
+
+        if (r < 0)
+                return phase_fail(p, r, "Without it nothing would go on after a restart, so none is made.",
+                                  "Cannot write " REBOOT_PENDING_PATH);
+        r = reboot_motd(p->root, by_us ? motd_scheduled : motd_asked);
+        if (r < 0)
+                log_warning_errno(r, "Failed to write the login message, ignoring: %m");
+        return 0;
+}
+
+static int decide(Phase *p, char *const *causes, bool by_us, RebootStory *story) {
+        _cleanup_free_ char *boot_id = NULL;
+        const char *which;
+        RebootVerdict v;
+        int r;
+
+        r = load_story(p, story);
+        if (r < 0)
+                return r;
+        r = reboot_boot_id(p->root, &boot_id);
+        if (r >= 0)
+                r = reboot_decide(story, boot_id, causes, by_us, &v, &which);
+        if (r < 0)
+                return phase_fail(p, r, "Nothing was restarted.", "Cannot tell one boot from the next");
+        return explain_verdict(p, v, which);
+}
+
+static int act(Phase *p, const Conf *conf, char *const *causes, const char *why) {
+        _cleanup_(reboot_story_done) RebootStory story = {};
+        bool by_us = conf->reboot == REBOOT_AUTO;
+        _cleanup_bus_ Bus *bus = NULL;
+        int r;
+
+        r = decide(p, causes, by_us, &story);
+        if (r >= 0 && by_us)
+                r = check_busy(p, p->dry_run ? 0 : DPKG_WAIT);
+        if (r < 0)
+                return r;
+        r = phase_change(p, by_us ? "run" : "leave", "reboot", "%s", why);
+        if (r <= 0)
+                return r;
+        if (by_us && fs_is_host(p->root)) {
+                r = bus_open(&bus);
+                if (r < 0)
+                        return phase_fail(p, r, "Restart the machine yourself to go on.",
+                                          "Cannot reach logind");
+                r = check_blockers(p, bus);
+        }
+        if (r >= 0)
+                r = arm(p, &story, by_us);
+        if (r < 0)
+                return r;
+        if (!by_us)
+                return leave_to_administrator(p, conf, why);
+        return bus ? restart(p, bus, conf->reboot_delay_usec, why) : PHASE_REBOOT_NEEDED;
+}
+
+static int run(Phase *p, int argc, char *argv[]) {
+        _cleanup_strv_ char **causes = NULL, **useless = NULL, **reasons = NULL;
+        _cleanup_(conf_done) Conf conf = {};
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        if (argc > 0) {
+                log_error("Unexpected argument '%s'", argv[0]);
+                return PHASE_USAGE;
+        }
+        r = reboot_causes(p->root, &causes, &useless);
+        if (r >= 0)
+                r = reboot_requests(p->root, &reasons);
+        if (r < 0)
+                return phase_fail(p, r, "Start gpuvm-bootstrap.target again.",
+                                  "Cannot read the requests for a restart");
+        if (!causes)
+                return 0;
+        p->failure_event = EVENT_REBOOT_REFUSED;
+        r = conf_load_and_warn(p->root, &conf);
+        why = r >= 0 ? strv_join(reasons, "; ") : NULL;
+        if (!why)
+                return log_oom();
+        r = check_useful(p, useless);
+        return r < 0 ? r : act(p, &conf, causes, why);
+}
+
+static const Helper helper = {
+        .name = "gpuvm-reboot",
+        .summary = "Restart the machine if the bootstrap needs it, and wait for that.",
+        .run = run,
+};
+DEFINE_HELPER(helper)

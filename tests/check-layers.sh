@@ -17,7 +17,7 @@ layers=(
         'child ini dropin ledger logfile journal'
         'phase'
         'conf confkey aptline aptrun cmdline pci undo dpkg module'
-        'apt iommu busy nodes holders boot initramfs bus keep early reboot'
+        'apt iommu busy nodes holders worker boot initramfs bus keep early reboot'
         'vfio plan virt preflight report'
         'follow'
 )

@@ -217,7 +217,7 @@ static void read_bars(int dir, PciDevice *d) {
 
 /* Absent or unreadable: the default of the field stays. Returns 0 or -ENOMEM. */
 static int read_optional(int dir, PciDevice *d) {
-        _cleanup_free_ char *override = NULL, *group = NULL, *node = NULL;
+        _cleanup_free_ char *group = NULL, *node = NULL;
         uint64_t boot_vga = 0;
         unsigned n;
         int r;
@@ -225,11 +225,6 @@ static int read_optional(int dir, PciDevice *d) {
         r = fs_readlink_name(dir, "/driver", &d->driver);
         if (r == -ENOMEM)
                 return r;
-        r = fs_read_line(dir, "/driver_override", &override);
-        if (r == -ENOMEM)
-                return r;
-        if (r >= 0 && !isempty(override) && !streq(override, "(null)"))
-                d->driver_override = TAKE_PTR(override);
         if (fs_readlink_name(dir, "/iommu_group", &group) >= 0 && parse_uint(group, INT32_MAX, &n) >= 0)
                 d->iommu_group = (int) n;
         if (fs_read_line(dir, "/numa_node", &node) >= 0 && parse_uint(node, INT32_MAX, &n) >= 0)
@@ -247,7 +242,6 @@ static int read_optional(int dir, PciDevice *d) {
 
 static void pci_device_done(PciDevice *d) {
         free(d->driver);
-        free(d->driver_override);
         free(d->reset_method);
         free(d->path);
         *d = (PciDevice){};

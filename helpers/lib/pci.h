@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Pci: the machine's PCI functions as sysfs shows them. Reads only. */
+/* Pci: the machine's PCI functions as sysfs shows them. Reads only, and only what the kernel answers without
+ * taking the device's lock: driver_override is not here because reading it waits as long as a driver's
+ * callback hangs (see worker.h). */
 
 #include "macro.h"
 
@@ -41,13 +43,12 @@ typedef struct PciDevice {
         Bdf bdf;
         char name[BDF_STRING_MAX]; /* bdf as text */
         uint16_t vendor, device, subsystem_vendor, subsystem_device;
-        uint32_t class;        /* 24 bits: 0x030000 */
-        uint8_t header_type;   /* config byte 0x0e without bit 7; 1 is a bridge; 0 if it cannot be read, or
-                                * is of another base class than 06: those are not woken up to be asked */
-        char *driver;          /* NULL: none */
-        char *driver_override; /* NULL: none (sysfs says "(null)") */
-        int iommu_group;       /* -1: none */
-        int numa_node;         /* -1: none */
+        uint32_t class;      /* 24 bits: 0x030000 */
+        uint8_t header_type; /* config byte 0x0e without bit 7; 1 is a bridge; 0 if it cannot be read, or
+                              * is of another base class than 06: those are not woken up to be asked */
+        char *driver;        /* NULL: none */
+        int iommu_group;     /* -1: none */
+        int numa_node;       /* -1: none */
         bool boot_vga;
         char *reset_method;    /* "flr bus", "" for none, NULL if the kernel does not say (before 5.15) */
         uint64_t bar_size[6];  /* bytes, 0 for unused */

@@ -162,7 +162,6 @@ TEST(scan_reads_a_machine) {
         ASSERT_EQ(d->numa_node, -1);
         ASSERT(d->boot_vga);
         ASSERT(!d->driver);
-        ASSERT(!d->driver_override);
         ASSERT_STREQ(d->reset_method, "flr bus");
         ASSERT_EQ(d->bar_size[0], 16 << 20);
         ASSERT_EQ(d->bar_size[1], 32LL << 30);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "fs.h"
+#include "worker.h"
+
+enum { MESSAGE_MAX = 8192, TICK_MSEC = 1000, GRACE_MSEC = 1000 };
+
+struct Worker {
+        pid_t pid;
+        int socket;
+        int broken; /* -errno that every further call gets */
+        void (*tick)(void *userdata);
+        void *userdata;
+};
+
+/* The answer: the result, then, for a read, the text with its NUL. */
+typedef struct Reply {
+        int result;
+        char text[MESSAGE_MAX - sizeof(int)];
+} Reply;
+
+static uint64_t now_usec(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
+}
+
+static int serve_read(int root, const char *path, Reply *reply) {
+        _cleanup_free_ char *line = NULL;
+        int r;
+
+        r = fs_read_line(root, path, &line);
+        if (r < 0)
+                return r;
+        if (strlen(line) >= sizeof(reply->text))
+                return -EFBIG;
+        strcpy(reply->text, line);
+        return 0;
+}
+
+/* The child: a request is "PATH\0VALUE\0" to write or "PATH\0" to read. */
+_noreturn_ static void serve(int root, int socket, pid_t parent) {
+        char request[MESSAGE_MAX];
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void) signal(SIGTERM, SIG_DFL);
+        /* Everything else stays with the parent alone: a lock that is open here would be held as long as we
+         * are stuck. */
+        (void) syscall(SYS_close_range, 3, MIN(root, socket) - 1, 0);
+        (void) syscall(SYS_close_range, MIN(root, socket) + 1, MAX(root, socket) - 1, 0);
+        (void) syscall(SYS_close_range, MAX(root, socket) + 1, ~0U, 0);
+        while (getppid() == parent) {
+                ssize_t n = recv(socket, request, sizeof(request) - 1, 0);
+                Reply reply = {};
+                size_t k;
+
+                if (n <= 0)
+                        break;
+                request[n] = '\0';
+                k = strlen(request) + 1;
+                if ((size_t) n > k)
+                        reply.result = fs_write_attr(root, request, request + k);
+                else
+                        reply.result = serve_read(root, request, &reply);
+                if (send(socket, &reply, sizeof(reply.result) + strlen(reply.text) + 1, MSG_NOSIGNAL) < 0)
+                        break;
+        }
+        _exit(EXIT_SUCCESS);
+}
+
+int worker_start(int root, void (*tick)(void *userdata), void *userdata, Worker **ret) {
+        pid_t parent = getpid();
+        int s[2], low = -EBADF;
+        Worker *w;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s) < 0)
+                return -errno;
+        /* Out of the way of the standard descriptors, which the child keeps. */
+        low = fcntl(root, F_DUPFD_CLOEXEC, 3);
+        w = calloc(1, sizeof(*w));
+        if (w && low >= 0)
+                w->pid = fork();
+        if (!w || low < 0 || w->pid < 0) {
+                int r = w ? negative_errno() : -ENOMEM;
+
+                (void) safe_close(s[0]);
+                (void) safe_close(s[1]);
+                (void) safe_close(low);
+                free(w);
+                return r;
+        }
+        if (w->pid == 0)
+                serve(low, s[1], parent);
+        (void) safe_close(s[1]);
+        (void) safe_close(low);
+        w->socket = s[0];
+        w->tick = tick;
+        w->userdata = userdata;
+        *ret = w;
+        return 0;
+}
+
+/* Waits for the answer. Returns its length, 0 if the child is gone. */
+static ssize_t await(Worker *w, uint64_t timeout_usec, Reply *reply) {
+        uint64_t deadline = now_usec() + timeout_usec;
+
+        for (;;) {
+                struct pollfd p = { .fd = w->socket, .events = POLLIN };
+                uint64_t now = now_usec();
+                ssize_t n;
+
+                if (now >= deadline)
+                        return -ETIMEDOUT;
+                if (poll(&p, 1, (int) MIN((deadline - now) / USEC_PER_MSEC + 1, (uint64_t) TICK_MSEC)) <= 0) {
+                        if (w->tick)
+                                w->tick(w->userdata);
+                        continue;
+                }
+                n = recv(w->socket, reply, sizeof(*reply), MSG_DONTWAIT);
+                if (n < 0 && (errno == EINTR || errno == EAGAIN))
+                        continue;
+                return n < 0 ? -errno : n;
+        }
+}
+
+static int ask(Worker *w, const char *path, const char *value, uint64_t timeout_usec, Reply *reply) {
+        size_t k = strlen(path) + 1, n = value ? strlen(value) + 1 : 0;
+        char request[MESSAGE_MAX];
+        ssize_t r;
+
+        if (w->broken < 0)
+                return w->broken;
+        if (k + n >= sizeof(request))
+                return -ENAMETOOLONG;
+        memcpy(request, path, k);
+        if (value)
+                memcpy(request + k, value, n);
+        r = send(w->socket, request, k + n, MSG_NOSIGNAL);
+        if (r >= 0)
+                r = await(w, timeout_usec, reply);
+        if (r == -ETIMEDOUT) {
+                (void) kill(w->pid, SIGKILL);
+                return w->broken = -ETIMEDOUT;
+        }
+        if (r < (ssize_t) sizeof(reply->result))
+                return w->broken = -ECHILD;
+        return reply->result;
+}
+
+int worker_write(Worker *w, const char *path, const char *value, uint64_t timeout_usec) {
+        Reply reply = {};
+
+        return ask(w, path, value, timeout_usec, &reply);
+}
+
+int worker_read(Worker *w, const char *path, uint64_t timeout_usec, char **ret) {
+        Reply reply = {};
+        char *line;
+        int r;
+
+        r = ask(w, path, NULL, timeout_usec, &reply);
+        if (r < 0)
+                return r;
+        line = strdup(reply.text);
+        if (!line)
+                return -ENOMEM;
+        *ret = line;
+        return 0;
+}
+
+void worker_free(Worker *w) {
+        uint64_t deadline = now_usec() + GRACE_MSEC * USEC_PER_MSEC;
+
+        (void) safe_close(w->socket);
+        while (waitpid(w->pid, NULL, WNOHANG) == 0) {
+                if (now_usec() >= deadline) {
+                        (void) kill(w->pid, SIGKILL);
+                        break;
+                }
+                (void) poll(NULL, 0, 1);
+        }
+        free(w);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <sys/file.h>
+#include <time.h>
+
+#include "tests/tree.h"
+#include "worker.h"
+
+#define SEC USEC_PER_SEC
+
+static unsigned ticks;
+
+static void tick(void *userdata) {
+        ticks++;
+}
+
+TEST(writes_and_reads) {
+        _cleanup_(worker_freep) Worker *w = NULL;
+        _cleanup_free_ char *line = NULL;
+        int root = tree_new();
+
+        tree_put("/attr", "0000000000\n");
+        ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
+        ASSERT_EQ(worker_write(w, "/attr", "vfio-pci\n", SEC), 0);
+        ASSERT_EQ(worker_read(w, "/attr", SEC, &line), 0);
+        ASSERT_STREQ(line, "vfio-pci");
+        ASSERT_EQ(worker_write(w, "/none", "x", SEC), -ENOENT);
+        ASSERT_EQ(worker_write(w, "/attr", "\n", SEC), 0);
+}
+
+TEST(gives_up_at_the_deadline) {
+        _cleanup_(worker_freep) Worker *w = NULL;
+        _cleanup_free_ char *line = NULL;
+        int root = tree_new();
+        time_t start = time(NULL);
+
+        tree_put("/attr", "");
+        ASSERT_EQ(mkfifoat(root, "stuck", 0600), 0); /* opening it for writing blocks */
+        ASSERT_EQ(worker_start(root, tick, NULL, &w), 0);
+        ASSERT_EQ(worker_write(w, "/stuck", "x", SEC + SEC / 2), -ETIMEDOUT);
+        ASSERT_EQ(worker_write(w, "/attr", "x", SEC), -ETIMEDOUT);
+        ASSERT_EQ(worker_read(w, "/attr", SEC, &line), -ETIMEDOUT);
+        ASSERT(ticks >= 1);
+        ASSERT(time(NULL) - start <= 5);
+}
+
+TEST(says_when_the_child_is_killed) {
+        _cleanup_(worker_freep) Worker *w = NULL;
+        int root = tree_new();
+        char command[64];
+
+        tree_put("/attr", "");
+        ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
+        (void) snprintf(command, sizeof(command), "pkill -KILL -P %d -x test-worker", getpid());
+        ASSERT_EQ(system(command), 0);
+        ASSERT_EQ(worker_write(w, "/attr", "x", SEC), -ECHILD);
+        ASSERT_EQ(worker_write(w, "/attr", "x", SEC), -ECHILD);
+}
+
+TEST(holds_no_lock_of_ours) {
+        _cleanup_(worker_freep) Worker *w = NULL;
+        int root = tree_new(), lock, other;
+
+        ASSERT_EQ(mkfifoat(root, "stuck", 0600), 0);
+        lock = fs_open(root, "/lock", O_RDWR | O_CREAT, 0600);
+        ASSERT_EQ(flock(lock, LOCK_EX), 0);
+        ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
+        /* One answer, so that the child is known to have got past its start. */
+        ASSERT_EQ(worker_write(w, "/none", "x", SEC), -ENOENT);
+        (void) close(lock);
+        other = fs_open(root, "/lock", O_RDWR, 0);
+        ASSERT_EQ(flock(other, LOCK_EX | LOCK_NB), 0);
+        ASSERT_EQ(worker_write(w, "/stuck", "x", SEC / 10), -ETIMEDOUT);
+}

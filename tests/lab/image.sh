@@ -1,0 +1,201 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Makes the disk of a lab machine: a freshly installed Debian (or Ubuntu) with its own kernel, GRUB on an EFI system
+# partition, systemd, an ssh server and nothing of gpuvm. Prints the path of a raw disk that nobody may write to:
+# machines run on an overlay. What was made before for the same inputs is used again.
+#
+#     image.sh [--release trixie|bookworm|noble] [--stocked] [--cmdline "WORDS"]
+#
+# --stocked: what the packages and kvm phases would install is there already, so that a test of something else does
+# not wait for apt in an emulated machine. --cmdline: more words for the kernel's command line (intel_iommu=off).
+#
+# $GPUVM_LAB_CACHE (default /var/cache/gpuvm-lab) keeps root trees, disks and the key for ssh. $GPUVM_MIRROR is
+# another Debian mirror; noble is made only from the one that $GPUVM_UBUNTU_MIRROR names.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=../package/chroot.sh
+. "$here/../package/chroot.sh"
+release=trixie
+stocked=no
+cmdline=
+esp_mib=64 root_mib=10240
+
+# nouveau oopses in its probe of a GPU that is none and leaves the device locked for ever; a scenario of its own is
+# to show how gpuvm copes with that. Everywhere else it is kept away by the machine's own command line.
+base_cmdline="console=tty0 console=ttyS0,115200 modprobe.blacklist=nouveau"
+
+packages=(systemd systemd-sysv udev dbus libpam-systemd kmod iproute2 procps initramfs-tools zstd e2fsprogs
+          grub-efi-amd64 openssh-server ca-certificates pciutils sudo)
+stock=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients ovmf dnsmasq-base swtpm swtpm-tools
+       curl wget git jq cpu-checker bridge-utils)
+
+parse_arguments() {
+        while [ $# -gt 0 ]; do
+                case $1 in
+                --release) release=${2:?} && shift ;;
+                --cmdline) cmdline=${2-} && shift ;;
+                --stocked) stocked=yes ;;
+                *) die "unknown argument: $1" ;;
+                esac
+                shift
+        done
+        case $release in
+        trixie | bookworm) kernel=linux-image-amd64 ;;
+        noble) kernel=linux-image-generic ;;
+        *) die "no such release here: $release (trixie, bookworm or noble)" ;;
+        esac
+}
+
+find_mirror() {
+        keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+        mirror=${GPUVM_MIRROR:-$mirror}
+        if [ "$release" = noble ]; then
+                # Only where somebody says which: no archive that this machine does not use is asked unbidden.
+                keyring=/usr/share/keyrings/ubuntu-archive-keyring.gpg
+                mirror=${GPUVM_UBUNTU_MIRROR:?an Ubuntu machine needs the URL of a mirror that has $release}
+        fi
+        [ -e "$keyring" ] || die "no $keyring to verify $release with: install the package that has it"
+        curl -fsSL -m 30 -o /dev/null "$mirror/dists/$release/InRelease" ||
+                die "$mirror has no $release, or cannot be reached: name another mirror (GPUVM_MIRROR or" \
+                        "GPUVM_UBUNTU_MIRROR), or another --release"
+}
+
+# $1: the keyring to name, or nothing for the machine's own.
+sources() {
+        local signed=${1:+"[signed-by=$1] "}
+
+        if [ "$release" = noble ]; then
+                printf "deb $signed$mirror $release%s main universe\n" '' -updates -security
+        else
+                printf "deb $signed$mirror $release%s main\n" '' -updates
+                echo "deb $signed${mirror%/debian}/debian-security $release-security main"
+        fi
+}
+
+make_key() {
+        [ -e "$cache/key" ] || ssh-keygen -q -t ed25519 -N '' -C gpuvm-lab -f "$cache/key"
+}
+
+# A tree as an installer leaves it. $1: where.
+make_root() {
+        local root=$1 include
+
+        include=$(IFS=, && echo "${packages[*]},$kernel")
+        [ $stocked = no ] || include+=$(printf ',%s' "${stock[@]}")
+        # How this machine's apt reaches the mirror (a proxy, an archive with expired dates) holds in the lab as well;
+        # a proxy on this machine is QEMU's gateway there.
+        apt_options >"$root.apt"
+        # The package lists stay: an installer leaves them, and reading new ones takes an emulated machine long.
+        sources "$keyring" | mmdebstrap --quiet --variant=minbase --include="$include" --aptopt="$root.apt" \
+                --skip=cleanup/apt/lists "$release" "$root" - >&2
+        sed -E 's#//(localhost|127\.0\.0\.1|\[::1\])([:/"])#//10.0.2.2\2#' "$root.apt" \
+                >"$root/etc/apt/apt.conf.d/99mmdebstrap"
+        rm "$root.apt"
+
+        echo "LABEL=root / ext4 errors=remount-ro 0 1
+LABEL=ESP /boot/efi vfat umask=0077 0 1" >"$root/etc/fstab"
+        mkdir -p "$root/boot/efi"
+        echo "gpuvm-lab" >"$root/etc/hostname"
+        echo "127.0.0.1 localhost gpuvm-lab" >"$root/etc/hosts"
+        echo "nameserver 10.0.2.3" >"$root/etc/resolv.conf"
+        printf '[Match]\nName=en* eth*\n[Network]\nDHCP=yes\nIPv6AcceptRA=no\n' >"$root/etc/systemd/network/10-lab.network"
+        # An installed machine has its identity: without one systemd would take this for a first boot.
+        chroot "$root" systemd-machine-id-setup >/dev/null 2>&1
+        chroot "$root" systemctl --quiet enable systemd-networkd ssh
+        # Whatever starts by itself at some time of day would make two runs differ.
+        chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
+                fstrim.timer systemd-networkd-wait-online.service
+        chroot "$root" passwd -q -d root
+        install -d -m 700 "$root/root/.ssh"
+        install -m 600 "$cache/key.pub" "$root/root/.ssh/authorized_keys"
+        sed -i 's/^GRUB_CMDLINE_LINUX_DEFAULT=.*/GRUB_CMDLINE_LINUX_DEFAULT=""/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=0/
+                s/^GRUB_TIMEOUT_STYLE=.*//' "$root/etc/default/grub"
+        # An initramfs for this machine alone takes a third of the time to make, which under emulation is a minute.
+        sed -i 's/^MODULES=.*/MODULES=dep/' "$root/etc/initramfs-tools/initramfs.conf"
+}
+
+# The kernel's words, where an administrator would have put them and where GRUB reads them.
+set_cmdline() {
+        local root=$1 version
+
+        sed -i '/^GRUB_CMDLINE_LINUX=/d' "$root/etc/default/grub"
+        echo "GRUB_CMDLINE_LINUX=\"$base_cmdline${cmdline:+ $cmdline}\"" >>"$root/etc/default/grub"
+        version=$(find "$root/boot" -name 'vmlinuz-*' -printf '%f\n' | sort -V | tail -1)
+        version=${version#vmlinuz-}
+        printf '%s\n' "set timeout=0" "menuentry 'Lab' --class gnu-linux --id lab {" \
+                "        search --no-floppy --label root --set=root" \
+                "        linux /boot/vmlinuz-$version root=LABEL=root ro $base_cmdline${cmdline:+ $cmdline}" \
+                "        initrd /boot/initrd.img-$version" "}" >"$root/boot/grub/grub.cfg"
+}
+
+# A GRUB that hands over to the configuration on the root file system, as grub-install's does. $1: root, $2: image
+make_esp() {
+        local root=$1 esp=$2 directory
+
+        directory=$root/tmp/esp
+        install -d "$directory"
+        # shellcheck disable=SC2016
+        printf '%s\n' "search --no-floppy --label root --set=root" 'set prefix=($root)/boot/grub' \
+                "configfile /boot/grub/grub.cfg" >"$directory/embed.cfg"
+        chroot "$root" grub-mkimage -O x86_64-efi -o /tmp/esp/BOOTX64.EFI -c /tmp/esp/embed.cfg -p /boot/grub \
+                part_gpt fat ext2 search search_label search_fs_uuid configfile linux normal serial terminal echo \
+                test ls boot gzio all_video loadenv sleep reboot halt minicmd
+        truncate -s ${esp_mib}M "$esp"
+        mkfs.vfat -n ESP "$esp" >/dev/null
+        mmd -i "$esp" ::EFI ::EFI/BOOT
+        mcopy -i "$esp" "$directory/BOOTX64.EFI" ::EFI/BOOT/
+        rm -r "$directory"
+}
+
+# Partition table, ESP and root as one file; no loop device, no mount: works in a container too. $1: root, $2: disk
+make_disk() {
+        local root=$1 disk=$2
+
+        make_esp "$root" "$disk.esp"
+        truncate -s ${root_mib}M "$disk.root"
+        mke2fs -q -t ext4 -L root -d "$root" "$disk.root"
+        truncate -s $((1 + esp_mib + root_mib + 1))M "$disk.new"
+        printf '%s\n' "label: gpt" "start=1MiB, size=${esp_mib}MiB, type=U" \
+                "start=$((1 + esp_mib))MiB, size=${root_mib}MiB, type=L" | sfdisk -q "$disk.new"
+        dd if="$disk.esp" of="$disk.new" bs=1M seek=1 conv=notrunc,sparse status=none
+        dd if="$disk.root" of="$disk.new" bs=1M seek=$((1 + esp_mib)) conv=notrunc,sparse status=none
+        rm "$disk.esp" "$disk.root"
+        chmod 444 "$disk.new"
+        mv "$disk.new" "$disk"
+}
+
+main() {
+        local key tree disk began=$SECONDS
+
+        parse_arguments "$@"
+        [ "$(id -u)" = 0 ] || die "making a disk needs root"
+        mkdir -p "$cache"
+        # One at a time: the second asker finds the work done.
+        exec 9>"$cache/lock"
+        flock -w 1800 9 || die "another image is being made in $cache and does not end"
+        make_key
+        # Inputs: this file, the release and what is in it. A month later it is made anew, for a newer kernel.
+        key=$({ sed 's/^ *#.*//' "$here/image.sh"; echo "$release $stocked ${GPUVM_MIRROR:-}"; date +%Y%m; } |
+                sha256sum | cut -c1-16)
+        tree=$cache/$release-$key
+        disk=$tree/disk-$(echo "$cmdline" | sha256sum | cut -c1-8).raw
+        if [ ! -e "$disk" ]; then
+                if [ ! -e "$tree/root.done" ]; then
+                        find_mirror
+                        say "installing $release from $mirror (once a month; kept in $cache)"
+                        rm -rf "$tree" && mkdir -p "$tree"
+                        make_root "$tree/root"
+                        touch "$tree/root.done"
+                fi
+                say "making the disk"
+                set_cmdline "$tree/root"
+                make_disk "$tree/root" "$disk"
+                say "done after $((SECONDS - began)) s"
+        fi
+        echo "$disk"
+}
+
+main "$@"

@@ -29,7 +29,7 @@ rm -rf "$out"
 mkdir -p "$out"
 
 # Order, times and owners are ours, and gzip keeps neither name nor time: the tarball is the same everywhere.
-git ls-files -z | tar --null --files-from=- --create --sort=name --format=ustar --mtime="@$SOURCE_DATE_EPOCH" \
+git ls-files -z | tar --null --files-from=- --create --sort=name --format=gnu --mtime="@$SOURCE_DATE_EPOCH" \
         --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw --transform="s,^,gpuvm-$version/,S" |
         gzip -9n >"$out/gpuvm-$version.tar.gz"
 

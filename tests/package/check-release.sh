@@ -41,7 +41,7 @@ for arch in amd64 arm64; do
                 "Package: gpuvm Version: $version Architecture: $arch"
         check "install.sh knows the sum of $deb" grep -q "$(sha256sum "$deb" | cut -d' ' -f1)" install.sh
         dpkg-deb -x "$deb" "$work/$arch"
-        machine=$(find "$work/$arch" -path '*lib/gpuvm/*' -type f -print -quit | xargs -r readelf -h | sed -n 's/.*Machine: *//p')
+        machine=$(find "$work/$arch" -path '*lib/gpuvm/*' -type f -exec readelf -h {} + | sed -n 's/.*Machine: *//p' | sort -u)
         case $arch in amd64) want='Advanced Micro Devices X86-64' ;; arm64) want=AArch64 ;; esac
         is "its programs are for $arch" "$machine" "$want"
 done

@@ -23,6 +23,7 @@ typedef struct ConfGpu {
         char *path; /* "0000:01:00.0" or the stable path of pci.h */
         GpuMode mode;
         char **accept_siblings; /* AcceptSiblings= */
+        bool mode_set;          /* false: [Gpu] Mode= holds; ask conf_gpu_mode() */
 } ConfGpu;
 
 typedef struct Conf {
@@ -55,21 +56,29 @@ typedef struct Conf {
         /* [Storage] */
         char *pool;      /* Pool=, "gpuvm" */
         char *pool_path; /* PoolPath=, /var/lib/libvirt/images/gpuvm */
+
+        bool enabled_by_cmdline; /* gpuvm.bootstrap= had the last word on enabled */
 } Conf;
 
-/* file: NULL for the kernel command line; line: from 1. */
+/* file: NULL for the kernel command line; line: from 1, 0 for the file as a whole. */
 typedef void (*ConfProblem)(const char *file, unsigned line, const char *text, void *userdata);
 
 /* Reads the files and /proc/cmdline below root. Missing files are fine. Only -ENOMEM fails. problem may be
  * NULL. */
 int conf_load(int root, ConfProblem problem, void *userdata, Conf *ret) _must_check_;
 
-/* Tells each problem as a warning; for programs. */
+/* Tells the problems as warnings (of many the first twenty and a count); for programs. */
 int conf_load_and_warn(int root, Conf *ret) _must_check_ _nonnull_all_;
 
 /* One file's text into a conf that conf_init() made. */
 int conf_parse(const char *file, const char *data, size_t size, ConfProblem problem, void *userdata,
                Conf *c) _must_check_;
+
+/* The text of a kernel command line: its gpuvm.* words into a conf that conf_init() made. */
+int conf_parse_cmdline(const char *text, ConfProblem problem, void *userdata, Conf *c) _must_check_;
+
+/* All settings as conf_parse() would read them, each on a line of its own. */
+int conf_format(const Conf *c, char **ret) _must_check_ _nonnull_all_;
 
 int conf_init(Conf *ret) _must_check_ _nonnull_all_; /* the defaults */
 void conf_done(Conf *c);

@@ -12,7 +12,7 @@ DEFINE_POINTER_CLEANUP(char *, strv_free)
 #define _cleanup_strv_ _cleanup_(strv_freep)
 
 size_t strv_length(char *const *l);
-bool strv_contains(char *const *l, const char *s) _nonnull_all_;
+bool strv_contains(char *const *l, const char *s) __attribute__((nonnull(2)));
 
 /* Appends a copy of s. Returns 0 or -ENOMEM. */
 int strv_extend(char ***l, const char *s) _must_check_;

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <arpa/inet.h>
+#include <ctype.h>
+
+#include "cmdline.h"
+#include "confkey.h"
+#include "ini.h"
+#include "parse.h"
+#include "strv.h"
+
+enum {
+        ADDRESSES_MAX = 64,
+        NEAR_MAX = 31, /* bytes of a name that is worth a guess */
+};
+
+#define SEC_MAX_USEC (24 * 60 * 60 * USEC_PER_SEC) /* who waits longer has been forgotten */
+
+/* From bold to careful: see confkey_set_safe(). */
+static const char *const reboot_names
+                [] = { [REBOOT_AUTO] = "auto", [REBOOT_ASK] = "ask", [REBOOT_NEVER] = "never", NULL };
+static const char *const gpu_names[] = { [GPU_FLEXIBLE] = "flexible", [GPU_EXCLUSIVE] = "exclusive", NULL };
+static const char *const update_names
+                [] = { [UPDATE_NO] = "no", [UPDATE_SECURITY] = "security", [UPDATE_YES] = "yes", NULL };
+static const char *const network_names[] = { [NETWORK_AUTO] = "auto",
+                                             [NETWORK_BRIDGED] = "bridged",
+                                             [NETWORK_ROUTED] = "routed",
+                                             [NETWORK_NAT] = "nat",
+                                             NULL };
+
+const char *reboot_mode_to_string(RebootMode m) {
+        return (size_t) m < ELEMENTSOF(reboot_names) ? reboot_names[m] : NULL;
+}
+
+const char *gpu_mode_to_string(GpuMode m) {
+        return (size_t) m < ELEMENTSOF(gpu_names) ? gpu_names[m] : NULL;
+}
+
+const char *update_mode_to_string(UpdateMode m) {
+        return (size_t) m < ELEMENTSOF(update_names) ? update_names[m] : NULL;
+}
+
+const char *network_mode_to_string(NetworkMode m) {
+        return (size_t) m < ELEMENTSOF(network_names) ? network_names[m] : NULL;
+}
+
+/* True for 1 to max bytes, the first alphanumeric or '_', the rest that or one of extra. */
+static bool is_name(const char *s, size_t max, const char *extra) {
+        size_t n = 0;
+
+        for (; s[n]; n++)
+                if (!isalnum((unsigned char) s[n]) && s[n] != '_' && (n == 0 || !strchr(extra, s[n])))
+                        return false;
+        return n > 0 && n <= max;
+}
+
+static bool valid_user(const char *s) {
+        return !isdigit((unsigned char) *s) && is_name(s, 32, ".-");
+}
+
+static bool valid_word(const char *s) {
+        return is_name(s, 64, ".+-");
+}
+
+static bool valid_interface(const char *s) {
+        return is_name(s, 15, ".-"); /* IFNAMSIZ - 1 */
+}
+
+static bool valid_subnet(const char *s) {
+        const char *slash = strchr(s, '/');
+        char address[INET6_ADDRSTRLEN];
+        unsigned char raw[16];
+        unsigned bits;
+
+        if (!slash || (size_t) (slash - s) >= sizeof(address))
+                return false;
+        memcpy(address, s, (size_t) (slash - s));
+        address[slash - s] = '\0';
+        if (inet_pton(AF_INET, address, raw) == 1)
+                return parse_uint(slash + 1, 32, &bits) >= 0;
+        return inet_pton(AF_INET6, address, raw) == 1 && parse_uint(slash + 1, 128, &bits) >= 0;
+}
+
+static bool valid_range(const char *s) {
+        const char *dash = strchr(s, '-');
+        struct in_addr first, last;
+        char address[INET_ADDRSTRLEN];
+
+        if (!dash || (size_t) (dash - s) >= sizeof(address))
+                return false;
+        memcpy(address, s, (size_t) (dash - s));
+        address[dash - s] = '\0';
+        return inet_pton(AF_INET, address, &first) == 1 && inet_pton(AF_INET, dash + 1, &last) == 1 &&
+                        ntohl(first.s_addr) <= ntohl(last.s_addr);
+}
+
+/* Absolute, not the root, without "..", backslashes, control characters and what units take for specifiers.
+ */
+static bool valid_path(const char *s) {
+        if (*s != '/' || s[strspn(s, "/")] == '\0' || strlen(s) > 1024)
+                return false;
+        for (const char *p = s; *p; p++) {
+                if ((unsigned char) *p < ' ' || *p == 0x7f || strchr("\\%", *p))
+                        return false;
+                if (p[0] == '/' && p[1] == '.' && p[2] == '.' && (p[3] == '/' || !p[3]))
+                        return false;
+        }
+        return true;
+}
+
+#define BOOLEAN_WORDS "yes or no"
+#define A_WORD        "letters, digits and .+-_"
+
+#define FIELD(f) offsetof(Conf, f)
+
+const ConfKey conf_keys[] = {
+        { "Bootstrap", "Enabled", "gpuvm.bootstrap", CONFKEY_BOOLEAN, FIELD(enabled), "yes", "no",
+          BOOLEAN_WORDS },
+        { "Bootstrap", "Nvidia", "gpuvm.nvidia", CONFKEY_BOOLEAN, FIELD(nvidia), "yes", NULL, BOOLEAN_WORDS },
+        { "Bootstrap", "Kvm", "gpuvm.kvm", CONFKEY_BOOLEAN, FIELD(kvm), "yes", NULL, BOOLEAN_WORDS },
+        { "Bootstrap", "Vfio", "gpuvm.vfio", CONFKEY_BOOLEAN, FIELD(vfio), "yes", NULL, BOOLEAN_WORDS },
+        { "Bootstrap", "Bridge", "gpuvm.bridge", CONFKEY_BOOLEAN, FIELD(bridge), "yes", NULL, BOOLEAN_WORDS },
+        { "Bootstrap", "UpdateSystem", "gpuvm.update-system", CONFKEY_ENUM, FIELD(update_system), "no", NULL,
+          "no, security or yes", update_names },
+        { "Bootstrap", "Reboot", "gpuvm.reboot", CONFKEY_ENUM, FIELD(reboot), "auto", "ask",
+          "auto, ask or never", reboot_names },
+        { "Bootstrap", "RebootDelaySec", NULL, CONFKEY_SEC, FIELD(reboot_delay_usec), "1min", NULL,
+          "a time up to one day" },
+        { "Bootstrap", "User", NULL, CONFKEY_STRING, FIELD(user), "", NULL, "a user name",
+          .valid = valid_user },
+        { "Bootstrap", "OverrideIommuOff", "gpuvm.override-iommu-off", CONFKEY_BOOLEAN,
+          FIELD(override_iommu_off), "no", "no", BOOLEAN_WORDS },
+
+        { "Gpu", "Mode", "gpuvm.gpu-mode", CONFKEY_ENUM, FIELD(gpu_mode), "flexible", NULL,
+          "flexible or exclusive", gpu_names },
+        { "Gpu", "IdleWaitSec", NULL, CONFKEY_SEC, FIELD(idle_wait_usec), "0", NULL, "a time up to one day" },
+        { "Gpu", "AcceptSiblings", NULL, CONFKEY_ADDRESSES, FIELD(accept_siblings), "", NULL,
+          "PCI addresses like 0000:01:00.0" },
+        { "Gpu", "DriverSource", NULL, CONFKEY_STRING, FIELD(driver_source), "", NULL, A_WORD,
+          .valid = valid_word },
+        { "Gpu", "DriverBranch", NULL, CONFKEY_STRING, FIELD(driver_branch), "", NULL, A_WORD,
+          .valid = valid_word },
+        { "Gpu", "CudaToolkit", NULL, CONFKEY_STRING, FIELD(cuda_toolkit), "", NULL, A_WORD,
+          .valid = valid_word },
+        { "Gpu", "ContainerToolkit", NULL, CONFKEY_BOOLEAN, FIELD(container_toolkit), "yes", NULL,
+          BOOLEAN_WORDS },
+
+        { "Network", "Bridge", NULL, CONFKEY_STRING, FIELD(bridge_name), "br0", NULL,
+          "the name of a network interface", .valid = valid_interface },
+        { "Network", "Uplink", NULL, CONFKEY_STRING, FIELD(uplink), "", NULL,
+          "the name of a network interface", .valid = valid_interface },
+        { "Network", "Subnet", NULL, CONFKEY_STRING, FIELD(subnet), "", NULL, "a network like 192.0.2.0/24",
+          .valid = valid_subnet },
+        { "Network", "Mode", NULL, CONFKEY_ENUM, FIELD(network_mode), "auto", NULL,
+          "auto, bridged, routed or nat", network_names },
+        { "Network", "IpRange", NULL, CONFKEY_STRING, FIELD(ip_range), "", NULL,
+          "a range like 192.0.2.10-192.0.2.99", .valid = valid_range },
+        { "Network", "RevertSec", NULL, CONFKEY_SEC, FIELD(revert_usec), "90", NULL, "a time up to one day" },
+
+        { "Storage", "Pool", NULL, CONFKEY_STRING, FIELD(pool), "gpuvm", NULL, A_WORD, .valid = valid_word },
+        { "Storage", "PoolPath", NULL, CONFKEY_STRING, FIELD(pool_path), "/var/lib/libvirt/images/gpuvm",
+          NULL, "an absolute path without '..', '%' and backslashes", .valid = valid_path },
+        {},
+};
+
+static const ConfKey gpu_keys[] = {
+        { CONFKEY_GPU_SECTION, "Mode", NULL, CONFKEY_ENUM, offsetof(ConfGpu, mode), "flexible", NULL,
+          "flexible or exclusive", gpu_names },
+        { CONFKEY_GPU_SECTION, "AcceptSiblings", NULL, CONFKEY_ADDRESSES, offsetof(ConfGpu, accept_siblings),
+          "", NULL, "PCI addresses like 0000:01:00.0" },
+        {},
+};
+
+static const ConfKey *keys_of(const char *section) {
+        return streq(section, CONFKEY_GPU_SECTION) ? gpu_keys : conf_keys;
+}
+
+const ConfKey *confkey_find(const char *section, const char *name) {
+        for (const ConfKey *k = keys_of(section); k->name; k++)
+                if (streq(k->section, section) && streq(k->name, name))
+                        return k;
+        return NULL;
+}
+
+/* Levenshtein's distance without regard to case; both at most NEAR_MAX bytes. */
+static unsigned distance(const char *a, const char *b) {
+        unsigned row[NEAR_MAX + 1];
+
+        for (unsigned j = 0; j <= strlen(b); j++)
+                row[j] = j;
+        for (unsigned i = 1; a[i - 1]; i++) {
+                unsigned diagonal = row[0];
+
+                row[0] = i;
+                for (unsigned j = 1; b[j - 1]; j++) {
+                        bool same = tolower((unsigned char) a[i - 1]) == tolower((unsigned char) b[j - 1]);
+                        unsigned change = diagonal + !same;
+
+                        diagonal = row[j];
+                        row[j] = MIN(change, MIN(row[j], row[j - 1]) + 1);
+                }
+        }
+        return row[strlen(b)];
+}
+
+/* What of the row is compared with the name, or NULL. */
+static const char *candidate(const ConfKey *k, const char *name, const char *section) {
+        if (section)
+                return k->name;
+        return startswith(name, "gpuvm.") ? k->option : k->section;
+}
+
+const char *confkey_nearest(const char *name, const char *section) {
+        static char text[64];
+        const ConfKey *near = NULL;
+        _cleanup_free_ char *word = strndup(name, strcspn(name, "="));
+        unsigned best = UINT32_MAX;
+
+        if (!word || strlen(word) > NEAR_MAX)
+                return NULL;
+        for (int round = 0; round < 2; round++)
+                for (const ConfKey *k = round == 0 ? conf_keys : gpu_keys; k->name; k++) {
+                        const char *c = candidate(k, name, section);
+                        bool home = !section || streq(k->section, section);
+                        unsigned d = c ? 2 * distance(word, c) + !home : UINT32_MAX;
+
+                        if (d < best) {
+                                best = d;
+                                near = k;
+                        }
+                }
+        if (!near || best > 2 * (strlen(word) / 3) + 1)
+                return NULL;
+        if (section && !streq(near->section, section))
+                (void) snprintf(text, sizeof(text), "%s= of [%s]", near->name, near->section);
+        else
+                (void) snprintf(text, sizeof(text), "%s", candidate(near, name, section));
+        return text;
+}
+
+static bool is_hex(const char *s, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (!isxdigit((unsigned char) s[i]))
+                        return false;
+        return true;
+}
+
+/* "DDDD:BB:SS.F", or "BB:SS.F" for domain 0 as lspci shows it. */
+static int normal_address(const char *s, char **ret) {
+        const char *tail = strlen(s) == strlen("BB:SS.F") ? s : strchr(s, ':');
+        size_t domain = tail == s ? 0 : tail ? (size_t) (tail - s) : 0;
+        char *t;
+
+        if (!tail || (tail != s && (domain < 4 || domain > 8 || !is_hex(s, domain))))
+                return -EINVAL;
+        tail += tail != s;
+        if (strlen(tail) != strlen("BB:SS.F") || !is_hex(tail, 2) || tail[2] != ':' || !is_hex(tail + 3, 2) ||
+            strchr("01", tail[3]) == NULL || tail[5] != '.' || tail[6] < '0' || tail[6] > '7')
+                return -EINVAL;
+        if (asprintf(&t, "%.*s:%s", domain ? (int) domain : 4, domain ? s : "0000", tail) < 0)
+                return -ENOMEM;
+        for (char *p = t; *p; p++)
+                *p = (char) tolower((unsigned char) *p);
+        *ret = t;
+        return 0;
+}
+
+int confkey_gpu_path(const char *s, char **ret) {
+        int r = normal_address(s, ret);
+
+        if (r != -EINVAL)
+                return r;
+        if (!startswith(s, "pci-") || strstr(s, "..") || !is_name(s, 255, ":./-"))
+                return -EINVAL;
+        *ret = strdup(s);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int set_addresses(char ***field, const char *value) {
+        _cleanup_strv_ char **words = NULL, **all = NULL;
+        int r;
+
+        r = ini_split_words(value, &words);
+        STRV_FOREACH(old, *field)
+                if (r >= 0)
+                        r = strv_extend(&all, *old);
+        STRV_FOREACH(w, words) {
+                _cleanup_free_ char *address = NULL;
+
+                if (r >= 0)
+                        r = normal_address(*w, &address);
+                if (r >= 0 && !strv_contains(all, address))
+                        r = strv_extend(&all, address);
+        }
+        if (r >= 0 && strv_length(all) > ADDRESSES_MAX)
+                r = -EINVAL;
+        if (r < 0)
+                return r;
+        strv_free(*field);
+        *field = TAKE_PTR(all);
+        return 0;
+}
+
+static int set_enum(const ConfKey *k, unsigned *field, const char *value) {
+        for (unsigned i = 0; k->names[i]; i++)
+                if (streq(k->names[i], value)) {
+                        *field = i;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static int set_sec(uint64_t *field, const char *value) {
+        uint64_t usec;
+        int r;
+
+        r = parse_sec(value, &usec);
+        if (r < 0 || usec > SEC_MAX_USEC)
+                return -EINVAL;
+        *field = usec;
+        return 0;
+}
+
+int confkey_set(const ConfKey *k, void *field, const char *value) {
+        int r;
+
+        if (!*value) {
+                if (k->type == CONFKEY_STRING || k->type == CONFKEY_ADDRESSES)
+                        confkey_free(k, field);
+                if (!*k->fallback)
+                        return 0;
+                value = k->fallback;
+        }
+        switch (k->type) {
+        case CONFKEY_BOOLEAN:
+                r = parse_boolean(value);
+                if (r >= 0)
+                        *(bool *) field = r;
+                return MIN(r, 0);
+        case CONFKEY_ENUM:
+                return set_enum(k, field, value);
+        case CONFKEY_SEC:
+                return set_sec(field, value);
+        case CONFKEY_STRING:
+                return k->valid(value) ? free_and_strdup(field, value) : -EINVAL;
+        case CONFKEY_ADDRESSES:
+                return set_addresses(field, value);
+        }
+        return -EINVAL;
+}
+
+const char *confkey_set_safe(const ConfKey *k, void *field) {
+        unsigned safe;
+
+        if (!k->safe)
+                return NULL;
+        if (k->type == CONFKEY_BOOLEAN) {
+                *(bool *) field = parse_boolean(k->safe) > 0;
+                return k->safe;
+        }
+        assert(k->type == CONFKEY_ENUM);
+        if (set_enum(k, &safe, k->safe) >= 0 && *(unsigned *) field < safe)
+                *(unsigned *) field = safe;
+        return k->names[*(unsigned *) field];
+}
+
+void confkey_free(const ConfKey *k, void *field) {
+        if (k->type == CONFKEY_STRING) {
+                free(*(char **) field);
+                *(char **) field = NULL;
+        } else if (k->type == CONFKEY_ADDRESSES) {
+                strv_free(*(char ***) field);
+                *(char ***) field = NULL;
+        }
+}
+
+static void print_sec(uint64_t usec, FILE *f) {
+        bool whole = usec % USEC_PER_SEC == 0;
+
+        fprintf(f, "%llu%s", (unsigned long long) (whole ? usec / USEC_PER_SEC : usec), whole ? "s" : "us");
+}
+
+void confkey_print(const ConfKey *k, const void *field, FILE *f) {
+        fprintf(f, "%s=", k->name);
+        switch (k->type) {
+        case CONFKEY_BOOLEAN:
+                fputs(*(const bool *) field ? "yes" : "no", f);
+                break;
+        case CONFKEY_ENUM:
+                fputs(k->names[*(const unsigned *) field], f);
+                break;
+        case CONFKEY_SEC:
+                print_sec(*(const uint64_t *) field, f);
+                break;
+        case CONFKEY_STRING:
+                fputs(strempty(*(char *const *) field), f);
+                break;
+        case CONFKEY_ADDRESSES:
+                STRV_FOREACH(s, *(char **const *) field)
+                        fprintf(f, "%s%s", s == *(char **const *) field ? "" : " ", *s);
+                break;
+        }
+        fputc('\n', f);
+}

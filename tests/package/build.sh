@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Builds the package in a clean chroot of a release: build.sh [--source] [--tree DIR] RELEASE ARCHITECTURE
 #
-# RELEASE: bookworm, trixie or noble. ARCHITECTURE: amd64, or arm64 (cross-built). The result goes to dist/RELEASE/; the last
-# line on standard output is the path of the .deb. --tree: build that directory instead of what is checked out here.
+# RELEASE: bookworm, trixie, or noble from $GPUVM_UBUNTU_MIRROR. ARCHITECTURE: amd64, or arm64 (cross-built). The result
+# goes to dist/RELEASE/; the last line on standard output is the path of the .deb. --tree: build that directory instead
+# of what is checked out here.
 
 set -euo pipefail
 
@@ -18,7 +19,7 @@ while [ $# -gt 2 ]; do
         esac
         shift
 done
-[ $# -eq 2 ] || { sed -n '3,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 2 ] || { sed -n '3,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 release=$1 arch=$2
 # shellcheck source=chroot.sh
 . "$top/tests/package/chroot.sh"

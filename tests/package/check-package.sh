@@ -12,6 +12,7 @@ release=$1
 . "$top/tests/package/chroot.sh"
 [ "$(id -u)" -eq 0 ] || skip_all 'needs root, for a chroot'
 command -v mmdebstrap >/dev/null || skip_all 'no mmdebstrap here'
+[ "$release" != noble ] || [ -n "${GPUVM_UBUNTU_MIRROR-}" ] || skip_all 'GPUVM_UBUNTU_MIRROR names no Ubuntu mirror'
 
 work=$(mktemp -d)
 at_exit rm -rf "$work"

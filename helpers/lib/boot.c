@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "boot.h"
+#include "bootentry.h"
+#include "bootfile.h"
+#include "child.h"
+#include "fs.h"
+#include "grubcfg.h"
+#include "strv.h"
+
+#define GRUB_DIR    "/boot/grub"
+#define GRUB_NEW    BOOT_GRUB_CFG BOOTFILE_NEW
+#define LOADER_INFO "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+
+enum { GRUB_TIMEOUT_SEC = 300, GRUB_CFG_ROOM = 256 * 1024 };
+
+void boot_done(Boot *b) {
+        free(b->partition);
+        *b = (Boot){};
+}
+
+/* The variable is UTF-16 behind four bytes of attributes: "systemd-boot 252", "GRUB 2.12". */
+static bool started_by(int root, const char *name) {
+        _cleanup_free_ char *data = NULL;
+        size_t size;
+
+        if (fs_read(root, LOADER_INFO, FS_ATTR_MAX, &data, &size) < 0)
+                return false;
+        for (size_t i = 0; i < strlen(name); i++)
+                if (4 + 2 * i + 1 >= size || data[4 + 2 * i] != name[i] || data[4 + 2 * i + 1] != '\0')
+                        return false;
+        return true;
+}
+
+int boot_detect(int root, Boot *ret) {
+        _cleanup_free_ char *partition = NULL;
+        int r, grub;
+
+        r = fs_exists(root, "/etc/kernel/proxmox-boot-uuids");
+        if (r > 0) /* copies grub.cfg and images to partitions that it mounts itself */
+                *ret = (Boot){};
+        if (r != 0)
+                return r < 0 ? r : 0;
+        grub = fs_exists(root, BOOT_GRUB_CFG);
+        if (grub < 0)
+                return grub;
+        r = bootentry_partition(root, &partition);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        if (partition && (grub == 0 || started_by(root, "systemd-boot")))
+                *ret = (Boot){ .loader = BOOT_LOADER_SYSTEMD, .partition = TAKE_PTR(partition) };
+        else
+                *ret = (Boot){ .loader = grub > 0 ? BOOT_LOADER_GRUB : BOOT_LOADER_OTHER };
+        return 0;
+}
+
+const char *boot_iommu_words(const char *firmware) {
+        return streq(firmware, "intel") ? "intel_iommu=on iommu=pt" : "iommu=pt";
+}
+
+static bool is_plain(const char *word) {
+        return word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=,.-")] ==
+                        '\0';
+}
+
+int boot_grub_dropin(const char *firmware, bool override, const char *off, char **ret) {
+        _cleanup_free_ char *filter = NULL;
+        const char *own = streq(firmware, "intel") ? "intel_iommu=off" : "amd_iommu=off";
+        bool more = off && !streq(off, own) && !streq(off, "iommu=off");
+
+        if (off && !is_plain(off))
+                return -EINVAL;
+        if (override &&
+            str_printf(&filter,
+                       "# OverrideIommuOff=yes: these words would keep the IOMMU off whatever follows them.\n"
+                       "gpuvm_without_off() {\n"
+                       "        kept=\n"
+                       "        for word in $1; do\n"
+                       "                case $word in\n"
+                       "                %s | iommu=off%s%s) ;;\n"
+                       "                *) kept=\"$kept${kept:+ }$word\" ;;\n"
+                       "                esac\n"
+                       "        done\n"
+                       "        echo \"$kept\"\n"
+                       "}\n"
+                       "GRUB_CMDLINE_LINUX=$(set -f; gpuvm_without_off \"$GRUB_CMDLINE_LINUX\")\n"
+                       "GRUB_CMDLINE_LINUX_DEFAULT=$(set -f; gpuvm_without_off \"$GRUB_CMDLINE_LINUX_DEFAULT\")\n",
+                       own, more ? " | " : "", more ? off : "") < 0)
+                return -ENOMEM;
+        return str_printf(ret,
+                          "# Written by gpuvm-iommu; 'gpuvm-undo iommu' takes it back.\n"
+                          "%sGRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX %s\"\n",
+                          strempty(filter), boot_iommu_words(firmware));
+}
+
+/* GRUB names files from the root of the file system that holds /boot: "/vmlinuz-6.1" where that is one of its
+ * own,
+ * "/@/boot/vmlinuz-6.1" in a btrfs subvolume. */
+static int grub_file_exists(const char *path, void *userdata) {
+        int root = *(int *) userdata, r;
+        const char *below = strrchr(path, '/') ?: path;
+        _cleanup_free_ char *in_boot = NULL;
+        struct stat st;
+
+        if (path[0] == '(')
+                path = strchr(path, ')') ? strchr(path, ')') + 1 : path;
+        r = path[0] == '/' ? fs_stat(root, path, &st) : -ENOENT;
+        if (r < 0) {
+                if (str_printf(&in_boot, "/boot/%s", below + strspn(below, "/")) < 0)
+                        return -ENOMEM;
+                r = fs_stat(root, in_boot, &st);
+        }
+        if (r == -ENOENT || r == -ENOTDIR)
+                return 0;
+        return r < 0 ? r : S_ISREG(st.st_mode) && st.st_size > 0;
+}
+
+typedef struct LastLine {
+        char text[256];
+} LastLine;
+
+static void keep_line(const char *line, void *userdata) {
+        LastLine *l = userdata;
+
+        log_debug("%s", line);
+        if (*line)
+                (void) snprintf(l->text, sizeof(l->text), "%s", line);
+}
+
+static int run_grub_tool(Phase *p, const char *program, const char *option, LastLine *last) {
+        const char *const argv[] = { program, option ?: GRUB_NEW, option ? GRUB_NEW : NULL, NULL };
+        Child c = {
+                PHASE_CHILD(p),
+                .argv = argv,
+                .timeout_usec = GRUB_TIMEOUT_SEC * USEC_PER_SEC,
+                .on_stdout = keep_line,
+                .on_stderr = keep_line,
+        };
+
+        c.userdata = last;
+        return child_run(&c);
+}
+
+/* Makes grub.cfg.gpuvm-new, and believes nothing that it has not seen in it. */
+static int make_grub_cfg(Phase *p, const char *firmware, char **ret, size_t *ret_size) {
+        _cleanup_free_ char *text = NULL, *problem = NULL;
+        LastLine last = {};
+        size_t size;
+        int r;
+
+        phase_status(p, "Making the boot menu");
+        r = run_grub_tool(p, "/usr/sbin/grub-mkconfig", "-o", &last);
+        if (r == -ENOENT)
+                return phase_fail(p, r, "Install the package grub-common; nothing was changed",
+                                  "/usr/sbin/grub-mkconfig");
+        if (r != 0)
+                return phase_fail(p, r < 0 ? r : 0,
+                                  "Run 'grub-mkconfig' to see all it says; " BOOT_GRUB_CFG " was not touched",
+                                  "grub-mkconfig failed, exit status %d: %s", r, last.text);
+        r = fs_read(p->root, GRUB_NEW, FS_FILE_MAX, &text, &size);
+        if (r < 0)
+                return phase_fail(p, r, BOOT_GRUB_CFG " was not touched", "Cannot read " GRUB_NEW);
+        r = run_grub_tool(p, "/usr/bin/grub-script-check", NULL, &last);
+        if (r != 0)
+                return phase_fail(p, r < 0 ? r : 0,
+                                  "Look for the error in /etc/default/grub and /etc/grub.d; " BOOT_GRUB_CFG
+                                  " was not touched",
+                                  "grub-mkconfig made a file that GRUB cannot read: %s", last.text);
+        r = grubcfg_check(text, firmware, grub_file_exists, &p->root, &problem);
+        if (r < 0)
+                return phase_fail(p, r, BOOT_GRUB_CFG " was not touched", "Cannot check " GRUB_NEW);
+        if (r > 0)
+                return phase_fail(p, 0,
+                                  "Look for what does this in /etc/default/grub, /etc/default/grub.d and "
+                                  "/etc/grub.d; " BOOT_GRUB_CFG " was not touched",
+                                  "The new boot menu would not do: %s", problem);
+        *ret = TAKE_PTR(text);
+        *ret_size = size;
+        return 0;
+}
+
+/* What a failure leaves beside. */
+static void remove_leftovers(int root) {
+        (void) !fs_remove(root, GRUB_NEW);
+        (void) !fs_remove(root, GRUB_NEW ".new");
+}
+
+static int refresh_grub(Phase *p, Undo *u, const char *firmware) {
+        _cleanup_free_ char *old = NULL, *new = NULL;
+        size_t n_old = 0, n_new = 0;
+        int r;
+
+        r = bootfile_room(p->root, GRUB_DIR, GRUB_CFG_ROOM);
+        if (r < 0)
+                return phase_fail(p, r, "Make room there (256 KiB are enough), or make it writable",
+                                  "Cannot write the boot menu to " GRUB_DIR);
+        r = make_grub_cfg(p, firmware, &new, &n_new);
+        if (r < 0)
+                return r;
+        r = fs_read(p->root, BOOT_GRUB_CFG, FS_FILE_MAX, &old, &n_old);
+        if (r >= 0 && n_old == n_new && memcmp(old, new, n_old) == 0)
+                return 0;
+        r = u ? undo_record_write(u, BOOT_GRUB_CFG, new, n_new) : 0;
+        if (r >= 0)
+                r = bootfile_publish(p->root, GRUB_NEW, BOOT_GRUB_CFG);
+        return r < 0 ? phase_fail(p, r, "The old one is still in place", "Cannot replace " BOOT_GRUB_CFG) : 1;
+}
+
+int boot_refresh(Phase *p, Undo *u, const char *firmware) {
+        _cleanup_(boot_done) Boot b = {};
+        int r;
+
+        r = boot_detect(p->root, &b);
+        if (r < 0)
+                return phase_fail(p, r, "Look at /boot", "Cannot tell what starts this machine");
+        if (b.loader != BOOT_LOADER_GRUB)
+                return 0;
+        r = refresh_grub(p, u, firmware);
+        remove_leftovers(p->root);
+        return r;
+}
+
+int boot_restore_grub_cfg(Phase *p, const char *text, size_t size) {
+        _cleanup_free_ char *problem = NULL;
+        int r;
+
+        r = grubcfg_check(text, NULL, grub_file_exists, &p->root, &problem);
+        if (r > 0)
+                return 0;
+        if (r >= 0)
+                r = fs_write_atomic(p->root, GRUB_NEW, text, size, 0600);
+        if (r >= 0)
+                r = bootfile_publish(p->root, GRUB_NEW, BOOT_GRUB_CFG);
+        remove_leftovers(p->root);
+        return r < 0 ? phase_fail(p, r, "The one that is there is untouched", "Cannot replace " BOOT_GRUB_CFG)
+                     : 1;
+}
+
+/* Returns 1 if the menu that is there already asks for the IOMMU everywhere. One that cannot be read (a dry
+ * run without root) counts as one that does not. */
+static int grub_is_ready(int root, const char *firmware) {
+        _cleanup_free_ char *text = NULL, *problem = NULL;
+        int r;
+
+        r = fs_read(root, BOOT_GRUB_CFG, FS_FILE_MAX, &text, NULL);
+        if (r < 0)
+                return 0;
+        r = grubcfg_check(text, firmware, grub_file_exists, &root, &problem);
+        return r < 0 ? r : r == 0;
+}
+
+/* After a failure: the drop-in would otherwise take effect with the next kernel update. */
+static void dropin_back(Phase *p, const char *before) {
+        int r = before ? fs_write_if_changed(p->root, BOOT_GRUB_DROPIN, before, strlen(before), 0644)
+                       : fs_remove(p->root, BOOT_GRUB_DROPIN);
+
+        if (r < 0)
+                phase_note(p, "Could not take back " BOOT_GRUB_DROPIN "; remove it by hand");
+}
+
+static int write_dropin(Phase *p, Undo *u, const char *text) {
+        int r;
+
+        r = undo_record_refresh(u, "bootloader");
+        if (r < 0)
+                return phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room; nothing was changed",
+                                  "Cannot record the change");
+        r = undo_write_file(u, BOOT_GRUB_DROPIN, text, strlen(text), 0644);
+        if (r < 0)
+                return phase_fail(p, r, "Make it writable, with some room; nothing was changed",
+                                  "Cannot write " BOOT_GRUB_DROPIN);
+        return 0;
+}
+
+static int iommu_grub(Phase *p, Undo *u, const char *firmware, bool override, char *const *words) {
+        _cleanup_free_ char *text = NULL, *before = NULL;
+        int r;
+
+        r = grub_is_ready(p->root, firmware);
+        if (r < 0)
+                return phase_fail(p, r, "Look at it", "Cannot check " BOOT_GRUB_CFG);
+        if (r > 0)
+                return 0;
+        r = boot_grub_dropin(firmware, override, override ? cmdline_iommu_off(words, firmware) : NULL, &text);
+        if (r < 0)
+                return phase_fail(p, r, "Take it out yourself", "Cannot override '%s'",
+                                  strna(cmdline_iommu_off(words, firmware)));
+        r = phase_change(p, "write", BOOT_GRUB_DROPIN, "kernel command line: %s%s",
+                         boot_iommu_words(firmware),
+                         override ? ", and without the words that keep the IOMMU off" : "");
+        if (r >= 0)
+                r = phase_change(p, "write", BOOT_GRUB_CFG, "made beside, checked, then renamed");
+        if (r <= 0)
+                return r < 0 ? phase_fail(p, r, "Try again", "Cannot go on") : 1;
+        r = bootfile_room(p->root, GRUB_DIR, GRUB_CFG_ROOM);
+        if (r < 0)
+                return phase_fail(p, r, "Make room there (256 KiB are enough), or make it writable",
+                                  "Cannot write the boot menu to " GRUB_DIR);
+        (void) !fs_read(p->root, BOOT_GRUB_DROPIN, FS_FILE_MAX, &before, NULL);
+        r = write_dropin(p, u, text);
+        if (r < 0)
+                return r;
+        r = refresh_grub(p, u, firmware);
+        remove_leftovers(p->root);
+        if (r < 0)
+                dropin_back(p, before);
+        return r < 0 ? r : 1;
+}
+
+int boot_iommu(Phase *p, Undo *u, const char *firmware, bool override, char *const *words) {
+        _cleanup_(boot_done) Boot b = {};
+        int r;
+
+        r = boot_detect(p->root, &b);
+        if (r < 0)
+                return phase_fail(p, r, "Look at /boot", "Cannot tell what starts this machine");
+        switch (b.loader) {
+        case BOOT_LOADER_GRUB:
+                return iommu_grub(p, u, firmware, override, words);
+        case BOOT_LOADER_SYSTEMD:
+                return bootentry_iommu(p, u, b.partition, firmware, override, words);
+        default:
+                return phase_fail(
+                                p, -EOPNOTSUPP,
+                                "It is neither GRUB nor systemd-boot with loader entries, so this is yours: add "
+                                "the words to the kernel command line, restart, and start "
+                                "gpuvm-bootstrap.target again. Nothing was changed",
+                                "Cannot add '%s' to the command line of this machine's boot loader",
+                                boot_iommu_words(firmware));
+        }
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <sys/sendfile.h>
+
+#include "boot.h"
+#include "bootentry.h"
+#include "bootfile.h"
+#include "fs.h"
+#include "grubcfg.h"
+#include "strv.h"
+
+#define BLANKS " \t"
+
+/* The names of this machine's entries: they begin with its id or entry token. */
+static int list_entries(int root, const char *partition, char ***ret) {
+        _cleanup_strv_ char **names = NULL, **l = NULL;
+        _cleanup_free_ char *dir = NULL, *id = NULL, *token = NULL;
+        int r;
+
+        if (str_printf(&dir, "%s/loader/entries", partition) < 0)
+                return -ENOMEM;
+        r = fs_list(root, dir, &names);
+        if (r < 0)
+                return r;
+        if (fs_read_line(root, "/etc/machine-id", &id) < 0)
+                id = strdup("");
+        if (fs_read_line(root, "/etc/kernel/entry-token", &token) < 0)
+                token = strdup("");
+        STRV_FOREACH(n, names) {
+                bool ours = (!isempty(id) && startswith(*n, id)) ||
+                                (!isempty(token) && startswith(*n, token));
+
+                if (!ours || !endswith(*n, ".conf"))
+                        continue;
+                r = strv_extendf(&l, "%s/%s", dir, *n);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int bootentry_partition(int root, char **ret) {
+        static const char *const places[] = { "/boot", "/boot/efi", "/efi" };
+
+        for (size_t i = 0; i < ELEMENTSOF(places); i++) {
+                _cleanup_strv_ char **l = NULL;
+                int r;
+
+                r = list_entries(root, places[i], &l);
+                if (r == -ENOENT || r == -EACCES || (r >= 0 && !l)) /* 0700 on many: a dry run cannot look */
+                        continue;
+                if (r < 0)
+                        return r;
+                *ret = strdup(places[i]);
+                return *ret ? 0 : -ENOMEM;
+        }
+        return -ENOENT;
+}
+
+int bootentry_edit_words(const char *line, const char *firmware, bool override, char **ret) {
+        _cleanup_strv_ char **old = NULL, **new = NULL, **want = NULL;
+        bool changed = false;
+        const char *off;
+        int r;
+
+        r = strv_split(line, BLANKS "\n", &old);
+        if (r >= 0)
+                r = strv_split(boot_iommu_words(firmware), " ", &want);
+        STRV_FOREACH(w, old) {
+                char *one[] = { *w, NULL };
+
+                if (r < 0)
+                        break;
+                if (override && cmdline_iommu_off(one, firmware))
+                        changed = true;
+                else
+                        r = strv_extend(&new, *w);
+        }
+        STRV_FOREACH(w, want)
+                if (r >= 0 && (!new || !strv_contains(new, *w))) {
+                        r = strv_extend(&new, *w);
+                        changed = true;
+                }
+        if (r < 0)
+                return r;
+        /* An administrator's off behind an on: without consent it stays, and the caller refuses. */
+        off = cmdline_iommu_off(new, firmware);
+        if (off)
+                return -EPERM;
+        if (!changed)
+                return 0;
+        *ret = strv_join(new, " ");
+        return *ret ? 1 : -ENOMEM;
+}
+
+/* Returns the value of "KEY VALUE", or NULL. */
+static const char *entry_value(const char *line, const char *key) {
+        const char *p = startswith(line + strspn(line, BLANKS), key);
+
+        return p && strchr(BLANKS, *p) && *p ? p + strspn(p, BLANKS) : NULL;
+}
+
+int bootentry_edit(const char *text, const char *firmware, bool override, char **ret) {
+        _cleanup_free_ char *edited = NULL, *value = NULL;
+        const char *at = NULL, *end;
+        int r;
+
+        /* The value of the last options line; the loader joins them all. */
+        for (const char *p = text; *p; p = *end ? end + 1 : end) {
+                const char *v = entry_value(p, "options");
+
+                end = p + strcspn(p, "\n");
+                if (v && v < end)
+                        at = v;
+        }
+        if (!at)
+                return -EBADMSG;
+        end = at + strcspn(at, "\n");
+        value = strndup(at, (size_t) (end - at));
+        if (!value)
+                return -ENOMEM;
+        r = bootentry_edit_words(value, firmware, override, &edited);
+        if (r <= 0)
+                return r;
+        r = str_printf(ret, "%.*s%s%s", (int) (at - text), text, edited, end);
+        return r < 0 ? r : 1;
+}
+
+/* Announces and writes one file. new: NULL is nothing to do. Returns 1 if so (or would be). */
+static int write_one(Phase *p, Undo *u, const char *path, const char *new, const char *firmware) {
+        struct stat st = { .st_mode = 0644 };
+        int r;
+
+        r = phase_change(p, "write", path, "kernel command line: %s", boot_iommu_words(firmware));
+        if (r < 0)
+                return phase_fail(p, r, "Try again", "Cannot go on");
+        if (r == 0)
+                return 1;
+        (void) !fs_stat(p->root, path, &st);
+        r = undo_write_file(u, path, new, strlen(new), st.st_mode & 07777);
+        if (r < 0)
+                return phase_fail(p, r,
+                                  "Make it writable, with some room; 'gpuvm-undo iommu' takes back the rest",
+                                  "Cannot write %s", path);
+        return 1;
+}
+
+static int refuse(Phase *p, int error, const char *path) {
+        if (error == -EPERM)
+                return phase_fail(
+                                p, 0,
+                                "Take the word out, or set OverrideIommuOff=yes in [Bootstrap] of /etc/gpuvm.conf",
+                                "%s keeps the IOMMU off", path);
+        return phase_fail(p, error, "Look at it", "Cannot edit %s", path);
+}
+
+/* The words that kernel-install gives to kernels to come. Without the file it would take those of the running
+ * kernel; so do we, without what the loader added to them. */
+static int edit_kernel_words(Phase *p, Undo *u, const char *firmware, bool override, char *const *words) {
+        _cleanup_free_ char *line = NULL, *edited = NULL, *text = NULL;
+        _cleanup_strv_ char **kept = NULL;
+        int r;
+
+        r = fs_read(p->root, BOOT_KERNEL_WORDS, FS_FILE_MAX, &line, NULL);
+        if (r == -ENOENT) {
+                r = 0;
+                STRV_FOREACH(w, words)
+                        if (r >= 0 && !startswith(*w, "initrd=") && !startswith(*w, "BOOT_IMAGE="))
+                                r = strv_extend(&kept, *w);
+                if (r >= 0 && !(line = strv_join(kept, " ")))
+                        r = -ENOMEM;
+        }
+        if (r >= 0)
+                r = bootentry_edit_words(line, firmware, override, &edited);
+        if (r < 0)
+                return refuse(p, r, BOOT_KERNEL_WORDS);
+        if (r == 0)
+                return 0;
+        if (str_printf(&text, "%s\n", edited) < 0)
+                return phase_fail(p, -ENOMEM, "Try again", "Cannot go on");
+        return write_one(p, u, BOOT_KERNEL_WORDS, text, firmware);
+}
+
+int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmware, bool override,
+                    char *const *words) {
+        _cleanup_strv_ char **entries = NULL;
+        int r, changed;
+
+        r = list_entries(p->root, partition, &entries);
+        if (r < 0)
+                return phase_fail(p, r, "Mount it", "Cannot list %s/loader/entries", partition);
+        changed = edit_kernel_words(p, u, firmware, override, words);
+        if (changed < 0)
+                return changed;
+        STRV_FOREACH(e, entries) {
+                _cleanup_free_ char *text = NULL, *edited = NULL;
+
+                r = fs_read(p->root, *e, FS_FILE_MAX, &text, NULL);
+                if (r >= 0)
+                        r = bootentry_edit(text, firmware, override, &edited);
+                if (r < 0)
+                        return refuse(p, r, *e);
+                if (r > 0)
+                        r = write_one(p, u, *e, edited, firmware);
+                if (r < 0)
+                        return r;
+                changed |= r;
+        }
+        return changed;
+}
+
+static int copy_beside(int root, const char *from, const char *to) {
+        _cleanup_close_ int in = fs_open(root, from, O_RDONLY, 0),
+                            out = fs_open(root, to, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+        ssize_t n;
+
+        if (in < 0 || out < 0)
+                return in < 0 ? in : out;
+        while ((n = sendfile(out, in, NULL, 1 << 20)) > 0)
+                ;
+        return n < 0 ? -errno : 0;
+}
+
+/* Replaces the image that an entry names, if it is this kernel's. Returns 1 if so. */
+static int copy_to_entry(int root, const char *partition, const char *entry, const char *kernel,
+                         const char *image) {
+        _cleanup_free_ char *text = NULL, *version = NULL, *path = NULL, *temp = NULL;
+        _cleanup_strv_ char **lines = NULL;
+        int r;
+
+        r = fs_read(root, entry, FS_FILE_MAX, &text, NULL);
+        if (r >= 0)
+                r = strv_split(text, "\n", &lines);
+        if (r >= 0)
+                r = str_printf(&version, "/%s/initrd", kernel);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(l, lines) {
+                const char *v = entry_value(*l, "initrd");
+
+                if (!v || !strstr(v, version))
+                        continue;
+                if (str_printf(&path, "%s%s", partition, v) < 0 ||
+                    str_printf(&temp, "%s" BOOTFILE_NEW, path) < 0)
+                        return -ENOMEM;
+                r = copy_beside(root, image, temp);
+                if (r >= 0)
+                        r = bootfile_publish(root, temp, path);
+                if (r < 0)
+                        (void) !fs_remove(root, temp);
+                return r < 0 ? r : 1;
+        }
+        return 0;
+}
+
+int bootentry_copy_initramfs(int root, const char *kernel, const char *image) {
+        _cleanup_free_ char *partition = NULL;
+        _cleanup_strv_ char **entries = NULL;
+        int r, n = 0;
+
+        r = bootentry_partition(root, &partition);
+        if (r == -ENOENT)
+                return 0;
+        if (r >= 0)
+                r = list_entries(root, partition, &entries);
+        STRV_FOREACH(e, entries) {
+                if (r < 0)
+                        break;
+                r = copy_to_entry(root, partition, *e, kernel, image);
+                n |= r > 0;
+        }
+        return r < 0 ? r : n;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Bootentry: systemd-boot's entries (UAPI.1, one per kernel in /loader/entries), each a small file that is
+ * replaced whole. */
+
+#include "phase.h"
+#include "undo.h"
+
+/* Where /loader/entries with entries of this machine is: "/boot", "/boot/efi" or "/efi"; -ENOENT if nowhere.
+ */
+int bootentry_partition(int root, char **ret) _must_check_ _nonnull_all_;
+
+/* Pure: a command line with the words that are missing, and without the ones to override. Returns 1 and ret,
+ * or 0 if there is nothing to change. */
+int bootentry_edit_words(const char *line, const char *firmware, bool override,
+                         char **ret) _must_check_ _nonnull_all_;
+
+/* Pure: the same for the options of an entry. */
+int bootentry_edit(const char *text, const char *firmware, bool override,
+                   char **ret) _must_check_ _nonnull_all_;
+
+/* boot_iommu() for systemd-boot. */
+int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmware, bool override,
+                    char *const *words) _must_check_;
+
+/* The entries name images of their own: brings the one of this kernel up to date. Returns 1 if there was one,
+ * else 0. */
+int bootentry_copy_initramfs(int root, const char *kernel, const char *image) _must_check_ _nonnull_all_;

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "initramfs.h"
+#include "bootentry.h"
+#include "bootfile.h"
+#include "child.h"
+#include "early.h"
+#include "fs.h"
+#include "strv.h"
+
+#define BUILT_WITH "/var/lib/gpuvm/initramfs"
+
+enum { BUILD_TIMEOUT_SEC = 1200, LIST_TIMEOUT_SEC = 120, SPARE_ROOM = 1024 * 1024 };
+
+typedef enum Tool { TOOL_NONE, TOOL_INITRAMFS_TOOLS, TOOL_DRACUT } Tool;
+
+static int find_tool(int root, Tool *ret) {
+        int tools = fs_exists(root, "/usr/sbin/mkinitramfs"), dracut = fs_exists(root, "/usr/bin/dracut");
+
+        if (tools < 0 || dracut < 0)
+                return tools < 0 ? tools : dracut;
+        *ret = tools > 0 ? TOOL_INITRAMFS_TOOLS : dracut > 0 ? TOOL_DRACUT : TOOL_NONE;
+        return 0;
+}
+
+static int image_path(const char *kernel, char **ret) {
+        return str_printf(ret, "/boot/initrd.img-%s", kernel);
+}
+
+int initramfs_kernels(int root, char ***ret) {
+        _cleanup_strv_ char **names = NULL, **l = NULL;
+        _cleanup_free_ char *running = NULL;
+        const char *newest = NULL;
+        bool have_running = false;
+        int r;
+
+        r = fs_list(root, "/boot", &names);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        r = fs_read_line(root, "/proc/sys/kernel/osrelease", &running);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        STRV_FOREACH(n, names) {
+                const char *v = startswith(*n, "vmlinuz-");
+                _cleanup_free_ char *image = NULL;
+
+                if (!v)
+                        continue;
+                if (image_path(v, &image) < 0)
+                        return -ENOMEM;
+                if (fs_exists(root, image) <= 0)
+                        continue;
+                if (!newest || strverscmp(v, newest) > 0)
+                        newest = v;
+                have_running |= running && streq(v, running);
+        }
+        r = have_running ? strv_extend(&l, running) : 0;
+        if (r >= 0 && newest && !(have_running && streq(newest, running)))
+                r = strv_extend(&l, newest);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+/* What the images take along of ours: the rule and dracut's list, as they are. "" for neither. */
+static int wanted(int root, char **ret) {
+        _cleanup_free_ char *rule = NULL, *dracut = NULL;
+        int r;
+
+        r = fs_read(root, EARLY_RULE, FS_FILE_MAX, &rule, NULL);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        r = fs_read(root, EARLY_DRACUT, FS_FILE_MAX, &dracut, NULL);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        return str_printf(ret, "%s%s", strempty(rule), strempty(dracut));
+}
+
+int initramfs_is_stale(int root) {
+        _cleanup_free_ char *now = NULL, *then = NULL;
+        int r;
+
+        r = wanted(root, &now);
+        if (r >= 0)
+                r = fs_read(root, BUILT_WITH, FS_FILE_MAX, &then, NULL);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        return !streq(now, strempty(then));
+}
+
+int initramfs_settle(int root) {
+        _cleanup_free_ char *now = NULL;
+        int r;
+
+        r = wanted(root, &now);
+        if (r < 0)
+                return r;
+        r = isempty(now) ? fs_remove(root, BUILT_WITH)
+                         : fs_write_if_changed(root, BUILT_WITH, now, strlen(now), 0644);
+        return r < 0 ? r : 0;
+}
+
+typedef struct Listing {
+        bool init, module, rule;
+        size_t n;
+        char last[256];
+} Listing;
+
+static void look_at_line(const char *line, void *userdata) {
+        Listing *l = userdata;
+
+        if (!*line)
+                return;
+        l->n++;
+        l->init |= streq(line, "init") || endswith(line, " init") || strstr(line, " init -> ");
+        l->module |= strstr(line, "/vfio-pci.ko") || strstr(line, "/vfio_pci.ko");
+        l->rule |= strstr(line, strrchr(EARLY_RULE, '/')) != NULL;
+}
+
+static void keep_last(const char *line, void *userdata) {
+        Listing *l = userdata;
+
+        log_debug("%s", line);
+        if (*line)
+                (void) snprintf(l->last, sizeof(l->last), "%s", line);
+}
+
+static int run_tool(Phase *p, const char *const *argv, unsigned seconds, ChildLine on_stdout, Listing *l) {
+        Child c = {
+                PHASE_CHILD(p),         .argv = argv,           .timeout_usec = seconds * USEC_PER_SEC,
+                .on_stdout = on_stdout, .on_stderr = keep_last,
+        };
+
+        c.userdata = l;
+        return child_run(&c);
+}
+
+static int build(Phase *p, Tool tool, const char *kernel, const char *temp, Listing *l) {
+        const char *const tools[] = { "/usr/sbin/mkinitramfs", "-o", temp, kernel, NULL };
+        const char *const dracut[] = { "/usr/bin/dracut", "--force", "--kver", kernel, temp, NULL };
+
+        return run_tool(p, tool == TOOL_DRACUT ? dracut : tools, BUILD_TIMEOUT_SEC, keep_last, l);
+}
+
+/* Returns 1 if the module is part of the kernel itself. */
+static int is_builtin(int root, const char *kernel) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        int r;
+
+        if (str_printf(&path, "/lib/modules/%s/modules.builtin", kernel) < 0)
+                return -ENOMEM;
+        r = fs_read(root, path, FS_FILE_MAX, &text, NULL);
+        return r < 0 ? 0 : strstr(text, "/vfio-pci.ko") != NULL;
+}
+
+/* An image that lists without init, or without what an exclusive GPU needs, must not replace one that starts.
+ */
+static int check_content(Phase *p, Tool tool, const char *kernel, const char *temp) {
+        const char *lister = tool == TOOL_DRACUT ? "/usr/bin/lsinitrd" : "/usr/bin/lsinitramfs";
+        const char *const argv[] = { lister, temp, NULL };
+        int r, early = fs_exists(p->root, EARLY_RULE);
+        Listing l = {};
+
+        r = run_tool(p, argv, LIST_TIMEOUT_SEC, look_at_line, &l);
+        if (r != 0)
+                return phase_fail(p, r < 0 ? r : 0, "The old image is still in place",
+                                  "The new initramfs of kernel %s cannot be listed: %s", kernel, l.last);
+        if (!l.init)
+                return phase_fail(p, 0, "The old image is still in place",
+                                  "The new initramfs of kernel %s has no init", kernel);
+        if (early > 0 && (!l.rule || (!l.module && is_builtin(p->root, kernel) <= 0)))
+                return phase_fail(p, 0, "The old image is still in place",
+                                  "The new initramfs of kernel %s lacks %s", kernel,
+                                  l.rule ? "the module vfio-pci" : EARLY_RULE);
+        return 0;
+}
+
+static int check_size(Phase *p, const char *kernel, const char *temp, off_t old_size) {
+        struct stat st;
+        int r;
+
+        r = fs_stat(p->root, temp, &st);
+        if (r < 0 || st.st_size == 0 || st.st_size < old_size / 2)
+                return phase_fail(
+                                p, r < 0 ? r : 0, "The old image is still in place",
+                                "The new initramfs of kernel %s is empty, or less than half as big as the old one",
+                                kernel);
+        return 0;
+}
+
+static int rebuild(Phase *p, Undo *u, Tool tool, const char *kernel, const char *path, const char *temp,
+                   off_t old_size) {
+        _cleanup_free_ char *record = NULL;
+        Listing l = {};
+        int r;
+
+        r = bootfile_room(p->root, "/boot", (uint64_t) old_size + (uint64_t) old_size / 4 + SPARE_ROOM);
+        if (r < 0)
+                return phase_fail(
+                                p, r,
+                                "Make room in /boot ('apt autoremove' removes old kernels), or make it writable",
+                                "Cannot build the initramfs of kernel %s beside the old one", kernel);
+        if (str_printf(&record, "initramfs/%s", kernel) < 0)
+                return phase_fail(p, -ENOMEM, "Try again", "Cannot go on");
+        r = u ? undo_record_refresh(u, record) : 0;
+        if (r < 0)
+                return phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room",
+                                  "Cannot record the change");
+        phase_status(p, "Building the initramfs of kernel %s", kernel);
+        r = build(p, tool, kernel, temp, &l);
+        if (r != 0)
+                return phase_fail(p, r < 0 ? r : 0, "The old image is still in place",
+                                  "Building the initramfs of kernel %s failed: %s", kernel, l.last);
+        r = check_size(p, kernel, temp, old_size);
+        if (r >= 0)
+                r = check_content(p, tool, kernel, temp);
+        if (r < 0)
+                return r;
+        r = bootfile_publish(p->root, temp, path);
+        if (r >= 0)
+                r = bootentry_copy_initramfs(p->root, kernel, path);
+        return r < 0 ? phase_fail(p, r, "Look at /boot", "Cannot replace %s", path) : 1;
+}
+
+int initramfs_update_kernel(Phase *p, Undo *u, const char *kernel, const char *why) {
+        _cleanup_free_ char *path = NULL, *temp = NULL;
+        Tool tool = TOOL_NONE;
+        struct stat st;
+        int r;
+
+        r = find_tool(p->root, &tool);
+        if (r >= 0)
+                r = image_path(kernel, &path);
+        if (r >= 0)
+                r = str_printf(&temp, "%s" BOOTFILE_NEW, path);
+        if (r >= 0)
+                r = fs_stat(p->root, path, &st);
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return phase_fail(p, r, "Look at /boot", "Cannot find the initramfs of kernel %s", kernel);
+        if (tool == TOOL_NONE)
+                return phase_fail(p, -ENOENT, "Install initramfs-tools or dracut",
+                                  "Nothing here can rebuild %s", path);
+        r = phase_change(p, "build", path, "%s", why);
+        if (r <= 0)
+                return r < 0 ? phase_fail(p, r, "Try again", "Cannot go on") : 1;
+        r = rebuild(p, u, tool, kernel, path, temp, st.st_size);
+        if (r < 0)
+                (void) !fs_remove(p->root, temp);
+        return r;
+}
+
+int initramfs_update(Phase *p, Undo *u, const char *why) {
+        _cleanup_strv_ char **kernels = NULL;
+        int r, n = 0;
+
+        r = initramfs_kernels(p->root, &kernels);
+        if (r < 0)
+                return phase_fail(p, r, "Look at /boot", "Cannot list the kernels");
+        STRV_FOREACH(k, kernels) {
+                r = initramfs_update_kernel(p, u, *k, why);
+                if (r < 0)
+                        return r;
+                n += r;
+        }
+        if (p->dry_run)
+                return n;
+        r = initramfs_settle(p->root);
+        return r < 0 ? phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room",
+                                  "Cannot write " BUILT_WITH)
+                     : n;
+}

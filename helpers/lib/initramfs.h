@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Initramfs: rebuilding the images of the kernels that will start next (the running one and the newest).
+ *
+ * Beside the old one, with room looked for before, the contents listed and sizes compared after, fsynced,
+ * renamed; the old one is kept until the machine has come up with the new one (bootfile.h). initramfs-tools
+ * and dracut. */
+
+#include "phase.h"
+#include "undo.h"
+
+/* Versions of the installed kernels that have an image and will start next, the running one first. */
+int initramfs_kernels(int root, char ***ret) _must_check_ _nonnull_all_;
+
+/* Returns 1 if the early rule and module list (early.h) are not the ones that the images were last built
+ * with: a run that was cut between writing those and rebuilding. Ask it beside the result of early_apply().
+ */
+int initramfs_is_stale(int root) _must_check_;
+
+/* Rebuilds; u records it (or NULL: not recorded, for undo). why: what changed, for the user. Returns the
+ * number of images rebuilt (in a dry run: to rebuild), 0 if this machine has none. A negative result has been
+ * told; images are old or new, never between. */
+int initramfs_update(Phase *p, Undo *u, const char *why) _must_check_ __attribute__((nonnull(1, 3)));
+
+/* The same for one kernel. Returns 1, or 0 if it has no image any more. */
+int initramfs_update_kernel(Phase *p, Undo *u, const char *kernel, const char *why) _must_check_
+                __attribute__((nonnull(1, 3, 4)));
+
+/* Notes that the images are up to date with what is in /etc. After the last initramfs_update_kernel(). */
+int initramfs_settle(int root) _must_check_;

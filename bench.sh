@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|boot]...
+#
+# Not a test: a busy machine makes them worse. Needs hyperfine, valgrind and time; boot needs root, for real boots of
+# systemd in a container. The result names the machine and goes to dist/figures.md.
+
+set -euo pipefail
+
+top=$(cd "$(dirname "$0")" && pwd)
+cd "$top"
+out=dist/figures.md
+if [ "${1-}" = -o ]; then
+        out=$2
+        shift 2
+fi
+for tool in hyperfine valgrind time meson ninja; do
+        type -P "$tool" >/dev/null || { echo "bench.sh: $tool is missing: apt-get install hyperfine valgrind time meson" >&2; exit 1; }
+done
+[ $# -gt 0 ] || set -- generator help helpers boot
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+rows=()
+for part in lib generator helpers boot; do
+        # shellcheck source=/dev/null
+        . "tests/bench/$part.sh"
+done
+
+build=$top/build-bench
+[ -e "$build/build.ninja" ] || meson setup "$build" --buildtype=release --prefix=/usr -Dtests=false -Ddocs=disabled >/dev/null
+ninja -C "$build" >/dev/null
+
+for what; do
+        declare -F "bench_$what" >/dev/null || { echo "bench.sh: there is no figure '$what'" >&2; exit 2; }
+        "bench_$what"
+done
+
+mkdir -p "$(dirname "$out")"
+{
+        echo '# Figures'
+        echo
+        echo "Taken by \`./bench.sh\` from version $(<VERSION), commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown), on:"
+        echo
+        echo "- $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n1), $(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg) at the end"
+        echo "- $(. /etc/os-release && echo "$PRETTY_NAME"), Linux $(uname -r), systemd $(systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p')"
+        echo
+        echo 'Each is a median; a peer is measured in the same run, and the ratios count more than the milliseconds.'
+        echo
+        echo '| figure | measured | goal | met | note |'
+        echo '|---|---|---|---|---|'
+        printf '%s\n' "${rows[@]}"
+} >"$out"
+echo "Written to $out"

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash disable=SC2154 # work, build and top are bench.sh's
+# Helpers: to say what they are, and with nothing to do.
+
+bench_help() {
+        local program
+
+        for program in "$build"/helpers/gpu* "$build"/generators/gpuvm-generator; do
+                [ -f "$program" ] || continue
+                row "${program##*/} --help" "$(wall_ms '' 200 "$program" --help)" ms 1.5
+        done
+}
+
+# On a recorded machine whose goals are met for the helper; where they are not, the exit status is in the note.
+bench_helpers() {
+        local host=$work/host noun program ms note status sum=0 script
+
+        cp -a "$top/tests/hosts/${1:-h200-guest}" "$host"
+        for noun in preflight packages kvm iommu vfio storage verify reboot resume; do
+                program=$build/helpers/gpuvm-$noun
+                [ -x "$program" ] || continue
+                set -- --root="$host"
+                [ "$noun" != vfio ] || set -- "$@" setup
+                status=0
+                "$program" "$@" >/dev/null 2>"$work/err" || status=$?
+                note=
+                [ "$status" -eq 0 ] || note="exit status $status: $(head -c 120 "$work/err" | tr '|\n' '  ')"
+                ms=$(wall_ms '' 100 "$program" "$@")
+                row "gpuvm-$noun, nothing to do" "$ms" ms 5 "$note"
+                row "gpuvm-$noun, nothing to do, memory" "$(peak_mib "$program" "$@")" MiB 8
+                sum=$(awk -v a="$sum" -v b="$ms" 'BEGIN { print a + b }')
+        done
+        script=$(wall_ms '' 30 bash "$top/tests/bench/checks.sh" "$host")
+        row 'the same checks in a shell script' "$script" ms -
+        row 'all helpers, nothing to do' "$sum" ms "$(ratio "$script" 5)" 'a fifth of the shell script'
+        rm -rf "$host"
+}

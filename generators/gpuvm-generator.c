@@ -62,13 +62,6 @@ static int parse_argv(int argc, char *argv[]) {
         return 2;
 }
 
-static void print_problem(const char *file, unsigned line, const char *text, void *userdata) {
-        if (line > 0)
-                fprintf(stderr, "%s:%u: %s\n", file, line, text);
-        else
-                fprintf(stderr, "%s: %s\n", file ?: "Kernel command line", text);
-}
-
 static int print(const Conf *c, const Plan *p) {
         _cleanup_free_ char *settings = NULL, *tree = NULL;
         int r;
@@ -94,7 +87,7 @@ static int run(int root, const char *directory) {
         _cleanup_(plan_done) Plan p = {};
         int r;
 
-        r = arg_dry_run ? conf_load(root, print_problem, NULL, &c) : conf_load_and_warn(root, &c);
+        r = arg_dry_run ? conf_load(root, conf_warn, NULL, &c) : conf_load_and_warn(root, &c);
         if (r >= 0)
                 r = plan_make(&c, fs_exists(root, "/etc/gpuvm.conf") > 0 ? "/etc/gpuvm.conf" : NULL, &p);
         if (r >= 0 && arg_dry_run)
@@ -109,6 +102,7 @@ int main(int argc, char *argv[]) {
         int r;
 
         log_setup("gpuvm-generator");
+        arg_root = secure_getenv("GPUVM_ROOT");
         r = parse_argv(argc, argv);
         if (r >= 0)
                 return r;

@@ -79,10 +79,11 @@ static void guess(Parser *p, const char *name, const char *section, char ret[sta
 
 /* Tells what is wrong with a value and takes the safe one, if the key has one. */
 static void bad_value(Parser *p, unsigned line, const ConfKey *k, void *field, const char *value) {
+        bool quoted = k->type != CONFKEY_ADDRESSES && (value[0] == '"' || value[0] == '\'');
         const char *safe = confkey_set_safe(k, field);
 
         tell(p, line, "Bad value '%.60s' for %s=: expected %s%s. %s%s", value, p->file ? k->name : k->option,
-             k->expected, value[0] == '"' || value[0] == '\'' ? " (no quotes here)" : "",
+             k->expected, quoted ? " (no quotes here)" : "",
              safe ? "To be safe it is now " : "The assignment is left out", strempty(safe));
 }
 
@@ -292,22 +293,25 @@ int conf_load(int root, ConfProblem problem, void *userdata, Conf *ret) {
         return 0;
 }
 
-static void warn(const char *file, unsigned line, const char *text, void *userdata) {
-        unsigned *n = userdata;
-
-        if (++*n > CONF_WARNINGS_MAX)
-                return;
+void conf_warn(const char *file, unsigned line, const char *text, void *userdata) {
         if (line > 0)
                 log_warning("%s:%u: %s", file, line, text);
         else
                 log_warning("%s: %s", file ?: "Kernel command line", text);
 }
 
+static void warn_a_few(const char *file, unsigned line, const char *text, void *userdata) {
+        unsigned *n = userdata;
+
+        if (++*n <= CONF_WARNINGS_MAX)
+                conf_warn(file, line, text, NULL);
+}
+
 int conf_load_and_warn(int root, Conf *ret) {
         unsigned n = 0;
         int r;
 
-        r = conf_load(root, warn, &n, ret);
+        r = conf_load(root, warn_a_few, &n, ret);
         if (n > CONF_WARNINGS_MAX)
                 log_warning("%u more problems in the configuration; 'gpuvm-generator --dry-run' lists all",
                             n - CONF_WARNINGS_MAX);

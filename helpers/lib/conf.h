@@ -67,6 +67,9 @@ typedef void (*ConfProblem)(const char *file, unsigned line, const char *text, v
  * NULL. */
 int conf_load(int root, ConfProblem problem, void *userdata, Conf *ret) _must_check_;
 
+/* A ConfProblem that tells each of them as a warning. */
+void conf_warn(const char *file, unsigned line, const char *text, void *userdata);
+
 /* Tells the problems as warnings (of many the first twenty and a count); for programs. */
 int conf_load_and_warn(int root, Conf *ret) _must_check_ _nonnull_all_;
 

@@ -88,14 +88,14 @@ static int add_dropin(Plan *p, const char *unit, const char *source, const char 
 
 /* Nothing is linked. Without more, starting the target would succeed and do nothing; so it asserts what never
  * holds, and carries the reason where systemctl and the journal show it. */
+#define OFF_LINES(by)                                                           \
+        "Description=GPU Passthrough Host Bootstrap (switched off by " by ")\n" \
+        "AssertPathExists=!/\n"
+
 static int make_off(Plan *p, const Conf *c, const char *source) {
-        return add_dropin(
-                        p, BOOTSTRAP_TARGET, source,
-                        c->enabled_by_cmdline
-                                        ? "Description=GPU VM bootstrap, switched off by gpuvm.bootstrap= on the "
-                                          "kernel command line\nAssertPathExists=!/\n"
-                                        : "Description=GPU VM bootstrap, switched off by Enabled= in gpuvm.conf or "
-                                          "a drop-in of it\nAssertPathExists=!/\n");
+        return add_dropin(p, BOOTSTRAP_TARGET, source,
+                          c->enabled_by_cmdline ? OFF_LINES("gpuvm.bootstrap= on the kernel command line")
+                                                : OFF_LINES("Enabled= in gpuvm.conf or a drop-in of it"));
 }
 
 static int add_phase(Plan *p, const char *noun, const char *before, const char *source) {

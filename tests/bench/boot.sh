@@ -1,2 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # work and top are bench.sh's
+# What a boot pays for us, and what the whole target costs when there is nothing to do.
+
+bench_boot() {
+        local result=$work/boots with without
+
+        bash "$top/tests/bench/boots.sh" trixie "$result" "$top/tests/hosts/$finished_host" | grep -v '^ok' || true
+        values() { awk -v n="$1" '$1 == n { print $2 }' "$result" | median; }
+        with=$(values stage-with)
+        without=$(values stage-without)
+        row 'generator stage of a boot, without ours' "$without" ms -
+        row 'generator stage of a boot, with ours' "$with" ms "$(awk -v a="$without" 'BEGIN { printf "%.3f\n", a + 1 }')" \
+                'one millisecond more than without; nine boots each'
+        row 'our units on the critical path of a boot' "$(values critical)" '' 0
+        row 'our units started in a boot' "$(values started)" '' 0
+        row 'the target with nothing to do, all units in their sandboxes' "$(values target)" ms 1000
+}

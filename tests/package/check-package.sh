@@ -80,12 +80,15 @@ is 'an edited configuration survives' "$(tail -n1 "$root/etc/gpuvm.conf")" '# mi
 mkdir -p "$root/var/lib/gpuvm/ledger" "$root/var/lib/gpuvm/phases" "$root/etc/gpuvm.conf.d"
 touch "$root/var/lib/gpuvm/ledger/000001-iommu" "$root/var/log/gpu-vm-bootstrap.log" \
         "$root/etc/gpuvm.conf.d/50-gpu-vm-bootstrap.conf"
+mkdir -p "$root/etc/udev/rules.d"
+echo '# early rule' >"$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
 said=$(inside dpkg -r gpuvm 2>&1) || diag "$said"
 like 'removal says how to take the changes back' "$said" 'gpuvm-undo --all'
 check 'removal keeps the configuration' test -e "$root/etc/gpuvm.conf"
 check 'removal keeps the ledger' test -e "$root/var/lib/gpuvm/ledger/000001-iommu"
 said=$(inside dpkg -P gpuvm 2>&1) || diag "$said"
 like 'purge names the records that it deletes' "$said" 000001-iommu
+like 'purge says what brings the boot back' "$said" update-initramfs
 listing >"$work/after"
 is 'purge leaves nothing behind' "$(diff "$work/before" "$work/after" || true)" ''
 

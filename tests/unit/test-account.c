@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "account.h"
+#include "fs.h"
+#include "tests/tap.h"
+
+static int make_root(const char *passwd, const char *group) {
+        static char path[] = "/tmp/test-account-XXXXXX";
+        int root;
+
+        ASSERT(mkdtemp(path));
+        root = fs_open_root(path);
+        ASSERT_EQ(fs_write_atomic(root, "/etc/passwd", passwd, strlen(passwd), 0644), 0);
+        ASSERT_EQ(fs_write_atomic(root, "/etc/group", group, strlen(group), 0644), 0);
+        return root;
+}
+
+TEST(by_list_by_own_group_or_not) {
+        _cleanup_close_ int root = make_root("root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/:/bin/sh\n"
+                                             "anna:x:1001:110::/:/bin/sh\n",
+                                             "libvirt:x:109:bob,ann\nkvm:x:110:\nempty:x:111\n");
+        uid_t uid = 0;
+        gid_t gid = 0;
+
+        ASSERT_EQ(account_find_user(root, "anna", &uid, &gid), 1);
+        ASSERT_EQ(uid, 1001);
+        ASSERT_EQ(gid, 110);
+        ASSERT_EQ(account_find_user(root, "an", &uid, &gid), 0);
+        ASSERT_EQ(account_is_member(root, "ann", "libvirt"), 1);
+        ASSERT_EQ(account_is_member(root, "ann", "kvm"), 0);
+        ASSERT_EQ(account_is_member(root, "anna", "libvirt"), 0);
+        ASSERT_EQ(account_is_member(root, "anna", "kvm"), 1);
+        ASSERT_EQ(account_is_member(root, "ann", "empty"), 0);
+        ASSERT_EQ(account_is_member(root, "ann", "nogroup"), -ENOENT);
+        ASSERT_EQ(account_is_member(root, "bob", "libvirt"), -ESRCH);
+}
+
+TEST(damaged_lines_are_told) {
+        _cleanup_close_ int root = make_root("ann:x:one:1000\nbob\ncat:x:1:2\n", "g:x:\n");
+        uid_t uid;
+        gid_t gid;
+
+        ASSERT_EQ(account_find_user(root, "ann", &uid, &gid), -EBADMSG);
+        ASSERT_EQ(account_find_user(root, "bob", &uid, &gid), -EBADMSG);
+        ASSERT_EQ(account_is_member(root, "cat", "g"), -EBADMSG);
+}

@@ -43,36 +43,10 @@ parse_arguments() {
                 shift
         done
         case $release in
-        trixie | bookworm) kernel=linux-image-amd64 ;;
-        noble) kernel=linux-image-generic ;;
+        trixie | bookworm) kernel=linux-image-amd64 components=main ;;
+        noble) kernel=linux-image-generic components=main,universe ;;
         *) die "no such release here: $release (trixie, bookworm or noble)" ;;
         esac
-}
-
-find_mirror() {
-        keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-        mirror=${GPUVM_MIRROR:-$mirror}
-        if [ "$release" = noble ]; then
-                # Only where somebody says which: no archive that this machine does not use is asked unbidden.
-                keyring=/usr/share/keyrings/ubuntu-archive-keyring.gpg
-                mirror=${GPUVM_UBUNTU_MIRROR:?an Ubuntu machine needs the URL of a mirror that has $release}
-        fi
-        [ -e "$keyring" ] || die "no $keyring to verify $release with: install the package that has it"
-        curl -fsSL -m 30 -o /dev/null "$mirror/dists/$release/InRelease" ||
-                die "$mirror has no $release, or cannot be reached: name another mirror (GPUVM_MIRROR or" \
-                        "GPUVM_UBUNTU_MIRROR), or another --release"
-}
-
-# $1: the keyring to name, or nothing for the machine's own.
-sources() {
-        local signed=${1:+"[signed-by=$1] "}
-
-        if [ "$release" = noble ]; then
-                printf "deb $signed$mirror $release%s main universe\n" '' -updates -security
-        else
-                printf "deb $signed$mirror $release%s main\n" '' -updates
-                echo "deb $signed${mirror%/debian}/debian-security $release-security main"
-        fi
 }
 
 make_key() {
@@ -81,16 +55,21 @@ make_key() {
 
 # A tree as an installer leaves it. $1: where.
 make_root() {
-        local root=$1 include
+        local root=$1 include mirror
 
         include=$(IFS=, && echo "${packages[*]},$kernel")
         [ $stocked = no ] || include+=$(printf ',%s' "${stock[@]}")
-        # How this machine's apt reaches the mirror (a proxy, an archive with expired dates) holds in the lab as well;
-        # a proxy on this machine is QEMU's gateway there.
+        # Only from an archive that this machine uses, or that somebody names.
+        [ "$release" != noble ] ||
+                mirror=("${GPUVM_UBUNTU_MIRROR:?an Ubuntu machine needs the URL of a mirror that has $release}")
+        [ "$release" = noble ] || mirror=(${GPUVM_MIRROR:+"$GPUVM_MIRROR"})
+        # How this machine's apt reaches it (a proxy, an archive with expired dates) holds in the lab as well; a proxy
+        # on this machine is QEMU's gateway there.
         apt_options >"$root.apt"
         # The package lists stay: an installer leaves them, and reading new ones takes an emulated machine long.
-        sources "$keyring" | mmdebstrap --quiet --variant=minbase --include="$include" --aptopt="$root.apt" \
-                --skip=cleanup/apt/lists "$release" "$root" - >&2
+        mmdebstrap --quiet --variant=minbase --include="$include" --aptopt="$root.apt" --components="$components" \
+                --skip=cleanup/apt/lists "$release" "$root" "${mirror[@]}" >&2 ||
+                die "$release cannot be installed: is a mirror that has it reachable? (GPUVM_MIRROR=URL names another)"
         sed -E 's#//(localhost|127\.0\.0\.1|\[::1\])([:/"])#//10.0.2.2\2#' "$root.apt" \
                 >"$root/etc/apt/apt.conf.d/99mmdebstrap"
         rm "$root.apt"
@@ -168,7 +147,7 @@ make_disk() {
 }
 
 main() {
-        local key tree disk began=$SECONDS
+        local key kind tree disk began=$SECONDS
 
         parse_arguments "$@"
         [ "$(id -u)" = 0 ] || die "making a disk needs root"
@@ -178,22 +157,22 @@ main() {
         flock -w 1800 9 || die "another image is being made in $cache and does not end"
         make_key
         # Inputs: this file, the release and what is in it. A month later it is made anew, for a newer kernel.
-        key=$({ sed 's/^ *#.*//' "$here/image.sh"; echo "$release $stocked ${GPUVM_MIRROR:-}"; date +%Y%m; } |
+        key=$({ cat "$here/image.sh"; echo "$release $stocked ${GPUVM_MIRROR-} ${GPUVM_UBUNTU_MIRROR-}"; date +%Y%m; } |
                 sha256sum | cut -c1-16)
-        tree=$cache/$release-$key
+        kind=lab-$release$([ $stocked = no ] || echo -stocked)
+        tree=$cache/$kind-$key
         disk=$tree/disk-$(echo "$cmdline" | sha256sum | cut -c1-8).raw
         if [ ! -e "$disk" ]; then
                 if [ ! -e "$tree/root.done" ]; then
-                        find_mirror
-                        say "installing $release from $mirror (once a month; kept in $cache)"
-                        rm -rf "$tree" && mkdir -p "$tree"
+                        say "Installing $release into a disk (once a month; kept in $cache)"
+                        rm -rf "$cache/$kind"-???????????????? && mkdir -p "$tree"
                         make_root "$tree/root"
                         touch "$tree/root.done"
                 fi
-                say "making the disk"
+                say "Making the disk"
                 set_cmdline "$tree/root"
                 make_disk "$tree/root" "$disk"
-                say "done after $((SECONDS - began)) s"
+                say "The disk is made after $((SECONDS - began)) s"
         fi
         echo "$disk"
 }

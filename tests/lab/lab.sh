@@ -11,7 +11,7 @@
 #     lab_end                            ends QEMU; the overlay stays until the shell exits
 #
 # Everything has a deadline. The logs are kept unless lab_keep=no at the end.
-# $LAB_MEMORY (MiB), $LAB_CPUS, $LAB_DISK_CACHE (unsafe; writeback where power is cut).
+# $LAB_OWNER: the process with which QEMU ends (this shell; 0: none). $LAB_MEMORY (MiB), $LAB_CPUS, $LAB_DISK_CACHE (unsafe; writeback where power is cut).
 
 lab_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 lab_cache=${GPUVM_LAB_CACHE:-/var/cache/gpuvm-lab}
@@ -74,7 +74,7 @@ lab_boot() {
         [ -e "$lab_directory/disk.qcow2" ] ||
                 qemu-img create -q -f qcow2 -F raw -b "$disk" "$lab_directory/disk.qcow2"
 
-        python3 "$lab_here/standin.py" --qmp "$lab_directory/qmp" --log "$lab_directory/events" -- \
+        setsid python3 "$lab_here/standin.py" --owner "${LAB_OWNER:-$$}" --qmp "$lab_directory/qmp" --log "$lab_directory/events" -- \
                 qemu-system-x86_64 -name "$(basename "$lab_directory")" -nodefaults -display none -vga std \
                 -machine q35,kernel-irqchip=split -accel tcg,thread=multi -cpu "${LAB_CPU:-max}" \
                 -smp "${LAB_CPUS:-2}" -m "${LAB_MEMORY:-2560}" "${iommu[@]}" \
@@ -121,11 +121,17 @@ lab_forget_connection() {
 }
 
 lab_wait_boot() {
-        local deadline=$((SECONDS + $1)) before=${2-} id
+        local deadline=$((SECONDS + $1)) before=${2-} resets id
 
+        resets=$(lab_reboots)
         while :; do
                 lab_alive || { lab_fail "QEMU ended: $(tail -n 3 "$lab_directory/qemu.log")"; return 1; }
-                id=$(LAB_TIMEOUT=30 lab_ssh cat /proc/sys/kernel/random/boot_id 2>/dev/null </dev/null) || id=
+                # A connection to what was there before a reset would hang.
+                if [ "$resets" != "$(lab_reboots)" ]; then
+                        resets=$(lab_reboots)
+                        lab_forget_connection
+                fi
+                id=$(LAB_TIMEOUT=15 lab_ssh cat /proc/sys/kernel/random/boot_id 2>/dev/null </dev/null) || id=
                 if [ -n "$id" ] && [ "$id" != "$before" ]; then
                         # shellcheck disable=SC2034
                         lab_boot_id=$id
@@ -139,7 +145,7 @@ lab_wait_boot() {
 
 # Resets that the machine asked for. Its firmware makes none of its own.
 lab_reboots() {
-        grep -c 'RESET guest' "$lab_directory/events" || true
+        grep -s -c 'RESET guest' "$lab_directory/events" || [ -e "$lab_directory/events" ] || echo 0
 }
 
 lab_end() {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Starts QEMU with devices that say they are an NVIDIA GPU.
 
-    standin.py --qmp SOCKET [--log FILE] -- qemu-system-x86_64 ...
+    standin.py --qmp SOCKET [--log FILE] [--owner PID] -- qemu-system-x86_64 ...
 
 QEMU has no option for the PCI identity of its devices. So it is started stopped (-S), and before its first
 instruction the identity bytes of every bochs-display (1234:1111, class 0380) are rewritten in its memory: in pairs, a
@@ -10,7 +10,7 @@ GeForce RTX 4090 (10de:2684, 030000) and its audio function (10de:22ba, 040300).
 another class. A reset does not touch those bytes.
 
 QEMU is a child of this program, so that writing its memory is allowed with Yama's default and in containers, and it
-dies with this program whatever ends it. The exit status is QEMU's. In the log, one line for each reset of the machine.
+dies with this program whatever ends it, and with the owner. The exit status is QEMU's. In the log, one line for each reset of the machine.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 BOCHS = bytes.fromhex("34121111")
@@ -122,16 +123,26 @@ def disguise(pid, expected):
     os.close(memory)
 
 
+def die_with(owner, process):
+    """Nobody may be left to end a machine whose test was killed."""
+    while os.path.exists(f"/proc/{owner}"):
+        time.sleep(2)
+    process.kill()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--qmp", required=True)
     parser.add_argument("--log")
+    parser.add_argument("--owner", type=int, default=0)
     parser.add_argument("command", nargs="+")
     args = parser.parse_args()
 
     log = open(args.log, "a") if args.log else None
     process = start([*args.command, "-S", "-qmp", f"unix:{args.qmp},server=on,wait=off"])
     signal.signal(signal.SIGTERM, lambda *_: process.kill())
+    if args.owner:
+        threading.Thread(target=die_with, args=(args.owner, process), daemon=True).start()
     qmp = Qmp(args.qmp, process, log)
     disguise(process.pid, sum(word.startswith("bochs-display") for word in args.command))
     qmp.command("cont")

@@ -176,11 +176,11 @@ static int on_assignment(unsigned line, const char *section, const char *key, co
                 return 0;
         }
         if (p->gpu >= 0)
-                return set_gpu(p, line, k, value);
+                return MIN(set_gpu(p, line, k, value), 0);
         r = set(p, line, k, p->c, value);
         if (k->offset == offsetof(Conf, enabled))
                 p->c->enabled_by_cmdline = false;
-        return r;
+        return MIN(r, 0);
 }
 
 static void on_problem(unsigned line, const char *text, void *userdata) {

@@ -60,6 +60,15 @@ TEST(last_wins_and_empty_resets) {
         ASSERT_STREQ(c.bridge_name, "br0");
 }
 
+TEST(the_last_line_may_lack_its_end) {
+        CONF;
+
+        parse_clean(&c, "[Bootstrap]\nKvm=no");
+        ASSERT(!c.kvm);
+        ASSERT_EQ(conf_parse("f", "[Gpu 01:00.0]\nMode=exclusive\\", 29, NULL, NULL, &c), 0);
+        ASSERT_EQ(conf_gpu_mode(&c, "0000:01:00.0", ""), GPU_EXCLUSIVE);
+}
+
 TEST(lists_append_and_reset) {
         CONF;
 

@@ -31,7 +31,13 @@ if [ "$release" = "$built" ]; then
         rm -rf "$lint"
         mkdir "$lint"
         cp "${deb%/*}/gpuvm_$version"* "$lint"
-        said=$(in_chroot "$chroot" sh -c 'cd /lint && lintian --allow-root -EvIL +pedantic ./*_amd64.changes' 2>&1 |
+        # Debian 12's lintian knows neither today's policy, nor a package that is about systemd itself.
+        suppress=
+        [ "$built" != bookworm ] ||
+                suppress=newer-standards-version,package-supports-alternative-init-but-no-init.d-script
+        # shellcheck disable=SC2016 # expanded inside
+        said=$(in_chroot "$chroot" sh -c 'cd /lint && lintian --allow-root -EvIL +pedantic --suppress-tags "$1" ./*_amd64.changes' \
+                sh "$suppress" 2>&1 |
                 grep -E '^[EWIPX]:' || true)
         rm -rf "$lint"
         is 'lintian has nothing to say' "$said" ''

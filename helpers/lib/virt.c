@@ -143,7 +143,7 @@ int virt_open(const char *uri, Virt **ret, char **reterr_message) {
         v = calloc(1, sizeof(*v));
         if (!v)
                 return -ENOMEM;
-        v->connection = lv.virConnectOpen(uri ?: secure_getenv("GPUVM_LIBVIRT_URI") ?: VIRT_SYSTEM_URI);
+        v->connection = lv.virConnectOpen(uri);
         if (!v->connection) {
                 r = failed(v);
                 if (reterr_message)
@@ -152,6 +152,16 @@ int virt_open(const char *uri, Virt **ret, char **reterr_message) {
         }
         *ret = TAKE_PTR(v);
         return 0;
+}
+
+int virt_open_root(int root, Virt **ret, char **reterr_message) {
+        const char *uri = fs_is_host(root) ? "qemu:///system" : secure_getenv("GPUVM_LIBVIRT_URI");
+
+        if (uri)
+                return virt_open(uri, ret, reterr_message);
+        if (reterr_message && !(*reterr_message = strdup("a recorded machine has no libvirt")))
+                return -ENOMEM;
+        return -ENOTCONN;
 }
 
 void virt_close(Virt *v) {

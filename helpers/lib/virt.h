@@ -8,7 +8,6 @@
 
 #include "macro.h"
 
-#define VIRT_SYSTEM_URI      "qemu:///system"
 #define VIRT_LIBRARY_PACKAGE "libvirt0" /* what to install after -ENOPKG */
 
 typedef struct Virt Virt;
@@ -22,9 +21,14 @@ typedef struct VirtState {
         bool defined, active, autostart;
 } VirtState;
 
-/* Connects. uri: NULL is $GPUVM_LIBVIRT_URI if set, else qemu:///system. Returns -ENOPKG if the library is
- * not installed, -EACCES if libvirt refuses us, -ECONNREFUSED if it does not answer. */
+/* Connects. Returns -ENOPKG if the library is not installed, -EACCES if libvirt refuses us, -ECONNREFUSED if
+ * it does not answer. reterr_message: or NULL. */
 int virt_open(const char *uri, Virt **ret, char **reterr_message) _must_check_;
+
+/* Connects to the libvirt of the machine below root: qemu:///system on the machine itself. A recorded tree
+ * has none but the one that $GPUVM_LIBVIRT_URI names, else -ENOTCONN: the machine's own must not be touched
+ * for it. */
+int virt_open_root(int root, Virt **ret, char **reterr_message) _must_check_;
 void virt_close(Virt *v);
 DEFINE_POINTER_CLEANUP(Virt, virt_close)
 

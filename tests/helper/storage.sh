@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gpuvm-storage on made-up machines, on libvirt's test driver and with a real libvirtd in namespaces of its own:
+# storage.sh DIRECTORY-OF-HELPERS
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+helper=$1/gpuvm-storage
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+unset GPUVM_LIBVIRT_URI
+n=0
+
+machine() {
+        root=$work/$((n += 1))
+        mkdir -p "$root/etc"
+        printf '%s\n' "$@" >"$root/etc/gpuvm.conf"
+}
+
+# What libvirt leaves where a pool or network is as it shall be.
+files() {
+        local file
+
+        for file; do
+                mkdir -p "$root/${file%/*}"
+                printf '<pool><name>gpuvm</name><target><path>%s</path></target></pool>\n' "${path:-/var/lib/libvirt/images/gpuvm}" \
+                        >"$root/$file"
+        done
+}
+
+pool_files() {
+        files etc/libvirt/storage/gpuvm.xml etc/libvirt/storage/autostart/gpuvm.xml run/libvirt/storage/gpuvm.xml
+}
+
+run() {
+        status=0
+        said=$("$helper" --root="$root" "$@" 2>&1) || status=$?
+}
+
+# Looking costs no libvirt.
+machine
+pool_files
+mkdir -p "$root/var/cache/gpuvm"
+touch "$root/var/cache/gpuvm/CACHEDIR.TAG"
+run
+is 'a pool that the files show is enough' "$status" 0
+like 'and nothing to do' "$said" 'Nothing to do'
+rm "$root/etc/libvirt/storage/autostart/gpuvm.xml"
+run
+is 'a pool without autostart is not' "$status" 1
+machine
+path=/elsewhere pool_files
+run
+is 'nor one elsewhere' "$status" 1
+like 'a recorded machine has no libvirt' "$said" 'Cannot connect to libvirt'
+machine '[Bootstrap]' 'Bridge=no'
+pool_files
+run
+is 'without a bridge the network has to be there too' "$status" 1
+files etc/libvirt/qemu/networks/default.xml etc/libvirt/qemu/networks/autostart/default.xml run/libvirt/network/default.xml
+run
+is 'and the files show that' "$status" 0
+machine '[Bootstrap]' 'Kvm=no'
+run
+is 'Kvm=no is not applicable' "$status" 77
+machine
+run --dry-run
+is 'a dry run without libvirt succeeds' "$status" 0
+like 'and says what it cannot know' "$said" 'libvirt cannot be asked now'
+check 'and writes nothing' test ! -e "$root/var"
+
+# libvirt's test driver: nothing lasts, but the calls are made.
+export GPUVM_LIBVIRT_URI=test:///default
+machine '[Bootstrap]' 'Bridge=no' '[Storage]' 'Pool=other' 'PoolPath=/var/lib/a<b>&c'
+run --dry-run
+is 'a dry run on the test driver' "$status" 0
+like 'tells of the pool' "$said" "would define pool 'other': directory /var/lib/a<b>&c"
+check 'writes nothing' test ! -e "$root/var"
+run
+is 'the test driver takes the definitions' "$status" 0
+check 'the ledger has the pool' grep -qa other -r "$root/var/lib/gpuvm/ledger"
+check 'the image cache is made' test -e "$root/var/cache/gpuvm/CACHEDIR.TAG"
+GPUVM_LIBVIRT_URI='qemu+unix:///system?socket=/nonexistent' run
+is 'a libvirt that does not answer fails' "$status" 1
+like 'and has a remedy' "$said" 'journalctl -u libvirtd'
+unset GPUVM_LIBVIRT_URI
+
+# A real libvirtd.
+real() {
+        local run=("$@")
+
+        mount --make-rprivate /
+        for dir in /run /var/lib /var/cache /var/log /etc/libvirt; do
+                mount -t tmpfs tmpfs "$dir"
+        done
+        mkdir -p /run/libvirt /run/gpuvm.conf.d /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt/qemu/networks
+        # The account that Debian's libvirt runs QEMU as comes with another package.
+        for file in passwd group; do
+                cp "/etc/$file" "$work/$file"
+                getent "$file" libvirt-qemu >/dev/null || echo 'libvirt-qemu:x:64055:64055::/nonexistent:/bin/false' >>"$work/$file"
+                mount --bind "$work/$file" "/etc/$file"
+        done
+        ip link set lo up
+        printf '[Bootstrap]\nBridge=no\n' >/run/gpuvm.conf.d/test.conf
+        virtlogd -d
+        libvirtd -d
+        for _ in $(seq 100); do
+                virsh -q -c qemu:///system uri >/dev/null 2>&1 && break
+                sleep 0.1
+        done
+        for pass in first second; do
+                "${run[@]}" >"$work/$pass" 2>&1 || echo "$pass failed with $?"
+        done
+        virsh -q -c qemu:///system pool-list --all --name | xargs echo pools:
+        virsh -q -c qemu:///system pool-info gpuvm | awk '/State|Autostart/ { print "pool " $1, $2 }'
+        virsh -q -c qemu:///system net-info default | awk '/Active|Autostart/ { print "network " $1, $2 }'
+        stat -c 'directory %a' /var/lib/libvirt/images/gpuvm
+        virsh -q -c qemu:///system pool-destroy gpuvm >/dev/null
+        rmdir /var/lib/libvirt/images/gpuvm
+        "${run[@]}" >"$work/third" 2>&1 || echo "third failed with $?"
+        virsh -q -c qemu:///system pool-info gpuvm | awk '/State/ { print "again " $1, $2 }'
+        virsh -q -c qemu:///system net-destroy default >/dev/null
+        kill "$(cat /run/libvirtd.pid)" "$(cat /run/virtlogd.pid)"
+}
+
+if [ "$(id -u)" -ne 0 ] || ! command -v libvirtd virsh dnsmasq iptables >/dev/null; then
+        skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, dnsmasq-base and iptables'
+        done_testing
+        exit
+fi
+# AddressSanitizer wraps the xdr functions that libvirt takes from libtirpc, but finds only those loaded before it.
+asan=$(ldd "$helper" | awk '/libasan/ { print $3 }')
+preload=${asan:+$asan libtirpc.so.3}
+! nm -D "$helper" 2>/dev/null | grep -q __asan_init || preload=${preload:-libtirpc.so.3}
+export -f real
+export work
+# shellcheck disable=SC2016
+got=$(unshare --mount --net --ipc --uts --pid --fork --mount-proc --kill-child \
+        bash -euo pipefail -c 'real "$@"' bash env LD_PRELOAD="$preload" "$(realpath "$helper")" 2>"$work/err") || diag "$(cat "$work/err")"
+is 'a real libvirtd ends with the pool and the network' "$got" "pools: gpuvm
+pool State: running
+pool Autostart: yes
+network Active: yes
+network Autostart: yes
+directory 711
+again State: running"
+like 'the first run says what it made' "$(cat "$work/first")" "define pool 'gpuvm'"
+like 'the second run has nothing to do' "$(cat "$work/second")" 'Nothing to do'
+like 'a pool that was stopped and lost its directory comes back' "$(cat "$work/third")" "start pool 'gpuvm'"
+done_testing

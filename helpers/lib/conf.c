@@ -262,6 +262,13 @@ static int load_files(int root, Parser *p) {
         return r;
 }
 
+/* What gpu-vm-bootstrap would write, while it is only a plan. */
+static int load_environment(Parser *p) {
+        const char *text = secure_getenv("GPUVM_CONF_EXTRA");
+
+        return text ? conf_parse("$GPUVM_CONF_EXTRA", text, strlen(text), p->problem, p->userdata, p->c) : 0;
+}
+
 static int load_cmdline(int root, Parser *p) {
         _cleanup_free_ char *text = NULL;
         int r;
@@ -284,6 +291,8 @@ int conf_load(int root, ConfProblem problem, void *userdata, Conf *ret) {
         r = conf_init(&c);
         if (r >= 0)
                 r = load_files(root, &p);
+        if (r >= 0)
+                r = load_environment(&p);
         if (r >= 0)
                 r = load_cmdline(root, &p);
         if (r < 0)

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash disable=SC2034 # output and status are for the scripts that source this
+# Container: a machine with a real systemd as PID 1, without a virtual machine. Source it after ../lib.sh.
+#
+# Its root is an overlay on a cached tree (./tree), so it is fresh each time, starts in half a second, keeps what was
+# written from one boot to the next, and tells a restart (133) from a power-off (0). What PID 1 shall believe about the
+# hardware is bound over /proc and /sys before it starts. The programs and units are the real ones, from a build
+# without sanitizers, in the places where a package puts them.
+#
+#     machine_new trixie              # sets $machine (its root) and $shared (/shared inside)
+#     machine_boot STEP               # boots; STEP is a function of the script, run inside when the boot is over
+#     machine_drop
+
+container_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source_dir=$(cd "$container_dir/../.." && pwd)
+container_cache=${GPUVM_LAB_CACHE:-/var/cache/gpuvm-lab}
+boot_limit=${GPUVM_BOOT_LIMIT:-120}
+
+# container_require: skips the whole script where the machine that runs the tests cannot do this.
+container_require() {
+        [ "$(id -u)" -eq 0 ] || skip_all 'needs root'
+        command -v systemd-nspawn >/dev/null || skip_all 'needs systemd-nspawn'
+        command -v mmdebstrap >/dev/null || skip_all 'needs mmdebstrap'
+}
+
+# container_build: installs a plain build into $container_stage. Built once, then only what changed.
+container_build() {
+        local build log
+
+        build=$container_cache/container-build-$(printf '%s' "$source_dir" | sha256sum | cut -c1-12)
+        log=$build.log
+
+        mkdir -p "$container_cache"
+        container_stage=$(mktemp -d)
+        chmod 755 "$container_stage"
+        at_exit rm -rf "$container_stage"
+        flock "$build.lock" "$container_dir/build" "$source_dir" "$build" "$container_stage" >"$log" 2>&1 && return
+        diag "$(grep -E 'ERROR|error:|FAILED' "$log" | head -n 20)"
+        return 1
+}
+
+# machine_new RELEASE
+machine_new() {
+        local tree work
+
+        [ -n "${container_stage-}" ] || container_build
+        tree=$("$container_dir/tree" "$1")
+        work=$(mktemp -d /var/tmp/gpuvm-container-XXXXXX)
+        machine_work=$work
+        machine=$work/root
+        shared=$work/shared
+        mkdir "$work/upper" "$work/overlay" "$machine" "$shared"
+        at_exit machine_drop_at "$work"
+        mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/overlay" "$machine"
+        tar -C "$container_stage" -c . | tar -C "$machine" -x --keep-directory-symlink
+        machine_boots=0
+        machine_hardware
+        machine_driver
+}
+
+# A machine with an Intel processor and nothing else that matters: tests change what they are about.
+machine_hardware() {
+        echo 'root=/dev/vda1 ro quiet' >"$shared/cmdline"
+        cat >"$shared/init" <<'INIT'
+#!/bin/sh
+mount --bind /shared/cmdline /proc/cmdline
+if [ -e /shared/before-init ]; then . /shared/before-init; fi
+exec /lib/systemd/systemd "$@"
+INIT
+        chmod +x "$shared/init"
+}
+
+# Runs the step when the boot is over, as Type=simple: it may wait for units that the boot queued.
+machine_driver() {
+        mkdir -p "$machine/etc/systemd/system/multi-user.target.wants"
+        cat >"$machine/etc/systemd/system/driver.service" <<'UNIT'
+[Unit]
+Description=Test Driver
+After=multi-user.target
+SuccessAction=none
+
+[Service]
+Type=simple
+ExecStart=/bin/bash /shared/driver
+StandardOutput=file:/shared/stdout
+StandardError=file:/shared/stderr
+TimeoutStopSec=5s
+UNIT
+        ln -sf ../driver.service "$machine/etc/systemd/system/multi-user.target.wants/driver.service"
+        ln -sf /dev/null "$machine/etc/systemd/system/systemd-firstboot.service"
+        ln -sf /dev/null "$machine/etc/systemd/system/console-getty.service"
+        ln -sf /dev/null "$machine/etc/systemd/system/apt-daily.timer"
+        ln -sf /dev/null "$machine/etc/systemd/system/apt-daily-upgrade.timer"
+        mkdir -p "$machine/var/log/journal"
+}
+
+# machine_boot STEP: sets status to how it ended (0 powered off, 133 restarts, 137 hung) and output to what the step
+# printed. A step that returns powers the machine off; it may call other functions of the script.
+machine_boot() {
+        machine_boots=$((machine_boots + 1))
+        : >"$shared/stdout"
+        : >"$shared/stderr"
+        {
+                declare -f
+                printf '%s\nsystemctl poweroff --no-block --ignore-inhibitors\n' "$1"
+        } >"$shared/driver"
+        status=0
+        # shellcheck disable=SC2016 # expanded by the inner shell
+        timeout --signal=KILL "$boot_limit" unshare -m bash -c '
+                mount --make-rprivate /
+                umount -l /sys/fs/cgroup
+                mount -t cgroup2 none /sys/fs/cgroup
+                group=/sys/fs/cgroup/gpuvm.$$
+                mkdir -p "$group"
+                echo $$ >"$group/cgroup.procs"
+                systemd-nspawn --quiet --directory="$1" --register=no --keep-unit --private-network --bind="$2:/shared" \
+                        --console=read-only --kill-signal=SIGRTMIN+3 -- /shared/init </dev/null >"$2/console" 2>&1
+                status=$?
+                echo $$ >/sys/fs/cgroup/cgroup.procs
+                find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+                exit $status' sh "$machine" "$shared" || status=$?
+        output=$(<"$shared/stdout")
+        if [ "$status" -ne 0 ] && [ "$status" -ne 133 ]; then
+                diag "boot $machine_boots ended with $status
+$(tail -n 30 "$shared/console" "$shared/stderr")"
+        fi
+}
+
+# machine_journal ARGUMENT...: journalctl over everything that the machine has logged in all its boots.
+machine_journal() {
+        journalctl --no-pager --quiet --directory="$machine/var/log/journal" "$@"
+}
+
+# stub PHASE LINE...: a stand-in for a phase's program; it notes that it ran.
+stub() {
+        local phase=$1
+
+        shift
+        stand_in "$phase"
+        mkdir -p "$machine/etc/systemd/system/gpuvm-$phase.service.d"
+        cat >"$machine/etc/systemd/system/gpuvm-$phase.service.d/stub.conf" <<UNIT
+[Service]
+ExecStart=
+ExecStart=/bin/bash /shared/stub-$phase
+ProtectSystem=no
+ReadWritePaths=
+UNIT
+        {
+                echo "echo $phase \$INVOCATION_ID >>/shared/ran"
+                [ $# -eq 0 ] || printf '%s\n' "$@"
+        } >"$shared/stub-$phase"
+}
+
+# A phase whose unit is not written yet; its order is what the packaged target and generator say.
+stand_in() {
+        local unit=gpuvm-$1.service before='' phase_before
+
+        [ ! -e "$machine/lib/systemd/system/$unit" ] || return 0
+        for phase_before in preflight packages nvidia kvm iommu reboot vfio bridge storage verify; do
+                [ "$phase_before" != "$1" ] || break
+                before+=" gpuvm-$phase_before.service"
+        done
+        printf '[Unit]\nAfter=%s\n[Service]\nType=oneshot\nSuccessExitStatus=77\nExecStart=/bin/true\n' "$before" \
+                >"$machine/lib/systemd/system/$unit"
+}
+
+# stub_all: every phase but reboot does nothing, and notes it.
+stub_all() {
+        local phase
+
+        for phase in preflight packages kvm iommu vfio storage verify; do
+                stub "$phase"
+        done
+}
+
+# ran: the phases that ran so far, in order.
+ran() {
+        cut -d' ' -f1 "$shared/ran" 2>/dev/null | paste -sd' '
+}
+
+machine_drop_at() {
+        mountpoint -q "$1/root" && umount "$1/root"
+        rm -rf "$1"
+}
+
+machine_drop() {
+        machine_drop_at "$machine_work"
+}

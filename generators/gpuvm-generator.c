@@ -22,7 +22,7 @@ static void help(void) {
              "Link the phases that gpuvm.conf asks for into gpuvm-bootstrap.target.\n\n"
              "  -h --help       Show this help\n"
              "     --version    Show the version\n"
-             "  -n --dry-run    Show the settings in effect, each problem, and what would be written\n"
+             "  -n --dry-run    Show the settings in effect, each problem, and the tree\n"
              "     --root=DIR   Read the configuration below DIR");
 }
 
@@ -106,8 +106,8 @@ int main(int argc, char *argv[]) {
         r = parse_argv(argc, argv);
         if (r >= 0)
                 return r;
-        /* The real root is not there yet, and its generators will run when it is. */
-        if (streq_ptr(getenv("SYSTEMD_IN_INITRD"), "1"))
+        /* The real root is not there yet, and has a generator of its own; a user's manager has no phases. */
+        if (streq_ptr(getenv("SYSTEMD_IN_INITRD"), "1") || streq_ptr(getenv("SYSTEMD_SCOPE"), "user"))
                 return EXIT_SUCCESS;
         root = fs_open_root(arg_root);
         if (root < 0) {

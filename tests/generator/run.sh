@@ -14,7 +14,7 @@ phases=(preflight packages kvm iommu reboot vfio storage verify resume)
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 export GPUVM_LOG_LEVEL=debug
-unset SYSTEMD_IN_INITRD GPUVM_ROOT
+unset SYSTEMD_IN_INITRD SYSTEMD_SCOPE GPUVM_ROOT
 
 # A directory as the generator's --dry-run shows it.
 dump() {
@@ -186,6 +186,7 @@ usage() {
 
         mkdir -p "$empty" "$work/root"
         check 'nothing at all in an initrd' env SYSTEMD_IN_INITRD=1 "$generator" --root="$work/root" "$empty"
+        check 'nothing for a manager of a user' env SYSTEMD_SCOPE=user "$generator" --root="$work/root" "$empty"
         is 'nothing was written' "$(find "$empty" -mindepth 1)" ''
         check 'a container is a machine too' env SYSTEMD_IN_INITRD=0 SYSTEMD_VIRTUALIZATION=container:systemd-nspawn \
                 "$generator" --root="$here/01-nothing" "$empty"

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash disable=SC2016
+# A made-up machine that starts by GRUB, with an exclusive GPU and no IOMMU groups: source it, call make_machine DIR.
+# Its grub-mkconfig, grub-script-check, mkinitramfs and lsinitramfs are small stand-ins that do what matters: read the
+# same files, write in place, and fail where the test has put a file fail-PROGRAM in DIR.
+
+KERNELS=(6.1.0-9-amd64 6.1.0-13-amd64)
+
+stub() {
+        mkdir -p "$(dirname "$1")"
+        { printf '#!/bin/bash\nset -eu\nroot=$GPUVM_ROOT name=${0##*/}\necho "%s" >>"$root/calls"\n' "${1##*/}"; cat; } >"$1"
+        chmod 0755 "$1"
+}
+
+make_stubs() {
+        stub "$1/usr/sbin/grub-mkconfig" <<'STUB'
+[ ! -e "$root/fail-grub-mkconfig" ] || { echo 'grub-probe: error: cannot find a device for /' >&2; exit 1; }
+# shellcheck disable=SC1090
+for f in "$root/etc/default/grub" "$root"/etc/default/grub.d/*.cfg; do [ ! -e "$f" ] || . "$f"; done
+{
+        echo '### BEGIN /etc/grub.d/10_linux ###'
+        for k in "$root"/boot/vmlinuz-*; do
+                v=${k##*/vmlinuz-}
+                for kind in normal recovery; do
+                        words="${GRUB_CMDLINE_LINUX-} ${GRUB_CMDLINE_LINUX_DEFAULT-}"
+                        title="Debian, with Linux $v"
+                        [ $kind = normal ] || { words="single ${GRUB_CMDLINE_LINUX-}"; title+=" (recovery mode)"; }
+                        printf "menuentry '%s' --class debian {\n\tlinux\t/boot/vmlinuz-%s root=UUID=1 ro %s\n" "$title" "$v" "$words"
+                        printf "\tinitrd\t/boot/initrd.img-%s\n}\n" "$v"
+                        [ ! -e "$root/kill-grub-mkconfig" ] || kill -9 $PPID
+                done
+        done
+        echo '### END /etc/grub.d/10_linux ###'
+} >"$root$2"
+[ ! -e "$root/truncate-grub-mkconfig" ] || : >"$root$2"
+STUB
+        stub "$1/usr/bin/grub-script-check" <<'STUB'
+[ ! -e "$root/fail-grub-script-check" ] || { echo 'syntax error' >&2; exit 1; }
+[ "$(grep -c '{$' "$root$1")" = "$(grep -c '^}' "$root$1")" ]
+STUB
+        stub "$1/usr/sbin/mkinitramfs" <<'STUB'
+out=$root$2 version=$3
+[ ! -e "$root/fail-mkinitramfs" ] || { echo 'cp: error writing: No space left on device' >&2; echo x >"$out"; exit 1; }
+echo init >"$out"
+[ ! -e "$root/kill-mkinitramfs" ] || kill -9 $PPID
+for f in "$root"/etc/udev/rules.d/*.rules; do [ ! -e "$f" ] || echo "usr/lib/udev/rules.d/${f##*/}" >>"$out"; done
+sed -n 's/^vfio-pci$/usr\/lib\/modules\/VERSION\/kernel\/drivers\/vfio\/pci\/vfio-pci.ko/p' "$root/etc/initramfs-tools/modules" >>"$out"
+[ -e "$root/small-mkinitramfs" ] || printf '%s\n' {1..300} "$version" >>"$out"
+STUB
+        stub "$1/usr/bin/lsinitramfs" <<'STUB'
+cat "$root$1"
+STUB
+        stub "$1/usr/bin/udevadm" </dev/null
+        stub "$1/usr/bin/systemctl" </dev/null
+        stub "$1/usr/bin/gpasswd" <<'STUB'
+echo "gpasswd $*" >>"$root/calls"
+sed -i "s/^\($3:.*:.*:.*\)$2/\1/" "$root/etc/group"
+STUB
+}
+
+# make_machine DIR [INTEL|AMD]: the words GPU=no leave the graphics card out.
+make_machine() {
+        local root=$1 v gpu
+
+        mkdir -p "$root"/{boot/grub,etc/default/grub.d,etc/initramfs-tools,etc/udev/rules.d,proc/sys/kernel/random,run} \
+                "$root"/sys/{kernel/iommu_groups,firmware/acpi/tables,bus/pci/devices} "$root/var/lib"
+        make_stubs "$root"
+        : >"$root/calls"
+        printf 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n' >"$root/etc/default/grub"
+        printf '# List of modules\n' >"$root/etc/initramfs-tools/modules"
+        printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
+        for v in "${KERNELS[@]}"; do
+                echo kernel >"$root/boot/vmlinuz-$v"
+                GPUVM_ROOT=$root "$root/usr/sbin/mkinitramfs" -o "/boot/initrd.img-$v" "$v"
+        done
+        echo "${KERNELS[1]}" >"$root/proc/sys/kernel/osrelease"
+        echo 11111111-1111-1111-1111-111111111111 >"$root/proc/sys/kernel/random/boot_id"
+        echo 'BOOT_IMAGE=/boot/vmlinuz-6.1.0-13-amd64 root=UUID=1 ro quiet' >"$root/proc/cmdline"
+        if [ "${2-INTEL}" = INTEL ]; then : >"$root/sys/firmware/acpi/tables/DMAR"; else : >"$root/sys/firmware/acpi/tables/IVRS"; fi
+        for gpu in 0000:01:00.0:0x10de:0x2684:0x030000 0000:01:00.1:0x10de:0x22ba:0x040300; do
+                [ "${GPU-yes}" = yes ] || break
+                IFS=: read -r _ _ _ vendor device class <<<"$gpu"
+                gpu=$root/sys/bus/pci/devices/${gpu:0:12}
+                mkdir -p "$gpu"
+                echo "$vendor" >"$gpu/vendor"
+                echo "$device" >"$gpu/device"
+                echo "$class" >"$gpu/class"
+                printf '0x10de\n' | tee "$gpu/subsystem_vendor" >"$gpu/subsystem_device"
+        done
+        GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
+        chmod 0444 "$root/boot/grub/grub.cfg"
+        : >"$root/calls"
+}
+
+# What the next start would find, apart from what the kernel shows: names, modes and contents.
+boot_digest() {
+        (cd "$1" && find etc boot -printf '%p %M %l\n' | LC_ALL=C sort && find etc boot -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
+}
+
+# True if a machine with this grub.cfg starts: it parses, and each entry names files that are there and whole.
+starts() {
+        local root=$1 cfg=$1/boot/grub/grub.cfg file n=0
+
+        [ -s "$cfg" ] || { echo 'grub.cfg is empty'; return 1; }
+        GPUVM_ROOT=$root "$root/usr/bin/grub-script-check" /boot/grub/grub.cfg || { echo 'grub.cfg does not parse'; return 1; }
+        while read -r file; do
+                [ -s "$root$file" ] || { echo "$file is missing or empty"; return 1; }
+                case $file in */initrd*) [ "$(tail -n 1 "$root$file")" = "${file#*img-}" ] || { echo "$file is torn"; return 1; } ;; esac
+                n=$((n + 1))
+        done < <(sed -n 's/^\t\(linux\|initrd\)\t\([^ ]*\).*/\2/p' "$cfg")
+        [ "$n" -ge 4 ] || { echo 'no entry'; return 1; }
+}

@@ -14,11 +14,11 @@ layers=(
         'macro'
         'log parse strv json'
         'fs'
-        'child ini dropin ledger logfile journal'
+        'child ini dropin ledger findings uplink proc logfile journal'
         'phase'
-        'conf confkey aptline aptrun cmdline pci undo dpkg module'
-        'apt iommu busy nodes holders worker boot initramfs bus keep early reboot'
-        'vfio plan virt preflight report'
+        'conf confkey aptline aptrun cmdline claims pci undo dpkg module'
+        'apt iommu busy nodes holders handover worker binding boot initramfs bus keep early reboot'
+        'vfio plan virt preflight gpucheck facts report'
         'follow'
 )
 declare -A layer=()

@@ -11,7 +11,7 @@
 # them when a unit learns to do without something; a relaxation has its reason beside it in the unit.
 budget() {
         case $1 in
-        gpuvm-preflight.service) echo 1.0 ;;
+        gpuvm-preflight.service) echo 1.3 ;;
         gpuvm-reboot.service) echo 1.0 ;;
         gpuvm-resume.service) echo 1.0 ;;
         gpuvm-iommu.service) echo 2.2 ;;

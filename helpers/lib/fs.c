@@ -233,6 +233,17 @@ int fs_list(int root, const char *path, char ***ret) {
         return 0;
 }
 
+bool fs_has_entry(int root, const char *path, const char *prefix) {
+        _cleanup_strv_ char **names = NULL;
+
+        if (fs_list(root, path, &names) < 0)
+                return false;
+        STRV_FOREACH(n, names)
+                if (startswith(*n, prefix))
+                        return true;
+        return false;
+}
+
 int write_all(int fd, const void *data, size_t size) {
         const char *p = data;
 

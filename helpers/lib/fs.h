@@ -54,6 +54,9 @@ int fs_stat(int root, const char *path, struct stat *ret) _must_check_ _nonnull_
 /* Names in a directory, sorted, without "." and "..". A missing directory is -ENOENT. */
 int fs_list(int root, const char *path, char ***ret) _must_check_ _nonnull_all_;
 
+/* True if the directory can be read and holds a name that starts with the prefix ("": any). */
+bool fs_has_entry(int root, const char *path, const char *prefix) _nonnull_all_;
+
 /* Replaces the file: written beside, fsynced, renamed, directory fsynced. mode is exact, whatever the umask.
  * Directories above are made (0755). */
 int fs_write_atomic(int root, const char *path, const void *data, size_t size, mode_t mode) _must_check_;

@@ -109,6 +109,12 @@ int phase_fail(Phase *p, int error, const char *remedy, const char *cause_format
         return error != 0 ? -abs(error) : -ECANCELED;
 }
 
+void phase_result(Phase *p, const char *key, struct json_object *value) {
+        if (!p->results)
+                p->results = json_object_new_object();
+        json_object_object_add(p->results, key, value);
+}
+
 static json_object *change_to_json(const PhaseChange *c) {
         json_object *o = json_object_new_object();
 
@@ -135,6 +141,11 @@ static json_object *phase_to_json(const Phase *p, const char *result) {
         json_object_object_add(o, "notes", notes);
         if (p->failure)
                 json_object_object_add(o, "failure", json_object_new_string(p->failure));
+        if (p->results) {
+                json_object_object_foreach(p->results, key, value) {
+                        json_object_object_add(o, key, json_object_get(value));
+                }
+        }
         return o;
 }
 
@@ -144,7 +155,7 @@ static void print_dry_run(const Phase *p) {
                        p->changes[i].detail[0] ? ": " : "", p->changes[i].detail);
         STRV_FOREACH(n, p->notes)
                 printf("%s: note: %s\n", p->name, *n);
-        if (p->n_changes == 0)
+        if (p->n_changes == 0 && !p->failure && !p->results)
                 printf("%s: nothing to do\n", p->name);
 }
 
@@ -182,7 +193,7 @@ static void tell_end(const Phase *p, int status) {
         else if (status == PHASE_OK)
                 log_fields(LOG_INFO, (const char *const[]){ EVENT_PHASE_DONE, NULL },
                            "Done, %zu change%s made", p->n_changes, p->n_changes == 1 ? "" : "s");
-        else if (status == EXIT_FAILURE && p->n_changes > 0)
+        else if (status == EXIT_FAILURE && p->n_changes > 0 && !p->no_record)
                 log_notice("%zu change%s announced before the failure; 'gpuvm-undo --list' shows what is recorded, "
                            "'gpuvm-undo %s' takes this step back",
                            p->n_changes, p->n_changes == 1 ? " was" : "s were", p->name);
@@ -191,7 +202,7 @@ static void tell_end(const Phase *p, int status) {
 static void phase_end(const Phase *p, const Helper *h, int status) {
         _cleanup_json_ json_object *o = NULL;
 
-        if (status == PHASE_USAGE)
+        if (status == PHASE_USAGE || p->quiet_record)
                 return;
         o = phase_to_json(p, result_word(status));
         if (p->dry_run && p->json)
@@ -199,7 +210,7 @@ static void phase_end(const Phase *p, const Helper *h, int status) {
         else if (p->dry_run)
                 print_dry_run(p);
         else {
-                if (!h->no_record)
+                if (!h->no_record && !p->no_record)
                         write_record(p, o);
                 tell_end(p, status);
                 if (p->json)
@@ -216,6 +227,7 @@ static void phase_done(Phase *p) {
         free(p->changes);
         strv_free(p->notes);
         free(p->failure);
+        json_putp(&p->results);
         (void) safe_close(p->root);
 }
 

@@ -47,7 +47,9 @@ typedef struct Phase {
         char **notes;
         char *failure;
         uint64_t started_usec;
-        bool quiet_record;
+        struct json_object *results;
+        bool quiet_record; /* set by run(): it has printed all there is to say */
+        bool no_record;    /* set by run(): what it did is no phase, and leaves no record of one */
 } Phase;
 
 typedef struct Helper {
@@ -91,6 +93,11 @@ void phase_note(Phase *p, const char *format, ...) _printf_(2, 3);
 /* Logs why the phase cannot go on, and what the user can do. error: -errno, or 0 if errno says nothing. The
  * cause names the object; the remedy is a sentence. Returns error, or -ECANCELED for 0. */
 int phase_fail(Phase *p, int error, const char *remedy, const char *cause_format, ...) _printf_(4, 5);
+
+/* Adds a member to the phase's record and to what --json writes; value (json-c's) is taken over. A phase
+ * whose findings are its result tells them so. */
+struct json_object;
+void phase_result(Phase *p, const char *key, struct json_object *value) _nonnull_all_;
 
 /* For a child of this phase: fills root, root_path, tick and userdata of a struct Child. */
 #define PHASE_CHILD(p) .root = (p)->root, .root_path = (p)->root_path, .tick = phase_alive, .userdata = (p)

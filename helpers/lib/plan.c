@@ -73,7 +73,7 @@ static int add_link(Plan *p, const char *directory, const char *unit) {
         return add(p, e);
 }
 
-/* key=value is what the drop-in is for; NULL for none. */
+/* lines: what the drop-in is for, or "". source: see plan_make(). */
 static int add_dropin(Plan *p, const char *unit, const char *source, const char *lines) {
         PlanEntry e = {};
 
@@ -98,7 +98,7 @@ static int make_off(Plan *p, const Conf *c, const char *source) {
                                                 : OFF_LINES("Enabled= in gpuvm.conf or a drop-in of it"));
 }
 
-static int add_phase(Plan *p, const char *noun, const char *before, const char *source) {
+static int add_phase(Plan *p, const char *noun, const char *before) {
         _cleanup_free_ char *unit = NULL, *lines = NULL;
         int r;
 
@@ -108,7 +108,7 @@ static int add_phase(Plan *p, const char *noun, const char *before, const char *
         if (r < 0 || !before)
                 return r;
         r = str_printf(&lines, "Requires=gpuvm-%s.service\n", before);
-        return r < 0 ? r : add_dropin(p, unit, source, lines);
+        return r < 0 ? r : add_dropin(p, unit, NULL, lines);
 }
 
 static int make_on(Plan *p, const Conf *c, const char *source) {
@@ -120,7 +120,7 @@ static int make_on(Plan *p, const Conf *c, const char *source) {
         if (r >= 0 && source)
                 r = add_dropin(p, BOOTSTRAP_TARGET, source, "");
         for (size_t i = 0; r >= 0 && i < n; i++)
-                r = add_phase(p, nouns[i], i > 0 ? nouns[i - 1] : NULL, source);
+                r = add_phase(p, nouns[i], i > 0 ? nouns[i - 1] : NULL);
         return r;
 }
 

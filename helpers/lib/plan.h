@@ -28,8 +28,9 @@ typedef struct Plan {
  * strings. Returns their number; 0 if the bootstrap is off. */
 size_t plan_phases(const Conf *c, const char *ret[static PLAN_PHASES_MAX]) _nonnull_all_;
 
-/* source: the file to name as SourcePath= in the drop-ins, so that systemctl can say that it changed; NULL
- * for none (a path that does not exist would make it say so for ever). Returns 0 or -ENOMEM. */
+/* source: the file to name as SourcePath= of the target, so that systemctl can say that it changed and was
+ * not read yet; NULL for none (a path that does not exist would make it say so for ever). Not of the phases:
+ * what they do they read for themselves. Returns 0 or -ENOMEM. */
 int plan_make(const Conf *c, const char *source, Plan *ret) _must_check_;
 void plan_done(Plan *p);
 

@@ -6,6 +6,7 @@
 #include "iommu.h"
 #include "phase.h"
 #include "report.h"
+#include "strv.h"
 
 enum { RECORD_MAX = 4 * 1024 * 1024, CHANGES_SHOWN = 20, TEXT_SHOWN = 160 };
 
@@ -257,6 +258,25 @@ CheckResult report_worst(json_object *report) {
         return worst;
 }
 
+int report_texts(json_object *report, CheckResult result, char ***ret, const char **ret_remedy) {
+        _cleanup_strv_ char **l = NULL;
+        const char *remedy = "";
+
+        for (size_t i = 0; i < get_length(report, "checks"); i++) {
+                json_object *c = get_item(report, "checks", i);
+
+                if (!streq(get_string(c, "result"), check_results[result]))
+                        continue;
+                if (!*remedy)
+                        remedy = get_string(c, "remedy");
+                if (strv_extend(&l, get_string(c, "text")) < 0)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(l);
+        *ret_remedy = remedy;
+        return 0;
+}
+
 /* What came from a file may hold anything; a line of ours stays one line. */
 static void put_text(FILE *f, const char *s, size_t max) {
         size_t n = 0;
@@ -353,6 +373,7 @@ void report_print(json_object *report, FILE *f) {
         json_object *host = get(report, "host", json_type_object),
                     *iommu = get(report, "iommu", json_type_object),
                     *ready = get(report, "ready", json_type_boolean);
+        int64_t groups;
         const char *verdict = "Not ready: see the checks that fail";
 
         fprintf(f, "gpuvm %.20s: ", get_string(report, "version"));
@@ -364,8 +385,8 @@ void report_print(json_object *report, FILE *f) {
         else if (json_object_get_boolean(ready))
                 verdict = "Ready for GPU VMs";
         fprintf(f, "\n%s\n", verdict);
-        fprintf(f, "IOMMU: %lld groups\n",
-                (long long) json_object_get_int64(get(iommu, "groups", json_type_int)));
+        groups = json_object_get_int64(get(iommu, "groups", json_type_int));
+        fprintf(f, "IOMMU: %lld group%s\n", (long long) groups, groups == 1 ? "" : "s");
         for (size_t s = 0; s < ELEMENTSOF(sections); s++) {
                 if (get_length(report, sections[s].key) > 0)
                         fprintf(f, "%s:\n", sections[s].title);

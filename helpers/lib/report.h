@@ -27,6 +27,12 @@ int report_add_check(json_object *report, const char *name, CheckResult result, 
 /* The worst of the checks. */
 CheckResult report_worst(json_object *report) _nonnull_all_;
 
+/* The texts of the checks with that result, NULL if there are none, and the first remedy among them
+ * (borrowed;
+ * "" if none). Returns 0 or -ENOMEM. */
+int report_texts(json_object *report, CheckResult result, char ***ret,
+                 const char **ret_remedy) _must_check_ _nonnull_all_;
+
 /* Reads REPORT_PATH. -ENOENT: not verified yet; -EBADMSG: not a report. */
 int report_read(int root, json_object **ret) _must_check_ _nonnull_all_;
 

@@ -5,6 +5,7 @@
 
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
+here=$(cd "$(dirname "$0")" && pwd)
 helper=$1/gpuvm-storage
 work=$(mktemp -d)
 at_exit rm -rf "$work"
@@ -87,29 +88,11 @@ unset GPUVM_LIBVIRT_URI
 
 # A real libvirtd.
 real() {
-        local run=("$@")
+        local pass
 
-        mount --make-rprivate /
-        for dir in /run /var/lib /var/cache /var/log /etc/libvirt; do
-                mount -t tmpfs tmpfs "$dir"
-        done
-        mkdir -p /run/libvirt /run/gpuvm.conf.d /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt/qemu/networks
-        # The account that Debian's libvirt runs QEMU as comes with another package.
-        for file in passwd group; do
-                cp "/etc/$file" "$work/$file"
-                getent "$file" libvirt-qemu >/dev/null || echo 'libvirt-qemu:x:64055:64055::/nonexistent:/bin/false' >>"$work/$file"
-                mount --bind "$work/$file" "/etc/$file"
-        done
-        ip link set lo up
         printf '[Bootstrap]\nBridge=no\n' >/run/gpuvm.conf.d/test.conf
-        virtlogd -d
-        libvirtd -d
-        for _ in $(seq 100); do
-                virsh -q -c qemu:///system uri >/dev/null 2>&1 && break
-                sleep 0.1
-        done
         for pass in first second; do
-                "${run[@]}" >"$work/$pass" 2>&1 || echo "$pass failed with $?"
+                "$@" >"$work/$pass" 2>&1 || echo "$pass failed with $?"
         done
         virsh -q -c qemu:///system pool-list --all --name | xargs echo pools:
         virsh -q -c qemu:///system pool-info gpuvm | awk '/State|Autostart/ { print "pool " $1, $2 }'
@@ -117,26 +100,26 @@ real() {
         stat -c 'directory %a' /var/lib/libvirt/images/gpuvm
         virsh -q -c qemu:///system pool-destroy gpuvm >/dev/null
         rmdir /var/lib/libvirt/images/gpuvm
-        "${run[@]}" >"$work/third" 2>&1 || echo "third failed with $?"
+        "$@" >"$work/third" 2>&1 || echo "third failed with $?"
         virsh -q -c qemu:///system pool-info gpuvm | awk '/State/ { print "again " $1, $2 }'
-        virsh -q -c qemu:///system net-destroy default >/dev/null
-        kill "$(cat /run/libvirtd.pid)" "$(cat /run/virtlogd.pid)"
 }
 
-if [ "$(id -u)" -ne 0 ] || ! command -v libvirtd virsh dnsmasq iptables >/dev/null; then
-        skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, dnsmasq-base and iptables'
-        done_testing
-        exit
-fi
 # AddressSanitizer wraps the xdr functions that libvirt takes from libtirpc, but finds only those loaded before it.
 asan=$(ldd "$helper" | awk '/libasan/ { print $3 }')
 preload=${asan:+$asan libtirpc.so.3}
 ! nm -D "$helper" 2>/dev/null | grep -q __asan_init || preload=${preload:-libtirpc.so.3}
 export -f real
 export work
+status=0
 # shellcheck disable=SC2016
-got=$(unshare --mount --net --ipc --uts --pid --fork --mount-proc --kill-child \
-        bash -euo pipefail -c 'real "$@"' bash env LD_PRELOAD="$preload" "$(realpath "$helper")" 2>"$work/err") || diag "$(cat "$work/err")"
+got=$("$here/with-libvirtd.sh" bash -euo pipefail -c 'real "$@"' bash env LD_PRELOAD="$preload" "$(realpath "$helper")" \
+        2>"$work/err") || status=$?
+if [ "$status" -eq 77 ]; then
+        skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, dnsmasq-base and iptables'
+        done_testing
+        exit
+fi
+[ "$status" -eq 0 ] || diag "$(cat "$work/err")"
 is 'a real libvirtd ends with the pool and the network' "$got" "pools: gpuvm
 pool State: running
 pool Autostart: yes

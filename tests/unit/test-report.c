@@ -2,6 +2,7 @@
 
 #include "fs.h"
 #include "report.h"
+#include "strv.h"
 #include "tests/tap.h"
 
 static void write_record(int root, const char *path, const char *text) {
@@ -90,7 +91,9 @@ TEST(gpus_with_their_groups) {
 TEST(the_worst_check_counts) {
         _cleanup_close_ int root = scratch_root();
         _cleanup_json_ json_object *o = collect(root);
+        _cleanup_strv_ char **texts = NULL;
         _cleanup_free_ char *page = NULL;
+        const char *remedy;
 
         ASSERT_EQ(report_worst(o), CHECK_OK);
         ASSERT_EQ(report_add_check(o, "a", CHECK_SKIP, NULL, "not wanted"), 0);
@@ -98,6 +101,10 @@ TEST(the_worst_check_counts) {
         ASSERT_EQ(report_add_check(o, "b", CHECK_FAIL, "Do it.", "%d of %d", 1, 2), 0);
         ASSERT_EQ(report_add_check(o, "c", CHECK_WARN, NULL, "hm"), 0);
         ASSERT_EQ(report_worst(o), CHECK_FAIL);
+        ASSERT_EQ(report_texts(o, CHECK_FAIL, &texts, &remedy), 0);
+        ASSERT_EQ(strv_length(texts), 1);
+        ASSERT_STREQ(texts[0], "1 of 2");
+        ASSERT_STREQ(remedy, "Do it.");
         page = print(o);
         ASSERT(strstr(page, "  fail  b          1 of 2\n                   Do it.\n"));
 }

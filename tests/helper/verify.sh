@@ -1,0 +1,183 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gpuvm-verify on made-up machines, and beside a real libvirtd: verify.sh DIRECTORY-OF-HELPERS
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+here=$(cd "$(dirname "$0")" && pwd)
+helper=$1/gpuvm-verify
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+unset GPUVM_LIBVIRT_URI
+n=0
+
+# function NAME CLASS VENDOR DEVICE GROUP DRIVER: behind the root port 0000:00:01.0.
+add_function() {
+        local dir=sys/devices/pci0000:00/0000:00:01.0/$1
+
+        mkdir -p "$root/$dir" "$root/sys/bus/pci/devices"
+        ln -s "../../../devices/pci0000:00/0000:00:01.0/$1" "$root/sys/bus/pci/devices/$1"
+        echo "$2" >"$root/$dir/class"
+        echo "$3" >"$root/$dir/vendor"
+        echo "$4" >"$root/$dir/device"
+        if [ -n "$5" ]; then
+                mkdir -p "$root/sys/kernel/iommu_groups/$5/devices"
+                ln -s "../../../../kernel/iommu_groups/$5" "$root/$dir/iommu_group"
+                ln -s "../../../../devices/pci0000:00/0000:00:01.0/$1" "$root/sys/kernel/iommu_groups/$5/devices/$1"
+        fi
+        drive "$1" "$6"
+}
+
+drive() {
+        rm -f "$root/sys/bus/pci/devices/$1/driver"
+        [ -z "$2" ] || ln -s "../../../../bus/pci/drivers/$2" "$root/sys/bus/pci/devices/$1/driver"
+        [ -z "$2" ] || mkdir -p "$root/sys/bus/pci/drivers/$2"
+}
+
+# A machine with a card of two functions in the group, both with the driver.
+machine() {
+        local group=${1-7} driver=${2-vfio-pci}
+
+        root=$work/$((n += 1))
+        mkdir -p "$root"/{etc,dev,proc/sys/kernel,proc/1,sys/kernel/iommu_groups}
+        printf 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n' >"$root/etc/os-release"
+        echo 6.12.0-amd64 >"$root/proc/sys/kernel/osrelease"
+        printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
+        add_function 0000:01:00.0 0x030000 0x10de 0x2684 "$group" "$driver"
+        add_function 0000:01:00.1 0x040300 0x10de 0x22ba "$group" "$driver"
+        touch "$root/dev/kvm"
+}
+
+run() {
+        status=0
+        said=$("$helper" --root="$root" "$@" 2>&1) || status=$?
+}
+
+# Reads the report: ask 'd["ready"]'.
+ask() {
+        python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' \
+                "$root/var/lib/gpuvm/report.json" "$1"
+}
+
+machine
+mkdir -p "$root/run/gpuvm/phases" "$root/var/lib/gpuvm/phases"
+echo '{"phase": "vfio", "result": "ok", "took_ms": 1, "changes": []}' >"$root/run/gpuvm/phases/vfio.json"
+echo '{"phase": "vfio", "result": "ok", "took_ms": 900, "changes": [{"action": "start", "object": "unit", "detail": ""}]}' \
+        >"$root/var/lib/gpuvm/phases/vfio.json"
+run --dry-run
+is 'a dry run succeeds' "$status" 0
+check 'a dry run writes no report' test ! -e "$root/var/lib/gpuvm/report.json"
+like 'a dry run shows the page' "$said" 'Ready for GPU VMs'
+run
+is 'a card on VFIO is ready' "$status" 0
+like 'the group counts' "$said" 'is on vfio-pci with all 2 functions'
+like 'the page has the phases' "$said" 'vfio +ok +0\.9 s  1 change'
+like 'the page has the card' "$said" '0000:01:00.0  10de:2684 .*exclusive, vfio-pci, IOMMU group 7'
+is 'the report can be read by all' "$(stat -c %a "$root/var/lib/gpuvm/report.json")" 644
+is 'the report says ready' "$(ask 'd["ready"]')" True
+is 'the report names the system' "$(ask 'd["host"]["system"] + " " + d["host"]["kernel"]')" \
+        'Debian GNU/Linux 13 (trixie) 6.12.0-amd64'
+is 'the report has the group' "$(ask '[(f["address"], f["driver"]) for f in d["gpus"][0]["group"]]')" \
+        "[('0000:01:00.0', 'vfio-pci'), ('0000:01:00.1', 'vfio-pci')]"
+
+# One function of the group is with somebody else.
+drive 0000:01:00.1 snd_hda_intel
+run
+is 'half a card is not ready' "$status" 1
+like 'and the function is named' "$said" 'GPU 0000:01:00.0 is exclusive, but not on VFIO: 0000:01:00.1 \(snd_hda_intel\)'
+is 'the report says so' "$(ask 'd["ready"]')" False
+machine 7 ''
+run
+is 'a card without a driver is not ready' "$status" 1
+machine 7 nvgrace_gpu_vfio_pci
+run
+is 'a VFIO variant driver is one' "$status" 0
+
+# No groups.
+machine '' nouveau
+run
+is 'without IOMMU groups it is not ready' "$status" 1
+like 'and each failure is told at once' "$said" 'no IOMMU groups; GPU 0000:01:00.0 is in no IOMMU group'
+
+# Flexible cards may be anywhere, but must be able to go.
+machine 7 nvidia
+: >"$root/etc/gpuvm.conf"
+run
+is 'a flexible card on its driver is ready' "$status" 0
+like 'and can go' "$said" 'GPU 0000:01:00.0 can be given to a VM \(now on nvidia\)'
+add_function 0000:02:00.0 0x020000 0x8086 0x1572 7 i40e
+mkdir -p "$root/sys/bus/pci/devices/0000:02:00.0/net/eth0"
+run
+is 'a flexible card that cannot go is a warning' "$status" 0
+like 'which says why' "$said" 'cannot be given to a VM: .*0000:02:00.0'
+printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
+run
+is 'an exclusive one a failure' "$status" 1
+
+# What was turned off, and what is not there.
+machine '' nouveau
+printf '[Bootstrap]\nVfio=no\nKvm=no\n' >"$root/etc/gpuvm.conf"
+rm "$root/dev/kvm"
+run
+is 'what was turned off is no failure' "$status" 0
+is 'it is skipped' "$(ask 'sorted(set(c["result"] for c in d["checks"]))')" "['skip']"
+machine
+rm "$root/dev/kvm"
+run
+is 'no /dev/kvm is a warning' "$status" 0
+like 'in these words' "$said" 'no /dev/kvm: VMs run slowly \(TCG\)'
+machine
+rm -r "$root/sys/bus" "$root/sys/devices"
+run
+like 'no GPU is a warning' "$said" 'no NVIDIA GPU'
+
+# libvirt.
+machine
+GPUVM_LIBVIRT_URI=test:///default run
+is 'a libvirt without our pool is not ready' "$status" 1
+like 'and the pool is named' "$said" "pool 'gpuvm' is not active"
+GPUVM_LIBVIRT_URI='qemu+unix:///system?socket=/nonexistent' run
+is 'a libvirt that does not answer is not ready' "$status" 1
+
+# The report cannot be written, the story cannot be ended.
+machine
+mkdir -p "$root/var/lib/gpuvm/report.json/directory"
+run
+is 'a report that cannot be written fails' "$status" 1
+machine
+mkdir -p "$root/var/lib/gpuvm"
+echo story >"$root/var/lib/gpuvm/pending"
+run
+is 'the story ends' "$status" 0
+check 'nothing is pending' test ! -e "$root/var/lib/gpuvm/pending"
+machine 7 nouveau
+mkdir -p "$root/var/lib/gpuvm"
+echo story >"$root/var/lib/gpuvm/pending"
+run
+check 'but not before the machine is ready' test -e "$root/var/lib/gpuvm/pending"
+
+# Beside a real libvirtd, on the machine that runs this.
+real() {
+        printf '[Bootstrap]\nVfio=no\nBridge=no\n' >/run/gpuvm.conf.d/test.conf
+        "$1/gpuvm-verify" >"$work/before" 2>&1 && echo 'ready too early'
+        "$1/gpuvm-storage" >/dev/null 2>&1
+        "$1/gpuvm-verify" >"$work/after" 2>&1 && echo ready
+}
+
+asan=$(ldd "$helper" | awk '/libasan/ { print $3 }')
+preload=${asan:+$asan libtirpc.so.3}
+! nm -D "$helper" 2>/dev/null | grep -q __asan_init || preload=${preload:-libtirpc.so.3}
+export -f real
+export work
+status=0
+# shellcheck disable=SC2016
+got=$("$here/with-libvirtd.sh" env LD_PRELOAD="$preload" bash -c 'real "$1"' bash "$(realpath "$1")" 2>"$work/err") || status=$?
+if [ "$status" -eq 77 ]; then
+        skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, dnsmasq-base and iptables'
+else
+        is 'ready with pool and network, not before' "$got" ready
+        like 'libvirt tells its version' "$(cat "$work/after")" 'libvirt [0-9.]+ answers, 0 VMs running'
+        like 'pool and network are looked at' "$(cat "$work/after")" "pool +'gpuvm' is active.*network +'default' is active"
+        like 'what is missing is told' "$(cat "$work/before")" "pool 'gpuvm' is not active"
+fi
+done_testing

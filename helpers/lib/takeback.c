@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "takeback.h"
+#include "account.h"
+#include "apt.h"
+#include "boot.h"
+#include "bootfile.h"
+#include "child.h"
+#include "fs.h"
+#include "initramfs.h"
+#include "reboot.h"
+#include "restore.h"
+#include "virt.h"
+
+enum { TOOL_TIMEOUT_SEC = 90 };
+
+void takeback_done(Takeback *t) {
+        ledger_done(&t->ledger);
+        strv_free(t->steps);
+        free(t->done);
+}
+
+static void failed(Takeback *tb, int error) {
+        if (tb->error == 0)
+                tb->error = error;
+}
+
+/* True for records of that kind that are to be taken back. */
+static bool wanted(const Takeback *tb, size_t i, const char *kind) {
+        const LedgerRecord *r = &tb->ledger.records[i];
+
+        return !tb->done[i] && streq(r->kind, kind) && restore_selects(tb->steps, r);
+}
+
+static int run_tool(Takeback *tb, const char *a, const char *b, const char *c, const char *d) {
+        const char *const argv[] = { a, b, c, d, NULL };
+
+        return child_run(&(const Child){ PHASE_CHILD(tb->p), .argv = argv,
+                                         .timeout_usec = TOOL_TIMEOUT_SEC * USEC_PER_SEC });
+}
+
+static int undo_one_file(Takeback *tb, const LedgerRecord *t) {
+        RestoreState state = RESTORE_DONE;
+        const char *step = NULL;
+        int r;
+
+        r = restore_look(tb->p->root, &tb->ledger, tb->steps, t, &state, &step);
+        if (r < 0)
+                return phase_fail(tb->p, r, "Look at it, then try again", "Cannot look at %s", t->object);
+        if (state == RESTORE_DONE) {
+                tb->grub_done |= streq(t->object, BOOT_GRUB_CFG);
+                return 1;
+        }
+        if (streq(t->object, BOOT_GRUB_CFG) && state != RESTORE_OURS)
+                return 1; /* made anew since, for a new kernel perhaps: it is made anew below */
+        if (state == RESTORE_OTHER && !tb->force) {
+                phase_note(tb->p, "%s stays: step '%s' wrote to it later; undo that one too", t->object,
+                           step);
+                return 0;
+        }
+        if (state == RESTORE_CHANGED && !tb->force) {
+                phase_note(tb->p,
+                           "%s stays: somebody changed it after gpuvm; --force takes it back all the same",
+                           t->object);
+                return 0;
+        }
+        r = phase_change(tb->p, streq(t->was, "absent") ? "remove" : "restore", t->object,
+                         streq(t->was, "absent") ? "it was not there before step '%s'"
+                                                 : "as it was before step '%s'",
+                         t->step);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        if (!streq(t->object, BOOT_GRUB_CFG))
+                r = restore_file(tb->p->root, t);
+        else {
+                r = boot_restore_grub_cfg(tb->p, t->data, t->size);
+                tb->grub_done = r > 0;
+                return r < 0 ? r : 1;
+        }
+        if (r < 0)
+                return phase_fail(tb->p, r, "Make it writable, with some room, then try again",
+                                  "Cannot restore %s", t->object);
+        return 1;
+}
+
+static void undo_files(Takeback *tb) {
+        for (size_t i = tb->ledger.n; i-- > 0;) {
+                const LedgerRecord *r = &tb->ledger.records[i], *t;
+                int k;
+
+                if (!wanted(tb, i, "file"))
+                        continue;
+                t = restore_target(&tb->ledger, tb->steps, r->object);
+                if (t != r) /* an older record of the same file comes later in this loop */
+                        continue;
+                k = undo_one_file(tb, r);
+                if (k < 0)
+                        failed(tb, k);
+                for (size_t n = 0; k > 0 && n < tb->ledger.n; n++)
+                        if (streq(tb->ledger.records[n].object, r->object) &&
+                            (wanted(tb, n, "file") || wanted(tb, n, "wrote")))
+                                tb->done[n] = true;
+        }
+        for (size_t i = tb->ledger.n; i-- > 0;) {
+                int k;
+
+                if (!wanted(tb, i, "dir"))
+                        continue;
+                k = tb->p->dry_run ? 0 : restore_dir(tb->p->root, tb->ledger.records[i].object);
+                if (k < 0)
+                        failed(tb,
+                               phase_fail(tb->p, k, "Look at it", "Cannot remove %s",
+                                          tb->ledger.records[i].object));
+                tb->done[i] = k >= 0;
+        }
+}
+
+/* systemctl's failure is no reason to stop: the unit may be gone with its package. */
+static void undo_units(Takeback *tb, const char *kind, const char *on, const char *start, const char *stop) {
+        for (size_t i = tb->ledger.n; i-- > 0;) {
+                const LedgerRecord *r = &tb->ledger.records[i];
+                const char *verb = streq(r->was, on) ? start : stop;
+                int k;
+
+                if (!wanted(tb, i, kind))
+                        continue;
+                k = phase_change(tb->p, verb, r->object, "it was %s before step '%s'", r->was, r->step);
+                if (k > 0)
+                        k = run_tool(tb, "/usr/bin/systemctl", verb, r->object, NULL);
+                if (k != 0)
+                        phase_note(tb->p, "systemctl %s %s did not work; it may be gone", verb, r->object);
+                tb->done[i] = true;
+        }
+}
+
+static int undo_libvirt_object(Virt *v, VirtKind kind, const LedgerRecord *r) {
+        int k;
+
+        if (streq(r->was, "no-autostart"))
+                return virt_set_autostart(v, kind, r->object, false);
+        k = virt_stop(v, kind, r->object);
+        return k >= 0 && streq(r->was, "absent") ? virt_undefine(v, kind, r->object) : k;
+}
+
+/* Below --root there is no libvirt but the one that a test names: never the host's. */
+static int open_libvirt(int root, Virt **ret, char **reterr_message) {
+        if (!fs_is_host(root) && !secure_getenv("GPUVM_LIBVIRT_URI"))
+                return -ENOTCONN;
+        return virt_open(NULL, ret, reterr_message);
+}
+
+static void undo_libvirt(Takeback *tb) {
+        _cleanup_(virt_closep) Virt *v = NULL;
+
+        for (size_t i = tb->ledger.n; i-- > 0;) {
+                const LedgerRecord *r = &tb->ledger.records[i];
+                _cleanup_free_ char *message = NULL, *object = NULL;
+                VirtState state = {};
+                VirtKind kind;
+                int k;
+
+                if (!wanted(tb, i, "pool") && !wanted(tb, i, "network"))
+                        continue;
+                kind = virt_kind_from_string(r->kind);
+                k = v ? 0 : open_libvirt(tb->p->root, &v, &message);
+                if (k == -ENOPKG) { /* with the library gone, so are the objects */
+                        tb->done[i] = true;
+                        continue;
+                }
+                if (k >= 0)
+                        k = virt_state(v, kind, r->object, &state);
+                if (k >= 0 && !state.defined && !state.active) {
+                        tb->done[i] = true;
+                        continue;
+                }
+                if (k >= 0)
+                        k = str_printf(&object, "%s %s", r->kind, r->object);
+                if (k >= 0)
+                        k = phase_change(tb->p, "restore", object,
+                                         "it was %s before step '%s'; its files stay", r->was, r->step);
+                if (k > 0)
+                        k = undo_libvirt_object(v, kind, r);
+                if (k < 0)
+                        failed(tb,
+                               phase_fail(tb->p, k,
+                                          "Start libvirt ('systemctl start libvirtd'), then try again",
+                                          "Cannot take back libvirt's %s '%s': %s", r->kind, r->object,
+                                          v ? virt_message(v) : strempty(message)));
+                tb->done[i] = k >= 0;
+        }
+}
+
+static void undo_members(Takeback *tb) {
+        for (size_t i = tb->ledger.n; i-- > 0;) {
+                const LedgerRecord *r = &tb->ledger.records[i];
+                int k;
+
+                if (!wanted(tb, i, "member"))
+                        continue;
+                k = account_is_member(tb->p->root, r->object, r->was);
+                if (k == -ENOENT || k == -ESRCH)
+                        k = 0;
+                if (k > 0)
+                        k = phase_change(tb->p, "remove", r->object, "from the group '%s'", r->was);
+                if (k > 0)
+                        k = run_tool(tb, "/usr/bin/gpasswd", "-d", r->object, r->was);
+                if (k != 0)
+                        failed(tb,
+                               phase_fail(tb->p, MIN(k, 0), "Do it yourself: gpasswd -d USER GROUP",
+                                          "Cannot take '%s' out of the group '%s'", r->object, r->was));
+                tb->done[i] = k == 0;
+        }
+}
+
+static int refresh_system(Takeback *tb, const char *what) {
+        const char *program = streq(what, "udev") ? "/usr/bin/udevadm" : "/usr/bin/systemctl";
+        int r;
+
+        r = phase_change(tb->p, "reload", streq(what, "udev") ? "udev" : "systemd", "reads its files again");
+        if (r <= 0)
+                return r;
+        r = streq(what, "udev") ? run_tool(tb, program, "control", "--reload", NULL)
+                                : run_tool(tb, program, "daemon-reload", NULL, NULL);
+        /* Where nothing is running (a chroot) there is nothing to tell. */
+        if (r != 0)
+                phase_note(tb->p, "%s did not take the change in; a restart will", program);
+        return 0;
+}
+
+static int refresh_boot(Takeback *tb) {
+        _cleanup_(boot_done) Boot b = {};
+        int r;
+
+        if (tb->grub_done)
+                return 0;
+        r = boot_detect(tb->p->root, &b);
+        if (r < 0)
+                return phase_fail(tb->p, r, "Look at /boot", "Cannot tell what starts this machine");
+        if (b.loader != BOOT_LOADER_GRUB)
+                return 0;
+        r = phase_change(tb->p, "write", BOOT_GRUB_CFG, "made anew beside, checked, then renamed");
+        return r > 0 ? boot_refresh(tb->p, NULL, NULL) : r;
+}
+
+/* The images to rebuild, each once: those that were recorded, and those that will start next if just
+ * "initramfs" was.
+ */
+static int list_images(const Takeback *tb, char ***ret) {
+        _cleanup_strv_ char **l = NULL;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < tb->ledger.n; i++) {
+                const char *what = tb->ledger.records[i].object, *kernel = startswith(what, "initramfs/");
+                _cleanup_strv_ char **next = NULL;
+
+                if (!wanted(tb, i, "refresh") || !startswith(what, "initramfs"))
+                        continue;
+                r = kernel ? strv_extend(&next, kernel) : initramfs_kernels(tb->p->root, &next);
+                STRV_FOREACH(k, next)
+                        if (r >= 0 && !(l && strv_contains(l, *k)))
+                                r = strv_extend(&l, *k);
+        }
+        if (r >= 0)
+                *ret = TAKE_PTR(l);
+        return r;
+}
+
+static int refresh_images(Takeback *tb) {
+        _cleanup_strv_ char **kernels = NULL;
+        int r;
+
+        r = list_images(tb, &kernels);
+        if (r < 0)
+                return phase_fail(tb->p, r, "Look at /boot", "Cannot list the kernels");
+        STRV_FOREACH(k, kernels) {
+                r = initramfs_update_kernel(tb->p, NULL, *k, "without what gpuvm put in");
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static bool same_need(const char *a, const char *b) {
+        return streq(a, b) || (startswith(a, "initramfs") && startswith(b, "initramfs"));
+}
+
+static void refresh(Takeback *tb) {
+        bool booted = false;
+
+        for (size_t i = 0; i < tb->ledger.n; i++) {
+                const char *what = tb->ledger.records[i].object;
+                bool boot = streq(what, "bootloader"), image = startswith(what, "initramfs");
+                int r;
+
+                if (!wanted(tb, i, "refresh"))
+                        continue;
+                r = boot ? refresh_boot(tb) : image ? refresh_images(tb) : refresh_system(tb, what);
+                booted |= boot || image;
+                if (r < 0)
+                        failed(tb, r);
+                for (size_t n = i; r >= 0 && n < tb->ledger.n;
+                     n++) /* the same need, perhaps of other steps */
+                        if (wanted(tb, n, "refresh") && same_need(tb->ledger.records[n].object, what))
+                                tb->done[n] = true;
+        }
+        if (!booted || tb->error < 0 || tb->p->dry_run)
+                return;
+        if (initramfs_settle(tb->p->root) < 0 || bootfile_forget(tb->p->root) < 0)
+                failed(tb,
+                       phase_fail(tb->p, 0, "Remove the *" BOOTFILE_OLD " files yourself",
+                                  "Cannot tidy up in /boot and /var/lib/gpuvm"));
+}
+
+static void undo_packages(Takeback *tb) {
+        _cleanup_strv_ char **packages = NULL;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < tb->ledger.n; i++)
+                if (wanted(tb, i, "package"))
+                        r = strv_extend(&packages, tb->ledger.records[i].object);
+        if (!packages)
+                return;
+        if (r >= 0)
+                r = apt_remove(tb->p, packages);
+        if (r < 0)
+                failed(tb, r);
+        for (size_t i = 0; r >= 0 && i < tb->ledger.n; i++)
+                if (wanted(tb, i, "package"))
+                        tb->done[i] = true;
+}
+
+/* Forgets what is taken back. What we wrote goes last: a file record alone would no longer know our bytes. */
+static void forget(Takeback *tb) {
+        if (tb->p->dry_run)
+                return;
+        for (int pass = 0; pass < 2; pass++)
+                for (size_t i = tb->ledger.n; i-- > 0;) {
+                        const LedgerRecord *r = &tb->ledger.records[i];
+                        int k;
+
+                        if (!tb->done[i] || streq(r->kind, "wrote") != (pass == 1))
+                                continue;
+                        k = ledger_remove(tb->p->root, r->name);
+                        if (k < 0) {
+                                failed(tb,
+                                       phase_fail(tb->p, k, "Make it writable, then try again",
+                                                  "Cannot forget %s/%s", LEDGER_DIR, r->name));
+                                return;
+                        }
+                }
+}
+
+/* The bootstrap's own memory: with everything taken back, it never was. */
+static int forget_story(Phase *p) {
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        if (p->dry_run)
+                return 0;
+        r = reboot_story_end(p->root);
+        if (r >= 0)
+                r = fs_list(p->root, STATE_DIR "/phases", &names);
+        if (r == -ENOENT)
+                r = 0;
+        STRV_FOREACH(n, names) {
+                _cleanup_free_ char *path = NULL;
+
+                if (r >= 0)
+                        r = str_printf(&path, STATE_DIR "/phases/%s", *n);
+                if (r >= 0)
+                        r = fs_remove(p->root, path);
+        }
+        if (r >= 0)
+                r = fs_remove(p->root, STATE_DIR "/report.json");
+        if (r >= 0)
+                r = restore_dir(p->root, STATE_DIR "/phases");
+        if (r >= 0)
+                r = restore_dir(p->root, LEDGER_DIR);
+        return r < 0 ? phase_fail(p, r, "Make " STATE_DIR " writable, then try again",
+                                  "Cannot forget the bootstrap's own records")
+                     : 0;
+}
+
+int takeback_run(Takeback *tb) {
+        tb->done = calloc(MAX(tb->ledger.n, (size_t) 1), sizeof(bool));
+        if (!tb->done)
+                return phase_fail(tb->p, -ENOMEM, "Try again", "Cannot go on");
+        undo_libvirt(tb);
+        undo_units(tb, "active", "active", "start", "stop");
+        undo_units(tb, "enabled", "enabled", "enable", "disable");
+        undo_files(tb);
+        undo_members(tb);
+        refresh(tb);
+        undo_packages(tb);
+        forget(tb);
+        if (!tb->steps && tb->error == 0)
+                tb->error = forget_story(tb->p);
+        return tb->error;
+}

@@ -1,0 +1,184 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gpuvm-undo after gpuvm-iommu, and on records of every kind: undo.sh DIRECTORY-OF-HELPERS
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=boot-machine.sh
+. "$(dirname "$0")/boot-machine.sh"
+helpers=$1
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+n=0
+
+machine() {
+        root=$work/$((n += 1))
+        make_machine "$root"
+}
+
+undo() {
+        status=0
+        said=$("$helpers/gpuvm-undo" --root="$root" "$@" 2>&1) || status=$?
+}
+
+iommu() {
+        "$helpers/gpuvm-iommu" --root="$root" >/dev/null 2>&1
+}
+
+# record NUMBER STEP KIND OBJECT WAS [DATA]: as the ledger has them.
+record() {
+        local file head
+        mkdir -p "$root/var/lib/gpuvm/ledger"
+        file=$root/var/lib/gpuvm/ledger/$1-$2
+        printf 'gpuvm-undo 1\nstep=%s\nkind=%s\nobject=%s\nwas=%s\nmode=420\nuid=0\ngid=0\nsize=%s\n' \
+                "$2" "$3" "$4" "$5" "${#6}" >"$file"
+        head=$({ cat "$file"; printf %s "$6"; } | gzip -c | tail -c 8 | head -c 4 | od -An -tx4 | tr -d ' ')
+        printf 'crc=%s\n\n%s' "$head" "$6" >>"$file"
+}
+
+machine
+before=$(boot_digest "$root")
+undo --list
+is 'nothing is recorded: succeeds' "$status" 0
+like 'nothing is recorded: says so' "$said" 'Nothing is recorded'
+undo
+is 'no step: bad usage' "$status" 2
+undo --all iommu
+is 'a step and --all: bad usage' "$status" 2
+iommu
+after=$(boot_digest "$root")
+undo --list
+like 'the list has the drop-in' "$said" 'iommu +file +/etc/default/grub.d/zz-gpuvm.cfg: remove it, it was not there'
+like 'the list says what stays' "$said" 'Upgraded packages and kernels stay'
+undo --list --json
+is 'the list as JSON' "$(jq -r '[.[] | select(.kind == "file") | .step] | unique[]' <<<"$said")" iommu
+undo --all --dry-run
+is 'a dry run succeeds' "$status" 0
+like 'a dry run names the drop-in' "$said" 'would remove /etc/default/grub.d/zz-gpuvm.cfg'
+is 'a dry run changes nothing' "$(boot_digest "$root")" "$after"
+is 'a dry run keeps the records' "$(find "$root/var/lib/gpuvm/ledger" -type f | wc -l)" "$("$helpers/gpuvm-undo" --root="$root" --list --json | jq length | { read -r k; echo $((k + $(grep -l '^kind=wrote' "$root"/var/lib/gpuvm/ledger/* | wc -l))); })"
+: >"$root/calls"
+undo --all
+is 'all: succeeds' "$status" 0
+is 'all: /etc and /boot as before' "$(boot_digest "$root")" "$before"
+is 'all: no records left' "$(find "$root/var/lib/gpuvm" -type f)" ''
+is 'all: grub.cfg came back without grub-mkconfig' "$(grep -c grub-mkconfig "$root/calls")" 0
+is 'all: the image is made anew once' "$(grep -c mkinitramfs "$root/calls")" 1
+: >"$root/calls"
+undo --all
+is 'again: succeeds' "$status" 0
+is 'again: starts nothing' "$(cat "$root/calls")" ''
+
+machine
+before=$(boot_digest "$root")
+iommu
+undo iommu
+is 'the step: succeeds' "$status" 0
+is 'the step: /etc and /boot as before' "$(boot_digest "$root")" "$before"
+undo nonsense
+is 'an unknown step: succeeds' "$status" 0
+like 'an unknown step: says so' "$said" "Nothing is recorded for step 'nonsense'"
+
+# An administrator was there after us.
+machine
+iommu
+echo '# mine' >>"$root/etc/default/grub.d/zz-gpuvm.cfg"
+undo --all
+is 'a file changed since: succeeds' "$status" 0
+like 'a file changed since: is named' "$said" 'zz-gpuvm.cfg stays: somebody changed it after gpuvm; --force'
+check 'a file changed since: stays' grep -q '# mine' "$root/etc/default/grub.d/zz-gpuvm.cfg"
+check 'a file changed since: its record stays' grep -qr 'zz-gpuvm.cfg' "$root/var/lib/gpuvm/ledger"
+undo --force iommu
+check 'with --force it goes' test ! -e "$root/etc/default/grub.d/zz-gpuvm.cfg"
+is 'with --force: no records left' "$(find "$root/var/lib/gpuvm/ledger" -type f)" ''
+
+# A new menu since, for a new kernel: the old one must not come back.
+machine
+iommu
+for f in vmlinuz initrd.img; do cp "$root/boot/$f-6.1.0-13-amd64" "$root/boot/$f-6.1.0-20-amd64"; done
+GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
+undo iommu
+is 'a new menu since: succeeds' "$status" 0
+check 'a new menu since: has the new kernel' grep -q 6.1.0-20 "$root/boot/grub/grub.cfg"
+is 'a new menu since: does not ask for the IOMMU' "$(grep -c iommu "$root/boot/grub/grub.cfg")" 0
+
+# The old menu names a kernel that is gone.
+machine
+iommu
+rm "$root"/boot/{vmlinuz,initrd.img}-*
+for f in vmlinuz initrd.img; do echo x >"$root/boot/$f-6.1.0-20-amd64"; done
+undo iommu
+is 'the old kernels are gone: succeeds' "$status" 0
+check 'the old kernels are gone: the menu has the one that is there' grep -q 6.1.0-20 "$root/boot/grub/grub.cfg"
+
+machine
+iommu
+touch "$root/fail-mkinitramfs"
+before=$(boot_digest "$root")
+undo iommu
+is 'mkinitramfs fails: so does undo' "$status" 1
+check 'mkinitramfs fails: would start' starts "$root"
+check 'mkinitramfs fails: it is remembered' grep -qr '^kind=refresh' "$root/var/lib/gpuvm/ledger"
+rm "$root/fail-mkinitramfs"
+undo iommu
+is 'mkinitramfs fails: the next run completes' "$status" 0
+is 'mkinitramfs fails: then without our rule' "$(grep -c gpuvm "$root/boot/initrd.img-6.1.0-13-amd64")" 0
+
+# Records of other kinds, and damage.
+machine
+printf 'kvm:x:100:anna,bert\nlibvirt:x:101:\n' >"$root/etc/group"
+echo 'anna:x:1000:1000::/home/anna:/bin/sh' >"$root/etc/passwd"
+mkdir -p "$root/etc/made" "$root/etc/used"
+touch "$root/etc/used/file"
+ln -s elsewhere "$root/etc/link"
+printf wrote >"$root/etc/twice"
+record 000001 kvm member anna kvm ''
+record 000002 kvm member anna libvirt ''
+record 000003 kvm active libvirtd.service inactive ''
+record 000004 kvm enabled libvirtd.service disabled ''
+record 000005 vfio refresh udev '' ''
+record 000006 vfio dir /etc/made absent ''
+record 000007 vfio dir /etc/used absent ''
+record 000008 iommu file /etc/twice present old
+record 000009 iommu wrote /etc/twice '' between
+record 000010 vfio file /etc/twice present between
+record 000011 vfio wrote /etc/twice '' wrote
+record 000012 vfio file /etc/link link target
+record 000013 vfio wrote /etc/link '' wrote
+record 000014 kvm file /etc/gone absent ''
+record 000015 kvm file /etc/shadowed present secret
+record 000016 kvm file ../../escape present x
+truncate -s -1 "$root/var/lib/gpuvm/ledger/000015-kvm"
+echo junk >"$root/var/lib/gpuvm/ledger/000017-kvm"
+undo iommu
+is 'written by a later step: succeeds' "$status" 0
+like 'written by a later step: stays, with the step named' "$said" "/etc/twice stays: step 'vfio' wrote to it later"
+undo vfio
+is 'the later step: succeeds' "$status" 0
+is 'the later step: back to what the earlier one wrote' "$(cat "$root/etc/twice")" between
+is 'a link that somebody changed stays' "$(readlink "$root/etc/link")" elsewhere
+check 'an empty directory of ours goes' test ! -e "$root/etc/made"
+check 'a directory in use stays' test -e "$root/etc/used/file"
+check 'udev is told' grep -qx udevadm "$root/calls"
+undo iommu
+is 'then the earlier step' "$(cat "$root/etc/twice")" old
+undo kvm
+is 'a path that is not absolute: fails' "$status" 1
+check 'a path that is not absolute: nothing outside' test ! -e "$work/escape"
+is 'the user leaves the group' "$(cat "$root/etc/group")" 'kvm:x:100:,bert
+libvirt:x:101:'
+is 'gpasswd once, for the group that has the user' "$(grep -c '^gpasswd -d' "$root/calls")" 1
+is 'systemctl stop and disable' "$(grep -cx systemctl "$root/calls")" 2
+like 'damaged records are named' "$said" '000015-kvm is no whole record'
+check 'damaged records are not acted upon' test ! -e "$root/etc/shadowed"
+check 'damaged records stay' test -e "$root/var/lib/gpuvm/ledger/000017-kvm"
+
+# The bootstrap's own memory goes with everything.
+machine
+mkdir -p "$root/var/lib/gpuvm/phases"
+touch "$root/var/lib/gpuvm/phases/iommu.json" "$root/var/lib/gpuvm/report.json" "$root/var/lib/gpuvm/pending"
+record 000001 vfio refresh daemon-reload '' ''
+undo --all
+is 'all: succeeds without files too' "$status" 0
+is 'all: forgets the story' "$(find "$root/var/lib/gpuvm" -type f)" ''
+done_testing

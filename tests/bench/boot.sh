@@ -6,13 +6,14 @@ bench_boot() {
         local result=$work/boots with without
 
         bash "$top/tests/bench/boots.sh" trixie "$result" "$top/tests/hosts/$finished_host" | grep -v '^ok' || true
-        values() { awk -v n="$1" '$1 == n { print $2 }' "$result" | median; }
-        with=$(values stage-with)
-        without=$(values stage-without)
+        values() { awk -v n="$1" '$1 == n { print $2 }' "$result"; }
+        # The least: what else runs on the machine only ever adds.
+        with=$(values stage-with | sort -g | head -n1)
+        without=$(values stage-without | sort -g | head -n1)
         row 'generator stage of a boot, without ours' "$without" ms -
         row 'generator stage of a boot, with ours' "$with" ms "$(awk -v a="$without" 'BEGIN { printf "%.3f\n", a + 1 }')" \
-                'one millisecond more than without; nine boots each'
-        row 'our units on the critical path of a boot' "$(values critical)" '' 0
-        row 'our units started in a boot' "$(values started)" '' 0
-        row 'the target with nothing to do, all units in their sandboxes' "$(values target)" ms 1000
+                'one millisecond more than without; the least of fifteen boots each'
+        row 'our units on the critical path of a boot' "$(values critical | median)" '' 0
+        row 'our units started in a boot' "$(values started | median)" '' 0
+        row 'the target with nothing to do, all units in their sandboxes' "$(values target | median)" ms 1000
 }

@@ -12,7 +12,7 @@
 
 container_require
 release=$1 result=$2 host=$3
-boots=9
+boots=15
 machine_new "$release"
 : >"$result"
 

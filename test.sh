@@ -89,6 +89,15 @@ if ! configure $build gcc || ! configure $build-clang clang; then
         exit 1
 fi
 [ "$mode" != long ] || export GPUVM_TEST_LONG=1
+if [ "$mode" != quick ]; then
+        # The lab's machines get what is released: built once for all of them, on Debian 12.
+        if deb=$(tests/package/build.sh bookworm amd64 | tail -n 1) && cp "$deb" $build/; then
+                GPUVM_LAB_DEB=$PWD/$build/$(basename "$deb")
+                export GPUVM_LAB_DEB
+        fi
+        # Several at a time, each with one CPU: more of those than there really are only wait for each other.
+        export LAB_CPUS=1
+fi
 
 suite $build-clang unit "unit (clang)"
 while read -r name; do

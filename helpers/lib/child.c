@@ -48,6 +48,7 @@ static int make_environment(const Child *c, char ***ret) {
 /* Between fork and exec: async-signal-safe calls only. */
 _noreturn_ static void become(const Child *c, int exec_fd, int out, int err, char *const *environment) {
         int null = open("/dev/null", O_RDONLY);
+        bool host = fs_is_host(c->root); /* known before root is closed with the others */
         sigset_t none;
 
         (void) setsid();
@@ -58,12 +59,12 @@ _noreturn_ static void become(const Child *c, int exec_fd, int out, int err, cha
             dup2(err, STDERR_FILENO) < 0)
                 _exit(127);
         /* The program's fd must not lie on 3 or below before that is filled. */
-        exec_fd = fcntl(exec_fd, fs_is_host(c->root) ? F_DUPFD_CLOEXEC : F_DUPFD, 10);
+        exec_fd = fcntl(exec_fd, host ? F_DUPFD_CLOEXEC : F_DUPFD, 10);
         if (c->pass_fd > 0 && dup2(c->pass_fd, 3) < 0)
                 _exit(127);
         (void) syscall(SYS_close_range, c->pass_fd > 0 ? 4 : 3, exec_fd - 1, 0);
         (void) syscall(SYS_close_range, exec_fd + 1, ~0U, 0);
-        if (fs_is_host(c->root))
+        if (host)
                 (void) execve(c->argv[0], (char *const *) c->argv, environment);
         /* By fd, so that the stub found below the root is the one that runs; the interpreter of a "#!" file
          * reads it through this fd, so no FD_CLOEXEC on it. */

@@ -67,6 +67,22 @@ TEST(a_grandchild_with_the_pipe_does_not_hold_us) {
         ASSERT(time(NULL) - before < 5);
 }
 
+/* Most of what a phase runs on the machine itself are scripts: grub-mkconfig, mkinitramfs. */
+TEST(runs_a_script_of_the_host) {
+        _cleanup_close_ int root = fs_open_root(NULL);
+        char path[] = "/tmp/test-child-XXXXXX";
+        Child c = SH("");
+        int fd = mkstemp(path);
+
+        ASSERT(fd >= 0);
+        ASSERT_EQ(write_all(fd, "#!/bin/sh\nexit 7\n", 17), 0);
+        ASSERT_EQ(fchmod(fd, 0700), 0);
+        (void) close(fd);
+        c.argv = (const char *const[]){ path, NULL };
+        ASSERT_EQ(child_run(&c), 7);
+        (void) unlink(path);
+}
+
 TEST(runs_the_stub_of_a_recorded_tree) {
         char path[] = "/tmp/test-child-XXXXXX";
         _cleanup_close_ int root = -EBADF, real = fs_open_root(NULL);

@@ -14,12 +14,12 @@ layers=(
         'macro'
         'log parse strv json'
         'fs'
-        'child ini dropin ledger findings uplink proc logfile journal'
+        'account bootfile grubcfg child ini dropin ledger findings uplink proc logfile journal'
         'phase'
-        'conf confkey aptline aptrun cmdline claims pci undo dpkg module'
-        'apt iommu busy nodes holders handover worker binding boot initramfs bus keep early reboot'
+        'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
+        'apt iommu busy nodes holders handover worker binding boot bootentry initramfs bus keep early reboot'
         'vfio plan virt preflight gpucheck facts report'
-        'follow'
+        'follow preview progress settings takeback'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do

@@ -56,6 +56,19 @@ machine_new() {
         machine_boots=0
         machine_hardware
         machine_driver
+        [ "$1" != bookworm ] || machine_keep_proc
+}
+
+# systemd 252 mounts a new /proc for these options, and that one shows the host's boot id and command line, not the
+# container's. Later releases keep ours, and there the units run with all they have.
+machine_keep_proc() {
+        local unit
+
+        for unit in reboot resume; do
+                mkdir -p "$machine/etc/systemd/system/gpuvm-$unit.service.d"
+                printf '[Service]\nProtectProc=default\nProtectKernelTunables=no\nProtectControlGroups=no\n' \
+                        >"$machine/etc/systemd/system/gpuvm-$unit.service.d/keep-proc.conf"
+        done
 }
 
 # A machine with an Intel processor and nothing else that matters: tests change what they are about.
@@ -144,6 +157,11 @@ ExecStart=
 ExecStart=/bin/bash /shared/stub-$phase
 ProtectSystem=no
 ReadWritePaths=
+ProtectProc=default
+ProtectKernelTunables=no
+ProtectControlGroups=no
+SystemCallFilter=
+CapabilityBoundingSet=~
 UNIT
         {
                 echo "echo $phase \$INVOCATION_ID >>/shared/ran"

@@ -25,6 +25,7 @@ fresh() {
         rm -rf "$shared/ran" "$shared/word" "$machine/var/lib/gpuvm"
         echo 'root=/dev/vda1 ro quiet' >"$shared/cmdline"
         stub_all
+        # shellcheck disable=SC2016 # expanded by the stub
         stub iommu 'if grep -q iommu=on /proc/cmdline; then rm -f /run/gpuvm/reboot.d/iommu; exit 0; fi' \
                 'mkdir -p /run/gpuvm/reboot.d' \
                 'printf "the IOMMU is off\n%s" "$(cat /shared/word 2>/dev/null)" >/run/gpuvm/reboot.d/iommu'

@@ -90,12 +90,12 @@ start_twice() {
         start
         printf '[Bootstrap]\nVfio=no\n' >/etc/gpuvm.conf.d/51-test.conf
         systemctl daemon-reload
-        echo then >>/shared/ran
+        echo again >>/shared/ran
         start
 }
 machine_boot start_twice
 is "$release: a phase that is switched off does not run, and a reload is enough to switch one off" "$output $(ran)" '0
-0 preflight packages iommu vfio verify then preflight packages verify'
+0 preflight packages iommu vfio verify again preflight packages verify'
 rm "$machine"/etc/gpuvm.conf.d/5?-test.conf
 
 # Switched off.

@@ -11,18 +11,24 @@
 # them when a unit learns to do without something; a relaxation has its reason beside it in the unit.
 budget() {
         case $1 in
+        gpuvm-resume.service) echo 0.9 ;;
+        gpuvm-storage.service) echo 1.1 ;;
+        # Sees the processes of others: running virtual machines.
+        gpuvm-reboot.service) echo 1.1 ;;
+        # Sees the host's devices and network: what is asked is what the host has.
         gpuvm-preflight.service) echo 1.3 ;;
-        gpuvm-reboot.service) echo 1.0 ;;
-        gpuvm-resume.service) echo 1.0 ;;
+        gpuvm-verify.service) echo 1.7 ;;
         gpuvm-iommu.service) echo 2.2 ;;
         gpuvm-vfio.service | gpuvm-vfio@.service) echo 2.6 ;;
-        gpuvm-verify.service) echo 2.6 ;;
-        gpuvm-storage.service) echo 2.6 ;;
         # Maintainer scripts of any package run in these two: nearly nothing can be taken away.
-        gpuvm-packages.service | gpuvm-kvm.service) echo 8.0 ;;
+        gpuvm-packages.service | gpuvm-kvm.service) echo 7.8 ;;
         *) return 1 ;;
         esac
 }
+
+# Later versions weigh a little differently, and ask for more.
+slack=0
+[ "$(systemd-analyze --version 2>/dev/null | sed -n '1s/systemd \([0-9]*\).*/\1/p')" = 252 ] || slack=0.3
 
 source=$1/units libexecdir=$2 bindir=$3
 command -v systemd-analyze >/dev/null || skip_all 'no systemd-analyze here'
@@ -56,7 +62,7 @@ for unit in "$work"/*; do
         exposure=$(systemd-analyze security --offline=true --no-pager "$instance" 2>/dev/null |
                 sed -n 's/.*Overall exposure level for [^:]*.*: \([0-9.]*\) .*/\1/p')
         check "$name: exposure ${exposure:-unknown}, at most $allowed" \
-                awk -v e="${exposure:-99}" -v a="$allowed" 'BEGIN { exit !(e <= a) }'
+                awk -v e="${exposure:-99}" -v a="$allowed" -v s="$slack" 'BEGIN { exit !(e <= a + s) }'
 done
 
 # A phase that waits for another must say so for every one before it: the generator links only some of them.

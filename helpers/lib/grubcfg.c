@@ -106,18 +106,20 @@ static int linux_line(Scan *s, char *const *words) {
         const char *off;
         int r;
 
-        if (!words || !s->title)
+        if (!words[0] || !s->title)
                 return 0;
         s->kernel = s->whole = true;
         r = check_files(s, words, 1);
         if (r < 0 || s->foreign || !s->firmware || s->problem)
                 return r;
-        s->n_lines++;
         off = cmdline_iommu_off(words + 1, s->firmware);
         if (off)
                 return str_printf(&s->problem, "entry '%s' has '%s', which keeps the IOMMU off", s->title,
                                   off);
-        if (!s->recovery && !strv_contains(words + 1, "single") && !cmdline_iommu_on(words + 1, s->firmware))
+        if (s->recovery || strv_contains(words + 1, "single"))
+                return 0;
+        s->n_lines++;
+        if (!cmdline_iommu_on(words + 1, s->firmware))
                 return str_printf(&s->problem, "entry '%s' does not ask for the IOMMU", s->title);
         return 0;
 }

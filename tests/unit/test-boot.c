@@ -122,6 +122,9 @@ TEST(grubcfg_bad) {
                         "intel"),
                   1);
         ASSERT_STREQ(problem_text, "it has no entry for a kernel of this system");
+        ASSERT_EQ(check(ENTRY("A (recovery mode)", "vmlinuz-1", "single", "initrd-1"), "intel"), 1);
+        ASSERT_STREQ(problem_text, "it has no entry for a kernel of this system");
+        ASSERT_EQ(check("menuentry 'x' {\n linux\n}\n", "intel"), 1);
 }
 
 TEST(dropin_is_shell_that_does_it) {

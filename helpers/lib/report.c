@@ -287,11 +287,22 @@ static void put_text(FILE *f, const char *s, size_t max) {
                 fputs("...", f);
 }
 
+/* A column: cut or filled to the width. */
+static void put_column(FILE *f, const char *s, int width) {
+        _cleanup_free_ char *cut = strndup(s, (size_t) width);
+
+        put_text(f, strempty(cut), (size_t) width);
+        fprintf(f, "%*s", width - (int) strlen(strempty(cut)), "");
+}
+
 static void print_phase(json_object *p, FILE *f) {
         size_t n = get_length(p, "changes");
         double sec = (double) json_object_get_int64(get(p, "took_ms", json_type_int)) / 1000;
 
-        fprintf(f, "  %-10.10s %-14.14s %8.1f s", get_string(p, "phase"), get_string(p, "result"), sec);
+        fputs("  ", f);
+        put_column(f, get_string(p, "phase"), 11);
+        put_column(f, get_string(p, "result"), 15);
+        fprintf(f, "%8.1f s", sec);
         fprintf(f, n == 0 ? "  nothing changed\n" : n == 1 ? "  1 change\n" : "  %zu changes\n", n);
         for (size_t i = 0; i < MIN(n, (size_t) CHANGES_SHOWN); i++) {
                 json_object *c = get_item(p, "changes", i);
@@ -329,7 +340,11 @@ static void print_gpu(json_object *g, FILE *f) {
         put_text(f, get_string(g, "address"), TEXT_SHOWN);
         fputs("  ", f);
         put_text(f, get_string(g, "id"), TEXT_SHOWN);
-        fprintf(f, " %.20s, %.20s, ", get_string(g, "architecture"), get_string(g, "mode"));
+        fputc(' ', f);
+        put_text(f, get_string(g, "architecture"), TEXT_SHOWN);
+        fputs(", ", f);
+        put_text(f, get_string(g, "mode"), TEXT_SHOWN);
+        fputs(", ", f);
         put_text(f, driver_of(g), TEXT_SHOWN);
         if (group)
                 fprintf(f, ", IOMMU group %d\n", json_object_get_int(group));
@@ -351,7 +366,9 @@ static void print_gpu(json_object *g, FILE *f) {
 static void print_check(json_object *c, FILE *f) {
         const char *remedy = get_string(c, "remedy");
 
-        fprintf(f, "  %-5.5s %-10.10s ", get_string(c, "result"), get_string(c, "check"));
+        fputs("  ", f);
+        put_column(f, get_string(c, "result"), 6);
+        put_column(f, get_string(c, "check"), 11);
         put_text(f, get_string(c, "text"), 4 * TEXT_SHOWN);
         fputc('\n', f);
         if (*remedy) {
@@ -376,7 +393,9 @@ void report_print(json_object *report, FILE *f) {
         int64_t groups;
         const char *verdict = "Not ready: see the checks that fail";
 
-        fprintf(f, "gpuvm %.20s: ", get_string(report, "version"));
+        fputs("gpuvm ", f);
+        put_text(f, get_string(report, "version"), TEXT_SHOWN);
+        fputs(": ", f);
         put_text(f, get_string(host, "system"), TEXT_SHOWN);
         fputs(", kernel ", f);
         put_text(f, get_string(host, "kernel"), TEXT_SHOWN);

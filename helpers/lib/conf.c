@@ -161,7 +161,6 @@ static int on_assignment(unsigned line, const char *section, const char *key, co
         Parser *p = userdata;
         const ConfKey *k;
         char hint[64];
-        int r;
 
         if (!section)
                 tell(p, line, "Assignment '%.60s=' before the first section, left out", key);
@@ -177,10 +176,7 @@ static int on_assignment(unsigned line, const char *section, const char *key, co
         }
         if (p->gpu >= 0)
                 return MIN(set_gpu(p, line, k, value), 0);
-        r = set(p, line, k, p->c, value);
-        if (k->offset == offsetof(Conf, enabled))
-                p->c->enabled_by_cmdline = false;
-        return MIN(r, 0);
+        return MIN(set(p, line, k, p->c, value), 0);
 }
 
 static void on_problem(unsigned line, const char *text, void *userdata) {

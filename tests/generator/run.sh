@@ -96,16 +96,22 @@ golden() {
         is "$name: systemd has nothing to say" "$(verify "$out/a")" ''
 }
 
+limited() {
+        timeout 60 "$generator" --root="$work/root" "$work/hostile" 2>"$work/err"
+}
+
 # hostile NAME: the tree is in $work/root; nothing may take long, crash, or end the boot's generator in failure.
 hostile() {
-        local status=0 begin=$EPOCHREALTIME took
+        local status=0 took TIMEFORMAT='%U %S'
 
         rm -rf "$work/hostile"
         mkdir "$work/hostile"
-        timeout 10 "$generator" --root="$work/root" "$work/hostile" 2>"$work/err" || status=$?
-        took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%d", (b - a) * 1000 }')
+        # Time of the processor, which a busy machine does not stretch.
+        took=$({ time limited || echo $? >"$work/status"; } 2>&1)
+        [ ! -e "$work/status" ] || { status=$(<"$work/status"); rm "$work/status"; }
+        took=$(awk '{ printf "%d", ($1 + $2) * 1000 }' <<<"$took")
         is "$1: exit status" "$status" 0
-        # A sanitizer build on a busy machine is given ten times of what is promised.
+        # A build with sanitizers is given ten times of what is promised.
         check "$1: $took ms" test "$took" -lt 500
         check "$1: told in at most 21 lines" test "$(wc -l <"$work/err")" -le 21
         is "$1: systemd has nothing to say" "$(verify "$work/hostile")" ''

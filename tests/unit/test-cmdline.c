@@ -42,12 +42,13 @@ TEST(quotes_as_the_kernel_takes_them) {
 }
 
 TEST(odd_ones) {
-        _cleanup_strv_ char **none = parse(" \n"), **odd = parse("= =x \" a=\" b=\"\"");
+        _cleanup_strv_ char **none = parse(" \n"), **odd = parse("= =x \" a=\" b=\"\" =\"z\"");
 
         ASSERT_EQ(strv_length(none), 0);
         ASSERT(cmdline_get(none, "a") == NULL);
         ASSERT_STREQ(odd[0], "=");
         ASSERT_STREQ(odd[1], "=x");
-        ASSERT_EQ(strv_length(odd), 4);
+        ASSERT_EQ(strv_length(odd), 5);
+        ASSERT_STREQ(odd[4], "=\"z\"");
         ASSERT_STREQ(cmdline_get(odd, "b"), "");
 }

@@ -102,7 +102,10 @@ TEST(gpus_by_address_and_path) {
 TEST(the_path_beats_the_address) {
         CONF;
 
-        parse_clean(&c, "[Gpu 0000:01:00.0]\nMode=exclusive\n[Gpu pci-0000:00:01.0/00.0]\nMode=flexible\n");
+        parse_clean(&c,
+                    "[Gpu 0000:01:00.0]\nMode=exclusive\n[Gpu pci-0000:00:01.0/00.0]\nMode=flexible\n"
+                    "[Gpu 0000:02:00.0]\nMode=exclusive\n");
+        ASSERT_EQ(conf_gpu_mode(&c, "0000:02:00.0", "pci-0000:00:01.0/00.0"), GPU_FLEXIBLE);
         ASSERT_EQ(conf_gpu_mode(&c, "0000:01:00.0", "pci-0000:00:01.0/00.0"), GPU_FLEXIBLE);
         ASSERT_EQ(conf_gpu_mode(&c, "0000:01:00.0", "pci-0000:00:09.0/00.0"), GPU_EXCLUSIVE);
 }
@@ -295,13 +298,14 @@ TEST(dropins_by_name_etc_first) {
         put(root, "/usr/lib/gpuvm.conf.d/60-b.conf", "[Network]\nUplink=later\n", 0644);
         put(root, "/etc/gpuvm.conf.d/10-c.conf", "[Network]\nBridge=early\nUplink=early\n", 0644);
         put(root, "/etc/gpuvm.conf.d/99-not-one.txt", "[Network]\nBridge=txt\n", 0644);
-        put(root, "/etc/gpuvm.conf.d/.99-hidden.conf", "[Network]\nBridge=hidden\n", 0644);
+        put(root, "/etc/gpuvm.conf.d/.99-hidden.conf", "[Storage]\nPool=hidden\n", 0644);
         put(root, "/run/gpuvm.conf.d/70-d.conf", "[Network]\nBridge=masked\n", 0644);
         ASSERT_EQ(symlinkat("/dev/null", root, "etc/gpuvm.conf.d/70-d.conf"), 0);
         load(root, &c, &what);
         ASSERT_STREQ(strempty(what), "");
         ASSERT_STREQ(c.bridge_name, "run");
         ASSERT_STREQ(c.uplink, "later");
+        ASSERT_STREQ(c.pool, "gpuvm");
 }
 
 TEST(odd_files_are_told_and_never_waited_for) {

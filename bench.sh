@@ -19,7 +19,8 @@ for tool in hyperfine valgrind time meson ninja; do
 done
 [ $# -gt 0 ] || set -- generator help helpers boot
 
-work=$(mktemp -d)
+# In memory, as /run is: what a helper leaves there is no disk's business.
+work=$(mktemp -d -p /dev/shm)
 trap 'rm -rf "$work"' EXIT
 rows=()
 for part in lib generator helpers boot; do

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash disable=SC2154 # work and top are bench.sh's
+# shellcheck shell=bash disable=SC2154 # work, build and top are bench.sh's
 # What a boot pays for us, and what the whole target costs when there is nothing to do.
 
 bench_boot() {
         local result=$work/boots with without
 
-        bash "$top/tests/bench/boots.sh" trixie "$result" "$top/tests/hosts/$finished_host" | grep -v '^ok' || true
+        "$top/tests/bench/finished.sh" "$build/helpers" "$work/finished"
+        bash "$top/tests/bench/boots.sh" trixie "$result" "$work/finished" | grep -v '^ok' || true
         values() { awk -v n="$1" '$1 == n { print $2 }' "$result"; }
         # The least: what else runs on the machine only ever adds.
         with=$(values stage-with | sort -g | head -n1)

@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A recorded machine on which the bootstrap is done: finished.sh HELPERS DIR
+#
+# tests/hosts/intel-one-gpu, with the packages installed that the helpers in HELPERS ask for, and VFIO loaded.
+
+set -euo pipefail
+
+helpers=$1 dir=$2
+cp -a "$(dirname "$0")/../hosts/intel-one-gpu" "$dir"
+status=$dir/var/lib/dpkg/status
+mkdir -p "$dir/var/lib/dpkg/updates" "$dir/var/cache/gpuvm"
+touch "$status"
+for noun in packages kvm; do
+        "$helpers/gpuvm-$noun" --root="$dir" --dry-run 2>/dev/null |
+                sed -n 's/^[a-z]*: would install \([^:]*\).*/\1/p' | while read -r package; do
+                printf 'Package: %s\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n\n' "$package" >>"$status"
+        done || true
+done
+# As big as a real one, so that reading it costs what it costs.
+for ((i = 0; i < 600; i++)); do
+        printf 'Package: library%d\nStatus: install ok installed\nPriority: optional\nSection: libs\nArchitecture: amd64\nVersion: 1.%d\nDepends: libc6 (>= 2.34)\nDescription: a library\n With a few lines about what it\n is good for, as they have.\nHomepage: https://example.org/\n\n' \
+                "$i" "$i" >>"$status"
+done
+for module in vfio_pci vfio_pci_core vfio_iommu_type1 vfio; do
+        echo "$module 16384 0 - Live 0x0000000000000000"
+done >>"$dir/proc/modules"
+
+# libvirt is enabled and up, as far as files say.
+units=$dir/usr/lib/systemd/system wants=$dir/etc/systemd/system/multi-user.target.wants
+mkdir -p "$units" "$wants" "$dir/run/libvirt"
+for unit in libvirtd.service libvirt-guests.service virtlogd.service; do
+        touch "$units/$unit"
+        ln -sf "/usr/lib/systemd/system/$unit" "$wants/$unit"
+done
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$dir/run/libvirt/libvirt-sock"
+printf 'Signature: 8a477f597d28d172789f06886806bc55\n' >"$dir/var/cache/gpuvm/CACHEDIR.TAG"

@@ -6,6 +6,7 @@
 #include "apt.h"
 #include "aptrun.h"
 #include "fs.h"
+#include "osrelease.h"
 
 /* Seconds, each for one program or one wait. */
 enum {
@@ -254,25 +255,16 @@ int apt_ensure(Phase *p, Undo *u, const char *const *packages) {
 
 /* "bookworm-security": the suite that both distributions name so. */
 static int security_suite(int root, char **ret) {
-        _cleanup_free_ char *text = NULL;
-        char *save = NULL;
+        _cleanup_free_ char *name = NULL;
         int r;
 
-        r = fs_read(root, "/etc/os-release", FS_ATTR_MAX, &text, NULL);
+        r = osrelease_get(root, "VERSION_CODENAME", &name);
         if (r < 0)
                 return r;
-        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-                const char *v = startswith(line, "VERSION_CODENAME=");
-                size_t n;
-
-                if (!v)
-                        continue;
-                v += strspn(v, "\"'");
-                n = strspn(v, "abcdefghijklmnopqrstuvwxyz");
-                if (n > 0)
-                        return str_printf(ret, "%.*s-security", (int) n, v);
-        }
-        return -ENODATA;
+        /* It becomes an argument of apt. */
+        if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyz")])
+                return -EINVAL;
+        return str_printf(ret, "%s-security", name);
 }
 
 /* The upgrades there are, as apt's own "NAME=VERSION". */

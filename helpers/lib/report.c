@@ -4,6 +4,7 @@
 
 #include "fs.h"
 #include "iommu.h"
+#include "osrelease.h"
 #include "phase.h"
 #include "report.h"
 #include "strv.h"
@@ -149,28 +150,12 @@ static int collect_gpu(const Conf *c, const PciBus *bus, const PciDevice *d, jso
         return 0;
 }
 
-/* PRETTY_NAME="Debian GNU/Linux 13 (trixie)" */
-static char *read_system_name(int root) {
-        _cleanup_free_ char *text = NULL;
-        char *save = NULL;
-
-        if (fs_read(root, "/etc/os-release", FS_ATTR_MAX, &text, NULL) < 0)
-                return NULL;
-        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-                const char *v = startswith(line, "PRETTY_NAME=");
-
-                if (v) {
-                        v += strspn(v, "\"'");
-                        return strndup(v, strcspn(v, "\"'"));
-                }
-        }
-        return NULL;
-}
-
 static json_object *collect_host(int root) {
-        _cleanup_free_ char *system = read_system_name(root), *kernel = NULL;
+        _cleanup_free_ char *system = NULL, *kernel = NULL;
         json_object *o = json_object_new_object();
 
+        if (osrelease_get(root, "PRETTY_NAME", &system) < 0)
+                system = NULL;
         if (fs_read_line(root, "/proc/sys/kernel/osrelease", &kernel) < 0)
                 kernel = NULL;
         set_string(o, "system", system);

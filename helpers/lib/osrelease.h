@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Osrelease: os-release(5), of the machine below root. */
+
+#include "macro.h"
+
+/* The value of a field ("VERSION_CODENAME"), quotes taken off. -ENODATA if it is not there, -ENOENT if the
+ * file is not. */
+int osrelease_get(int root, const char *field, char **ret) _must_check_ _nonnull_all_;

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Binding: one PCI function from one driver to another, each write by a child with a deadline and each result
+ * read back. A function whose driver hangs is marked in /run/gpuvm/poisoned.
+ *
+ * Whether it may be done at all (group, users, locks) is the caller's to know: see vfio.h. */
+
+#include "handover.h"
+#include "worker.h"
+
+#define POISONED_DIR "/run/gpuvm/poisoned"
+
+typedef struct Binder {
+        int root;
+        uint64_t timeout_usec; /* for one write */
+        void (*tick)(void *userdata);
+        void *userdata;
+        Worker *worker; /* started at the first write */
+        char *hang;     /* after -ETIMEDOUT: which function, and what the kernel did not come back from */
+} Binder;
+void binder_done(Binder *b);
+
+/* driver_override as it is now, NULL in ret for none. */
+int binder_get_override(Binder *b, const PciDevice *d, char **ret) _must_check_ _nonnull_all_;
+
+/* driver_override, unbind, drivers_probe. -EIO if the kernel was content but the driver did not take it. */
+int binder_bind(Binder *b, const PciDevice *d, const char *driver) _must_check_ _nonnull_all_;
+
+/* Override and driver as in was; with NULL, no override and whatever host driver claims the function. Writes
+ * only what is not so already. */
+int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) _must_check_;
+
+/* Returns 1 and why the function is marked, or 0. */
+int binding_poisoned(int root, const PciDevice *d, char **ret_why) _must_check_ _nonnull_all_;

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Handover: what each function of a GPU's group had before it went to VFIO, so that it can be given back
+ * exactly.
+ *
+ * One file in /run/gpuvm/vfio, named by the group's owner, written before the first change and removed after
+ * the last: it vanishes with the boot, as the bindings do. */
+
+#include "pci.h"
+
+typedef struct HandoverFunction {
+        Bdf bdf;
+        char *driver;   /* NULL: it had none */
+        char *override; /* NULL: it had none */
+} HandoverFunction;
+
+typedef struct Handover {
+        HandoverFunction *list;
+        size_t n;
+} Handover;
+
+void handover_done(Handover *h);
+
+/* No file is an empty list; one that makes no sense is -EBADMSG. */
+int handover_load(int root, Bdf owner, Handover *ret) _must_check_ _nonnull_all_;
+int handover_save(int root, Bdf owner, const Handover *h) _must_check_ _nonnull_all_;
+int handover_remove(int root, Bdf owner) _must_check_;
+
+const HandoverFunction *handover_find(const Handover *h, Bdf bdf) _nonnull_all_;
+
+/* What is there already stays: what was before the first change is what counts. Returns 1 if added. */
+int handover_add(Handover *h, Bdf bdf, const char *driver, const char *override) _must_check_;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Vfio: a GPU and all that shares its IOMMU group change hands, from the host's drivers to VFIO and back.
+ *
+ * Nothing is written before the group is known to be whole and harmless and nobody uses it. Each write is
+ * made by a child that can be left behind (worker.h) and each result is read back; any error on the way puts
+ * back what was. A function whose driver hangs is marked in /run/gpuvm/poisoned and left alone until the next
+ * boot. Only driver_override, unbind, bind and drivers_probe are ever written: never new_id, which would take
+ * twin cards along. */
+
+#include "conf.h"
+#include "iommu.h"
+#include "phase.h"
+
+enum { VFIO_WRITE_TIMEOUT_SEC = 60 };
+
+typedef struct VfioRequest {
+        Bdf gpu;
+        const Conf *conf;            /* AcceptSiblings= and IdleWaitSec= */
+        uint64_t write_timeout_usec; /* for one write to sysfs; 0: VFIO_WRITE_TIMEOUT_SEC */
+} VfioRequest;
+
+/* For phase_fail(). */
+typedef struct VfioFailure {
+        char *cause; /* NULL: out of memory, or no more to say than the error */
+        char *remedy;
+} VfioFailure;
+void vfio_failure_done(VfioFailure *f);
+
+/* Gives the group to VFIO. Returns 1 if something was changed, 0 if all was so already (then nothing was
+ * written, not even a lock). Errors: -ENODEV no such GPU or no IOMMU group, -EPERM the group may not go,
+ * -EBUSY somebody uses it, -ETIMEDOUT a driver hangs, -EIO a driver does not take it. */
+int vfio_attach(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check_ _nonnull_all_;
+
+/* Gives the group back: each function exactly what it had, or, for those bound at boot, the host's driver.
+ * Returns and errors as vfio_attach(). A GPU that is gone is done. */
+int vfio_detach(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check_ _nonnull_all_;
+
+/* True if each endpoint of the group is on a VFIO driver. */
+bool vfio_is_attached(const IommuVerdict *v) _nonnull_all_;

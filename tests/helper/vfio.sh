@@ -1,0 +1,313 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gpuvm-vfio on machines whose PCI bus behaves: vfio.sh DIRECTORY-OF-HELPERS FAKESYS HOSTS
+#
+# Errors and a SIGKILL at each single write; afterwards one more run has to finish or restore.
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+helper=$1/gpuvm-vfio fakesys=$2 hosts=$3
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+# shellcheck source=fakebus.sh
+. "$(dirname "$0")/fakebus.sh"
+
+gpu=0000:01:00.0 audio=0000:01:00.1 twin=0000:02:00.0 nic=0000:03:00.0
+
+# One card with audio on the host's drivers, and its twin.
+usual() {
+        machine
+        card $gpu 10de 2684 030000 12 nvidia
+        card $audio 10de 22ba 040300 12 snd_hda_intel
+        card $twin 10de 2684 030000 13 nvidia
+        state >"$work/before"
+}
+
+vfio() {
+        local status=0
+
+        fake "$helper" --root="$root" "$@" || status=$?
+        # For the one who reads why a check has failed.
+        [ "$status" -eq 0 ] || said >&2
+        return "$status"
+}
+
+# prepared VERB: a step on the way to what is tested.
+prepared() {
+        vfio "$1" $gpu || { not_ok "$1 on the way" "$(said)"; return 1; }
+}
+
+same() {
+        state | diff "$work/before" - >"$work/diff" || { diag "$(cat "$work/diff")"; return 1; }
+}
+
+attached() {
+        [ "$(driver $gpu) $(driver $audio)" = 'vfio-pci vfio-pci' ]
+}
+
+# refused NAME PATTERN VERB ADDRESS: exit status 1, for that reason, with nothing written.
+refused() {
+        local status=0
+
+        vfio "${@:3}" 2>/dev/null || status=$?
+        is "$1: exit status" "$status" 1
+        like "$1: the reason" "$(said)" "$2"
+        is "$1: nothing was written" "$(writes)" 0
+}
+
+# --- there and back
+usual
+check 'attach' vfio attach $gpu
+is 'the GPU is on VFIO' "$(driver $gpu)" vfio-pci
+is 'so is its audio function' "$(driver $audio)" vfio-pci
+is 'the twin is not' "$(driver $twin) $(override $twin)" 'nvidia (null)'
+is 'nothing but override, unbind and probe was written' \
+        "$(sed -n 's/^write //p' "$log" | sed -E 's/[0-9a-f:]{10}\.[0-9]/A/g' | LC_ALL=C sort | uniq -c | sed 's/^ *//')" \
+        "2 devices/A/driver_override vfio-pci
+1 drivers/nvidia/unbind A
+1 drivers/snd_hda_intel/unbind A
+2 drivers_probe A"
+check 'attach again' vfio attach $gpu
+is 'writes nothing at all' "$(cat "$log")" ''
+check 'detach' vfio detach $gpu
+check 'restores everything' same
+check 'and its record is gone' test ! -e "$root/run/gpuvm/vfio/$gpu"
+check 'detach again' vfio detach $gpu
+is 'writes nothing' "$(writes)" 0
+
+usual
+rm "$root/sys/bus/pci/devices/$audio/driver" "$root/sys/bus/pci/drivers/snd_hda_intel/$audio"
+echo pci-stub >"$root/sys/bus/pci/devices/$audio/driver_override"
+state >"$work/before"
+check 'attach of a function without a driver' vfio attach $gpu
+check 'took it along' attached
+check 'detach' vfio detach $gpu
+check 'leaves it without one, and with its override' same
+
+usual
+check 'a dry run' vfio --dry-run attach $gpu
+like 'says what it would do' "$(said)" "would bind $gpu: from nvidia to vfio-pci"
+is 'and changes nothing' "$(cat "$log")$(find "$root/run" -mindepth 1)" ''
+
+# --- bound at boot by the early rule
+usual
+for function in $gpu $audio; do
+        rm "$root/sys/bus/pci/drivers/$(driver "$function")/$function"
+        ln -sfn /sys/bus/pci/drivers/vfio-pci "$root/sys/bus/pci/devices/$function/driver"
+        ln -s "/sys/bus/pci/devices/$function" "$root/sys/bus/pci/drivers/vfio-pci/$function"
+        echo vfio-pci >"$root/sys/bus/pci/devices/$function/driver_override"
+done
+check 'attach of what was bound at boot' vfio attach $gpu
+is 'writes nothing' "$(writes)" 0
+check 'detach without a record' vfio detach $gpu
+check 'gives it to the host driver' same
+
+# --- refusals
+usual
+card $nic 8086 1572 020000 12 i40e
+refused 'a network card in the group' "$nic.*i40e" attach $gpu
+printf '[Gpu]\nAcceptSiblings=%s\n' $nic >"$root/etc/gpuvm.conf"
+state >"$work/before"
+check 'accepted by the administrator' vfio attach $gpu
+is 'it goes along' "$(driver $nic)" vfio-pci
+rm "$root/etc/gpuvm.conf"
+check 'and comes back also when no longer accepted' vfio detach $gpu
+check 'to its driver' same
+
+usual
+echo 2 >"$root/sys/bus/pci/devices/$gpu/sriov_numvfs"
+refused 'virtual functions' 'has 2 virtual functions' attach $gpu
+refused 'no such device' 'There is no PCI device 0000:09:00.0' attach 0000:09:00.0
+check 'detach of a device that is gone is done' vfio detach 0000:09:00.0
+refused 'an audio function is no GPU' 'is no GPU' attach $audio
+rm "$root"/sys/devices/pci0000:00/*/iommu_group
+refused 'no IOMMU group' 'in no IOMMU group' attach $gpu
+check_fails 'a bad address is bad usage' 2 vfio attach 01:00.0
+check_fails 'so is an unknown verb' 2 vfio bind $gpu
+
+usual
+rm -r "$root/sys/bus/pci/drivers/vfio-pci"
+: >"$root/proc/modules"
+refused 'no vfio-pci in this kernel' 'Cannot load the kernel module vfio-pci' attach $gpu
+
+# --- somebody uses it: a real process, with a node under a name of its own
+usual
+mkdir -p "$root/sys/bus/pci/devices/$gpu/drm/card7" "$work/nodes"
+echo 1:5 >"$root/sys/bus/pci/devices/$gpu/drm/card7/dev"
+if mknod "$work/nodes/some name" c 1 5 2>/dev/null && unshare -m true 2>/dev/null; then
+        state >"$work/before"
+        sleep 600 9<"$work/nodes/some name" &
+        holder=$!
+        at_exit bash -c "kill $holder 2>/dev/null || true"
+        mkdir "$root/proc/$holder"
+        # shellcheck disable=SC2016 # for the shell inside
+        inside() {
+                fake unshare -m bash -c 'mount --bind "/proc/$1" "$2/proc/$1" && exec "${@:3}"' bash "$holder" "$root" \
+                        "$helper" --root="$root" "$@"
+        }
+        check_fails 'a GPU in use is refused' 1 inside attach $gpu
+        like 'with who uses it' "$(said)" "sleep \(pid $holder, uid 0.*\) has drm/card7 open"
+        is 'and nothing written' "$(writes)" 0
+        check 'its twin is free' inside attach $twin
+        check 'and goes back' inside detach $twin
+        printf '[Gpu]\nIdleWaitSec=30\n' >"$root/etc/gpuvm.conf"
+        (sleep 1; kill "$holder") &
+        check 'one that ends while we wait' inside attach $gpu
+        check 'is waited for' attached
+else
+        skip 'a GPU in use is refused' 'needs root and namespaces'
+fi
+
+# --- each write fails once
+attach_writes=6 detach_writes=6
+for error in 16 19 22; do
+        for ((n = 1; n <= attach_writes; n++)); do
+                usual
+                export FAKESYS_FAIL_AT=$n:$error
+                check_fails "attach with error $error at write $n" 1 vfio attach $gpu
+                unset FAKESYS_FAIL_AT
+                check "error $error at write $n: all was put back" same
+                check "error $error at write $n: no record stays" test ! -e "$root/run/gpuvm/vfio/$gpu"
+        done
+        for ((n = 1; n <= detach_writes; n++)); do
+                usual
+                prepared attach
+                export FAKESYS_FAIL_AT=$n:$error
+                check_fails "detach with error $error at write $n" 1 vfio detach $gpu
+                unset FAKESYS_FAIL_AT
+                check "error $error at write $n: once more" vfio detach $gpu
+                check "error $error at write $n: restores" same
+        done
+done
+usual
+export FAKESYS_FAIL_AT=$((attach_writes + 1)):16
+check 'attach makes no more writes than were tried' vfio attach $gpu
+check 'nor does detach' vfio detach $gpu
+unset FAKESYS_FAIL_AT
+
+usual
+: >"$root/sys/bus/pci/drivers/vfio-pci/fake_refuses"
+state >"$work/before"
+check_fails 'VFIO does not take it, silently' 1 vfio attach $gpu
+check 'put back' same
+
+# --- killed before each change
+killed=0
+for ((n = 1; n < 60; n++)); do
+        for next in attach detach; do
+                usual
+                status=0
+                FAKESYS_KILL_AT=$n vfio attach $gpu || status=$?
+                [ "$status" -ne 0 ] || break 2
+                killed=$((killed + 1))
+                check "attach killed at change $n, then $next" vfio "$next" $gpu
+                [ "$next" = detach ] || check "attach killed at change $n: completed" attached
+                [ "$next" = detach ] || prepared detach
+                check "attach killed at change $n, $next: restored" same
+        done
+done
+diag "$killed cuts"
+check 'every change of attach was cut' test "$killed" -ge $((2 * attach_writes))
+killed=0
+for ((n = 1; n < 60; n++)); do
+        for next in detach attach; do
+                usual
+                prepared attach
+                status=0
+                FAKESYS_KILL_AT=$n vfio detach $gpu || status=$?
+                [ "$status" -ne 0 ] || break 2
+                killed=$((killed + 1))
+                check "detach killed at change $n, then $next" vfio "$next" $gpu
+                [ "$next" = detach ] || check "detach killed at change $n: attached" attached
+                [ "$next" = detach ] || prepared detach
+                check "detach killed at change $n, $next: restored" same
+        done
+done
+check 'every change of detach was cut' test "$killed" -ge $((2 * detach_writes))
+
+# --- a driver that hangs
+usual
+start=$SECONDS status=0
+FAKESYS_HANG=drivers/nvidia/unbind vfio --write-timeout=1s attach $gpu || status=$?
+is 'a driver that hangs fails the attach' "$status" 1
+check 'in time' test $((SECONDS - start)) -lt 30
+like 'and is named' "$(said)" "$gpu hangs: the kernel did not come back from unbinding it \(driver nvidia\)"
+check 'the GPU is marked' test -e "$root/run/gpuvm/poisoned/$gpu"
+is 'its override was put back' "$(override $gpu)" '(null)'
+refused 'a marked GPU' 'is left alone since its driver hangs' attach $gpu
+check 'its twin is not concerned' vfio attach $twin
+
+# --- the phase
+usual
+mkdir -p "$root/usr/sbin"
+check 'setup with flexible GPUs' vfio setup
+is 'binds nothing' "$(writes)" 0
+check 'and writes no rule' test ! -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+cp -a "$root/etc" "$work/etc"
+printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
+check 'setup with one of two exclusive' vfio setup
+check 'binds it' attached
+is 'and not the other' "$(driver $twin)" nvidia
+is 'a rule for its functions' "$(grep -o 'KERNEL=="[^"]*"' "$root/etc/udev/rules.d/70-gpuvm-vfio.rules" | sort -u)" \
+        "KERNEL==\"$gpu\"
+KERNEL==\"$audio\""
+check 'setup again' vfio setup
+like 'has nothing to do' "$(said)" 'Nothing to do'
+is 'and writes only its record' "$(sed 's/.* //' "$log" | sort -u)" vfio.json
+rm "$root/etc/gpuvm.conf"
+check 'setup after the mode went back' vfio setup
+check 'releases the GPU' same
+is 'and removes what it wrote' "$(cd "$root/etc" && find . -type f)" "$(cd "$work/etc" && find . -type f)"
+prepared attach
+check 'setup while somebody has attached a flexible GPU' vfio setup
+check 'leaves it attached' attached
+printf '[Bootstrap]\nVfio=no\n' >"$root/etc/gpuvm.conf"
+check_fails 'Vfio=no is not applicable' 77 vfio setup
+machine
+check_fails 'a machine without GPUs is not applicable' 77 vfio setup
+usual
+rm -r "$root"/sys/devices/pci0000:00/*/iommu_group "$root/sys/kernel/iommu_groups"
+check_fails 'setup without an IOMMU' 1 vfio setup
+like 'says so' "$(said)" 'The IOMMU is off'
+
+# --- VFIO variant drivers: a module of a made-up kernel says that it is for this card
+if command -v gcc >/dev/null && command -v depmod >/dev/null; then
+        usual
+        mkdir -p "$root/lib/modules/6.1.0-test" "$root/proc/sys/kernel"
+        echo 6.1.0-test >"$root/proc/sys/kernel/osrelease"
+        module() {
+                printf 'const char a[] __attribute__((section(".modinfo"), used)) = "alias=%s";\n' "$2" |
+                        gcc -c -x c -o "$root/lib/modules/6.1.0-test/$1.ko" -
+        }
+        module vfio-pci 'vfio_pci:v*d*sv*sd*bc*sc*i*'
+        module nv-new-vfio-pci 'vfio_pci:v000010DEd00002684sv*sd*bc*sc*i*'
+        depmod -b "$root" 6.1.0-test 2>/dev/null || true
+        add_driver nv-new-vfio-pci
+        check 'attach where the kernel has a variant driver' vfio attach $gpu
+        is 'uses it for the card that it is for' "$(driver $gpu)" nv-new-vfio-pci
+        is 'and the generic one for the rest' "$(driver $audio)" vfio-pci
+        check 'detach' vfio detach $gpu
+else
+        skip 'a VFIO variant driver' 'needs gcc and depmod'
+fi
+
+# --- every recorded machine
+for host in "$hosts"/*/; do
+        host=${host%/}
+        replay "$host"
+        state >"$work/before"
+        for device in "$root"/sys/bus/pci/devices/*; do
+                address=${device##*/}
+                [[ $(<"$device/vendor") = 0x10de && $(<"$device/class") = 0x030[02]* ]] || continue
+                if vfio attach "$address"; then
+                        like "${host##*/} $address: attached" "$(driver "$address")" 'vfio-pci$'
+                        check "${host##*/} $address: detached" vfio detach "$address"
+                else
+                        like "${host##*/} $address: refused with the reason" "$(said)" \
+                                'in no IOMMU group|cannot be given to a VM|is in use|virtual functions'
+                        is "${host##*/} $address: nothing written" "$(writes)" 0
+                fi
+                check "${host##*/} $address: all as before" same
+        done
+done
+done_testing

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* fakesys: an LD_PRELOAD library that makes a directory tree behave as the PCI bus in sysfs does when it is
+ * written to: driver_override, bind, unbind, drivers_probe. Errors, hangs and kills on demand.
+ *
+ *   FAKESYS_ROOT=DIR        the tree; nothing outside is touched or counted
+ *   FAKESYS_LOG=FILE        gets a line for each change that was let through
+ *   FAKESYS_KILL_AT=N       SIGKILL to the whole program before its N-th change (from 1): sysfs writes, file
+ *                           writes, renames and unlinks below DIR count, in the program and its children
+ *   FAKESYS_FAIL_AT=N:E     the N-th write to sysfs fails with errno E
+ *   FAKESYS_HANG=TAIL       a write to a sysfs path that ends in TAIL never returns
+ *
+ * In the tree, devices/ADDRESS/fake_drivers names the drivers that claim the function by its ids, best first;
+ * drivers/NAME/fake_refuses makes a driver's probe fail. A driver whose directory is missing is not loaded.
+ */
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BUS "/sys/bus/pci/"
+
+typedef struct Shared {
+        pid_t program; /* whose children the others are */
+        long changes, sysfs_writes;
+} Shared;
+
+static struct {
+        ssize_t (*write)(int, const void *, size_t);
+        int (*renameat)(int, const char *, int, const char *);
+        int (*unlinkat)(int, const char *, int);
+} real;
+static const char *root;
+static Shared *shared;
+
+__attribute__((constructor)) static void setup(void) {
+        real.write = dlsym(RTLD_NEXT, "write");
+        real.renameat = dlsym(RTLD_NEXT, "renameat");
+        real.unlinkat = dlsym(RTLD_NEXT, "unlinkat");
+        root = getenv("FAKESYS_ROOT");
+        shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (shared == MAP_FAILED)
+                abort();
+        shared->program = getpid();
+}
+
+static long number(const char *name) {
+        const char *s = getenv(name);
+
+        return s ? strtol(s, NULL, 10) : 0;
+}
+
+/* The path below the root that the descriptor stands for, or NULL. */
+static const char *below_root(int fd, char buf[static PATH_MAX]) {
+        char link[64];
+        ssize_t n;
+
+        if (!root)
+                return NULL;
+        (void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, buf, PATH_MAX - 1);
+        if (n < 0)
+                return NULL;
+        buf[n] = '\0';
+        return strncmp(buf, root, strlen(root)) == 0 && buf[strlen(root)] == '/' ? buf + strlen(root) : NULL;
+}
+
+static void note(const char *what, const char *path, const char *value) {
+        const char *log = getenv("FAKESYS_LOG");
+        int fd = log ? open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
+        char line[PATH_MAX + 256];
+        int n = snprintf(line, sizeof(line), "%s %s %s\n", what, path, value);
+
+        if (fd >= 0 && real.write(fd, line, (size_t) n) != n)
+                abort();
+        if (fd >= 0)
+                (void) close(fd);
+}
+
+/* A change is about to be made; the power may go now. */
+static void change(void) {
+        long at = number("FAKESYS_KILL_AT");
+
+        if (__atomic_add_fetch(&shared->changes, 1, __ATOMIC_SEQ_CST) != at)
+                return;
+        if (getpid() != shared->program)
+                (void) kill(shared->program, SIGKILL);
+        (void) kill(getpid(), SIGKILL);
+}
+
+__attribute__((format(printf, 2, 3))) static char *path_of(char buf[static PATH_MAX], const char *format,
+                                                           ...) {
+        int n = snprintf(buf, PATH_MAX, "%s" BUS, root);
+        va_list ap;
+
+        va_start(ap, format);
+        (void) vsnprintf(buf + n, (size_t) (PATH_MAX - n), format, ap);
+        va_end(ap);
+        return buf;
+}
+
+static bool there(const char *path) {
+        return access(path, F_OK) == 0;
+}
+
+static void first_line(const char *path, char *buf, size_t size) {
+        FILE *f = fopen(path, "re");
+
+        if (!f || !fgets(buf, (int) size, f))
+                *buf = '\0';
+        buf[strcspn(buf, "\n")] = '\0';
+        if (f)
+                (void) fclose(f);
+}
+
+/* The override as the kernel has it: "" for none. */
+static void get_override(const char *device, char *buf, size_t size) {
+        char path[PATH_MAX];
+
+        first_line(path_of(path, "devices/%s/driver_override", device), buf, size);
+        if (strcmp(buf, "(null)") == 0)
+                *buf = '\0';
+}
+
+static bool claims(const char *driver, const char *device) {
+        char path[PATH_MAX], override[128], ids[256], *state = NULL;
+
+        get_override(device, override, sizeof(override));
+        if (*override)
+                return strcmp(override, driver) == 0;
+        first_line(path_of(path, "devices/%s/fake_drivers", device), ids, sizeof(ids));
+        for (char *d = strtok_r(ids, " ", &state); d; d = strtok_r(NULL, " ", &state))
+                if (strcmp(d, driver) == 0)
+                        return true;
+        return false;
+}
+
+static int bind_to(const char *driver, const char *device) {
+        char path[PATH_MAX], target[PATH_MAX];
+
+        if (there(path_of(path, "devices/%s/driver", device)))
+                return -EBUSY;
+        if (!there(path_of(path, "drivers/%s", driver)) ||
+            there(path_of(path, "drivers/%s/fake_refuses", driver)) || !claims(driver, device))
+                return -ENODEV;
+        (void) snprintf(target, sizeof(target), BUS "drivers/%s", driver);
+        if (symlink(target, path_of(path, "devices/%s/driver", device)) < 0)
+                return -errno;
+        (void) snprintf(target, sizeof(target), BUS "devices/%s", device);
+        return symlink(target, path_of(path, "drivers/%s/%s", driver, device)) < 0 ? -errno : 0;
+}
+
+static int unbind_from(const char *driver, const char *device) {
+        char path[PATH_MAX];
+
+        if (real.unlinkat(AT_FDCWD, path_of(path, "drivers/%s/%s", driver, device), 0) < 0)
+                return -ENODEV;
+        return real.unlinkat(AT_FDCWD, path_of(path, "devices/%s/driver", device), 0) < 0 ? -errno : 0;
+}
+
+/* As bus_rescan_devices_helper(): no driver taking the device is no error. */
+static int probe(const char *device) {
+        char path[PATH_MAX], candidates[256], *state = NULL;
+
+        if (!there(path_of(path, "devices/%s", device)))
+                return -EINVAL;
+        if (there(path_of(path, "devices/%s/driver", device)))
+                return 0;
+        get_override(device, candidates, sizeof(candidates));
+        if (!*candidates)
+                first_line(path_of(path, "devices/%s/fake_drivers", device), candidates, sizeof(candidates));
+        for (char *d = strtok_r(candidates, " ", &state); d; d = strtok_r(NULL, " ", &state))
+                if (bind_to(d, device) == 0)
+                        break;
+        return 0;
+}
+
+static int set_override(int fd, const char *value) {
+        const char *text = *value ? value : "(null)";
+
+        if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 || real.write(fd, text, strlen(text)) < 0 ||
+            real.write(fd, "\n", 1) < 0)
+                return -errno;
+        return 0;
+}
+
+/* What the kernel does with it; path is relative to the bus. */
+static int handle(int fd, const char *path, const char *value) {
+        char driver[128];
+        const char *tail;
+
+        if (strcmp(path, "drivers_probe") == 0)
+                return probe(value);
+        if (sscanf(path, "drivers/%127[^/]", driver) == 1) {
+                tail = path + strlen("drivers/") + strlen(driver);
+                if (strcmp(tail, "/unbind") == 0)
+                        return unbind_from(driver, value);
+                if (strcmp(tail, "/bind") == 0)
+                        return bind_to(driver, value);
+        }
+        tail = strrchr(path, '/');
+        if (tail && strcmp(tail, "/driver_override") == 0)
+                return set_override(fd, value);
+        return -EACCES; /* nothing else is ever written by us */
+}
+
+static ssize_t write_sysfs(int fd, const char *path, const void *data, size_t size) {
+        const char *hang = getenv("FAKESYS_HANG"), *fail = getenv("FAKESYS_FAIL_AT");
+        char value[256];
+        long at = 0;
+        int error = 0, r;
+
+        if (size == 0)
+                return 0;
+        (void) snprintf(value, sizeof(value), "%.*s", (int) size, (const char *) data);
+        value[strcspn(value, "\n")] = '\0';
+        if (hang && strlen(path) >= strlen(hang) && strcmp(path + strlen(path) - strlen(hang), hang) == 0)
+                for (;;)
+                        (void) pause();
+        if (fail && sscanf(fail, "%ld:%d", &at, &error) == 2 &&
+            __atomic_add_fetch(&shared->sysfs_writes, 1, __ATOMIC_SEQ_CST) == at) {
+                errno = error;
+                return -1;
+        }
+        note("write", path, value);
+        r = handle(fd, path, value);
+        if (r < 0) {
+                errno = -r;
+                return -1;
+        }
+        return (ssize_t) size;
+}
+
+/* In a recorded tree a device is reached by its link below the bus or by where that leads. */
+static const char *bus_path(const char *path, char buf[static PATH_MAX]) {
+        const char *last, *before;
+
+        if (strncmp(path, BUS, strlen(BUS)) == 0)
+                return path + strlen(BUS);
+        if (strncmp(path, "/sys/devices/", strlen("/sys/devices/")) != 0)
+                return NULL;
+        last = strrchr(path, '/');
+        before = last;
+        while (before > path && before[-1] != '/')
+                before--;
+        (void) snprintf(buf, PATH_MAX, "devices/%s", before);
+        return buf;
+}
+
+__attribute__((visibility("default"))) ssize_t write(int fd, const void *data, size_t size) {
+        char buf[PATH_MAX], other[PATH_MAX];
+        const char *path = below_root(fd, buf), *bus;
+
+        if (!path)
+                return real.write(fd, data, size);
+        change();
+        bus = bus_path(path, other);
+        return bus ? write_sysfs(fd, bus, data, size) : real.write(fd, data, size);
+}
+
+__attribute__((visibility("default"))) int renameat(int from_dir, const char *from, int to_dir,
+                                                    const char *to) {
+        char buf[PATH_MAX];
+        const char *path = below_root(to_dir, buf);
+
+        if (path) {
+                change();
+                note("rename", path, to);
+        }
+        return real.renameat(from_dir, from, to_dir, to);
+}
+
+__attribute__((visibility("default"))) int unlinkat(int dir, const char *name, int flags) {
+        char buf[PATH_MAX];
+        const char *path = dir == AT_FDCWD ? NULL : below_root(dir, buf);
+
+        if (path) {
+                change();
+                note("unlink", path, name);
+        }
+        return real.unlinkat(dir, name, flags);
+}

@@ -102,7 +102,6 @@ int main(int argc, char *argv[]) {
         int r;
 
         log_setup("gpuvm-generator");
-        arg_root = secure_getenv("GPUVM_ROOT");
         r = parse_argv(argc, argv);
         if (r >= 0)
                 return r;

@@ -14,7 +14,7 @@ phases=(preflight packages kvm iommu reboot vfio storage verify resume)
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 export GPUVM_LOG_LEVEL=debug
-unset SYSTEMD_IN_INITRD SYSTEMD_SCOPE GPUVM_ROOT
+unset SYSTEMD_IN_INITRD SYSTEMD_SCOPE
 
 # A directory as the generator's --dry-run shows it.
 dump() {
@@ -197,6 +197,8 @@ usage() {
         check 'a container is a machine too' env SYSTEMD_IN_INITRD=0 SYSTEMD_VIRTUALIZATION=container:systemd-nspawn \
                 "$generator" --root="$here/01-nothing" "$empty"
         check 'its tree is there' test -L "$empty/gpuvm-bootstrap.target.requires/gpuvm-verify.service"
+        # What the kernel command line puts into the environment of PID 1 must not lead to another configuration.
+        like 'no root from the environment' "$(GPUVM_ROOT=$work/none "$generator" --dry-run 2>&1)" '^# Settings'
         check_fails 'what is there already is not replaced' 1 "$generator" --root="$here/01-nothing" "$empty"
         check_fails 'a directory that is not there' 1 "$generator" --root="$here/01-nothing" "$work/none"
         check_fails 'no directory' 2 "$generator" --root="$here/01-nothing"

@@ -88,7 +88,7 @@ if ! configure $build gcc || ! configure $build-clang clang; then
         echo "0 passed, 1 failed, 0 skipped"
         exit 1
 fi
-[ "$mode" != long ] || export GPUVM_TEST_LONG=1
+[ "$mode" != long ] || export GPUVM_LONG=1
 if [ "$mode" != quick ]; then
         # The lab's machines get what is released: built once for all of them, on Debian 12.
         if deb=$(tests/package/build.sh bookworm amd64 | tail -n 1) && cp "$deb" $build/; then

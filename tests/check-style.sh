@@ -38,6 +38,17 @@ check 'the median function has at most 25 lines' test "$median" -le 25
 later='TO''DO|FIX''ME|not ''implemented|for ''now\b'
 is 'nothing is left for later' "$(grep -nE "$later" "${sources[@]}" || true)" ''
 
+# Whatever changes what a program or a test does has to be found in one place.
+variables=$({
+        grep -rhoE 'getenv\("[A-Z_]+"' helpers generators
+        grep -rhoE '\$\{?(GPUVM|LAB)_[A-Z_]+' --include='*.sh' tests ./*.sh
+} | grep -oE '[A-Z_]{3,}' | sort -u)
+unknown=
+for variable in $variables; do
+        grep -q "\`$variable\`" docs/environment.md || unknown+="$variable "
+done
+is 'each environment variable is in docs/environment.md' "$unknown" ''
+
 version=$(<VERSION)
 is 'debian/changelog has the version' "$(sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)" "$version"
 is 'NEWS.md has the version' "$(grep -m1 '^## ' NEWS.md)" "## $version"

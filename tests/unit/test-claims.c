@@ -23,7 +23,7 @@ TEST(driverctl_modprobe_and_command_line) {
                  "# options vfio-pci ids=1111:2222\n"
                  "options vfio-pci\tids=10de:2684 disable_vga=1\n"
                  "options vfio_pci disable_idle_d3=1\n"
-                 "softdep nvidia pre: vfio-pci ids=3333:4444\n");
+                 "install vfio-pci ids=3333:4444\n");
         tree_put("/etc/modprobe.d/vfio.conf.dpkg-old", "options vfio-pci ids=5555:6666\n");
         ASSERT_EQ(claims_read(root, words, &c), 0);
         ASSERT_EQ(c.n, 3);

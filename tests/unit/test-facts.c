@@ -76,8 +76,7 @@ TEST(kernel_configuration_of_the_running_kernel) {
         ASSERT_EQ(f.amd_iommu, KERNEL_UNKNOWN);
         facts_done(&f);
         tree_put("/boot/config-6.1.0-40-cloud-amd64",
-                 "CONFIG_VFIO=m\nCONFIG_VFIO_PCI=m\n# CONFIG_AMD_IOMMU is not set\nCONFIG_INTEL_IOMMU=y\n"
-                 "CONFIG_VFIO_PCI_VGA=y\n");
+                 "CONFIG_VFIO_PCI_VGA=y\nCONFIG_VFIO=m\nCONFIG_VFIO_PCI=m\n# CONFIG_AMD_IOMMU is not set\nCONFIG_INTEL_IOMMU=y\n");
         f = look(root);
         ASSERT_EQ(f.vfio_pci, KERNEL_MODULE);
         ASSERT_EQ(f.amd_iommu, KERNEL_NO);

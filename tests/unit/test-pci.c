@@ -97,6 +97,7 @@ TEST(bridges) {
         ASSERT(!pci_is_bridge(&(PciDevice){ .class = 0x068000, .vendor = 0x10de, .device = 0x22a3 }));
         ASSERT(pci_is_nvswitch(&(PciDevice){ .class = 0x068000, .vendor = 0x10de, .device = 0x22a3 }));
         ASSERT(!pci_is_nvswitch(&(PciDevice){ .class = 0x068000, .vendor = 0x8086 }));
+        ASSERT(!pci_is_nvswitch(&(PciDevice){ .class = 0x060400, .vendor = 0x10de }));
         ASSERT(!pci_is_bridge(&(PciDevice){ .class = 0x030000 }));
 }
 

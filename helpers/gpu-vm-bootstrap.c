@@ -469,6 +469,7 @@ int main(int argc, char *argv[]) {
         int r;
 
         log_setup(NAME);
+        setlinebuf(stdout); /* in step with what goes to standard error */
         arg_root = secure_getenv("GPUVM_ROOT");
         r = parse_argv(argc, argv);
         if (r >= 0)

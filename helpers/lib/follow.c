@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <systemd/sd-id128.h>
 #include <systemd/sd-journal.h>
 #include <time.h>
 
@@ -99,13 +100,32 @@ static void draw(Follow *f, const Watched *w, const char *status) {
         f->drawn = true;
 }
 
+/* Lines of that unit in this boot. */
 static int journal_add(sd_journal *j, const char *unit) {
-        _cleanup_free_ char *match = NULL;
-        int r = str_printf(&match, "_SYSTEMD_UNIT=%s", unit);
+        _cleanup_free_ char *match = NULL, *boot = NULL;
+        char id[SD_ID128_STRING_MAX];
+        sd_id128_t boot_id;
+        int r;
 
+        r = sd_id128_get_boot(&boot_id);
+        if (r >= 0)
+                r = str_printf(&boot, "_BOOT_ID=%s", sd_id128_to_string(boot_id, id));
+        if (r >= 0)
+                r = str_printf(&match, "_SYSTEMD_UNIT=%s", unit);
+        if (r >= 0)
+                r = sd_journal_add_match(j, boot, 0);
         if (r >= 0)
                 r = sd_journal_add_match(j, match, 0);
         return r >= 0 ? sd_journal_add_disjunction(j) : r;
+}
+
+/* Behind the last line that is there; a tail without any line is no place to go on from. */
+static int journal_to_end(sd_journal *j) {
+        int r = sd_journal_seek_tail(j);
+
+        if (r >= 0)
+                r = sd_journal_previous(j);
+        return r == 0 ? sd_journal_seek_head(j) : r;
 }
 
 /* Without the right to read the journal the units' states still tell the story. */
@@ -115,13 +135,11 @@ static void journal_begin(Follow *f) {
 
         if (sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM) < 0)
                 return;
-        r = 0;
+        r = sd_journal_get_fd(j); /* from here on new files are noticed */
         for (size_t i = 0; i < f->n && r >= 0; i++)
                 r = journal_add(j, f->watched[i].unit);
         if (r >= 0)
-                r = sd_journal_seek_tail(j);
-        if (r >= 0)
-                r = sd_journal_previous(j);
+                r = journal_to_end(j);
         if (r < 0) {
                 sd_journal_close(j);
                 return;

@@ -102,6 +102,8 @@ UNIT
         ln -sf ../driver.service "$machine/etc/systemd/system/multi-user.target.wants/driver.service"
         ln -sf /dev/null "$machine/etc/systemd/system/systemd-firstboot.service"
         ln -sf /dev/null "$machine/etc/systemd/system/console-getty.service"
+        # There is no network to wait for.
+        ln -sf /dev/null "$machine/etc/systemd/system/systemd-networkd-wait-online.service"
         ln -sf /dev/null "$machine/etc/systemd/system/apt-daily.timer"
         ln -sf /dev/null "$machine/etc/systemd/system/apt-daily-upgrade.timer"
         mkdir -p "$machine/var/log/journal"

@@ -38,7 +38,6 @@ for program in "${programs[@]}"; do
         like "$name is fortified" "$symbols" '__[a-z]+_chk(@| )'
         case $name in
         gpuvm-generator) allowed='' ;;
-        gpuvm-vfio) allowed='libjson-c.so.5 libkmod.so.2 libsystemd.so.0' ;;
         *) allowed='libjson-c.so.5 libsystemd.so.0' ;;
         esac
         is "$name links to nothing else" "$(tr ' ' '\n' <<<"$(needed "$program")" | grep -vxF "${allowed// /$'\n'}" || true)" ''

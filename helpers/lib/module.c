@@ -1,22 +1,68 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <dlfcn.h>
 #include <libkmod.h>
 
 #include "fs.h"
 #include "module.h"
 
+#define LIBRARY "libkmod.so.2"
+
+/* The functions used here, with libkmod's own prototypes. */
+#define FUNCTIONS(X)                       \
+        X(kmod_new)                        \
+        X(kmod_unref)                      \
+        X(kmod_set_log_fn)                 \
+        X(kmod_list_next)                  \
+        X(kmod_module_get_initstate)       \
+        X(kmod_module_get_module)          \
+        X(kmod_module_get_name)            \
+        X(kmod_module_new_from_lookup)     \
+        X(kmod_module_probe_insert_module) \
+        X(kmod_module_unref)               \
+        X(kmod_module_unref_list)
+
+/* One pointer of the right type for each, named as the function. */
+static struct {
+        void *library;
+#define X(f) typeof(&f) f;
+        FUNCTIONS(X)
+#undef X
+} km;
+
+/* Loaded when it is used: it brings a cryptographic library along, which costs more than all else that a
+ * helper with nothing to do does. Never unloaded. */
+static int load_library(void) {
+        void *library;
+
+        if (km.library)
+                return 0;
+        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+        if (!library)
+                return -ENOPKG;
+#define X(f)                                      \
+        km.f = (typeof(km.f)) dlsym(library, #f); \
+        if (!km.f)                                \
+                return -ENOPKG;
+        FUNCTIONS(X)
+#undef X
+        km.library = library;
+        return 0;
+}
+
 static inline void kmod_unrefp(struct kmod_ctx **ctx) {
         if (*ctx)
-                (void) kmod_unref(*ctx);
+                (void) km.kmod_unref(*ctx);
 }
 
 static inline void kmod_list_freep(struct kmod_list **l) {
-        (void) kmod_module_unref_list(*l);
+        if (*l)
+                (void) km.kmod_module_unref_list(*l);
 }
 
 static inline void kmod_module_unrefp(struct kmod_module **m) {
         if (*m)
-                (void) kmod_module_unref(*m);
+                (void) km.kmod_module_unref(*m);
 }
 
 /* libkmod would print to stderr what the caller says better. */
@@ -29,6 +75,9 @@ static int open_kmod(int root, struct kmod_ctx **ret) {
         _cleanup_free_ char *release = NULL, *path = NULL;
         int r;
 
+        r = load_library();
+        if (r < 0)
+                return r;
         if (!fs_is_host(root)) {
                 r = fs_read_line(root, "/proc/sys/kernel/osrelease", &release);
                 if (r < 0)
@@ -39,10 +88,10 @@ static int open_kmod(int root, struct kmod_ctx **ret) {
                 if (r < 0)
                         return r;
         }
-        *ret = kmod_new(path, NULL);
+        *ret = km.kmod_new(path, NULL);
         if (!*ret)
                 return -ENOMEM;
-        kmod_set_log_fn(*ret, say_nothing, NULL);
+        km.kmod_set_log_fn(*ret, say_nothing, NULL);
         return 0;
 }
 
@@ -105,11 +154,11 @@ static int refuse_command(_unused_ struct kmod_module *m, _unused_ const char *c
 
 /* Returns 1 if it was inserted, 0 if it was there. */
 static int insert(struct kmod_module *m, unsigned flags) {
-        int state = kmod_module_get_initstate(m), r;
+        int state = km.kmod_module_get_initstate(m), r;
 
         if (state == KMOD_MODULE_LIVE || state == KMOD_MODULE_BUILTIN)
                 return 0;
-        r = kmod_module_probe_insert_module(m, flags, NULL, refuse_command, NULL, NULL);
+        r = km.kmod_module_probe_insert_module(m, flags, NULL, refuse_command, NULL, NULL);
         if (r > 0)
                 return -EPERM; /* the blacklist that stopped it */
         if (r == -EEXIST)
@@ -121,8 +170,8 @@ static int insert_all(struct kmod_list *list, unsigned flags, bool tolerant) {
         struct kmod_list *l;
         int done = 0;
 
-        kmod_list_foreach(l, list) {
-                _cleanup_(kmod_module_unrefp) struct kmod_module *m = kmod_module_get_module(l);
+        for (l = list; l; l = km.kmod_list_next(list, l)) {
+                _cleanup_(kmod_module_unrefp) struct kmod_module *m = km.kmod_module_get_module(l);
                 int r = insert(m, flags);
 
                 if (r < 0 && !tolerant)
@@ -159,7 +208,7 @@ int module_load(int root, const char *name) {
         r = open_kmod(root, &ctx);
         if (r < 0)
                 return r;
-        r = kmod_module_new_from_lookup(ctx, name, &list);
+        r = km.kmod_module_new_from_lookup(ctx, name, &list);
         if (r < 0 && r != -ENOSYS && r != -ENOENT)
                 return r;
         if (!list)
@@ -180,7 +229,7 @@ int module_available(int root, const char *name) {
         r = open_kmod(root, &ctx);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
-        r = kmod_module_new_from_lookup(ctx, name, &list);
+        r = km.kmod_module_new_from_lookup(ctx, name, &list);
         if (r < 0)
                 return r == -ENOENT || r == -ENOSYS ? 0 : r;
         return list ? 1 : 0;
@@ -196,7 +245,7 @@ int module_load_alias(int root, const char *modalias) {
         r = open_kmod(root, &ctx);
         if (r < 0)
                 return r;
-        r = kmod_module_new_from_lookup(ctx, modalias, &list);
+        r = km.kmod_module_new_from_lookup(ctx, modalias, &list);
         if (r < 0)
                 return r == -ENOSYS ? 0 : r;
         return insert_all(list, KMOD_PROBE_APPLY_BLACKLIST, true);
@@ -217,12 +266,12 @@ int module_find_vfio(int root, const char *modalias, char **ret) {
         if (r >= 0)
                 r = open_kmod(root, &ctx);
         if (r >= 0)
-                r = kmod_module_new_from_lookup(ctx, alias, &list);
+                r = km.kmod_module_new_from_lookup(ctx, alias, &list);
         if (r < 0 && r != -ENOENT && r != -ENOSYS)
                 return r;
-        kmod_list_foreach(l, list) {
-                _cleanup_(kmod_module_unrefp) struct kmod_module *m = kmod_module_get_module(l);
-                const char *name = kmod_module_get_name(m);
+        for (l = list; l; l = km.kmod_list_next(list, l)) {
+                _cleanup_(kmod_module_unrefp) struct kmod_module *m = km.kmod_module_get_module(l);
+                const char *name = km.kmod_module_get_name(m);
 
                 if (streq(name, "vfio_pci"))
                         continue;

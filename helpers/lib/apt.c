@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <fcntl.h>
 #include <time.h>
 
 #include "apt.h"
@@ -11,142 +10,36 @@
 /* Seconds, each for one program or one wait. */
 enum {
         LISTS_FRESH_SEC = 60 * 60,
-        LOCK_SEC = 15 * 60,
-        LOCK_POLL_SEC = 2,
         SIMULATE_SEC = 2 * 60,
         DPKG_SEC = 60 * 60,
 };
 
-#define DPKG          "/usr/bin/dpkg"
-#define FRONTEND_LOCK "/var/lib/dpkg/lock-frontend"
-#define LISTS_DIR     "/var/lib/apt/lists"
+#define LISTS_DIR "/var/lib/apt/lists"
 
+/* Recent, and not empty: a new system has the directory but no list. */
 static bool lists_are_fresh(int root) {
+        _cleanup_strv_ char **names = NULL;
         time_t newest = 0, now = time(NULL);
+        bool any = false;
         struct stat st;
 
+        if (fs_list(root, LISTS_DIR, &names) < 0)
+                return false;
+        STRV_FOREACH(name, names)
+                any |= strstr(*name, "_Packages") != NULL;
         if (fs_stat(root, LISTS_DIR, &st) >= 0)
                 newest = st.st_mtime;
         /* Changes also when all lists turned out to be current. */
         if (fs_stat(root, LISTS_DIR "/partial", &st) >= 0)
                 newest = MAX(newest, st.st_mtime);
-        return newest <= now && now - newest < LISTS_FRESH_SEC;
+        return any && newest <= now && now - newest < LISTS_FRESH_SEC;
 }
 
-/* Takes the lock that every front end of dpkg takes, waiting for who holds it. Looking at dpkg's status
- * without it would take another program's work for an interrupted one. */
-static int lock_frontend(Phase *p, int *ret) {
-        _cleanup_close_ int fd = -EBADF;
-
-        fd = fs_open(p->root, FRONTEND_LOCK, O_RDWR | O_CREAT, 0640);
-        if (fd < 0)
-                return phase_fail(p, fd, "See that /var/lib/dpkg is there and can be written.",
-                                  "Cannot open '%s'", FRONTEND_LOCK);
-        for (unsigned waited = 0;; waited += LOCK_POLL_SEC) {
-                struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-                _cleanup_free_ char *path = NULL, *name = NULL;
-
-                if (fcntl(fd, F_SETLK, &l) >= 0) {
-                        *ret = TAKE_FD(fd);
-                        return 0;
-                }
-                if (fcntl(fd, F_GETLK, &l) < 0 || l.l_type == F_UNLCK)
-                        l.l_pid = 0;
-                if (str_printf(&path, "/proc/%d/comm", l.l_pid) < 0 || fs_read_line(p->root, path, &name) < 0)
-                        name = NULL;
-                if (waited >= LOCK_SEC)
-                        return phase_fail(p, -EBUSY, "Let it finish, then start this phase again.",
-                                          "'%s' (PID %d) has held dpkg's lock for %u minutes", strna(name),
-                                          l.l_pid, waited / 60);
-                phase_status(p, "Waiting for '%s' (PID %d) to finish with dpkg", strna(name), l.l_pid);
-                aptrun_pause(p, LOCK_POLL_SEC);
-        }
-}
-
-static int read_status(Phase *p, DpkgStatus *ret) {
-        int r;
-
-        r = dpkg_read(p->root, ret);
-        if (r < 0)
-                return phase_fail(p, r, "gpuvm needs a Debian or Ubuntu system with dpkg.",
-                                  "Cannot read /var/lib/dpkg/status");
-        return 0;
-}
-
-/* Reads the status while nobody else is changing it. */
-static int read_quiet_status(Phase *p, DpkgStatus *ret, int *ret_lock) {
-        _cleanup_close_ int lock = -EBADF;
-        int r;
-
-        r = lock_frontend(p, &lock);
-        if (r < 0)
-                return r;
-        r = read_status(p, ret);
-        if (r < 0)
-                return r;
-        *ret_lock = TAKE_FD(lock);
-        return 0;
-}
-
-static int configure_pending(Phase *p, AptRun *a) {
-        static const char *const argv[] = { DPKG, "--force-confdef", "--force-confold", "--configure", "-a",
-                                            NULL };
-        /* dpkg's word for: the caller has the lock. */
-        static const char *const locked[] = { "DPKG_FRONTEND_LOCKED=1", NULL };
-
-        phase_status(p, "Completing what an interrupted dpkg left");
-        return aptrun_program(a, (char *const *) argv, (char *const *) locked, DPKG_SEC, false);
-}
-
-static int fail_broken(Phase *p, const DpkgStatus *s) {
-        _cleanup_strv_ char **names = NULL;
-        _cleanup_free_ char *list = NULL;
-
-        for (size_t i = 0; i < s->n; i++)
-                if (s->packages[i].state == PACKAGE_BROKEN && strv_extend(&names, s->packages[i].name) < 0)
-                        return log_oom();
-        list = strv_join(names, ", ");
-        return phase_fail(
-                        p, 0,
-                        "Run 'dpkg --audit' and 'apt-get --fix-broken install', then start this phase again.",
-                        "Packages are not completely installed: %s", isempty(list) ? "see dpkg" : list);
-}
-
-int apt_repair(Phase *p) {
-        _cleanup_(aptrun_done) AptRun a = { .phase = p, .status_fd = -EBADF };
-        _cleanup_(dpkg_done) DpkgStatus s = {}, after = {}, end = {};
-        _cleanup_close_ int lock = -EBADF;
-        int r;
-
-        r = read_status(p, &s);
-        if (r < 0 || (!s.broken && !s.interrupted))
-                return r;
-        if (p->dry_run) {
-                r = phase_change(p, "repair", "dpkg", "packages are not completely installed");
-                return r < 0 ? log_oom() : 1;
-        }
-        dpkg_done(&s);
-        r = read_quiet_status(p, &s, &lock);
-        if (r < 0 || (!s.broken && !s.interrupted))
-                return r;
-        r = phase_change(p, "repair", "dpkg", "dpkg was interrupted");
-        if (r < 0)
-                return log_oom();
-        r = configure_pending(p, &a);
-        lock = safe_close(lock);
-        if (r != 0)
-                log_debug("'dpkg --configure -a' ended with %d", r);
-        r = read_status(p, &after);
-        if (r < 0 || (!after.broken && !after.interrupted))
-                return r < 0 ? r : 1;
-        /* Cut before what a package needs was unpacked: only apt knows where that comes from. */
-        r = aptrun_apt(&a, VERB("--no-remove", "--fix-broken", "install"), NULL, DPKG_SEC);
-        if (r != 0)
-                log_debug("'apt-get --fix-broken install' ended with %d", r);
-        r = read_status(p, &end);
-        if (r < 0)
-                return r;
-        return end.broken || end.interrupted ? fail_broken(p, &end) : 1;
+/* Old lists may do, and one broken source need not be the one that counts: the plan will tell. */
+static void refresh_lists(Phase *p, AptRun *a) {
+        if (aptrun_update(a) != 0 || a->trouble != APT_TROUBLE_NONE)
+                phase_note(p, "The package lists could not be refreshed, going on with those here: %s",
+                           strna(a->cause));
 }
 
 static int fail_apt(Phase *p, const AptRun *a, int status, const char *what, char *const *packages) {
@@ -164,10 +57,18 @@ static int fail_apt(Phase *p, const AptRun *a, int status, const char *what, cha
 
 /* Asks apt what it would do, and writes down each package that was not here before. */
 static int plan_install(Phase *p, Undo *u, AptRun *a, char *const *packages) {
+        bool fresh = lists_are_fresh(p->root);
         size_t n = 0;
         int r;
 
+        if (!fresh)
+                refresh_lists(p, a);
         r = aptrun_apt(a, VERB("--simulate", "--no-remove", "install"), packages, SIMULATE_SEC);
+        if (r != 0 && fresh && a->trouble == APT_TROUBLE_MISSING) {
+                /* A source may be newer than the lists. */
+                refresh_lists(p, a);
+                r = aptrun_apt(a, VERB("--simulate", "--no-remove", "install"), packages, SIMULATE_SEC);
+        }
         if (r != 0)
                 return fail_apt(p, a, r, "find a way to install", packages);
         for (size_t i = 0; i < a->n_steps; i++) {
@@ -193,7 +94,7 @@ static int install(Phase *p, AptRun *a, const char *const *packages) {
                 _cleanup_(dpkg_done) DpkgStatus s = {};
                 _cleanup_strv_ char **missing = NULL;
 
-                r = read_status(p, &s);
+                r = aptrun_status(p, &s);
                 if (r >= 0)
                         r = dpkg_missing(&s, packages, &missing);
                 if (r < 0)
@@ -230,7 +131,7 @@ int apt_ensure(Phase *p, Undo *u, const char *const *packages) {
         _cleanup_strv_ char **missing = NULL;
         int r;
 
-        r = read_status(p, &s);
+        r = aptrun_status(p, &s);
         if (r >= 0)
                 r = dpkg_missing(&s, packages, &missing);
         if (r < 0)
@@ -243,10 +144,6 @@ int apt_ensure(Phase *p, Undo *u, const char *const *packages) {
         r = apt_repair(p);
         if (r < 0)
                 return r;
-        /* Old lists may do, and one broken source need not be the one that counts: the plan will tell. */
-        if (!lists_are_fresh(p->root) && (aptrun_update(&a) != 0 || a.trouble != APT_TROUBLE_NONE))
-                phase_note(p, "The package lists could not be refreshed, going on with those here: %s",
-                           strna(a.cause));
         r = plan_install(p, u, &a, missing);
         if (r >= 0)
                 r = install(p, &a, packages);
@@ -303,7 +200,7 @@ static int count_upgraded(Phase *p, char *const *upgrades) {
         _cleanup_(dpkg_done) DpkgStatus s = {};
         int n = 0, r;
 
-        r = read_status(p, &s);
+        r = aptrun_status(p, &s);
         if (r < 0)
                 return r;
         STRV_FOREACH(i, upgrades) {
@@ -398,7 +295,7 @@ int apt_remove(Phase *p, char *const *packages) {
         _cleanup_strv_ char **present = NULL, **left = NULL;
         int r, status;
 
-        r = read_status(p, &s);
+        r = aptrun_status(p, &s);
         if (r >= 0)
                 r = installed_of(&s, packages, &present);
         if (r < 0)
@@ -415,7 +312,7 @@ int apt_remove(Phase *p, char *const *packages) {
                 return r < 0 ? r : 1;
         phase_status(p, "Removing %zu packages", strv_length(present));
         status = aptrun_apt(&a, VERB("purge"), present, DPKG_SEC);
-        r = read_status(p, &after);
+        r = aptrun_status(p, &after);
         if (r >= 0)
                 r = installed_of(&after, present, &left);
         if (r < 0)

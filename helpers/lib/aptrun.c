@@ -188,3 +188,13 @@ int aptrun_update(AptRun *a) {
                         return r;
         }
 }
+
+int aptrun_status(Phase *p, DpkgStatus *ret) {
+        int r;
+
+        r = dpkg_read(p->root, ret);
+        if (r < 0)
+                return phase_fail(p, r, "gpuvm needs a Debian or Ubuntu system with dpkg.",
+                                  "Cannot read /var/lib/dpkg/status");
+        return 0;
+}

@@ -5,6 +5,7 @@
  * decision whether another try can help. */
 
 #include "aptline.h"
+#include "dpkg.h"
 #include "phase.h"
 
 /* Start with { .phase = p, .status_fd = -EBADF }. Each run forgets the one before. */
@@ -39,3 +40,6 @@ bool aptrun_again(const AptRun *a, unsigned attempt, const char *what) _nonnull_
 
 /* Sleeps; not under --root: a recorded machine has no network to come back and nobody who holds its locks. */
 void aptrun_pause(const Phase *p, unsigned sec);
+
+/* dpkg_read(), with a failure told. */
+int aptrun_status(Phase *p, DpkgStatus *ret) _must_check_ _nonnull_all_;

@@ -67,7 +67,7 @@ done
 
 if has_word update "$@"; then
         trouble update
-        touch "$dir/var/lib/apt/lists/partial"
+        touch "$dir/var/lib/apt/lists/deb_Packages"
 elif has_word --fix-broken "$@"; then
         trouble fix
         sed -i 's/^Status: install ok unpacked$/Status: install ok installed/' "$status"

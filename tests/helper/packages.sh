@@ -25,6 +25,7 @@ machine() {
         for package; do
                 printf 'Package: %s\nStatus: install ok installed\nVersion: 1.0\n\n' "$package"
         done >"$root/var/lib/dpkg/status"
+        touch "$root/var/lib/apt/lists/deb_Packages"
         touch -d '3 days ago' "$root/var/lib/apt/lists" "$root/var/lib/apt/lists/partial"
 }
 
@@ -85,6 +86,16 @@ machine kmod
 touch "$root/var/lib/apt/lists/partial"
 run
 is 'fresh lists are not fetched again' "$(ran ' update')" 0
+machine kmod
+touch "$root/var/lib/apt/lists/partial"
+rm "$root/var/lib/apt/lists/deb_Packages"
+run
+is 'but fetched where there are none' "$(ran ' update')" 1
+machine kmod
+touch "$root/var/lib/apt/lists/partial"
+printf '1\nE: Unable to locate package pciutils\n' >"$root/trouble.simulate"
+run
+is 'or where they lack a package' "$status $(ran ' update')" '0 1'
 
 # Offline, and the lists know what is missing.
 machine kmod

@@ -56,8 +56,15 @@ plan() {
         echo "status ${PIPESTATUS[0]}"
         gpu-vm-bootstrap </dev/null 2>&1 | tail -n 1
         ls /etc/gpuvm.conf.d /var/lib/gpuvm 2>/dev/null
+        journalctl --update-catalog
+        # shellcheck disable=SC2013 # one id a line
+        for id in $(cat /shared/ids); do
+                journalctl --dump-catalog "$id" | grep -q '^Subject: .*GPU' || echo "no catalog entry $id"
+        done
 }
+grep -o 'MESSAGE_ID=[0-9a-f]*' "$source_dir/helpers/lib/journal.h" | cut -d= -f2 >"$shared/ids"
 machine_boot plan
+is "$release: each event is explained" "$(wc -l <"$shared/ids") $(grep -c 'no catalog entry' <<<"$output" || true)" '10 0'
 like "$release: a plan needs no root, and the phases see the options" "$output" \
         'preflight: would do its part \([3-9]\).*storage: would do its part \([3-9]\).status 0'
 like "$release: status before it began" "$output" 'bootstrap: not started.status 3'

@@ -205,10 +205,11 @@ static int release(Phase *p, const Conf *c, const PciBus *bus) {
 
                 if (!pci_is_display(d) || early_exclusive(c, d) || is_remembered(p, d) <= 0)
                         continue;
-                r = has_units(p) ? switch_unit(p, d, false) : 0;
-                /* Also after its unit: one that was bound at boot may never have come up. */
+                /* On first: the unit of one that was bound at boot may never have come up, and what is not
+                 * active is not stopped. */
+                r = has_units(p) ? switch_unit(p, d, true) : 0;
                 if (r >= 0)
-                        r = detach(p, c, d->bdf, d->name);
+                        r = has_units(p) ? switch_unit(p, d, false) : detach(p, c, d->bdf, d->name);
                 if (r >= 0 && !p->dry_run)
                         r = forget(p, d);
                 if (r < 0)

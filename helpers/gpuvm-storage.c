@@ -264,7 +264,7 @@ static int run(Phase *p, int argc, char *argv[]) {
 
 static const Helper helper = {
         .name = "gpuvm-storage",
-        .summary = "Make the storage pool, the image cache and, without a bridge, the network for VMs.",
+        .summary = "Make the storage pool, the image cache and, without a bridge, a network for VMs.",
         .run = run,
 };
 

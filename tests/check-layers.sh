@@ -14,10 +14,10 @@ layers=(
         'macro'
         'log parse strv json'
         'fs'
-        'account bootfile grubcfg child ini dropin ledger findings uplink proc logfile journal'
+        'account bootfile grubcfg child ini dropin ledger osrelease findings uplink proc logfile journal'
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
-        'apt iommu busy nodes holders handover worker binding boot bootentry initramfs bus keep early reboot'
+        'apt aptrepair iommu busy nodes holders handover worker binding boot bootentry initramfs bus keep early reboot'
         'vfio plan virt preflight gpucheck facts report'
         'follow preview progress settings takeback'
 )

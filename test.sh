@@ -45,7 +45,7 @@ install_packages() {
 # For the build, for the checks, and for what the slow suites set up.
 tools=(build-essential clang clang-format meson pkgconf scdoc systemd udev libsystemd-dev libjson-c-dev libkmod-dev git
        python3 shellcheck codespell strace xfsprogs e2fsprogs file man-db
-       libvirt0 libvirt-daemon libvirt-clients)
+       libvirt-dev libvirt-daemon libvirt-clients dnsmasq-base iptables)
 # systemd.pc and udev.pc moved there after Debian 12.
 [ -z "$(apt-cache search --names-only '^systemd-dev$' 2>/dev/null)" ] || tools+=(systemd-dev)
 slow_tools=(mmdebstrap debian-archive-keyring systemd-container dpkg-dev qemu-system-x86 qemu-utils ovmf mtools

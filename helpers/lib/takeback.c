@@ -142,13 +142,6 @@ static int undo_libvirt_object(Virt *v, VirtKind kind, const LedgerRecord *r) {
         return k >= 0 && streq(r->was, "absent") ? virt_undefine(v, kind, r->object) : k;
 }
 
-/* Below --root there is no libvirt but the one that a test names: never the host's. */
-static int open_libvirt(int root, Virt **ret, char **reterr_message) {
-        if (!fs_is_host(root) && !secure_getenv("GPUVM_LIBVIRT_URI"))
-                return -ENOTCONN;
-        return virt_open(NULL, ret, reterr_message);
-}
-
 static void undo_libvirt(Takeback *tb) {
         _cleanup_(virt_closep) Virt *v = NULL;
 
@@ -162,7 +155,7 @@ static void undo_libvirt(Takeback *tb) {
                 if (!wanted(tb, i, "pool") && !wanted(tb, i, "network"))
                         continue;
                 kind = virt_kind_from_string(r->kind);
-                k = v ? 0 : open_libvirt(tb->p->root, &v, &message);
+                k = v ? 0 : virt_open_root(tb->p->root, &v, &message);
                 if (k == -ENOPKG) { /* with the library gone, so are the objects */
                         tb->done[i] = true;
                         continue;

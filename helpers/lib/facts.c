@@ -7,6 +7,7 @@
 #include "dpkg.h"
 #include "facts.h"
 #include "fs.h"
+#include "osrelease.h"
 #include "parse.h"
 #include "proc.h"
 #include "strv.h"
@@ -51,44 +52,21 @@ static int read_lines(int root, const char *path, size_t max, char ***ret) {
         return strv_split(text, "\n", ret);
 }
 
-/* The last line KEY=VALUE counts; one pair of quotes around the value is not part of it. */
-static int get_assignment(char *const *lines, const char *key, char **ret) {
-        const char *value = NULL;
-        size_t n;
-
-        STRV_FOREACH(l, lines) {
-                const char *rest = startswith(*l, key);
-
-                if (rest && *rest == '=')
-                        value = rest + 1;
-        }
-        if (!value)
-                return 0;
-        n = strlen(value);
-        if (n >= 2 && strchr("\"'", value[0]) && value[n - 1] == value[0]) {
-                value++;
-                n -= 2;
-        }
-        *ret = strndup(value, n);
-        return *ret ? 0 : -ENOMEM;
-}
-
 static int read_distribution(int root, Facts *f) {
-        _cleanup_strv_ char **lines = NULL;
-        int r;
+        const struct {
+                const char *field;
+                char **value;
+        } fields[] = {
+                { "ID", &f->os_id },
+                { "ID_LIKE", &f->os_like },
+                { "VERSION_ID", &f->os_version },
+                { "PRETTY_NAME", &f->os_name },
+        };
 
-        r = read_lines(root, "/etc/os-release", FS_ATTR_MAX, &lines);
-        if (r >= 0 && !lines)
-                r = read_lines(root, "/usr/lib/os-release", FS_ATTR_MAX, &lines);
-        if (r >= 0)
-                r = get_assignment(lines, "ID", &f->os_id);
-        if (r >= 0)
-                r = get_assignment(lines, "ID_LIKE", &f->os_like);
-        if (r >= 0)
-                r = get_assignment(lines, "VERSION_ID", &f->os_version);
-        if (r >= 0)
-                r = get_assignment(lines, "PRETTY_NAME", &f->os_name);
-        return r;
+        for (size_t i = 0; i < ELEMENTSOF(fields); i++)
+                if (osrelease_get(root, fields[i].field, fields[i].value) == -ENOMEM)
+                        return -ENOMEM;
+        return 0;
 }
 
 /* "KEY<blanks>: VALUE" of the first processor; all are alike as far as we ask. */

@@ -145,22 +145,58 @@ static int stable_path(const char *link, const PciDevice *d, int vf_offset, char
         return r;
 }
 
+/* One function's directory. Its attributes are opened by path from the root, as everything else: in the
+ * sandbox of a unit a directory of its own would be out of bounds (openat2(2) is blocked by
+ * RestrictSUIDSGID=). */
+typedef struct Node {
+        int root;
+        const char *name;
+} Node;
+
+static int node_path(const Node *n, const char *attribute, char **ret) {
+        return str_printf(ret, PCI_DEVICES "/%s%s%s", n->name, *attribute ? "/" : "", attribute);
+}
+
+static int node_line(const Node *n, const char *attribute, char **ret) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = node_path(n, attribute, &path);
+        return r < 0 ? r : fs_read_line(n->root, path, ret);
+}
+
+static int node_hex(const Node *n, const char *attribute, uint64_t max, uint64_t *ret) {
+        _cleanup_free_ char *line = NULL;
+        int r;
+
+        r = node_line(n, attribute, &line);
+        return r < 0 ? r : parse_hex(line, max, ret);
+}
+
+static int node_link(const Node *n, const char *attribute, char **ret) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = node_path(n, attribute, &path);
+        return r < 0 ? r : fs_readlink_name(n->root, path, ret);
+}
+
 static int routing_id(Bdf b) {
         return b.bus << 8 | b.slot << 3 | b.function;
 }
 
-static int read_path(int root, int dir, PciDevice *d) {
+static int read_path(const Node *n, PciDevice *d) {
         _cleanup_free_ char *link = NULL, *sysfs = NULL, *physfn = NULL;
         int r, offset = 0;
         Bdf pf;
 
-        r = str_printf(&sysfs, PCI_DEVICES "/%s", d->name);
+        r = node_path(n, "", &sysfs);
         if (r < 0)
                 return r;
-        r = fs_readlink(root, sysfs, &link);
+        r = fs_readlink(n->root, sysfs, &link);
         if (r == -ENOMEM)
                 return r;
-        if (fs_readlink_name(dir, "/physfn", &physfn) >= 0 && bdf_parse(physfn, &pf) >= 0) {
+        if (node_link(n, "physfn", &physfn) >= 0 && bdf_parse(physfn, &pf) >= 0) {
                 char *last = link ? strrchr(link, '/') : NULL;
 
                 d->virtual_function = true;
@@ -172,25 +208,26 @@ static int read_path(int root, int dir, PciDevice *d) {
         return stable_path(strempty(link), d, offset, &d->path);
 }
 
-static int read_u16(int dir, const char *name, uint16_t *ret) {
+static int read_u16(const Node *n, const char *attribute, uint16_t *ret) {
         uint64_t v;
         int r;
 
-        r = fs_read_hex(dir, name, &v);
-        if (r < 0)
-                return r;
-        if (v > UINT16_MAX)
-                return -ERANGE;
-        *ret = (uint16_t) v;
-        return 0;
+        r = node_hex(n, attribute, UINT16_MAX, &v);
+        if (r >= 0)
+                *ret = (uint16_t) v;
+        return r;
 }
 
 /* Asked of bridges only: reading config space wakes a sleeping function up, and nothing but base class 06 has
  * another header than that of an endpoint. A function that fell off the bus reads as all ones. */
-static uint8_t read_header_type(int dir) {
-        _cleanup_close_ int fd = fs_open(dir, "/config", O_RDONLY | O_NONBLOCK, 0);
+static uint8_t read_header_type(const Node *n) {
+        _cleanup_free_ char *path = NULL;
+        _cleanup_close_ int fd = -EBADF;
         uint8_t type;
 
+        if (node_path(n, "config", &path) < 0)
+                return 0;
+        fd = fs_open(n->root, path, O_RDONLY | O_NONBLOCK, 0);
         if (fd < 0 || pread(fd, &type, 1, CONFIG_HEADER_TYPE) != 1 || type == UINT8_MAX)
                 return 0;
         return type & (uint8_t) ~HEADER_MULTIFUNCTION;
@@ -198,11 +235,12 @@ static uint8_t read_header_type(int dir) {
 
 /* A line per BAR: first address, last address, flags. An unused one is all zeros; one that nobody placed yet
  * starts at zero and still has its size. */
-static void read_bars(int dir, PciDevice *d) {
+static void read_bars(const Node *n, PciDevice *d) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
         _cleanup_strv_ char **lines = NULL;
-        _cleanup_free_ char *text = NULL;
 
-        if (fs_read(dir, "/resource", FS_ATTR_MAX, &text, NULL) < 0 || strv_split(text, "\n", &lines) < 0)
+        if (node_path(n, "resource", &path) < 0 || fs_read(n->root, path, FS_ATTR_MAX, &text, NULL) < 0 ||
+            strv_split(text, "\n", &lines) < 0)
                 return;
         for (size_t i = 0; i < ELEMENTSOF(d->bar_size) && i < strv_length(lines); i++) {
                 _cleanup_strv_ char **words = NULL;
@@ -216,27 +254,27 @@ static void read_bars(int dir, PciDevice *d) {
 }
 
 /* Absent or unreadable: the default of the field stays. Returns 0 or -ENOMEM. */
-static int read_optional(int dir, PciDevice *d) {
+static int read_optional(const Node *n, PciDevice *d) {
         _cleanup_free_ char *group = NULL, *node = NULL;
         uint64_t boot_vga = 0;
-        unsigned n;
+        unsigned v;
         int r;
 
-        r = fs_readlink_name(dir, "/driver", &d->driver);
+        r = node_link(n, "driver", &d->driver);
         if (r == -ENOMEM)
                 return r;
-        if (fs_readlink_name(dir, "/iommu_group", &group) >= 0 && parse_uint(group, INT32_MAX, &n) >= 0)
-                d->iommu_group = (int) n;
-        if (fs_read_line(dir, "/numa_node", &node) >= 0 && parse_uint(node, INT32_MAX, &n) >= 0)
-                d->numa_node = (int) n;
-        if (d->class >> 8 == 0x0300 && fs_read_u64(dir, "/boot_vga", &boot_vga) >= 0)
+        if (node_link(n, "iommu_group", &group) >= 0 && parse_uint(group, INT32_MAX, &v) >= 0)
+                d->iommu_group = (int) v;
+        if (node_line(n, "numa_node", &node) >= 0 && parse_uint(node, INT32_MAX, &v) >= 0)
+                d->numa_node = (int) v;
+        if (d->class >> 8 == 0x0300 && node_hex(n, "boot_vga", 1, &boot_vga) >= 0)
                 d->boot_vga = boot_vga == 1;
-        r = fs_read_line(dir, "/reset_method", &d->reset_method);
+        r = node_line(n, "reset_method", &d->reset_method);
         if (r == -ENOMEM)
                 return r;
         if (d->class >> 16 == 0x06)
-                d->header_type = read_header_type(dir);
-        read_bars(dir, d);
+                d->header_type = read_header_type(n);
+        read_bars(n, d);
         return 0;
 }
 
@@ -247,33 +285,44 @@ static void pci_device_done(PciDevice *d) {
         *d = (PciDevice){};
 }
 
+/* Without these it is no PCI function; a device that is being removed answers with one of those errors. Any
+ * other error is told: an empty bus must not be the answer of somebody who may not look. */
+static int read_identity(const Node *n, PciDevice *d) {
+        uint64_t class;
+        int r;
+
+        r = node_hex(n, "class", 0xffffff, &class);
+        if (r >= 0)
+                r = read_u16(n, "vendor", &d->vendor);
+        if (r >= 0)
+                r = read_u16(n, "device", &d->device);
+        if (r == -ENOENT || r == -ENODEV || r == -ENXIO || r == -ENOTDIR || r == -EINVAL || r == -ERANGE ||
+            r == -EISDIR)
+                return 0;
+        if (r < 0)
+                return r;
+        d->class = (uint32_t) class;
+        if (read_u16(n, "subsystem_vendor", &d->subsystem_vendor) < 0 ||
+            read_u16(n, "subsystem_device", &d->subsystem_device) < 0)
+                d->subsystem_vendor = d->subsystem_device = 0;
+        return 1;
+}
+
 /* Returns 1 if read, 0 if the device is gone or is no PCI function as we know them. */
 static int read_device(int root, const char *name, PciDevice *ret) {
         _cleanup_(pci_device_done) PciDevice d = { .iommu_group = -1, .numa_node = -1 };
-        _cleanup_free_ char *sysfs = NULL;
-        _cleanup_close_ int dir = -EBADF;
-        uint64_t class;
+        const Node n = { root, name };
         int r;
 
         if (bdf_parse(name, &d.bdf) < 0)
                 return 0;
         (void) bdf_format(d.bdf, d.name);
-        if (str_printf(&sysfs, PCI_DEVICES "/%s", name) < 0)
-                return -ENOMEM;
-        /* One open directory for a dozen attributes: short look-ups, and all of one device. */
-        dir = fs_open(root, sysfs, O_PATH | O_DIRECTORY, 0);
-        if (dir < 0)
-                return dir == -ENOENT ? 0 : dir;
-        if (fs_read_hex(dir, "/class", &class) < 0 || class > 0xffffff ||
-            read_u16(dir, "/vendor", &d.vendor) < 0 || read_u16(dir, "/device", &d.device) < 0)
-                return 0;
-        d.class = (uint32_t) class;
-        if (read_u16(dir, "/subsystem_vendor", &d.subsystem_vendor) < 0 ||
-            read_u16(dir, "/subsystem_device", &d.subsystem_device) < 0)
-                d.subsystem_vendor = d.subsystem_device = 0;
-        r = read_optional(dir, &d);
+        r = read_identity(&n, &d);
+        if (r <= 0)
+                return r;
+        r = read_optional(&n, &d);
         if (r >= 0)
-                r = read_path(root, dir, &d);
+                r = read_path(&n, &d);
         if (r < 0)
                 return r;
         *ret = d;

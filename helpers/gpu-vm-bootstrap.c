@@ -411,8 +411,8 @@ static int show_status(int root, const Conf *conf) {
                 [PROGRESS_STOPPED] = EXIT_FAILURE,
                 [PROGRESS_DONE] = EXIT_SUCCESS,
         };
+        _cleanup_json_ json_object *o = NULL, *report = NULL;
         _cleanup_(progress_done) Progress p = {};
-        _cleanup_json_ json_object *o = NULL;
         _cleanup_bus_ Bus *bus = NULL;
         int r;
 
@@ -425,10 +425,18 @@ static int show_status(int root, const Conf *conf) {
                 log_error_errno(r, "Cannot tell how far the bootstrap is: %m");
                 return EXIT_FAILURE;
         }
+        if (p.state == PROGRESS_DONE && report_read(root, &report) < 0)
+                report = NULL; /* what follows from the records is told in any case */
+        if (o && report)
+                (void) json_object_object_add(o, "report", TAKE_PTR(report));
         if (o)
                 (void) put_json(o);
         else
                 progress_print(&p, stdout);
+        if (report) {
+                putchar('\n');
+                report_print(report, stdout);
+        }
         return exit_status[p.state];
 }
 

@@ -239,7 +239,8 @@ lab_follow() {
         lab_ssh gpu-vm-bootstrap --yes --skip-nvidia --skip-bridge --gpu-mode exclusive </dev/null && status=0 || status=$?
         while [ $SECONDS -lt $deadline ]; do
                 # 255 is ssh's own: the machine went away, or is going.
-                [ $status = 255 ] || [ $status = 75 ] || return $status
+                # 75: about to restart; 3: not over. Anything else is a result.
+                case $status in 255 | 75 | 3) ;; *) return $status ;; esac
                 lab_wait_boot 500 || return 1
                 if [ "$lab_boot_id" != "$booted" ]; then
                         step "The machine is up again after its reboot"

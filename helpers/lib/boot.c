@@ -4,6 +4,7 @@
 #include "bootentry.h"
 #include "bootfile.h"
 #include "child.h"
+#include "cmdline.h"
 #include "fs.h"
 #include "grubcfg.h"
 #include "strv.h"
@@ -32,6 +33,17 @@ static bool started_by(int root, const char *name) {
         return true;
 }
 
+/* With both installed: what the firmware says, where that can be seen. Else GRUB leaves its mark on the
+ * command line. */
+static bool systemd_boot_started_it(int root) {
+        _cleanup_strv_ char **words = NULL;
+
+        if (started_by(root, "systemd-boot"))
+                return true;
+        return !started_by(root, "GRUB") && cmdline_read(root, &words) >= 0 && words &&
+                        !cmdline_get(words, "BOOT_IMAGE");
+}
+
 int boot_detect(int root, Boot *ret) {
         _cleanup_free_ char *partition = NULL;
         int r, grub;
@@ -47,7 +59,7 @@ int boot_detect(int root, Boot *ret) {
         r = bootentry_partition(root, &partition);
         if (r < 0 && r != -ENOENT)
                 return r;
-        if (partition && (grub == 0 || started_by(root, "systemd-boot")))
+        if (partition && (grub == 0 || systemd_boot_started_it(root)))
                 *ret = (Boot){ .loader = BOOT_LOADER_SYSTEMD, .partition = TAKE_PTR(partition) };
         else
                 *ret = (Boot){ .loader = grub > 0 ? BOOT_LOADER_GRUB : BOOT_LOADER_OTHER };

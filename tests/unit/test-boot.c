@@ -182,6 +182,11 @@ TEST(detect) {
         ASSERT_STREQ(b.partition, "/boot/efi");
         boot_done(&b);
         put(root, BOOT_GRUB_CFG, "x");
+        put(root, "/proc/cmdline", "initrd=\\x root=UUID=1 ro\n");
+        ASSERT_EQ(boot_detect(root, &b), 0);
+        ASSERT_EQ(b.loader, BOOT_LOADER_SYSTEMD);
+        boot_done(&b);
+        put(root, "/proc/cmdline", "BOOT_IMAGE=/vmlinuz root=UUID=1 ro\n");
         ASSERT_EQ(boot_detect(root, &b), 0);
         ASSERT_EQ(b.loader, BOOT_LOADER_GRUB);
         ASSERT_EQ(fs_write_atomic(root,

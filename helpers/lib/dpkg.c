@@ -67,6 +67,9 @@ static int compare_packages(const void *a, const void *b) {
 static void take_line(char *line, size_t n, DpkgPackage *p) {
         char *v;
 
+        /* Most lines are of other fields, and there are a hundred thousand of them. */
+        if (!strchr("PpVvSs", *line))
+                return;
         if ((v = field_value(line, n, "Package")))
                 p->name = v;
         else if ((v = field_value(line, n, "Version")))

@@ -142,6 +142,16 @@ run
 is 'a running libvirt learns of what was added' "$status $(grep -c 'systemctl try-restart libvirtd.service' "$root/calls")" '0 1'
 check_fails 'and is not started again' 1 grep -q 'systemctl start' "$root/calls"
 
+# Something at the socket's place that is none.
+machine "${packages[@]}"
+units libvirtd.service
+enabled libvirtd.service
+mkdir -p "$root/run/libvirt"
+touch "$root/run/libvirt/libvirt-sock"
+run
+is 'a file is no socket' "$status $(grep -c 'systemctl start' "$root/calls")" '1 1'
+like 'and that is told' "$said" 'does not listen'
+
 # Daemons of their own for each driver.
 machine "${packages[@]}"
 units virtqemud.service virtnetworkd.service virtstoraged.service

@@ -226,6 +226,22 @@ run
 is 'an update without a network fails' "$status" 1
 check 'and is not remembered' test ! -e "$root/var/lib/gpuvm/system-update"
 
+# Undo.
+machine kmod
+echo libpci3 >"$root/packages/pciutils.deps"
+run
+status=0
+said=$("$1/gpuvm-undo" --root="$root" packages 2>&1) || status=$?
+is 'undo removes what came' "$status" 0
+is 'and only that' "$(sed -n 's/^Package: //p' "$root/var/lib/dpkg/status")" kmod
+machine kmod
+run
+echo tool-of-somebody >"$root/packages/pciutils.rdeps"
+status=0
+said=$("$1/gpuvm-undo" --root="$root" packages 2>&1) || status=$?
+is 'undo removes nothing that is needed since' "$status $(state pciutils)" '1 install ok installed'
+like 'and names who needs it' "$said" 'tool-of-somebody'
+
 # Bad input.
 machine
 rm "$root/var/lib/dpkg/status"

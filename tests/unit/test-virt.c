@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <sys/mman.h>
+
 #include "tests/tap.h"
 #include "virt.h"
 
@@ -79,6 +81,20 @@ TEST(counts_domains_and_tells_the_version) {
         ASSERT(version >= 9000000);
         ASSERT_EQ(virt_count_running(v, &running), 0);
         ASSERT_EQ(running, 1);
+}
+
+TEST(libvirt_does_not_write_to_stderr) {
+        _cleanup_(virt_closep) Virt *v = connect_to_test();
+        int fd = memfd_create("stderr", MFD_CLOEXEC), saved = dup(STDERR_FILENO);
+        off_t size;
+
+        ASSERT(fd >= 0 && saved >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+        ASSERT(virt_start(v, VIRT_POOL, "no-such-pool") < 0);
+        ASSERT(dup2(saved, STDERR_FILENO) >= 0);
+        size = lseek(fd, 0, SEEK_END);
+        (void) close(fd);
+        (void) close(saved);
+        ASSERT_EQ(size, 0);
 }
 
 TEST(a_broken_definition_says_why) {

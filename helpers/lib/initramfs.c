@@ -176,15 +176,63 @@ static int check_content(Phase *p, Tool tool, const char *kernel, const char *te
         return 0;
 }
 
-static int check_size(Phase *p, const char *kernel, const char *temp, off_t old_size) {
+/* Reads "MODULES=dep" of one file of initramfs-tools, if it has it. */
+static int read_modules(int root, const char *path, bool *ret_lean) {
+        _cleanup_free_ char *text = NULL;
+        _cleanup_strv_ char **lines = NULL;
+        int r;
+
+        r = fs_read(root, path, FS_FILE_MAX, &text, NULL);
+        if (r == -ENOENT)
+                return 0;
+        if (r >= 0)
+                r = strv_split(text, "\n", &lines);
+        STRV_FOREACH(l, lines) {
+                const char *v = startswith(*l, "MODULES=");
+
+                if (v)
+                        *ret_lean = !startswith(v + strspn(v, "\"'"), "most");
+        }
+        return r;
+}
+
+/* An image that has what this very machine needs is a fraction of one for any machine, which may be what the
+ * installation began with. */
+static int is_lean(int root, Tool tool, bool *ret) {
+        _cleanup_strv_ char **names = NULL;
+        bool lean = tool == TOOL_DRACUT;
+        int r;
+
+        r = read_modules(root, "/etc/initramfs-tools/initramfs.conf", &lean);
+        if (r >= 0)
+                r = fs_list(root, "/etc/initramfs-tools/conf.d", &names);
+        if (r == -ENOENT)
+                r = 0;
+        STRV_FOREACH(n, names) {
+                _cleanup_free_ char *path = NULL;
+
+                if (r >= 0)
+                        r = str_printf(&path, "/etc/initramfs-tools/conf.d/%s", *n);
+                if (r >= 0)
+                        r = read_modules(root, path, &lean);
+        }
+        if (r >= 0)
+                *ret = lean;
+        return r;
+}
+
+static int check_size(Phase *p, Tool tool, const char *kernel, const char *temp, off_t old_size) {
+        bool lean = false;
         struct stat st;
         int r;
 
-        r = fs_stat(p->root, temp, &st);
-        if (r < 0 || st.st_size == 0 || st.st_size < old_size / 2)
+        r = is_lean(p->root, tool, &lean);
+        if (r >= 0)
+                r = fs_stat(p->root, temp, &st);
+        if (r < 0 || st.st_size == 0 || st.st_size < old_size / (lean ? 16 : 2))
                 return phase_fail(
                                 p, r < 0 ? r : 0, "The old image is still in place",
-                                "The new initramfs of kernel %s is empty, or less than half as big as the old one",
+                                "The new initramfs of kernel %s is empty, or far too small beside the old one",
                                 kernel);
         return 0;
 }
@@ -212,7 +260,7 @@ static int rebuild(Phase *p, Undo *u, Tool tool, const char *kernel, const char 
         if (r != 0)
                 return phase_fail(p, r < 0 ? r : 0, "The old image is still in place",
                                   "Building the initramfs of kernel %s failed: %s", kernel, l.last);
-        r = check_size(p, kernel, temp, old_size);
+        r = check_size(p, tool, kernel, temp, old_size);
         if (r >= 0)
                 r = check_content(p, tool, kernel, temp);
         if (r < 0)

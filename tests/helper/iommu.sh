@@ -154,6 +154,14 @@ for trouble in fail small; do
         check "mkinitramfs, $trouble: with the rule in the image" grep -q gpuvm-vfio "$root/boot/initrd.img-6.1.0-13-amd64"
 done
 
+# An image for this machine alone is a fraction of one for any machine.
+machine
+mkdir "$root/etc/initramfs-tools/conf.d"
+echo MODULES=dep >"$root/etc/initramfs-tools/conf.d/driver-policy"
+touch "$root/small-mkinitramfs"
+run
+is 'MODULES=dep: a small image will do' "$status $(requested)" '0 yes'
+
 # Killed while a child of ours is at work.
 for program in grub-mkconfig mkinitramfs; do
         machine

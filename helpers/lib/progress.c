@@ -114,8 +114,6 @@ static bool phase_runs(const Progress *p, const char *noun) {
 
 /* What the parts add up to. story: as reboot_story_load() returned. */
 static ProgressState add_up(int root, const Progress *p, int story, const RebootStory *s) {
-        _cleanup_free_ char *boot_id = NULL;
-
         if (phase_runs(p, "reboot"))
                 return PROGRESS_RESTARTING;
         if (any_phase(p, "running"))

@@ -129,7 +129,7 @@ TEST(grubcfg_bad) {
 
 TEST(dropin_is_shell_that_does_it) {
         _cleanup_free_ char *text = NULL, *script = NULL, *got = NULL;
-        _cleanup_(fclosep) FILE *f = NULL;
+        FILE *f;
         char line[256];
 
         ASSERT_EQ(boot_grub_dropin("amd", false, NULL, &text), 0);
@@ -146,6 +146,7 @@ TEST(dropin_is_shell_that_does_it) {
         ASSERT_EQ(setenv("SCRIPT", script, 1), 0);
         f = popen("sh -c \"$SCRIPT\"", "r");
         ASSERT(f && fgets(line, sizeof(line), f));
+        ASSERT_EQ(pclose(f), 0);
         ASSERT_STREQ(line, "a b=\"c d\" intel_iommu=on iommu=pt|quiet *\n");
         ASSERT_EQ(boot_grub_dropin("intel", true, "iommu=off$(reboot)", &got), -EINVAL);
 }

@@ -85,7 +85,7 @@ TEST(runs_a_script_of_the_host) {
 
 TEST(runs_the_stub_of_a_recorded_tree) {
         char path[] = "/tmp/test-child-XXXXXX";
-        _cleanup_close_ int root = -EBADF, real = fs_open_root(NULL);
+        _cleanup_close_ int root = -EBADF;
         Child c = { .argv = (const char *const[]){ "/usr/sbin/tool", "arg", NULL },
                     .timeout_usec = USEC_PER_SEC };
         _cleanup_free_ char *out = NULL;

@@ -105,7 +105,7 @@ TEST(a_broken_definition_says_why) {
 }
 
 TEST(who_does_not_answer_is_told) {
-        _cleanup_(virt_closep) Virt *v = connect_to_test();
+        _unused_ _cleanup_(virt_closep) Virt *v = connect_to_test();
         _cleanup_free_ char *message = NULL;
         Virt *other = NULL;
 

@@ -14,7 +14,7 @@ layers=(
         'macro'
         'log parse strv json'
         'fs'
-        'account bootfile grubcfg child ini dropin ledger osrelease findings uplink proc logfile journal'
+        'account bootfile grubcfg child ini dropin ledger gpuarch osrelease findings uplink proc logfile journal'
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
         'apt aptrepair iommu busy nodes holders handover worker binding boot bootentry initramfs bus keep early reboot'

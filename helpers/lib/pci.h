@@ -5,6 +5,7 @@
  * taking the device's lock: driver_override is not here because reading it waits as long as a driver's
  * callback hangs (see worker.h). */
 
+#include "gpuarch.h"
 #include "macro.h"
 
 /* A PCI address, "0000:01:00.0". */
@@ -19,25 +20,6 @@ enum { BDF_STRING_MAX = sizeof("ffffffff:ff:1f.7") };
 int bdf_parse(const char *s, Bdf *ret) _must_check_ _nonnull_all_;
 const char *bdf_format(Bdf b, char buf[static BDF_STRING_MAX]);
 int bdf_compare(Bdf a, Bdf b);
-
-/* NVIDIA generations, decided by device id alone: names in pci.ids are missing or wrong for new cards. */
-typedef enum GpuArch {
-        GPU_ARCH_UNKNOWN, /* not NVIDIA, or an id that no generation has */
-        GPU_ARCH_OLDER,   /* Kepler and before: no current driver */
-        GPU_ARCH_MAXWELL,
-        GPU_ARCH_PASCAL,
-        GPU_ARCH_VOLTA,
-        GPU_ARCH_TURING,
-        GPU_ARCH_AMPERE,
-        GPU_ARCH_HOPPER,
-        GPU_ARCH_ADA,
-        GPU_ARCH_BLACKWELL,
-        GPU_ARCH_RUBIN,
-        _GPU_ARCH_MAX,
-} GpuArch;
-
-const char *gpu_arch_to_string(GpuArch a);
-GpuArch gpu_arch_from_device_id(uint16_t device);
 
 typedef struct PciDevice {
         Bdf bdf;

@@ -139,6 +139,9 @@ if mknod "$work/nodes/some name" c 1 5 2>/dev/null && unshare -m true 2>/dev/nul
         sleep 600 9<"$work/nodes/some name" &
         holder=$!
         at_exit bash -c "kill $holder 2>/dev/null || true"
+        until [ "$(<"/proc/$holder/comm")" = sleep ]; do
+                sleep 0.05
+        done
         mkdir "$root/proc/$holder"
         # shellcheck disable=SC2016 # for the shell inside
         inside() {

@@ -8,6 +8,8 @@
 #include "parse.h"
 #include "strv.h"
 
+enum { RACES_MAX = 1000 };
+
 int fs_open_root(const char *path) {
         return RET_NERRNO(open(isempty(path) ? "/" : path, O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
@@ -34,7 +36,14 @@ int fs_open(int root, const char *path, int flags, mode_t mode) {
          * how. */
         if (fs_is_host(root))
                 return RET_NERRNO(openat(root, relative(path), (int) how.flags, (mode_t) how.mode));
-        return RET_NERRNO((int) syscall(SYS_openat2, root, relative(path), &how, sizeof(how)));
+        /* A rename or mount anywhere on the machine can come between the kernel and its proof that ".."
+         * stayed inside: it gives up, and asks to be called again. */
+        for (unsigned i = 0;; i++) {
+                int fd = RET_NERRNO((int) syscall(SYS_openat2, root, relative(path), &how, sizeof(how)));
+
+                if (fd != -EAGAIN || i >= RACES_MAX)
+                        return fd;
+        }
 }
 
 int fs_stat(int root, const char *path, struct stat *ret) {

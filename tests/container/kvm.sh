@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# packages, kvm, storage and verify as units, with a real apt and a real libvirt: kvm.sh RELEASE
+#
+# The packages are fetched before the boot; inside there is no network, and none is needed.
+#
+# shellcheck disable=SC2317 # the step is called inside the container
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+container_require
+release=${1:-trixie}
+machine_new "$release"
+mkdir -p "$machine/etc/gpuvm.conf.d"
+printf '[Bootstrap]\nVfio=no\nBridge=no\nUser=ann\n' >"$machine/etc/gpuvm.conf.d/50-test.conf"
+useradd --root "$machine" --create-home ann
+
+# What the two programs ask apt for, fetched into its cache.
+cp --dereference /etc/resolv.conf "$machine/etc/resolv.conf"
+cp -r /etc/apt/apt.conf.d/. "$machine/etc/apt/apt.conf.d/"
+mapfile -t packages < <(for noun in packages kvm; do
+        chroot "$machine" "/usr/lib/gpuvm/gpuvm-$noun" --dry-run
+done | sed -n 's/.*: would install //p')
+if ! { chroot "$machine" apt-get -q update && chroot "$machine" apt-get -q -y --no-install-recommends --download-only install \
+        "${packages[@]}"; } >"$shared/apt.log" 2>&1 </dev/null; then
+        diag "$(tail -n 5 "$shared/apt.log")"
+        skip_all 'needs a Debian mirror'
+fi
+
+setup() {
+        local unit pass
+
+        for pass in first second; do
+                for unit in packages kvm storage verify; do
+                        systemctl start "gpuvm-$unit.service" || journalctl --no-pager -n 20 -u "gpuvm-$unit.service" >&2
+                        echo "$pass $unit $(systemctl show --value -p Result "gpuvm-$unit.service")" \
+                                "$(sed -n 's/.*"action".*/change/p' "/run/gpuvm/phases/$unit.json" | wc -l)"
+                done
+        done
+        echo "libvirtd $(systemctl is-enabled libvirtd.service)"
+        virsh -q -c qemu:///system pool-info gpuvm | awk '/State|Autostart/ { print "pool", $2 }'
+        virsh -q -c qemu:///system net-info default | awk '/Active|Autostart/ { print "network", $2 }'
+        id -nG ann | tr ' ' '\n' | grep -xE 'libvirt|kvm' | sort | xargs echo ann
+        stat -c 'report %a' /var/lib/gpuvm/report.json
+        cp /var/lib/gpuvm/report.json /shared/report.json
+}
+machine_boot setup
+is "$release: everything is set up" "$(grep -v '^first\|^second' <<<"$output")" 'libvirtd enabled
+pool running
+pool yes
+network yes
+network yes
+ann kvm libvirt
+report 644'
+is "$release: each unit succeeds" "$(awk '/^(first|second)/ { print $3 }' <<<"$output" | sort | uniq -c | xargs)" '8 success'
+like "$release: the first run makes changes" "$(grep '^first kvm' <<<"$output")" 'success 1[0-9]'
+is "$release: the second run makes none" "$(awk '/^second/ { print $4 }' <<<"$output" | xargs)" '0 0 0 0'
+like "$release: the report says ready" "$(cat "$shared/report.json")" '"ready": ?true'
+[ "$tap_failed" -eq 0 ] || diag "$(tail -n 60 "$shared/stderr")"
+done_testing

@@ -45,7 +45,7 @@ if git -C "$tree" rev-parse --is-inside-work-tree >/dev/null 2>&1; then
                 { cd "$tree" && xargs -0 ls -d 2>/dev/null | tar -cf - --no-recursion -T -; } |
                 tar -C "$work/gpuvm" -xf - --no-same-owner
 else
-        tar -C "$tree" -cf - --exclude=./dist --exclude='./build*' . | tar -C "$work/gpuvm" -xf - --no-same-owner
+        tar -C "$tree" -cf - --exclude=./.git --exclude=./dist --exclude='./build*' . | tar -C "$work/gpuvm" -xf - --no-same-owner
 fi
 
 inside=/${work##*/}

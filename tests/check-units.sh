@@ -18,7 +18,8 @@ budget() {
         # Sees the host's devices and network: what is asked is what the host has.
         gpuvm-preflight.service) echo 1.3 ;;
         gpuvm-verify.service) echo 1.7 ;;
-        gpuvm-iommu.service) echo 2.2 ;;
+        # Makes the boot menu and the initramfs from the host's devices, EFI variables and network cards.
+        gpuvm-iommu.service) echo 2.6 ;;
         gpuvm-vfio@.service) echo 2.6 ;;
         # Builds an initramfs as gpuvm-iommu does, and has to know the network card that the host needs.
         gpuvm-vfio.service) echo 2.8 ;;

@@ -262,6 +262,18 @@ static int decide(Phase *p, char *const *causes, bool by_us, RebootStory *story)
         return explain_verdict(p, v, which);
 }
 
+/* Opens the bus where there is a logind to be asked, and asks it first. */
+static int check_logind(Phase *p, Bus **ret) {
+        int r;
+
+        if (p->dry_run || !fs_is_host(p->root))
+                return 0;
+        r = bus_open(ret);
+        if (r < 0)
+                return phase_fail(p, r, "Restart the machine yourself to go on.", "Cannot reach logind");
+        return check_blockers(p, *ret);
+}
+
 static int act(Phase *p, const Conf *conf, char *const *causes, const char *why) {
         _cleanup_(reboot_story_done) RebootStory story = {};
         bool by_us = conf->reboot == REBOOT_AUTO;
@@ -271,20 +283,13 @@ static int act(Phase *p, const Conf *conf, char *const *causes, const char *why)
         r = decide(p, causes, by_us, &story);
         if (r >= 0 && by_us)
                 r = check_busy(p, p->dry_run ? 0 : DPKG_WAIT);
-        if (r < 0)
-                return r;
-        r = phase_change(p, by_us ? "run" : "leave", "reboot", "%s", why);
+        if (r >= 0 && by_us)
+                r = check_logind(p, &bus);
+        if (r >= 0)
+                r = phase_change(p, by_us ? "run" : "leave", "reboot", "%s", why);
         if (r <= 0)
                 return r;
-        if (by_us && fs_is_host(p->root)) {
-                r = bus_open(&bus);
-                if (r < 0)
-                        return phase_fail(p, r, "Restart the machine yourself to go on.",
-                                          "Cannot reach logind");
-                r = check_blockers(p, bus);
-        }
-        if (r >= 0)
-                r = arm(p, &story, by_us);
+        r = arm(p, &story, by_us);
         if (r < 0)
                 return r;
         if (!by_us)

@@ -16,7 +16,6 @@ machine_new "$release"
 pretend() {
         local program=$machine/usr/lib/gpuvm/gpuvm-$1
 
-        stand_in "$1"
         mkdir -p "$machine/etc/systemd/system/gpuvm-$1.service.d"
         # The sandbox is not what this is about, and /shared is outside of it.
         printf '[Service]\nExecStart=\nExecStart=/usr/lib/gpuvm/gpuvm-%s\nProtectSystem=no\nSystemCallFilter=\n' "$1" \

@@ -117,7 +117,7 @@ machine_boot() {
         : >"$shared/stderr"
         {
                 declare -f
-                printf '%s\nsystemctl poweroff --no-block --ignore-inhibitors\n' "$1"
+                printf '%s\nsystemctl poweroff --no-block --check-inhibitors=no\n' "$1"
         } >"$shared/driver"
         status=0
         # shellcheck disable=SC2016 # expanded by the inner shell
@@ -151,7 +151,6 @@ stub() {
         local phase=$1
 
         shift
-        stand_in "$phase"
         mkdir -p "$machine/etc/systemd/system/gpuvm-$phase.service.d"
         cat >"$machine/etc/systemd/system/gpuvm-$phase.service.d/stub.conf" <<UNIT
 [Service]
@@ -169,19 +168,6 @@ UNIT
                 echo "echo $phase \$INVOCATION_ID >>/shared/ran"
                 [ $# -eq 0 ] || printf '%s\n' "$@"
         } >"$shared/stub-$phase"
-}
-
-# A phase whose unit is not written yet; its order is what the packaged target and generator say.
-stand_in() {
-        local unit=gpuvm-$1.service before='' phase_before
-
-        [ ! -e "$machine/lib/systemd/system/$unit" ] || return 0
-        for phase_before in preflight packages nvidia kvm iommu reboot vfio bridge storage verify; do
-                [ "$phase_before" != "$1" ] || break
-                before+=" gpuvm-$phase_before.service"
-        done
-        printf '[Unit]\nAfter=%s\n[Service]\nType=oneshot\nSuccessExitStatus=77\nExecStart=/bin/true\n' "$before" \
-                >"$machine/lib/systemd/system/$unit"
 }
 
 # stub_all: every phase but reboot does nothing, and notes it.

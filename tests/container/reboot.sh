@@ -177,6 +177,8 @@ inhibited() {
         sleep 0.5
         start_and_wait
         failure
+        kill %1 # or it keeps the machine up at the end as well
+        sleep 0.5
 }
 machine_boot inhibited
 like "$release: a shutdown inhibitor refuses it" "$status $output" '^0 start 1.*surgeon.*operating.*inactive$'

@@ -18,11 +18,9 @@ budget() {
         # Sees the host's devices and network: what is asked is what the host has.
         gpuvm-preflight.service) echo 1.3 ;;
         gpuvm-verify.service) echo 1.7 ;;
-        # Makes the boot menu and the initramfs from the host's devices, EFI variables and network cards.
-        gpuvm-iommu.service) echo 2.6 ;;
         gpuvm-vfio@.service) echo 2.6 ;;
-        # Builds an initramfs as gpuvm-iommu does, and has to know the network card that the host needs.
-        gpuvm-vfio.service) echo 2.8 ;;
+        # Build an initramfs, and have to know what the host itself needs: its mounts and its network card.
+        gpuvm-iommu.service | gpuvm-vfio.service) echo 2.8 ;;
         # Maintainer scripts of any package run in these two: nearly nothing can be taken away.
         gpuvm-packages.service | gpuvm-kvm.service) echo 7.8 ;;
         *) return 1 ;;

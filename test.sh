@@ -44,7 +44,7 @@ install_packages() {
 
 # For the build, for the checks, and for what the slow suites set up.
 tools=(build-essential clang clang-format meson pkgconf scdoc systemd udev libsystemd-dev libjson-c-dev libkmod-dev git
-       python3 shellcheck codespell strace xfsprogs e2fsprogs file man-db
+       kmod python3 shellcheck codespell strace xfsprogs e2fsprogs file man-db
        libvirt-dev libvirt-daemon libvirt-clients dnsmasq-base iptables)
 # systemd.pc and udev.pc moved there after Debian 12.
 [ -z "$(apt-cache search --names-only '^systemd-dev$' 2>/dev/null)" ] || tools+=(systemd-dev)
@@ -76,8 +76,10 @@ print(*seen, sep="\n")'
 
 # configure DIRECTORY COMPILER
 configure() {
+        local said
+
         if [ ! -e "$1/build.ninja" ]; then
-                CC=$2 meson setup "$1" --native-file build-dev.ini >"$1.log" 2>&1 || { cat "$1.log" && return 1; }
+                said=$(CC=$2 meson setup "$1" --native-file build-dev.ini 2>&1) || { echo "$said" && return 1; }
         fi
         ninja -C "$1" --quiet
 }

@@ -318,6 +318,14 @@ static int serve(Phase *p, const Conf *c, const PciBus *bus) {
         return failed;
 }
 
+/* A plan made before the restart that turns the IOMMU on is a good plan: only what comes after is not known.
+ */
+static bool iommu_comes(const Phase *p) {
+        const char *firmware;
+
+        return p->dry_run && iommu_firmware(p->root, &firmware) >= 0 && firmware;
+}
+
 /* Returns 0 if there are GPUs, and all that hand-overs need. */
 static int check(Phase *p, const Conf *c, const PciBus *bus) {
         size_t n_gpus = 0, n_groups;
@@ -332,6 +340,10 @@ static int check(Phase *p, const Conf *c, const PciBus *bus) {
         r = iommu_count_groups(p->root, &n_groups);
         if (r < 0)
                 return phase_fail(p, r, "Make /sys readable", "Cannot list the IOMMU groups");
+        if (n_groups == 0 && iommu_comes(p)) {
+                phase_note(p, "The IOMMU is off: GPUs are handed over after the restart that turns it on");
+                return PHASE_NOT_APPLICABLE;
+        }
         if (n_groups == 0)
                 return phase_fail(p, 0, "'gpuvm-preflight' says what is missing", "The IOMMU is off");
         r = module_available(p->root, "vfio-pci");

@@ -272,6 +272,11 @@ usual
 rm -r "$root"/sys/devices/pci0000:00/*/iommu_group "$root/sys/kernel/iommu_groups"
 check_fails 'setup without an IOMMU' 1 vfio setup
 like 'says so' "$(said)" 'The IOMMU is off'
+check_fails 'and is no plan either' 1 vfio --dry-run setup
+mkdir -p "$root/sys/firmware/acpi/tables"
+touch "$root/sys/firmware/acpi/tables/DMAR"
+check_fails 'setup before the restart that turns the IOMMU on' 1 vfio setup
+check_fails 'a plan from before that restart says not yet' 77 vfio --dry-run setup
 
 # --- VFIO variant drivers: a module of a made-up kernel says that it is for this card
 if command -v gcc >/dev/null && command -v depmod >/dev/null; then

@@ -16,6 +16,7 @@
 #include "conf.h"
 #include "fs.h"
 #include "journal.h"
+#include "logind.h"
 #include "phase.h"
 #include "reboot.h"
 
@@ -70,7 +71,7 @@ static int check_busy(Phase *p, uint64_t wait_usec) {
 
 static int check_blockers(Phase *p, Bus *bus) {
         _cleanup_strv_ char **blockers = NULL;
-        int r = bus_shutdown_blockers(bus, &blockers);
+        int r = logind_shutdown_blockers(bus, &blockers);
 
         if (r < 0)
                 return phase_fail(p, r,
@@ -147,7 +148,7 @@ static bool told_to_stop(void) {
 }
 
 static void call_off(Bus *bus) {
-        int r = bus_cancel_shutdown(bus);
+        int r = logind_cancel_shutdown(bus);
 
         if (r < 0)
                 log_warning_errno(r, "Failed to cancel the restart; 'shutdown -c' does: %m");
@@ -194,7 +195,7 @@ static int hold(Phase *p, Bus *bus, uint64_t when) {
                         phase_status(p, "The machine is restarting");
                         continue;
                 }
-                r = bus_scheduled_shutdown(bus, &type, &at);
+                r = logind_scheduled_shutdown(bus, &type, &at);
                 if (r == 0 && realtime_usec() < when)
                         return cancelled(p);
                 r = n % 5 == 0 ? still_welcome(p, bus) : 0;
@@ -219,7 +220,7 @@ static int restart(Phase *p, Bus *bus, uint64_t delay_usec, const char *why) {
                        why) < 0)
                 return log_oom();
         when = realtime_usec() + delay_usec;
-        r = bus_schedule_shutdown(bus, "reboot", when, wall);
+        r = logind_schedule_shutdown(bus, "reboot", when, wall);
         if (r < 0)
                 return phase_fail(p, r,
                                   "Restart it yourself: 'systemctl reboot'; the bootstrap resumes by itself.",

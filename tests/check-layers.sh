@@ -17,7 +17,7 @@ layers=(
         'account bootfile grubcfg child ini dropin ledger gpuarch osrelease findings uplink proc logfile journal'
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
-        'apt aptrepair iommu busy nodes holders handover worker binding boot bootentry initramfs bus keep early reboot'
+        'apt aptrepair iommu busy nodes holders handover worker binding boot bootentry initramfs bus sdbus logind keep early reboot'
         'vfio plan virt preflight gpucheck facts report'
         'follow preview progress settings takeback'
 )
@@ -43,6 +43,7 @@ done
 circle=$(grep -o '^#include "[a-z0-9-]*\.h"' ./*.h | sed -E 's|^\./([a-z0-9-]*)\.h:#include "(.*)\.h"|\1 \2|' |
         tsort 2>&1 >/dev/null || true)
 is 'no circle of headers' "$circle" ''
+is 'only bus and logind include sdbus' "$(awk '$2 == "sdbus" { printf "%s ", $1 }' <<<"$edges")" 'bus logind '
 
 # door ROOM PATTERN: only that room includes these headers.
 door() {
@@ -52,7 +53,7 @@ door() {
 door json 'json-c/.*\.h'
 door module 'libkmod\.h'
 door virt 'libvirt/.*\.h'
-door bus 'systemd/sd-bus\.h'
+door sdbus 'systemd/sd-bus\.h'
 
 rooms=$(printf '%s\n' ./*.c | grep -vE '^\./(log|journal|logfile|phase|conf)\.c$')
 # shellcheck disable=SC2086 # a list of names

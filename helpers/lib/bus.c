@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <inttypes.h>
-#include <systemd/sd-bus.h>
 #include <time.h>
 
 #include "bus.h"
-#include "fs.h"
+#include "sdbus.h"
 #include "strv.h"
 
 #define SYSTEMD_NAME  "org.freedesktop.systemd1"
@@ -13,25 +11,9 @@
 #define SYSTEMD_MGR   "org.freedesktop.systemd1.Manager"
 #define SYSTEMD_UNIT  "org.freedesktop.systemd1.Unit"
 #define SYSTEMD_SVC   "org.freedesktop.systemd1.Service"
-#define LOGIND_NAME   "org.freedesktop.login1"
-#define LOGIND_PATH   "/org/freedesktop/login1"
-#define LOGIND_MGR    "org.freedesktop.login1.Manager"
 #define CALL_TIMEOUT  (25 * USEC_PER_SEC)
 #define RELOAD_LIMIT  (90 * USEC_PER_SEC)
 #define TICK_INTERVAL (1 * USEC_PER_SEC)
-
-/* A job that is over, kept until somebody asks for it: it may be over before its path is known. */
-typedef struct Removed {
-        char *job, *result;
-} Removed;
-
-struct Bus {
-        sd_bus *bus;
-        char *message;
-        Removed *removed;
-        size_t n_removed;
-        bool subscribed;
-};
 
 static uint64_t monotonic_usec(void) {
         struct timespec ts;
@@ -39,12 +21,6 @@ static uint64_t monotonic_usec(void) {
         (void) clock_gettime(CLOCK_MONOTONIC, &ts);
         return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
 }
-
-static void message_unrefp(sd_bus_message **m) {
-        *m = sd_bus_message_unref(*m);
-}
-#define _cleanup_message_ _cleanup_(message_unrefp)
-#define _cleanup_error_   _cleanup_(sd_bus_error_free)
 
 int bus_open(Bus **ret) {
         _cleanup_bus_ Bus *b = calloc(1, sizeof(*b));
@@ -97,7 +73,7 @@ static int error_to_errno(const sd_bus_error *e, int r) {
         return r;
 }
 
-static int finish(Bus *b, const sd_bus_error *e, int r) {
+int bus_end(Bus *b, const sd_bus_error *e, int r) {
         free(b->message);
         b->message = NULL;
         if (r >= 0)
@@ -107,21 +83,7 @@ static int finish(Bus *b, const sd_bus_error *e, int r) {
         return error_to_errno(e, r);
 }
 
-#define MANAGER_CALL(b, reply, method, ...)                                                                 \
-        ({                                                                                                  \
-                _cleanup_error_ sd_bus_error e_ = SD_BUS_ERROR_NULL;                                        \
-                int c_ = sd_bus_call_method((b)->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MGR, method, &e_, \
-                                            reply, __VA_ARGS__);                                            \
-                finish(b, &e_, c_);                                                                         \
-        })
-
-#define LOGIND_CALL(b, reply, method, ...)                                                               \
-        ({                                                                                               \
-                _cleanup_error_ sd_bus_error e_ = SD_BUS_ERROR_NULL;                                     \
-                int c_ = sd_bus_call_method((b)->bus, LOGIND_NAME, LOGIND_PATH, LOGIND_MGR, method, &e_, \
-                                            reply, __VA_ARGS__);                                         \
-                finish(b, &e_, c_);                                                                      \
-        })
+#define MANAGER_CALL(b, reply, ...) BUS_CALL(b, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MGR, reply, __VA_ARGS__)
 
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const char *job, *unit, *result;
@@ -216,10 +178,8 @@ int bus_job_wait(Bus *b, const char *job, uint64_t timeout_usec, char **ret_resu
                 if (now >= end)
                         return 0;
                 r = sd_bus_wait(b->bus, end - now);
-                if (r < 0 && r != -EINTR)
-                        return r;
-                if (r == -EINTR)
-                        return 0; /* a signal: let the caller look why */
+                if (r < 0)
+                        return r == -EINTR ? 0 : r; /* a signal: let the caller look why */
         }
 }
 
@@ -331,14 +291,14 @@ int bus_reload(Bus *b) {
         r = sd_bus_message_new_method_call(b->bus, &m, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MGR, "Reload");
         if (r >= 0)
                 r = sd_bus_call(b->bus, m, RELOAD_LIMIT, &e, NULL);
-        return finish(b, &e, r);
+        return bus_end(b, &e, r);
 }
 
 static int get_string(Bus *b, const char *path, const char *interface, const char *property, char **ret) {
         _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
 
-        return finish(b, &e,
-                      sd_bus_get_property_string(b->bus, SYSTEMD_NAME, path, interface, property, &e, ret));
+        return bus_end(b, &e,
+                       sd_bus_get_property_string(b->bus, SYSTEMD_NAME, path, interface, property, &e, ret));
 }
 
 static int get_invocation(Bus *b, const char *path, char **ret) {
@@ -353,7 +313,7 @@ static int get_invocation(Bus *b, const char *path, char **ret) {
         if (r >= 0)
                 r = sd_bus_message_read_array(reply, 'y', &id, &n);
         if (r < 0)
-                return finish(b, &e, r);
+                return bus_end(b, &e, r);
         for (size_t i = 0; n == 16 && i < n; i++)
                 (void) snprintf(hex + 2 * i, 3, "%02x", ((const uint8_t *) id)[i]);
         *ret = strdup(hex);
@@ -372,15 +332,15 @@ static int get_job(Bus *b, const char *path, bool *ret) {
                 r = sd_bus_message_read(reply, "(uo)", &id, &job);
         if (r >= 0)
                 *ret = id != 0;
-        return finish(b, &e, r);
+        return bus_end(b, &e, r);
 }
 
 static int get_since(Bus *b, const char *path, uint64_t *ret) {
         _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
 
-        return finish(b, &e,
-                      sd_bus_get_property_trivial(b->bus, SYSTEMD_NAME, path, SYSTEMD_UNIT,
-                                                  "StateChangeTimestamp", &e, 't', ret));
+        return bus_end(b, &e,
+                       sd_bus_get_property_trivial(b->bus, SYSTEMD_NAME, path, SYSTEMD_UNIT,
+                                                   "StateChangeTimestamp", &e, 't', ret));
 }
 
 static int get_service(Bus *b, const char *path, BusUnit *u) {
@@ -392,9 +352,9 @@ static int get_service(Bus *b, const char *path, BusUnit *u) {
                 r = get_string(b, path, SYSTEMD_SVC, "Result", &u->result);
         if (r < 0)
                 return r;
-        return finish(b, &e,
-                      sd_bus_get_property_trivial(b->bus, SYSTEMD_NAME, path, SYSTEMD_SVC, "ExecMainStatus",
-                                                  &e, 'i', &u->exit_status));
+        return bus_end(b, &e,
+                       sd_bus_get_property_trivial(b->bus, SYSTEMD_NAME, path, SYSTEMD_SVC, "ExecMainStatus",
+                                                   &e, 'i', &u->exit_status));
 }
 
 int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) {
@@ -436,74 +396,4 @@ void bus_unit_done(BusUnit *u) {
         free(u->result);
         free(u->invocation);
         *u = (BusUnit){};
-}
-
-int bus_schedule_shutdown(Bus *b, const char *type, uint64_t when_usec, const char *wall) {
-        int r;
-
-        /* A wall message that cannot be set is no reason to keep the machine up: the journal has it too. */
-        if (wall)
-                (void) LOGIND_CALL(b, NULL, "SetWallMessage", "sb", wall, true);
-        r = LOGIND_CALL(b, NULL, "ScheduleShutdown", "st", type, when_usec);
-        return r;
-}
-
-int bus_cancel_shutdown(Bus *b) {
-        _cleanup_message_ sd_bus_message *reply = NULL;
-        int r, cancelled;
-
-        r = LOGIND_CALL(b, &reply, "CancelScheduledShutdown", NULL);
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "b", &cancelled);
-        return r < 0 ? r : cancelled != 0;
-}
-
-int bus_scheduled_shutdown(Bus *b, char **ret_type, uint64_t *ret_usec) {
-        _cleanup_message_ sd_bus_message *reply = NULL;
-        _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
-        const char *type;
-        uint64_t when;
-        int r;
-
-        r = sd_bus_get_property(b->bus, LOGIND_NAME, LOGIND_PATH, LOGIND_MGR, "ScheduledShutdown", &e, &reply,
-                                "(st)");
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "(st)", &type, &when);
-        if (r < 0)
-                return finish(b, &e, r);
-        if (isempty(type))
-                return 0;
-        *ret_type = strdup(type);
-        if (!*ret_type)
-                return -ENOMEM;
-        *ret_usec = when;
-        return 1;
-}
-
-/* "shutdown:sleep" names shutdown; "handle-power-key" does not. */
-static bool blocks_shutdown(const char *what, const char *mode) {
-        _cleanup_strv_ char **words = NULL;
-
-        return startswith(mode, "block") && strv_split(what, ":", &words) >= 0 &&
-                        strv_contains(words, "shutdown");
-}
-
-int bus_shutdown_blockers(Bus *b, char ***ret) {
-        _cleanup_message_ sd_bus_message *reply = NULL;
-        const char *what, *who, *why, *mode;
-        _cleanup_strv_ char **l = NULL;
-        uint32_t uid, pid;
-        int r;
-
-        r = LOGIND_CALL(b, &reply, "ListInhibitors", NULL);
-        if (r >= 0)
-                r = sd_bus_message_enter_container(reply, 'a', "(ssssuu)");
-        while (r >= 0 &&
-               (r = sd_bus_message_read(reply, "(ssssuu)", &what, &who, &why, &mode, &uid, &pid)) > 0)
-                if (blocks_shutdown(what, mode))
-                        r = strv_extendf(&l, "%s (pid %" PRIu32 "): %s", who, pid, why);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(l);
-        return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Bus: the few calls to systemd and logind that gpuvm needs, over the system bus.
+/* Bus: the few calls to systemd that gpuvm needs, over the system bus.
  *
  * No call starts a child and none waits for ever. Errors of the bus arrive as -errno: -ENOENT no such unit,
  * -ERFKILL masked, -EACCES not allowed, -ENOTCONN and the like when there is no bus at all (a chroot, a
@@ -67,16 +67,3 @@ typedef struct BusUnit {
 /* A unit that does not exist is no error: load_state says so. */
 int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) _must_check_ _nonnull_all_;
 void bus_unit_done(BusUnit *u);
-
-/* logind: a shutdown announced ahead. type: "reboot"; when_usec: CLOCK_REALTIME. The wall message (or NULL)
- * goes to everybody who is logged in. */
-int bus_schedule_shutdown(Bus *b, const char *type, uint64_t when_usec, const char *wall) _must_check_;
-
-/* Returns 1 if one was scheduled, 0 if none. */
-int bus_cancel_shutdown(Bus *b) _must_check_ _nonnull_all_;
-
-/* Returns 1 and the kind and time of the scheduled shutdown, or 0 if none is. */
-int bus_scheduled_shutdown(Bus *b, char **ret_type, uint64_t *ret_usec) _must_check_ _nonnull_all_;
-
-/* Who blocks a shutdown, as "WHO (pid N): WHY"; NULL if nobody does. */
-int bus_shutdown_blockers(Bus *b, char ***ret) _must_check_ _nonnull_all_;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Sdbus: the one door to sd-bus, for the rooms that make calls over it: bus and logind. */
+
+#include <systemd/sd-bus.h>
+
+#include "bus.h"
+
+/* A job that is over, kept until somebody asks for it: it may be over before its path is known. */
+typedef struct Removed {
+        char *job, *result;
+} Removed;
+
+struct Bus {
+        sd_bus *bus;
+        char *message;
+        Removed *removed;
+        size_t n_removed;
+        bool subscribed;
+};
+
+static inline void message_unrefp(sd_bus_message **m) {
+        *m = sd_bus_message_unref(*m);
+}
+#define _cleanup_message_ _cleanup_(message_unrefp)
+#define _cleanup_error_   _cleanup_(sd_bus_error_free)
+
+/* Ends a call that returned r: keeps what bus_message() shall say. Returns 0, or the error as -errno. */
+int bus_end(Bus *b, const sd_bus_error *e, int r) _nonnull_all_;
+
+#define BUS_CALL(b, name, path, interface, reply, method, ...)                                   \
+        ({                                                                                       \
+                _cleanup_error_ sd_bus_error e_ = SD_BUS_ERROR_NULL;                             \
+                int c_ = sd_bus_call_method((b)->bus, name, path, interface, method, &e_, reply, \
+                                            __VA_ARGS__);                                        \
+                bus_end(b, &e_, c_);                                                             \
+        })

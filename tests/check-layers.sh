@@ -18,7 +18,7 @@ layers=(
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
         'apt aptrepair iommu busy nodes holders handover worker binding boot bootentry initramfs bus sdbus logind keep early reboot'
-        'vfio plan virt preflight gpucheck facts report'
+        'vfio vfiojob plan virt preflight gpucheck facts report'
         'follow preview progress settings takeback'
 )
 declare -A layer=()
@@ -44,6 +44,7 @@ circle=$(grep -o '^#include "[a-z0-9-]*\.h"' ./*.h | sed -E 's|^\./([a-z0-9-]*)\
         tsort 2>&1 >/dev/null || true)
 is 'no circle of headers' "$circle" ''
 is 'only bus and logind include sdbus' "$(awk '$2 == "sdbus" { printf "%s ", $1 }' <<<"$edges")" 'bus logind '
+is 'only vfio includes vfiojob' "$(awk '$2 == "vfiojob" { printf "%s ", $1 }' <<<"$edges")" 'vfio '
 
 # door ROOM PATTERN: only that room includes these headers.
 door() {

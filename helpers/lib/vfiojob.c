@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <poll.h>
+#include <stdarg.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "fs.h"
+#include "holders.h"
+#include "strv.h"
+#include "vfiojob.h"
+
+#define PCI_DEVICES "/sys/bus/pci/devices"
+#define LOCK_DIR    RUN_DIR "/lock"
+
+enum {
+        LOCK_TIMEOUT_SEC = 120,  /* longer than one attach that waits for a driver */
+        SETTLE_TIMEOUT_SEC = 10, /* for the other functions of a card that is being plugged in */
+        POLL_MSEC = 20,
+        IDLE_POLL_MSEC = 500,
+};
+
+static void job_forget(VfioJob *j) {
+        iommu_verdict_done(&j->group);
+        keep_done(&j->keep);
+        pci_bus_done(&j->bus);
+        free(j->todo);
+        j->todo = NULL;
+        j->n_todo = 0;
+}
+
+void vfiojob_done(VfioJob *j) {
+        job_forget(j);
+        handover_done(&j->before);
+        binder_done(&j->binder);
+        vfio_failure_done(&j->failure);
+        (void) safe_close(j->lock);
+}
+
+int vfiojob_refuse(VfioJob *j, int error, const char *remedy, const char *format, ...) {
+        va_list ap;
+        int n;
+
+        if (j->failure.cause)
+                return error;
+        va_start(ap, format);
+        n = vasprintf(&j->failure.cause, format, ap);
+        va_end(ap);
+        if (n < 0)
+                j->failure.cause = NULL;
+        j->failure.remedy = strdup(remedy);
+        return error;
+}
+
+static uint64_t now_usec(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
+}
+
+int vfiojob_look(VfioJob *j, bool keep) {
+        int r;
+
+        job_forget(j);
+        r = pci_scan(j->p->root, &j->bus);
+        if (r < 0)
+                return r;
+        j->gpu = pci_find(&j->bus, j->q->gpu);
+        if (!j->gpu)
+                return 1;
+        if (!pci_is_display(j->gpu))
+                return vfiojob_refuse(j, -EINVAL,
+                                      "'lspci -Dnn -d ::0300' and 'lspci -Dnn -d ::0302' list the GPUs",
+                                      "%s is no GPU", j->name);
+        if (keep) {
+                r = keep_find(j->p->root, &j->bus, &j->keep);
+                if (r < 0)
+                        return vfiojob_refuse(j, r, "Nothing was changed",
+                                              "Cannot find out which PCI devices the host itself needs");
+        }
+        r = iommu_group_check(&j->bus, j->gpu, j->keep.items, j->keep.n,
+                              conf_gpu_accept_siblings(j->q->conf, j->name, strempty(j->gpu->path)),
+                              &j->group);
+        if (r == -ENODEV)
+                return vfiojob_refuse(
+                                j, -ENODEV,
+                                "Turn the IOMMU on: 'systemctl start gpuvm-bootstrap.target' does that, and "
+                                "'gpuvm-preflight' says what is in its way",
+                                "%s is in no IOMMU group", j->name);
+        j->todo = calloc(j->bus.n + 1, sizeof(*j->todo));
+        return r < 0 ? r : j->todo ? 0 : -ENOMEM;
+}
+
+/* A card comes up function by function. Waits until udev has nothing in hand, as udevadm settle does. */
+static int settle(VfioJob *j) {
+        uint64_t deadline = now_usec() + SETTLE_TIMEOUT_SEC * USEC_PER_SEC;
+        int r;
+
+        while ((r = fs_exists(j->p->root, "/run/udev/queue")) > 0 && now_usec() < deadline)
+                (void) poll(NULL, 0, POLL_MSEC);
+        return r < 0 ? r : 0;
+}
+
+/* One hand-over of a group at a time. The lock is ours alone: no child ever has it. */
+static int lock_group(VfioJob *j) {
+        uint64_t deadline = now_usec() + LOCK_TIMEOUT_SEC * USEC_PER_SEC;
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = str_printf(&path, LOCK_DIR "/group-%d", j->gpu->iommu_group);
+        if (r >= 0)
+                r = fs_mkdir_p(j->p->root, LOCK_DIR, 0755);
+        if (r >= 0)
+                r = j->lock = fs_open(j->p->root, path, O_RDWR | O_CREAT, 0600);
+        if (r < 0)
+                return r;
+        while (flock(j->lock, LOCK_EX | LOCK_NB) < 0) {
+                if (errno != EWOULDBLOCK && errno != EINTR)
+                        return -errno;
+                if (now_usec() >= deadline)
+                        return vfiojob_refuse(j, -EBUSY, "See 'systemctl list-jobs' and try again",
+                                              "Another hand-over of IOMMU group %d does not end",
+                                              j->gpu->iommu_group);
+                phase_alive(j->p);
+                (void) poll(NULL, 0, POLL_MSEC);
+        }
+        return 0;
+}
+
+int vfiojob_lock_and_look(VfioJob *j, bool keep) {
+        int r, group = j->gpu->iommu_group;
+
+        if (j->p->dry_run)
+                return 0;
+        r = settle(j);
+        if (r >= 0)
+                r = lock_group(j);
+        if (r >= 0)
+                r = vfiojob_look(j, keep);
+        if (r == 0 && j->gpu->iommu_group != group)
+                return vfiojob_refuse(j, -EAGAIN, "Try again", "%s changed its IOMMU group meanwhile",
+                                      j->name);
+        return r;
+}
+
+int vfiojob_check_poisoned(VfioJob *j) {
+        for (size_t i = 0; i < j->n_todo; i++) {
+                _cleanup_free_ char *why = NULL;
+                int r;
+
+                r = binding_poisoned(j->p->root, j->todo[i], &why);
+                if (r > 0)
+                        return vfiojob_refuse(j, -EBUSY, "Restart the machine: only that frees the device",
+                                              "%s is left alone since its driver hangs: %s", j->todo[i]->name,
+                                              why);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int vfiojob_check_virtual_functions(VfioJob *j) {
+        for (size_t i = 0; i < j->n_todo; i++) {
+                _cleanup_free_ char *path = NULL;
+                uint64_t n = 0;
+
+                if (str_printf(&path, PCI_DEVICES "/%s/sriov_numvfs", j->todo[i]->name) < 0)
+                        return -ENOMEM;
+                if (fs_read_u64(j->p->root, path, &n) >= 0 && n > 0)
+                        return vfiojob_refuse(j, -EBUSY,
+                                              "Write 0 to its sriov_numvfs after their users have ended",
+                                              "%s has %llu virtual functions", j->todo[i]->name,
+                                              (unsigned long long) n);
+        }
+        return 0;
+}
+
+int vfiojob_wait_idle(VfioJob *j) {
+        _cleanup_free_ const PciDevice **leaving = calloc(j->n_todo + 1, sizeof(*leaving));
+        uint64_t deadline = now_usec() + j->q->conf->idle_wait_usec;
+        size_t n = 0;
+
+        if (!leaving)
+                return -ENOMEM;
+        for (size_t i = 0; i < j->n_todo; i++) {
+                const HandoverFunction *was = handover_find(&j->before, j->todo[i]->bdf);
+
+                /* A release that was cut: this one is back already, and may well be used again. */
+                if (!was || !streq_ptr(was->driver, j->todo[i]->driver))
+                        leaving[n++] = j->todo[i];
+        }
+        if (j->p->dry_run && geteuid() != 0)
+                return 0; /* other users' files cannot be seen, and would all count */
+        for (;;) {
+                _cleanup_(holders_done) Holders holders = {};
+                _cleanup_free_ char *who = NULL;
+                int r;
+
+                r = holders_scan(j->p->root, leaving, n, &holders);
+                if (r < 0)
+                        return vfiojob_refuse(j, r, "Nothing was changed", "Cannot find out who uses %s",
+                                              j->name);
+                if (holders.n == 0)
+                        return 0;
+                r = holders_describe(&holders, &who);
+                if (r < 0)
+                        return r;
+                if (j->p->dry_run || now_usec() >= deadline)
+                        return vfiojob_refuse(j, -EBUSY,
+                                              "Stop what uses it and try again, or give IdleWaitSec= in "
+                                              "/etc/gpuvm.conf; nothing was changed",
+                                              "%s is in use: %s", j->name, who);
+                phase_status(j->p, "Waiting until %s is idle: %s", j->name, who);
+                (void) poll(NULL, 0, IDLE_POLL_MSEC);
+        }
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Vfiojob: what vfio has to know before it writes anything: the group as it is now, under its lock, and that
+ * it is harmless and idle. Nothing is written to a device here. Only for vfio. */
+
+#include "binding.h"
+#include "keep.h"
+#include "vfio.h"
+
+/* One hand-over, either way. */
+typedef struct VfioJob {
+        Phase *p;
+        const VfioRequest *q;
+        char name[BDF_STRING_MAX]; /* of the GPU */
+        PciBus bus;
+        KeepList keep;
+        const PciDevice *gpu;
+        IommuVerdict group;
+        const PciDevice **todo; /* the functions that are to be changed, n_todo of them */
+        size_t n_todo;
+        int lock;
+        Handover before;
+        Binder binder;
+        VfioFailure failure;
+} VfioJob;
+
+void vfiojob_done(VfioJob *j) _nonnull_all_;
+
+/* Says why not; the first word stands. Returns error. */
+int vfiojob_refuse(VfioJob *j, int error, const char *remedy, const char *format, ...) _printf_(4, 5);
+
+/* The bus, the GPU and its group as they are now. keep: ask what the host itself needs. Returns 0, or 1 if
+ * the GPU is not there. */
+int vfiojob_look(VfioJob *j, bool keep) _must_check_ _nonnull_all_;
+
+/* Looks again under the lock, and with all functions of the card there. */
+int vfiojob_lock_and_look(VfioJob *j, bool keep) _must_check_ _nonnull_all_;
+
+/* None of what is to be changed is marked as hanging. */
+int vfiojob_check_poisoned(VfioJob *j) _must_check_ _nonnull_all_;
+
+/* Virtual functions in use by somebody go down with their parent. */
+int vfiojob_check_virtual_functions(VfioJob *j) _must_check_ _nonnull_all_;
+
+/* Nobody uses what is to be changed, at once or within IdleWaitSec=. */
+int vfiojob_wait_idle(VfioJob *j) _must_check_ _nonnull_all_;

@@ -12,13 +12,13 @@
 #include <time.h>
 
 #include "bus.h"
-#include "busy.h"
 #include "conf.h"
 #include "fs.h"
 #include "journal.h"
 #include "logind.h"
 #include "phase.h"
 #include "reboot.h"
+#include "rebootcheck.h"
 
 #define UNIT         "gpuvm-reboot.service"
 #define DPKG_WAIT    (5 * 60 * USEC_PER_SEC)
@@ -36,87 +36,6 @@ static uint64_t realtime_usec(void) {
 
         (void) clock_gettime(CLOCK_REALTIME, &ts);
         return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
-
-static int refuse_list(Phase *p, char *const *reasons) {
-        _cleanup_free_ char *all = strv_join(reasons, "; ");
-
-        if (!all)
-                return log_oom();
-        return phase_fail(
-                        p, 0,
-                        "Start gpuvm-bootstrap.target again when that is over, or restart the machine yourself.",
-                        "The machine must not be restarted now: %s", all);
-}
-
-/* Fails if a restart now would hurt somebody. The lock of dpkg is waited for: that passes. */
-static int check_busy(Phase *p, uint64_t wait_usec) {
-        uint64_t end = realtime_usec() + wait_usec;
-
-        for (;;) {
-                _cleanup_(busy_done) Busy busy = {};
-                int r = busy_look(p->root, &busy);
-
-                if (r < 0)
-                        return phase_fail(p, r, "Nothing was restarted; see the journal.",
-                                          "Cannot tell whether the machine is busy");
-                if (!busy.reasons)
-                        return 0;
-                if (!busy.transient || realtime_usec() >= end)
-                        return refuse_list(p, busy.reasons);
-                phase_status(p, "Waiting to restart: %s", busy.reasons[0]);
-                (void) sleep(2);
-        }
-}
-
-static int check_blockers(Phase *p, Bus *bus) {
-        _cleanup_strv_ char **blockers = NULL;
-        int r = logind_shutdown_blockers(bus, &blockers);
-
-        if (r < 0)
-                return phase_fail(p, r,
-                                  "Is systemd-logind.service running? Restart the machine yourself to go on.",
-                                  "Cannot ask logind who blocks a shutdown");
-        return blockers ? refuse_list(p, blockers) : 0;
-}
-
-static int load_story(Phase *p, RebootStory *ret) {
-        int r = reboot_story_load(p->root, ret);
-
-        if (r < 0)
-                return phase_fail(
-                                p, r,
-                                "To be safe that counts as restarted too often. If the machine may be restarted "
-                                "again, 'rm " REBOOT_PENDING_PATH "' and start gpuvm-bootstrap.target",
-                                "Cannot read " REBOOT_PENDING_PATH ", which counts the restarts");
-        return 0;
-}
-
-static int explain_verdict(Phase *p, RebootVerdict v, const char *which) {
-        static const char remedy[] =
-                        "A further one would not help. Find out why with 'journalctl -u \"gpuvm-*\"'; "
-                        "when the cause is gone, 'rm " REBOOT_PENDING_PATH
-                        "' and start gpuvm-bootstrap.target";
-
-        if (v == REBOOT_GRANTED)
-                return 0;
-        if (v == REBOOT_CAUSE_USED_UP)
-                return phase_fail(p, 0, remedy,
-                                  "Phase '%s' asks for a restart after %d restarts for it already", which,
-                                  REBOOT_MAX_PER_CAUSE);
-        return phase_fail(p, 0, remedy, "The bootstrap has restarted the machine %d times already",
-                          REBOOT_MAX_TOTAL);
-}
-
-static int check_useful(Phase *p, char *const *useless) {
-        if (!useless)
-                return 0;
-        return phase_fail(
-                        p, 0,
-                        "A restart cannot help. The firmware setup may have the function switched off; "
-                        "'gpuvm-preflight --dry-run' names the setting",
-                        "Phase '%s' asks for a restart, but the kernel runs with the parameter that it asks for",
-                        useless[0]);
 }
 
 /* Exit status 75: done as far as possible, and the administrator's own restart is resumed from too. */
@@ -167,10 +86,10 @@ static int stopped(Phase *p, Bus *bus, uint64_t when) {
 }
 
 static int still_welcome(Phase *p, Bus *bus) {
-        int r = check_busy(p, 0);
+        int r = rebootcheck_busy(p, 0);
 
         if (r >= 0)
-                r = check_blockers(p, bus);
+                r = rebootcheck_blockers(p, bus);
         if (r < 0)
                 call_off(bus);
         return r;
@@ -246,46 +165,17 @@ static int arm(Phase *p, const RebootStory *story, bool by_us) {
         return 0;
 }
 
-static int decide(Phase *p, char *const *causes, bool by_us, RebootStory *story) {
-        _cleanup_free_ char *boot_id = NULL;
-        const char *which;
-        RebootVerdict v;
-        int r;
-
-        r = load_story(p, story);
-        if (r < 0)
-                return r;
-        r = reboot_boot_id(p->root, &boot_id);
-        if (r >= 0)
-                r = reboot_decide(story, boot_id, causes, by_us, &v, &which);
-        if (r < 0)
-                return phase_fail(p, r, "Nothing was restarted.", "Cannot tell one boot from the next");
-        return explain_verdict(p, v, which);
-}
-
-/* Opens the bus where there is a logind to be asked, and asks it first. */
-static int check_logind(Phase *p, Bus **ret) {
-        int r;
-
-        if (p->dry_run || !fs_is_host(p->root))
-                return 0;
-        r = bus_open(ret);
-        if (r < 0)
-                return phase_fail(p, r, "Restart the machine yourself to go on.", "Cannot reach logind");
-        return check_blockers(p, *ret);
-}
-
 static int act(Phase *p, const Conf *conf, char *const *causes, const char *why) {
         _cleanup_(reboot_story_done) RebootStory story = {};
         bool by_us = conf->reboot == REBOOT_AUTO;
         _cleanup_bus_ Bus *bus = NULL;
         int r;
 
-        r = decide(p, causes, by_us, &story);
+        r = rebootcheck_story(p, causes, by_us, &story);
         if (r >= 0 && by_us)
-                r = check_busy(p, p->dry_run ? 0 : DPKG_WAIT);
+                r = rebootcheck_busy(p, p->dry_run ? 0 : DPKG_WAIT);
         if (r >= 0 && by_us)
-                r = check_logind(p, &bus);
+                r = rebootcheck_logind(p, &bus);
         if (r >= 0)
                 r = phase_change(p, by_us ? "run" : "leave", "reboot", "%s", why);
         if (r <= 0)
@@ -321,7 +211,7 @@ static int run(Phase *p, int argc, char *argv[]) {
         why = r >= 0 ? strv_join(reasons, "; ") : NULL;
         if (!why)
                 return log_oom();
-        r = check_useful(p, useless);
+        r = rebootcheck_useful(p, useless);
         return r < 0 ? r : act(p, &conf, causes, why);
 }
 

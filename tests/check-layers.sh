@@ -18,7 +18,7 @@ layers=(
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
         'apt aptrepair iommu busy nodes holders handover worker binding boot bootentry initramfs bus sdbus logind keep early reboot'
-        'vfio vfiojob plan virt preflight gpucheck facts report'
+        'vfio vfiojob plan virt preflight gpucheck rebootcheck facts report'
         'follow preview progress settings takeback'
 )
 declare -A layer=()

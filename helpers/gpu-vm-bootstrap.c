@@ -6,7 +6,7 @@
  * It does none of the work: systemd does, and goes on with it when this program, its terminal or the machine
  * goes away. */
 
-#include <getopt.h>
+#include <unistd.h>
 
 #include "bus.h"
 #include "conf.h"
@@ -14,213 +14,60 @@
 #include "fs.h"
 #include "log.h"
 #include "logfile.h"
+#include "options.h"
 #include "phase.h"
 #include "preview.h"
 #include "progress.h"
 #include "reboot.h"
 #include "report.h"
 #include "settings.h"
-#include "undo.h"
 
 #define NAME   "gpu-vm-bootstrap"
 #define TARGET "gpuvm-bootstrap.target"
 
-enum { EXIT_NOT_FINISHED = 3 };
-
-static enum { ACTION_RUN, ACTION_STATUS, ACTION_FOLLOW } arg_action = ACTION_RUN;
-static Settings arg_settings;
-static bool arg_dry_run, arg_yes, arg_json;
-static const char *arg_root;
+static Options arg;
 
 static const char motd_running[] = "The GPU-VM bootstrap of this machine is not finished.\n"
                                    "'gpu-vm-bootstrap --status' tells how far it is.\n";
 
-static void help(void) {
-        puts(NAME " [OPTIONS...]\n\n"
-                  "Make this machine a host for virtual machines with GPUs.\n\n"
-                  "  -h --help               Show this help\n"
-                  "     --version            Show the version\n"
-                  "  -n --dry-run            Show the plan, change nothing; needs no root\n"
-                  "  -y --yes                Do not ask\n"
-                  "     --status             Show how far it is; needs no root\n"
-                  "     --follow             Join a bootstrap that is running\n"
-                  "     --json               Write the result as JSON to standard output\n"
-                  "     --skip-nvidia        Leave out the NVIDIA driver\n"
-                  "     --skip-kvm           Leave out QEMU, libvirt and the storage pool\n"
-                  "     --skip-vfio          Leave out the IOMMU and VFIO\n"
-                  "     --skip-bridge        Leave out the network bridge\n"
-                  "     --bridge-name=NAME   Name of the bridge (default br0)\n"
-                  "     --bridge-subnet=CIDR Subnet of the bridge (default: found)\n"
-                  "     --gpu-mode=MODE      flexible or exclusive\n"
-                  "     --root=DIR           Look at the machine recorded below DIR");
-}
-
-enum {
-        ARG_VERSION = 0x100,
-        ARG_STATUS,
-        ARG_FOLLOW,
-        ARG_JSON,
-        ARG_SKIP_NVIDIA,
-        ARG_SKIP_KVM,
-        ARG_SKIP_VFIO,
-        ARG_SKIP_BRIDGE,
-        ARG_BRIDGE_NAME,
-        ARG_BRIDGE_SUBNET,
-        ARG_GPU_MODE,
-        ARG_ROOT,
-};
-
-static const struct option options[] = {
-        { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, ARG_VERSION },
-        { "dry-run", no_argument, NULL, 'n' },
-        { "yes", no_argument, NULL, 'y' },
-        { "status", no_argument, NULL, ARG_STATUS },
-        { "follow", no_argument, NULL, ARG_FOLLOW },
-        { "json", no_argument, NULL, ARG_JSON },
-        { "skip-nvidia", no_argument, NULL, ARG_SKIP_NVIDIA },
-        { "skip-kvm", no_argument, NULL, ARG_SKIP_KVM },
-        { "skip-vfio", no_argument, NULL, ARG_SKIP_VFIO },
-        { "skip-bridge", no_argument, NULL, ARG_SKIP_BRIDGE },
-        { "bridge-name", required_argument, NULL, ARG_BRIDGE_NAME },
-        { "bridge-subnet", required_argument, NULL, ARG_BRIDGE_SUBNET },
-        { "gpu-mode", required_argument, NULL, ARG_GPU_MODE },
-        { "root", required_argument, NULL, ARG_ROOT },
-        {},
-};
-
-static bool *flag_of(int c) {
-        switch (c) {
-        case 'n':
-                return &arg_dry_run;
-        case 'y':
-                return &arg_yes;
-        case ARG_JSON:
-                return &arg_json;
-        case ARG_SKIP_NVIDIA:
-                return &arg_settings.skip_nvidia;
-        case ARG_SKIP_KVM:
-                return &arg_settings.skip_kvm;
-        case ARG_SKIP_VFIO:
-                return &arg_settings.skip_vfio;
-        case ARG_SKIP_BRIDGE:
-                return &arg_settings.skip_bridge;
-        default:
-                return NULL;
-        }
-}
-
-static const char **value_of(int c) {
-        switch (c) {
-        case ARG_BRIDGE_NAME:
-                return &arg_settings.bridge_name;
-        case ARG_BRIDGE_SUBNET:
-                return &arg_settings.bridge_subnet;
-        case ARG_GPU_MODE:
-                return &arg_settings.gpu_mode;
-        case ARG_ROOT:
-                return &arg_root;
-        default:
-                return NULL;
-        }
-}
-
 /* Returns -1 to go on, or the exit status. */
 static int parse_argv(int argc, char *argv[]) {
-        int c;
+        int r = options_parse(argc, argv, &arg);
 
-        while ((c = getopt_long(argc, argv, "hny", options, NULL)) >= 0)
-                if (c == 'h') {
-                        help();
-                        return EXIT_SUCCESS;
-                } else if (c == ARG_VERSION) {
-                        puts(NAME " " GPUVM_VERSION);
-                        return EXIT_SUCCESS;
-                } else if (c == ARG_STATUS)
-                        arg_action = ACTION_STATUS;
-                else if (c == ARG_FOLLOW)
-                        arg_action = ACTION_FOLLOW;
-                else if (flag_of(c))
-                        *flag_of(c) = true;
-                else if (value_of(c))
-                        *value_of(c) = optarg;
-                else
-                        return PHASE_USAGE;
-        if (optind < argc) {
+        if (r > 0)
+                return EXIT_SUCCESS;
+        if (r == 0 && optind == argc)
+                return -1;
+        if (r == 0)
                 log_error("Unexpected argument '%s'", argv[optind]);
-                return PHASE_USAGE;
-        }
-        return -1;
+        return PHASE_USAGE;
 }
 
 static void option_problem(const char *file, unsigned line, const char *text, void *userdata) {
-        (void) file;
-        (void) line;
-        (void) userdata;
         log_error("%s", text);
 }
 
-/* Nothing to write: NULL. Once there, a run without options leaves the choice of an earlier one alone. */
-static int decide_dropin(int root, const Conf *conf, char **ret) {
-        const char *user = getenv("SUDO_USER");
-        int r;
+/* The plan is made with the settings that the run would have. Returns 0, the exit status, or -errno. */
+static int load_with_options(int root, Conf *conf, char **ret_dropin) {
+        int r = conf_load_and_warn(root, conf);
 
-        *ret = NULL;
-        if (isempty(user) || streq(user, "root") || conf->user)
-                user = conf->user;
-        if (settings_is_empty(&arg_settings) && (fs_exists(root, SETTINGS_PATH) > 0 || !user || conf->user))
-                return 0;
-        r = settings_to_dropin(&arg_settings, user, option_problem, NULL, ret);
-        if (r == -EINVAL)
-                return PHASE_USAGE;
-        return r < 0 ? log_oom() : 0;
-}
-
-/* Where the phases' programs are: beside this one while it is not installed. */
-static int find_directory(char **ret) {
-        char *exe = realpath("/proc/self/exe", NULL), *slash = exe ? strrchr(exe, '/') : NULL;
-
-        if (!slash) {
-                free(exe);
-                return -ENOENT;
-        }
-        *slash = '\0';
-        if (streq(exe, GPUVM_BINDIR) && free_and_strdup(&exe, GPUVM_LIBEXECDIR) < 0) {
-                free(exe);
-                return -ENOMEM;
-        }
-        *ret = exe;
-        return 0;
-}
-
-static int put_json(json_object *o) {
-        return puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY)) < 0 ? EXIT_FAILURE
-                                                                                    : EXIT_SUCCESS;
-}
-
-static int preview_json(const Preview *v, const Conf *conf, const char *dropin, const char **ret_refused) {
-        _cleanup_json_ json_object *o = json_object_new_object();
-        json_object *phases;
-        int r = preview_to_json(v, conf, &phases, ret_refused);
-
+        if (r >= 0)
+                r = settings_apply(&arg.settings, root, option_problem, NULL, conf, ret_dropin);
         if (r < 0)
-                return r;
-        if (dropin)
-                (void) json_object_object_add(o, "configuration", json_object_new_string(dropin));
-        (void) json_object_object_add(o, "phases", phases);
-        (void) put_json(o);
-        return 0;
+                return log_oom();
+        return r > 0 ? PHASE_USAGE : 0;
 }
 
 /* Returns 0, 1 if a phase would refuse, or -errno after a message. */
 static int show_plan(int root, const Conf *conf, const char *dropin, bool json) {
+        _cleanup_json_ json_object *o = NULL;
         _cleanup_free_ char *directory = NULL;
         const char *refused = NULL;
         int r;
 
-        r = find_directory(&directory);
+        r = preview_find_directory(&directory);
         if (r >= 0) {
-                Preview v = { .directory = directory, .root = root, .root_path = arg_root, .extra = dropin };
+                Preview v = { .directory = directory, .root = root, .root_path = arg.root, .extra = dropin };
 
                 if (!json) {
                         puts("The plan:");
@@ -228,8 +75,10 @@ static int show_plan(int root, const Conf *conf, const char *dropin, bool json) 
                                 puts("  " NAME ": would write " SETTINGS_PATH);
                         fflush(stdout);
                 }
-                r = json ? preview_json(&v, conf, dropin, &refused)
+                r = json ? preview_to_json(&v, conf, &o, &refused)
                          : preview_print(&v, conf, stdout, &refused);
+                if (o)
+                        (void) json_print(o, stdout);
         }
         if (r < 0)
                 return log_error_errno(
@@ -248,10 +97,10 @@ static bool unit_is_active(Bus *bus, const char *unit) {
 
 /* Returns 1 for yes. */
 static int ask(const char *question) {
-        _cleanup_fclose_ FILE *tty = arg_yes ? NULL : fopen("/dev/tty", "r+e");
+        _cleanup_fclose_ FILE *tty = arg.yes ? NULL : fopen("/dev/tty", "r+e");
         char answer[16] = "";
 
-        if (arg_yes)
+        if (arg.yes)
                 return 1;
         if (!tty)
                 return log_full_errno(LOG_ERR, ENXIO,
@@ -262,14 +111,8 @@ static int ask(const char *question) {
 }
 
 static int write_dropin(int root, const char *dropin) {
-        _cleanup_(undo_freep) Undo *undo = NULL;
-        int r;
+        int r = dropin ? settings_write(root, dropin) : 0;
 
-        if (!dropin)
-                return 0;
-        r = undo_open(root, "bootstrap", &undo);
-        if (r >= 0)
-                r = undo_write_file(undo, SETTINGS_PATH, dropin, strlen(dropin), 0644);
         if (r < 0)
                 return log_error_errno(r, "Cannot write " SETTINGS_PATH ": %m. Is /etc writable?");
         if (r > 0)
@@ -283,8 +126,8 @@ static int print_report(int root) {
 
         if (r < 0)
                 return log_error_errno(r, "Cannot read " REPORT_PATH ": %m");
-        if (arg_json)
-                return put_json(report);
+        if (arg.json)
+                return json_print(report, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         report_print(report, stdout);
         return EXIT_SUCCESS;
 }
@@ -302,10 +145,10 @@ static int tell_result(int root, const Conf *conf, FollowResult result) {
                 return PHASE_REBOOT_NEEDED;
         case FOLLOW_INTERRUPTED:
                 log_notice("The bootstrap goes on without this terminal; '" NAME " --follow' joins it again");
-                return EXIT_NOT_FINISHED;
+                return PROGRESS_NOT_FINISHED;
         case FOLLOW_IDLE:
                 log_notice("No bootstrap is running; '" NAME " --status' tells how far it is");
-                return EXIT_NOT_FINISHED;
+                return PROGRESS_NOT_FINISHED;
         default:
                 log_error("The bootstrap stopped before its end; '" NAME " --status' tells where and why");
                 return EXIT_FAILURE;
@@ -313,7 +156,7 @@ static int tell_result(int root, const Conf *conf, FollowResult result) {
 }
 
 static int follow(int root, const Conf *conf, Bus *bus, const char *job) {
-        FILE *out = arg_json ? stderr : stdout;
+        FILE *out = arg.json ? stderr : stdout;
         FollowResult result;
         int r;
 
@@ -393,7 +236,7 @@ static int run_bootstrap(int root, const Conf *conf, const char *dropin) {
         if (r == 0)
                 puts("Nothing was changed.");
         if (r <= 0)
-                return r < 0 ? EXIT_FAILURE : EXIT_NOT_FINISHED;
+                return r < 0 ? EXIT_FAILURE : PROGRESS_NOT_FINISHED;
         logfile_open(root, true);
         r = write_dropin(root, dropin);
         if (r >= 0)
@@ -402,42 +245,14 @@ static int run_bootstrap(int root, const Conf *conf, const char *dropin) {
 }
 
 static int show_status(int root, const Conf *conf) {
-        static const int exit_status[_PROGRESS_MAX] = {
-                [PROGRESS_NOT_STARTED] = EXIT_NOT_FINISHED,
-                [PROGRESS_RUNNING] = EXIT_NOT_FINISHED,
-                [PROGRESS_RESTARTING] = PHASE_REBOOT_NEEDED,
-                [PROGRESS_ASKED] = PHASE_REBOOT_NEEDED,
-                [PROGRESS_FAILED] = EXIT_FAILURE,
-                [PROGRESS_STOPPED] = EXIT_FAILURE,
-                [PROGRESS_DONE] = EXIT_SUCCESS,
-        };
-        _cleanup_json_ json_object *o = NULL, *report = NULL;
-        _cleanup_(progress_done) Progress p = {};
-        _cleanup_bus_ Bus *bus = NULL;
-        int r;
+        ProgressState state;
+        int r = progress_show(root, conf, arg.json, stdout, &state);
 
-        if (fs_is_host(root) && bus_open(&bus) < 0)
-                bus = NULL; /* the files still tell much */
-        r = progress_look(root, conf, bus, &p);
-        if (r >= 0 && arg_json)
-                r = progress_to_json(&p, &o);
         if (r < 0) {
                 log_error_errno(r, "Cannot tell how far the bootstrap is: %m");
                 return EXIT_FAILURE;
         }
-        if (p.state == PROGRESS_DONE && report_read(root, &report) < 0)
-                report = NULL; /* what follows from the records is told in any case */
-        if (o && report)
-                (void) json_object_object_add(o, "report", TAKE_PTR(report));
-        if (o)
-                (void) put_json(o);
-        else
-                progress_print(&p, stdout);
-        if (report) {
-                putchar('\n');
-                report_print(report, stdout);
-        }
-        return exit_status[p.state];
+        return progress_exit_status(state);
 }
 
 static int join(int root, const Conf *conf) {
@@ -453,23 +268,6 @@ static int join(int root, const Conf *conf) {
         return r < 0 ? EXIT_FAILURE : r;
 }
 
-/* The plan is made with the settings that the run would have. */
-static int load_with_options(int root, Conf *conf, char **ret_dropin) {
-        int r = conf_load_and_warn(root, conf);
-
-        if (r < 0)
-                return log_oom();
-        r = decide_dropin(root, conf, ret_dropin);
-        if (r != 0 || !*ret_dropin)
-                return r;
-        if (setenv("GPUVM_CONF_EXTRA", *ret_dropin, true) < 0)
-                return log_oom();
-        conf_done(conf);
-        r = conf_load(root, NULL, NULL, conf);
-        (void) unsetenv("GPUVM_CONF_EXTRA");
-        return r < 0 ? log_oom() : 0;
-}
-
 int main(int argc, char *argv[]) {
         _cleanup_(conf_done) Conf conf = {};
         _cleanup_free_ char *dropin = NULL;
@@ -478,23 +276,23 @@ int main(int argc, char *argv[]) {
 
         log_setup(NAME);
         setlinebuf(stdout); /* in step with what goes to standard error */
-        arg_root = secure_getenv("GPUVM_ROOT");
+        arg.root = secure_getenv("GPUVM_ROOT");
         r = parse_argv(argc, argv);
         if (r >= 0)
                 return r;
-        root = fs_open_root(arg_root);
+        root = fs_open_root(arg.root);
         if (root < 0) {
-                log_error_errno(root, "Cannot open root directory '%s': %m", strempty(arg_root));
+                log_error_errno(root, "Cannot open root directory '%s': %m", strempty(arg.root));
                 return PHASE_USAGE;
         }
         r = load_with_options(root, &conf, &dropin);
         if (r != 0)
                 return r < 0 ? EXIT_FAILURE : r;
-        if (arg_action == ACTION_STATUS)
+        if (arg.action == ACTION_STATUS)
                 return show_status(root, &conf);
-        if (arg_action == ACTION_FOLLOW)
+        if (arg.action == ACTION_FOLLOW)
                 return join(root, &conf);
-        if (arg_dry_run)
-                return show_plan(root, &conf, dropin, arg_json) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        if (arg.dry_run)
+                return show_plan(root, &conf, dropin, arg.json) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
         return run_bootstrap(root, &conf, dropin);
 }

@@ -19,7 +19,7 @@ layers=(
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
         'apt aptrepair iommu busy nodes holders handover worker binding boot bootentry initramfs bus sdbus logind keep early reboot'
         'vfio vfiojob plan virt preflight gpucheck rebootcheck facts report'
-        'follow preview progress settings takeback'
+        'follow preview progress settings options takeback'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do

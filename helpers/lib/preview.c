@@ -9,6 +9,22 @@
 
 enum { OUTPUT_MAX = 1024 * 1024, STATUS_NOT_APPLICABLE = 77 };
 
+int preview_find_directory(char **ret) {
+        char *exe = realpath("/proc/self/exe", NULL), *slash = exe ? strrchr(exe, '/') : NULL;
+
+        if (!slash) {
+                free(exe);
+                return -ENOENT;
+        }
+        *slash = '\0';
+        if (streq(exe, GPUVM_BINDIR) && free_and_strdup(&exe, GPUVM_LIBEXECDIR) < 0) {
+                free(exe);
+                return -ENOMEM;
+        }
+        *ret = exe;
+        return 0;
+}
+
 /* What only makes sense once the others have done their part. */
 static bool plans_nothing(const char *noun) {
         return streq(noun, "reboot") || streq(noun, "verify");
@@ -121,11 +137,11 @@ static int add_json(const Preview *v, const char *noun, json_object *array, int 
 }
 
 int preview_to_json(const Preview *v, const Conf *c, json_object **ret, const char **ret_refused) {
-        _cleanup_json_ json_object *array = json_object_new_array();
+        _cleanup_json_ json_object *array = json_object_new_array(), *o = json_object_new_object();
         const char *nouns[PLAN_PHASES_MAX], *refusing = NULL;
         size_t n = plan_phases(c, nouns);
 
-        if (!array)
+        if (!array || !o)
                 return -ENOMEM;
         for (size_t i = 0; i < n && !refusing; i++) {
                 int r, status = 0;
@@ -138,7 +154,10 @@ int preview_to_json(const Preview *v, const Conf *c, json_object **ret, const ch
                 if (refused(status))
                         refusing = nouns[i];
         }
-        *ret = TAKE_PTR(array);
+        if (v->extra)
+                (void) json_object_object_add(o, "configuration", json_object_new_string(v->extra));
+        (void) json_object_object_add(o, "phases", TAKE_PTR(array));
+        *ret = TAKE_PTR(o);
         *ret_refused = refusing;
         return 0;
 }

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "fs.h"
+#include "phase.h"
 #include "plan.h"
 #include "progress.h"
 #include "reboot.h"
@@ -233,4 +234,47 @@ void progress_print(const Progress *p, FILE *f) {
         }
         if (advice(p->state))
                 fprintf(f, "%s\n", advice(p->state));
+}
+
+int progress_exit_status(ProgressState s) {
+        static const int exit_status[_PROGRESS_MAX] = {
+                [PROGRESS_NOT_STARTED] = PROGRESS_NOT_FINISHED,
+                [PROGRESS_RUNNING] = PROGRESS_NOT_FINISHED,
+                [PROGRESS_RESTARTING] = PHASE_REBOOT_NEEDED,
+                [PROGRESS_ASKED] = PHASE_REBOOT_NEEDED,
+                [PROGRESS_FAILED] = EXIT_FAILURE,
+                [PROGRESS_STOPPED] = EXIT_FAILURE,
+                [PROGRESS_DONE] = EXIT_SUCCESS,
+        };
+
+        return exit_status[s];
+}
+
+int progress_show(int root, const Conf *c, bool json, FILE *f, ProgressState *ret) {
+        _cleanup_json_ json_object *o = NULL, *report = NULL;
+        _cleanup_(progress_done) Progress p = {};
+        _cleanup_bus_ Bus *bus = NULL;
+        int r;
+
+        if (fs_is_host(root) && bus_open(&bus) < 0)
+                bus = NULL; /* the files still tell much */
+        r = progress_look(root, c, bus, &p);
+        if (r >= 0 && json)
+                r = progress_to_json(&p, &o);
+        if (r < 0)
+                return r;
+        if (p.state == PROGRESS_DONE && report_read(root, &report) < 0)
+                report = NULL; /* what follows from the records is told in any case */
+        if (o && report)
+                (void) json_object_object_add(o, "report", TAKE_PTR(report));
+        if (o)
+                (void) json_print(o, f);
+        else
+                progress_print(&p, f);
+        if (report) {
+                fputc('\n', f);
+                report_print(report, f);
+        }
+        *ret = p.state;
+        return 0;
 }

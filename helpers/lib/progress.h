@@ -21,6 +21,10 @@ typedef enum ProgressState {
 
 const char *progress_state_to_string(ProgressState s);
 
+/* What gpu-vm-bootstrap exits with, beside those of a phase. */
+enum { PROGRESS_NOT_FINISHED = 3 };
+int progress_exit_status(ProgressState s);
+
 typedef struct ProgressPhase {
         const char *noun;  /* static */
         const char *state; /* static: "waiting", "running", "done", "nothing to do", "not applicable", ... */
@@ -44,3 +48,6 @@ int progress_to_json(const Progress *p, json_object **ret) _must_check_ _nonnull
 
 /* Writes it for a human, one line for each phase. */
 void progress_print(const Progress *p, FILE *f) _nonnull_all_;
+
+/* Looks and writes, as JSON or for a human; with the report once all is done. */
+int progress_show(int root, const Conf *c, bool json, FILE *f, ProgressState *ret) _must_check_ _nonnull_all_;

@@ -2,6 +2,7 @@
 
 #include "settings.h"
 #include "fs.h"
+#include "undo.h"
 
 bool settings_is_empty(const Settings *s) {
         return !s->skip_nvidia && !s->skip_kvm && !s->skip_vfio && !s->skip_bridge && !s->bridge_name &&
@@ -85,4 +86,44 @@ int settings_to_dropin(const Settings *s, const char *user, ConfProblem problem,
                 return r;
         *ret = TAKE_PTR(text);
         return 0;
+}
+
+/* Nothing to write: NULL. Once there, a run without options leaves the choice of an earlier one alone. */
+static int decide(const Settings *s, int root, const Conf *c, ConfProblem problem, void *userdata,
+                  char **ret) {
+        const char *user = getenv("SUDO_USER");
+
+        if (isempty(user) || streq(user, "root") || c->user)
+                user = c->user;
+        if (settings_is_empty(s) && (fs_exists(root, SETTINGS_PATH) > 0 || !user || c->user))
+                return 0;
+        return settings_to_dropin(s, user, problem, userdata, ret);
+}
+
+int settings_apply(const Settings *s, int root, ConfProblem problem, void *userdata, Conf *c, char **ret) {
+        _cleanup_free_ char *dropin = NULL;
+        int r;
+
+        r = decide(s, root, c, problem, userdata, &dropin);
+        if (r == -EINVAL)
+                return 1;
+        if (r >= 0 && dropin) {
+                if (setenv("GPUVM_CONF_EXTRA", dropin, true) < 0)
+                        return -errno;
+                conf_done(c);
+                r = conf_load(root, NULL, NULL, c);
+                (void) unsetenv("GPUVM_CONF_EXTRA");
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(dropin);
+        return 0;
+}
+
+int settings_write(int root, const char *dropin) {
+        _cleanup_(undo_freep) Undo *undo = NULL;
+        int r;
+
+        r = undo_open(root, "bootstrap", &undo);
+        return r < 0 ? r : undo_write_file(undo, SETTINGS_PATH, dropin, strlen(dropin), 0644);
 }

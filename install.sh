@@ -241,7 +241,8 @@ lab_follow() {
                 # 255 is ssh's own: the machine went away, or is going.
                 # 75: about to restart; 3: not over. Anything else is a result.
                 case $status in 255 | 75 | 3) ;; *) return $status ;; esac
-                lab_wait_boot 500 || return 1
+                # What is asked of a machine that is going away hangs with it.
+                lab_wait_boot 500 "$([ $status != 75 ] || echo "$booted")" || return 1
                 if [ "$lab_boot_id" != "$booted" ]; then
                         step "The machine is up again after its reboot"
                         booted=$lab_boot_id

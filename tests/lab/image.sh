@@ -27,7 +27,7 @@ esp_mib=64 root_mib=10240
 # to show how gpuvm copes with that. Everywhere else it is kept away by the machine's own command line.
 base_cmdline="console=tty0 console=ttyS0,115200 modprobe.blacklist=nouveau"
 
-packages=(systemd systemd-sysv udev dbus libpam-systemd kmod iproute2 procps initramfs-tools zstd e2fsprogs
+packages=(systemd systemd-sysv udev dbus libpam-systemd kmod iproute2 procps initramfs-tools lz4 e2fsprogs
           grub-efi-amd64 openssh-server ca-certificates pciutils sudo)
 stock=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients ovmf dnsmasq-base swtpm swtpm-tools
        curl wget git jq cpu-checker bridge-utils)
@@ -67,7 +67,11 @@ make_root() {
         # on this machine is QEMU's gateway there.
         apt_options >"$root.apt"
         # The package lists stay: an installer leaves them, and reading new ones takes an emulated machine long.
+        # Compressing the initramfs as Debian does takes an emulated machine minutes.
+        # shellcheck disable=SC2016 # mmdebstrap's shell expands it
         mmdebstrap --quiet --variant=minbase --include="$include" --aptopt="$root.apt" --components="$components" \
+                --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
+                --essential-hook='echo COMPRESS=lz4 >"$1/etc/initramfs-tools/conf.d/lab"' \
                 --skip=cleanup/apt/lists "$release" "$root" "${mirror[@]}" >&2 ||
                 die "$release cannot be installed: is a mirror that has it reachable? (GPUVM_MIRROR=URL names another)"
         sed -E 's#//(localhost|127\.0\.0\.1|\[::1\])([:/"])#//10.0.2.2\2#' "$root.apt" \

@@ -97,7 +97,7 @@ lab_alive() {
 # One connection for all commands of a boot: a handshake costs an emulated machine seconds.
 lab_ssh_options() {
         printf '%s\n' -i "$lab_cache/key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
-                -o LogLevel=ERROR -o ConnectTimeout=20 -o ServerAliveInterval=20 -o ServerAliveCountMax=6 \
+                -o LogLevel=ERROR -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4 \
                 -o BatchMode=yes -o ControlMaster=auto -o ControlPersist=600 -o "ControlPath=$lab_directory/ssh"
 }
 

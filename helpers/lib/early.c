@@ -9,7 +9,14 @@
 
 static const char rule_head[] =
                 "# Written by gpuvm for the GPUs that belong to VMs alone; 'gpuvm-undo vfio' takes it back.\n"
-                "# The rule is for exactly these cards in exactly these slots, and only where the IOMMU is on.\n";
+                "# The rule is for exactly these cards in exactly these slots, and only where the IOMMU is on.\n"
+                "ACTION!=\"add\", GOTO=\"gpuvm_vfio_end\"\n"
+                "SUBSYSTEM!=\"pci\", GOTO=\"gpuvm_vfio_end\"\n"
+                "# The rescue switch; every spelling of 'no' that gpuvm itself takes.\n"
+                "IMPORT{cmdline}=\"gpuvm.bootstrap\"\n"
+                "ENV{gpuvm.bootstrap}==\"0|[Nn]|[Nn][Oo]|[Ff]|[Ff][Aa][Ll][Ss][Ee]|[Oo][Ff][Ff]\", "
+                "GOTO=\"gpuvm_vfio_end\"\n";
+static const char rule_tail[] = "LABEL=\"gpuvm_vfio_end\"\n";
 static const char modules_text[] = "# Written by gpuvm: exclusive GPUs belong to this driver.\nvfio-pci\n";
 static const char dracut_text[] = "# Written by gpuvm: an exclusive GPU belongs to vfio-pci from the start.\n"
                                   "add_drivers+=\" vfio-pci \"\n"
@@ -116,6 +123,9 @@ int early_rule(const Conf *c, const PciBus *bus, const IommuKeep *keep, size_t n
                 if (r < 0)
                         return r;
         }
+        r = text ? strv_extend(&text, rule_tail) : 0;
+        if (r < 0)
+                return r;
         *ret = strv_join(text, "");
         if (!*ret)
                 return -ENOMEM;

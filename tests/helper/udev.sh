@@ -69,6 +69,22 @@ for device; do
         n=$((n + 1))
 done
 export SYSTEMD_DEVICE_VERIFY_SYSFS=0
+# Each way to say no, in a daemon of its own: once each is enough.
+for word in no OFF False 0 n; do
+        SYSTEMD_PROC_CMDLINE="ro quiet gpuvm.bootstrap=$word" "$udevd" --daemon
+        for device; do
+                echo add >"$work/sys${device#/sys}/uevent"
+        done
+        udevadm settle --timeout=20
+        for device; do
+                echo "switched=$word ${device##*/} $(udevadm info --query=property "--path=${device#/sys}" |
+                        grep -E '^(gpuvm.bootstrap|SYSTEMD_WANTS)=' | tr '\n' ' ')$(cat "$device/driver_override")"
+        done
+        udevadm control --exit
+        rm -rf /run/udev
+        mkdir /run/udev
+done
+export SYSTEMD_PROC_CMDLINE="ro quiet gpuvm.bootstrap=yes"
 "$udevd" --daemon
 start=$(date +%s%N)
 for ((i = 0; i < 100; i++)); do
@@ -94,6 +110,10 @@ check 'udevd with a hundred events for each' unshare -mnp --fork timeout 100 bas
 of() {
         sed -n "/^device $1\$/,/^override=/p" "$work/out" | grep -E "$2" || true
 }
+for word in no OFF False 0 n; do
+        is "gpuvm.bootstrap=$word: no card is touched" "$(grep "^switched=$word " "$work/out")" \
+                "$(for device in "$gpu" "$audio" "$other"; do echo "switched=$word $device gpuvm.bootstrap=$word (null)"; done)"
+done
 settled=$(sed -n 's/^settled=//p' "$work/out")
 diag "settled in ${settled:-?} ms"
 check 'they settle within ten seconds' test "${settled:-99999}" -lt 10000

@@ -61,6 +61,21 @@ TEST(nothing_for_flexible) {
         ASSERT(!left_out);
 }
 
+/* The switch is asked before the first line that does something, and jumps behind the last. */
+TEST(the_rescue_switch_comes_first) {
+        const char *asked, *jump, *acts;
+
+        conf.gpu_mode = GPU_EXCLUSIVE;
+        make(NULL, 0);
+        asked = strstr(text, "\nIMPORT{cmdline}=\"gpuvm.bootstrap\"\n");
+        jump = strstr(text, "\nENV{gpuvm.bootstrap}==\"0|[Nn]|[Nn][Oo]|");
+        acts = strstr(text, "driver_override");
+        ASSERT(asked && jump && acts);
+        ASSERT(asked < jump && jump < acts);
+        ASSERT(endswith(text, "\nLABEL=\"gpuvm_vfio_end\"\n"));
+        ASSERT_EQ(count("GOTO=\"gpuvm_vfio_end\""), 3);
+}
+
 TEST(the_whole_group_and_a_unit_for_the_gpu) {
         conf.gpu_mode = GPU_EXCLUSIVE;
         make(NULL, 0);

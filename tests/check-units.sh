@@ -66,6 +66,13 @@ for unit in "$work"/*; do
                 awk -v e="${exposure:-99}" -v a="$allowed" -v s="$slack" 'BEGIN { exit !(e <= a + s) }'
 done
 
+# What builds an initramfs runs hooks that call LVM and cryptsetup: without their directories those fail or wait.
+for unit in $(grep -l '^ReadWritePaths=.*/var/lib/initramfs-tools' "$work"/*.service); do
+        for dir in /run/lock /run/lvm /run/cryptsetup; do
+                check "${unit##*/} may write $dir" grep -Eq "^ReadWritePaths=(.* )?-$dir( |\$)" "$unit"
+        done
+done
+
 # A phase that waits for another must say so for every one before it: the generator links only some of them.
 phases=(preflight packages nvidia kvm iommu reboot vfio bridge storage verify)
 before=

@@ -173,7 +173,49 @@ static int add_btrfs_peers(Search *s, const char *name, const char *why) {
         return 0;
 }
 
-/* "/dev/sda2", "/dev/mapper/vg-root" (a link to ../dm-0); several with colons between them in bcachefs. */
+/* The kernel name of a mapped device: sysfs knows it where a private /dev lacks /dev/mapper. Returns 1 if
+ * found, else 0. */
+static int find_mapped(int root, const char *mapped, char **ret) {
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        r = fs_list(root, "/sys/class/block", &names);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        STRV_FOREACH(n, names) {
+                _cleanup_free_ char *path = NULL, *name = NULL;
+
+                if (!startswith(*n, "dm-"))
+                        continue;
+                if (str_printf(&path, "/sys/class/block/%s/dm/name", *n) < 0)
+                        return -ENOMEM;
+                r = fs_read_line(root, path, &name);
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0 || !streq(name, mapped))
+                        continue;
+                *ret = strdup(*n);
+                return *ret ? 1 : -ENOMEM;
+        }
+        return 0;
+}
+
+/* What the kernel calls "/dev/sda2" or "/dev/mapper/vg-root" (a link to ../dm-0). */
+static int block_name(int root, const char *node, char **ret) {
+        const char *mapped = startswith(node, "/dev/mapper/");
+        int r;
+
+        r = fs_readlink_name(root, node, ret);
+        if (r >= 0 || r == -ENOMEM)
+                return r;
+        r = mapped ? find_mapped(root, mapped, ret) : 0;
+        if (r != 0)
+                return r;
+        *ret = strdup(strrchr(node, '/') + 1);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* Several with colons between them in bcachefs. */
 static int add_source(Search *s, const char *source, const char *why) {
         _cleanup_strv_ char **devices = NULL;
         int r;
@@ -186,15 +228,27 @@ static int add_source(Search *s, const char *source, const char *why) {
                         return r;
                 if (!startswith(*d, "/dev/"))
                         continue;
-                if (fs_readlink_name(s->root, *d, &name) < 0)
-                        name = strdup(strrchr(*d, '/') + 1);
-                if (!name)
-                        return -ENOMEM;
-                r = add_block(s, name, why, 0);
+                r = block_name(s->root, *d, &name);
+                if (r >= 0)
+                        r = add_block(s, name, why, 0);
                 if (r >= 0)
                         r = add_btrfs_peers(s, name, why);
         }
         return r < 0 ? r : 0;
+}
+
+/* The kernel does not say which disks a pool of ZFS is made of. Each controller that the host drives may have
+ * one: better one too many than a pool without a disk. */
+static int add_controllers(Search *s, const char *why) {
+        int r = 0;
+
+        for (size_t i = 0; i < s->bus->n && r >= 0; i++) {
+                const PciDevice *d = &s->bus->devices[i];
+
+                if (d->class >> 16 == 0x01 && d->driver && !streq(d->driver, "vfio-pci"))
+                        r = add(s, d, why);
+        }
+        return r;
 }
 
 static int add_mount(Search *s, const ProcMount *m) {
@@ -204,6 +258,8 @@ static int add_mount(Search *s, const ProcMount *m) {
         if (str_printf(&why, "the disk under %s", m->point) < 0 ||
             str_printf(&link, "/sys/dev/block/%s", m->device) < 0)
                 return -ENOMEM;
+        if (streq(m->type, "zfs"))
+                return add_controllers(s, why);
         r = fs_readlink_name(s->root, link, &name);
         if (r == -ENOMEM)
                 return r;

@@ -4,9 +4,10 @@
 /* Keep: the PCI functions that the host cannot do without, whatever anybody configured.
  *
  * That is what carries a mounted file system or swap (through partitions, LVM, LUKS, md, NVMe multipath,
- * btrfs of several devices), the default route (through bridges, bonds and VLANs), a serial console, and the
- * display of the console or of a BMC. Where no default route can be traced to a card, each network card that
- * is up counts: better one card too many than a server that nobody reaches.
+ * btrfs of several devices; for ZFS each disk controller with a driver), the default route (through bridges,
+ * bonds and VLANs), a serial console, and the display of the console or of a BMC. Where no default route can
+ * be traced to a card, each network card that is up counts: better one card too many than a server that
+ * nobody reaches.
  *
  * Looks at the mount table and routes of PID 1 where it may, else at its own: a unit that uses this must have
  * neither PrivateNetwork= nor a /proc without PID 1. */

@@ -145,6 +145,47 @@ TEST(btrfs_of_two_disks_and_a_disk_behind_vmd) {
         done(&k);
 }
 
+TEST(a_mapped_device_without_its_node) {
+        KeepList k;
+
+        (void) tree_new();
+        NEW_BUS("0000:02:00.0", "0000:03:00.0");
+        tree_put("/proc/self/mountinfo", "1 0 0:24 /@ / rw - btrfs /dev/mapper/vg-root rw\n");
+        tree_link("/sys/class/block/dm-0", "../../devices/virtual/block/dm-0");
+        tree_put("/sys/devices/virtual/block/dm-0/dm/name", "vg-home\n");
+        tree_link("/sys/devices/virtual/block/dm-0/slaves/sdb", "x");
+        tree_link("/sys/class/block/dm-1", "../../devices/virtual/block/dm-1");
+        tree_put("/sys/devices/virtual/block/dm-1/dm/name", "vg-root\n");
+        tree_link("/sys/devices/virtual/block/dm-1/slaves/sda", "x");
+        tree_link("/sys/class/block/sda", "../../devices/pci0000:00/0000:02:00.0/ata1/host0/sda");
+        tree_link("/sys/class/block/sdb", "../../devices/pci0000:00/0000:03:00.0/ata2/host1/sdb");
+        k = look();
+        ASSERT_EQ(k.n, 1);
+        ASSERT_STREQ(find(&k, "0000:02:00.0"), "the disk under /");
+        done(&k);
+}
+
+TEST(zfs_keeps_each_controller_that_the_host_drives) {
+        KeepList k;
+
+        (void) tree_new();
+        NEW_BUS("0000:02:00.0", "0000:03:00.0", "0000:04:00.0", "0000:05:00.0", "0000:06:00.0");
+        bus.devices[0].driver = (char *) "nvme";
+        bus.devices[1].class = 0x010601;
+        bus.devices[1].driver = (char *) "ahci";
+        bus.devices[2].driver = (char *) "vfio-pci";
+        bus.devices[4].class = 0x020000;
+        bus.devices[4].driver = (char *) "igb";
+        tree_put("/proc/self/mountinfo",
+                 "1 0 0:24 / / rw - ext4 /dev/sda1 rw\n"
+                 "2 1 0:30 / /srv rw - zfs tank/srv rw\n");
+        k = look();
+        ASSERT_EQ(k.n, 2);
+        ASSERT_STREQ(find(&k, "0000:02:00.0"), "the disk under /srv");
+        ASSERT_STREQ(find(&k, "0000:03:00.0"), "the disk under /srv");
+        done(&k);
+}
+
 TEST(swap_on_a_mapped_device) {
         KeepList k;
 

@@ -330,7 +330,7 @@ int boot_iommu(Phase *p, Undo *u, const char *firmware, bool override, char *con
         case BOOT_LOADER_GRUB:
                 return iommu_grub(p, u, firmware, override, words);
         case BOOT_LOADER_SYSTEMD:
-                return bootentry_iommu(p, u, b.partition, firmware, override, words);
+                return bootentry_iommu(p, u, b.partition, firmware, override);
         default:
                 return phase_fail(
                                 p, -EOPNOTSUPP,

@@ -155,22 +155,34 @@ static int refuse(Phase *p, int error, const char *path) {
         return phase_fail(p, error, "Look at it", "Cannot edit %s", path);
 }
 
+/* The running kernel's command line without what the loader added to it. As it is written, quotes and all:
+ * the next kernel needs them as well. */
+static int running_words(int root, char **ret) {
+        _cleanup_strv_ char **words = NULL, **kept = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = fs_read(root, "/proc/cmdline", FS_ATTR_MAX, &text, NULL);
+        if (r >= 0)
+                r = strv_split(text, BLANKS "\n", &words);
+        STRV_FOREACH(w, words)
+                if (r >= 0 && !startswith(*w, "initrd=") && !startswith(*w, "BOOT_IMAGE="))
+                        r = strv_extend(&kept, *w);
+        if (r < 0)
+                return r;
+        *ret = strv_join(kept, " ");
+        return *ret ? 0 : -ENOMEM;
+}
+
 /* The words that kernel-install gives to kernels to come. Without the file it would take those of the running
- * kernel; so do we, without what the loader added to them. */
-static int edit_kernel_words(Phase *p, Undo *u, const char *firmware, bool override, char *const *words) {
+ * kernel; so do we. */
+static int edit_kernel_words(Phase *p, Undo *u, const char *firmware, bool override) {
         _cleanup_free_ char *line = NULL, *edited = NULL, *text = NULL;
-        _cleanup_strv_ char **kept = NULL;
         int r;
 
         r = fs_read(p->root, BOOT_KERNEL_WORDS, FS_FILE_MAX, &line, NULL);
-        if (r == -ENOENT) {
-                r = 0;
-                STRV_FOREACH(w, words)
-                        if (r >= 0 && !startswith(*w, "initrd=") && !startswith(*w, "BOOT_IMAGE="))
-                                r = strv_extend(&kept, *w);
-                if (r >= 0 && !(line = strv_join(kept, " ")))
-                        r = -ENOMEM;
-        }
+        if (r == -ENOENT)
+                r = running_words(p->root, &line);
         if (r >= 0)
                 r = bootentry_edit_words(line, firmware, override, &edited);
         if (r < 0)
@@ -182,15 +194,14 @@ static int edit_kernel_words(Phase *p, Undo *u, const char *firmware, bool overr
         return write_one(p, u, BOOT_KERNEL_WORDS, text, firmware);
 }
 
-int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmware, bool override,
-                    char *const *words) {
+int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmware, bool override) {
         _cleanup_strv_ char **entries = NULL;
         int r, changed;
 
         r = list_entries(p->root, partition, &entries);
         if (r < 0)
                 return phase_fail(p, r, "Mount it", "Cannot list %s/loader/entries", partition);
-        changed = edit_kernel_words(p, u, firmware, override, words);
+        changed = edit_kernel_words(p, u, firmware, override);
         if (changed < 0)
                 return changed;
         STRV_FOREACH(e, entries) {

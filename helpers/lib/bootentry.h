@@ -21,8 +21,8 @@ int bootentry_edit(const char *text, const char *firmware, bool override,
                    char **ret) _must_check_ _nonnull_all_;
 
 /* boot_iommu() for systemd-boot. */
-int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmware, bool override,
-                    char *const *words) _must_check_;
+int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmware,
+                    bool override) _must_check_;
 
 /* The entries name images of their own: brings the one of this kernel up to date. Returns 1 if there was one,
  * else 0. */

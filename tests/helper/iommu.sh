@@ -194,11 +194,13 @@ cp "$root/boot/initrd.img-6.1.0-13-amd64" "$root/boot/efi/$id/6.1.0-13-amd64/ini
 entry=$root/boot/efi/loader/entries/$id-6.1.0-13-amd64.conf
 printf 'title Debian\noptions root=UUID=1 ro quiet\nlinux /%s/6.1.0-13-amd64/linux\ninitrd /%s/6.1.0-13-amd64/initrd.img-6.1.0-13-amd64\n' $id $id >"$entry"
 cp "$entry" "$root/entry"
+echo 'BOOT_IMAGE=/x initrd=\x root=UUID=1  ro "dyndbg=file a.c +p" foo.bar="one two" quiet' >"$root/proc/cmdline"
 printf 'options of another system\n' >"$root/boot/efi/loader/entries/other.conf"
 run
 is 'systemd-boot: succeeds' "$status $(requested)" '0 yes'
 is 'systemd-boot: the entry' "$(grep ^options "$entry")" 'options root=UUID=1 ro quiet intel_iommu=on iommu=pt'
-is 'systemd-boot: kernels to come' "$(cat "$root/etc/kernel/cmdline")" 'root=UUID=1 ro quiet intel_iommu=on iommu=pt'
+is 'systemd-boot: kernels to come' "$(cat "$root/etc/kernel/cmdline")" \
+        'root=UUID=1 ro "dyndbg=file a.c +p" foo.bar="one two" quiet intel_iommu=on iommu=pt'
 is 'systemd-boot: not the entry of another system' "$(cat "$root/boot/efi/loader/entries/other.conf")" 'options of another system'
 check 'systemd-boot: its image has the rule' grep -q gpuvm-vfio "$root/boot/efi/$id/6.1.0-13-amd64/initrd.img-6.1.0-13-amd64"
 : >"$root/calls"

@@ -107,9 +107,11 @@ static int find_firmware(Phase *p, const char **ret) {
         return 0;
 }
 
-/* What exclusive GPUs need in the initramfs; also finishes what a run before this one could not. */
-static int early(Phase *p, Undo *u, const Conf *conf) {
+/* What exclusive GPUs need in the initramfs; also finishes what a run before this one could not. It belongs
+ * to step vfio, whoever is first: that is where it is taken back, with or without the IOMMU. */
+static int early(Phase *p, const Conf *conf) {
         _cleanup_(pci_bus_done) PciBus bus = {};
+        _cleanup_(undo_freep) Undo *u = NULL;
         int r, stale;
 
         if (!conf->vfio)
@@ -117,6 +119,9 @@ static int early(Phase *p, Undo *u, const Conf *conf) {
         r = pci_scan(p->root, &bus);
         if (r < 0)
                 return phase_fail(p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
+        r = undo_open(p->root, "vfio", &u);
+        if (r < 0)
+                return phase_fail(p, r, "Try again", "Cannot open the undo ledger");
         r = early_apply(p, u, conf, &bus);
         if (r < 0)
                 return r;
@@ -185,7 +190,7 @@ static int run(Phase *p, int argc, char *argv[]) {
                 return r;
         if (r == 0)
                 phase_note(p, "The boot loader asks for the IOMMU already; only the restart is missing");
-        r = early(p, u, &conf);
+        r = early(p, &conf);
         if (r < 0)
                 return r;
         return ask_for_reboot(p, firmware, words);

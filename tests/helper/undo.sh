@@ -51,7 +51,7 @@ undo --list
 like 'the list has the drop-in' "$said" 'iommu +file +/etc/default/grub.d/zz-gpuvm.cfg: remove it, it was not there'
 like 'the list says what stays' "$said" 'Upgraded packages and kernels stay'
 undo --list --json
-is 'the list as JSON' "$(python3 -c 'import json, sys; print(*{r["step"] for r in json.load(sys.stdin) if r["kind"] == "file"})' <<<"$said")" iommu
+is 'the list as JSON' "$(python3 -c 'import json, sys; print(*sorted({r["step"] for r in json.load(sys.stdin) if r["kind"] == "file"}))' <<<"$said")" 'iommu vfio'
 records=$(find "$root/var/lib/gpuvm/ledger" -type f | wc -l)
 undo --all --dry-run
 is 'a dry run succeeds' "$status" 0
@@ -75,7 +75,11 @@ before=$(boot_digest "$root")
 iommu
 undo iommu
 is 'the step: succeeds' "$status" 0
-is 'the step: /etc and /boot as before' "$(boot_digest "$root")" "$before"
+is 'the step: without its words' "$(grep -c intel_iommu=on "$root/boot/grub/grub.cfg")" 0
+check 'the step: what is for exclusive GPUs stays' test -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+undo vfio
+is 'the step and vfio: succeeds' "$status" 0
+is 'the step and vfio: /etc and /boot as before' "$(boot_digest "$root")" "$before"
 undo nonsense
 is 'an unknown step: succeeds' "$status" 0
 like 'an unknown step: says so' "$said" "Nothing is recorded for step 'nonsense'"
@@ -116,12 +120,12 @@ machine
 iommu
 touch "$root/fail-mkinitramfs"
 before=$(boot_digest "$root")
-undo iommu
+undo iommu vfio
 is 'mkinitramfs fails: so does undo' "$status" 1
 check 'mkinitramfs fails: would start' starts "$root"
 check 'mkinitramfs fails: it is remembered' grep -qr '^kind=refresh' "$root/var/lib/gpuvm/ledger"
 rm "$root/fail-mkinitramfs"
-undo iommu
+undo iommu vfio
 is 'mkinitramfs fails: the next run completes' "$status" 0
 is 'mkinitramfs fails: then without our rule' "$(grep -c gpuvm "$root/boot/initrd.img-6.1.0-13-amd64")" 0
 

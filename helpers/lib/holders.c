@@ -100,11 +100,15 @@ static bool is_gone(int r) {
         return r == -ENOENT || r == -ESRCH || r == -ENOTDIR;
 }
 
+static bool is_forbidden(int error) {
+        return error == EACCES || error == EPERM;
+}
+
 /* Looks through one fd directory. Returns the name of the node that is open (borrowed), NULL in ret for none;
- * ret_n: how many files are open. */
+ * ret_n: how many files are open. -EACCES if one of them cannot be looked at and no other is a node. */
 static int scan_fds(const Scan *s, int proc, const char *dir, const char **ret, size_t *ret_n) {
         _cleanup_closedir_ DIR *d = NULL;
-        bool anonymous = false, group = false;
+        bool anonymous = false, group = false, hidden = false;
         struct dirent *e;
         size_t n = 0;
         int fd;
@@ -124,8 +128,10 @@ static int scan_fds(const Scan *s, int proc, const char *dir, const char **ret, 
                 if (e->d_name[0] == '.')
                         continue;
                 n++;
-                if (fstatat(dirfd(d), e->d_name, &st, 0) < 0)
+                if (fstatat(dirfd(d), e->d_name, &st, 0) < 0) {
+                        hidden = hidden || is_forbidden(errno);
                         continue;
+                }
                 name = nodes_match(&s->nodes, &st);
                 if (name) {
                         *ret = name;
@@ -148,6 +154,8 @@ static int scan_fds(const Scan *s, int proc, const char *dir, const char **ret, 
         }
         if (errno != 0)
                 return -errno;
+        if (hidden)
+                return -EACCES;
         /* The device's own descriptor names no group. One who has kept it and closed the group may have ours.
          */
         *ret = anonymous && !group ? "a VFIO device" : NULL;
@@ -159,6 +167,7 @@ static int scan_fds(const Scan *s, int proc, const char *dir, const char **ret, 
  * mapped from below /dev or shared; what lies behind is asked of the kernel, not of the path. */
 static int scan_maps(const Scan *s, int proc, const char **ret) {
         _cleanup_free_ char *text = NULL;
+        bool hidden = false;
         int r;
 
         r = fs_read(proc, "/maps", FS_FILE_MAX, &text, NULL);
@@ -185,8 +194,10 @@ static int scan_maps(const Scan *s, int proc, const char **ret) {
                         file = NULL;
                         if (str_printf(&file, "root%s", path) < 0)
                                 return -ENOMEM;
-                        if (fstatat(proc, file, &st, 0) < 0)
+                        if (fstatat(proc, file, &st, 0) < 0) {
+                                hidden = hidden || is_forbidden(errno);
                                 continue;
+                        }
                 }
                 name = nodes_match(&s->nodes, &st);
                 if (name) {
@@ -194,7 +205,7 @@ static int scan_maps(const Scan *s, int proc, const char **ret) {
                         return 0;
                 }
         }
-        return 0;
+        return hidden ? -EACCES : 0;
 }
 
 /* The files of a process whose first thread has ended are those of the others. */

@@ -58,8 +58,10 @@ static int read_number(int root, const char *path, dev_t *ret) {
         return 1;
 }
 
-/* Every "dev" in DIR and in the directories one level below. format: how a user is told the name. */
-static int add_nodes_below(int root, Nodes *s, const char *dir, const char *format, bool deeper) {
+/* Every "dev" in the directories in DIR whose names start with prefix and, if deeper, one level below them.
+ * format: how a user is told the name. */
+static int add_nodes_below(int root, Nodes *s, const char *dir, const char *prefix, const char *format,
+                           bool deeper) {
         _cleanup_strv_ char **names = NULL;
         int r;
 
@@ -70,6 +72,8 @@ static int add_nodes_below(int root, Nodes *s, const char *dir, const char *form
                 _cleanup_free_ char *path = NULL, *below = NULL;
                 dev_t number;
 
+                if (!startswith(*name, prefix))
+                        continue;
                 if (str_printf(&path, "%s/%s/dev", dir, *name) < 0 ||
                     str_printf(&below, "%s/%s", dir, *name) < 0)
                         return -ENOMEM;
@@ -78,7 +82,7 @@ static int add_nodes_below(int root, Nodes *s, const char *dir, const char *form
                         r = add_node(s, number, format, *name);
                 /* "device" leads back up to the function. */
                 if (r >= 0 && deeper && !streq(*name, "device") && !streq(*name, "subsystem"))
-                        r = add_nodes_below(root, s, below, format, false);
+                        r = add_nodes_below(root, s, below, "", format, false);
                 if (r < 0)
                         return r;
         }
@@ -134,25 +138,107 @@ bool nodes_is_vfio_driver(const char *driver) {
         return endswith(driver, "vfio-pci") || endswith(driver, "vfio_pci");
 }
 
-static int add_function(int root, Nodes *s, const PciDevice *d) {
+/* The node of an I2C adapter: as long as one is open, the kernel does not let go of the adapter, and the
+ * removal of its driver waits. */
+static int add_i2c(int root, Nodes *s, const char *dir, const char *adapter) {
+        _cleanup_free_ char *below = NULL;
+
+        if (str_printf(&below, "%s/%s/i2c-dev", dir, adapter) < 0)
+                return -ENOMEM;
+        return add_nodes_below(root, s, below, "i2c-", "%s", false);
+}
+
+/* What hangs on one connector: the channel to the monitor, raw and as an I2C adapter. */
+static int add_connector(int root, Nodes *s, const char *dir) {
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        r = add_nodes_below(root, s, dir, "drm_dp_aux", "%s", false);
+        if (r >= 0)
+                r = fs_list(root, dir, &names);
+        if (r < 0)
+                return r == -ENOENT || r == -ENOTDIR || r == -ENODEV ? 0 : r;
+        STRV_FOREACH(name, names) {
+                r = startswith(*name, "i2c-") ? add_i2c(root, s, dir, *name) : 0;
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* The connectors of each card: drm/card1/card1-DP-1. */
+static int add_connectors(int root, Nodes *s, const char *drm) {
+        _cleanup_strv_ char **cards = NULL;
+        int r;
+
+        r = fs_list(root, drm, &cards);
+        STRV_FOREACH(card, cards) {
+                _cleanup_strv_ char **names = NULL;
+                _cleanup_free_ char *dir = NULL;
+
+                if (!startswith(*card, "card"))
+                        continue;
+                if (str_printf(&dir, "%s/%s", drm, *card) < 0)
+                        return -ENOMEM;
+                r = fs_list(root, dir, &names);
+                STRV_FOREACH(name, names) {
+                        _cleanup_free_ char *connector = NULL;
+
+                        if (!startswith(*name, *card))
+                                continue;
+                        if (str_printf(&connector, "%s/%s", dir, *name) < 0)
+                                return -ENOMEM;
+                        r = add_connector(root, s, connector);
+                        if (r < 0)
+                                return r;
+                }
+                if (r < 0)
+                        break;
+        }
+        return r == -ENOENT || r == -ENOTDIR || r == -ENODEV ? 0 : r;
+}
+
+static int add_entry(int root, Nodes *s, const char *device, const char *name) {
         static const struct {
                 const char *dir, *format;
                 bool deeper;
         } classes[] = {
                 { "drm", "drm/%s", false },          { "sound", "snd/%s", true },
+                { "graphics", "%s", false },         { "drm_dp_aux_dev", "%s", false },
                 { "vfio-dev", "vfio/%s", false },    { "nvme", "%s", false },
                 { "infiniband_verbs", "%s", false },
         };
+
+        if (startswith(name, "i2c-"))
+                return add_i2c(root, s, device, name);
+        for (size_t i = 0; i < ELEMENTSOF(classes); i++) {
+                _cleanup_free_ char *dir = NULL;
+                int r;
+
+                if (!streq(name, classes[i].dir))
+                        continue;
+                if (str_printf(&dir, "%s/%s", device, name) < 0)
+                        return -ENOMEM;
+                r = add_nodes_below(root, s, dir, "", classes[i].format, classes[i].deeper);
+                return r >= 0 && streq(name, "drm") ? add_connectors(root, s, dir) : r;
+        }
+        return 0;
+}
+
+static int add_function(int root, Nodes *s, const PciDevice *d) {
+        _cleanup_strv_ char **names = NULL;
+        _cleanup_free_ char *device = NULL;
         int r;
 
         if (!d->driver)
                 return 0;
-        for (size_t i = 0; i < ELEMENTSOF(classes); i++) {
-                _cleanup_free_ char *dir = NULL;
-
-                if (str_printf(&dir, PCI_DEVICES "/%s/%s", d->name, classes[i].dir) < 0)
-                        return -ENOMEM;
-                r = add_nodes_below(root, s, dir, classes[i].format, classes[i].deeper);
+        if (str_printf(&device, PCI_DEVICES "/%s", d->name) < 0)
+                return -ENOMEM;
+        r = fs_list(root, device, &names);
+        if (r < 0 && r != -ENOENT && r != -ENOTDIR && r != -ENODEV)
+                return r;
+        STRV_FOREACH(name, names) {
+                r = add_entry(root, s, device, *name);
                 if (r < 0)
                         return r;
         }

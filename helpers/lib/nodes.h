@@ -3,8 +3,9 @@
 
 /* Nodes: the character devices through which a PCI function is used, known by their numbers.
  *
- * From sysfs (DRM, sound, VFIO, NVMe, verbs) and, for a GPU on NVIDIA's own driver, from its list in /proc.
- * Nothing is looked for in /dev: a container may have made the same device under any name. */
+ * From sysfs (DRM with its connectors, frame buffers, I2C, sound, VFIO, NVMe, verbs) and, for a GPU on
+ * NVIDIA's own driver, from its list in /proc. Nothing is looked for in /dev: a container may have made the
+ * same device under any name. */
 
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -13,7 +14,7 @@
 
 typedef struct Node {
         dev_t number;
-        char *name; /* as a user is told: "/dev/nvidia0", "drm/card1", "snd/pcmC1D3p", "/dev/vfio/12" */
+        char *name; /* as a user is told: "/dev/nvidia0", "drm/card1", "snd/pcmC1D3p", "fb0", "i2c-4" */
 } Node;
 
 typedef struct Nodes {

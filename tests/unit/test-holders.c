@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <sys/sysmacros.h>
+
 #include "holders.h"
 #include "nodes.h"
 #include "tests/tree.h"
@@ -124,6 +126,68 @@ TEST(what_cannot_be_read_holds) {
         ASSERT_EQ(seteuid(0), 0);
         ASSERT_EQ(h.n, 1);
         ASSERT(strstr(h.list[0].what, "cannot be read"));
+}
+
+/* The directory can be read, what is open cannot be looked at. */
+TEST(what_cannot_be_looked_at_holds) {
+        _cleanup_(holders_done) Holders h = {};
+        char hidden[64];
+        int root = machine();
+
+        if (geteuid() != 0)
+                SKIP("needs root to become somebody else");
+        tree_put("/private/file", "");
+        ASSERT_EQ(fchmodat(root, "private", 0700, 0), 0);
+        (void) snprintf(hidden, sizeof(hidden), "%s/private/file", tree_path);
+        process("40", hidden);
+        process("41", NULL);
+        tree_put("/proc/41/maps", "1000-2000 rw-s 00000000 00:06 9 /private/file\n");
+        tree_link("/proc/41/map_files/1000-2000", hidden);
+        tree_link("/proc/41/root", tree_path);
+        process("42", NULL);
+        ASSERT_EQ(chmod(tree_path, 0755), 0);
+        ASSERT_EQ(seteuid(65534), 0);
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(seteuid(0), 0);
+        ASSERT_EQ(h.n, 2);
+        ASSERT_EQ(h.list[0].pid, 40);
+        ASSERT(strstr(h.list[0].what, "cannot be read"));
+        ASSERT_EQ(h.list[1].pid, 41);
+        ASSERT(strstr(h.list[1].what, "cannot be read"));
+}
+
+TEST(every_way_to_a_display) {
+        static const struct {
+                const char *path, *number, *name;
+        } ways[] = {
+                { "/graphics/fb1/dev", "29:1", "fb1" },
+                { "/i2c-4/i2c-dev/i2c-4/dev", "89:4", "i2c-4" },
+                { "/drm/card1/card1-DP-1/drm_dp_aux0/dev", "237:0", "drm_dp_aux0" },
+                { "/drm/card1/card1-DP-1/i2c-7/i2c-dev/i2c-7/dev", "89:7", "i2c-7" },
+                { "/drm_dp_aux_dev/drm_dp_aux2/dev", "237:2", "drm_dp_aux2" },
+        };
+        _cleanup_(nodes_done) Nodes nodes = {};
+        int root = machine();
+
+        for (size_t i = 0; i < ELEMENTSOF(ways); i++) {
+                char path[128];
+
+                (void) snprintf(path, sizeof(path), GPU "%s", ways[i].path);
+                tree_put(path, ways[i].number);
+        }
+        /* As sysfs has them: the way back up, and a second way to an adapter. */
+        tree_link(GPU "/drm/card1/card1-DP-1/device", "../../card1");
+        tree_link(GPU "/drm/card1/card1-DP-1/ddc", "../../../i2c-4");
+        ASSERT_EQ(nodes_of(root, both, 2, &nodes), 0);
+        ASSERT_EQ(nodes.n, ELEMENTSOF(ways) + 2);
+        for (size_t i = 0; i < ELEMENTSOF(ways); i++) {
+                unsigned major_number, minor_number;
+                struct stat st = { .st_mode = S_IFCHR };
+
+                ASSERT_EQ(sscanf(ways[i].number, "%u:%u", &major_number, &minor_number), 2);
+                st.st_rdev = makedev(major_number, minor_number);
+                ASSERT_STREQ(nodes_match(&nodes, &st), ways[i].name);
+        }
 }
 
 TEST(nvidia_by_its_minor) {

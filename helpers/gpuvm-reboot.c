@@ -31,10 +31,10 @@ static const char motd_asked[] =
                 "The GPU-VM bootstrap needs a restart of this machine: 'systemctl reboot'.\n"
                 "It goes on by itself after that. 'gpu-vm-bootstrap --status' tells how far it is.\n";
 
-static uint64_t realtime_usec(void) {
+static uint64_t now_usec(clockid_t clock) {
         struct timespec ts;
 
-        (void) clock_gettime(CLOCK_REALTIME, &ts);
+        (void) clock_gettime(clock, &ts);
         return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
 }
 
@@ -66,68 +66,93 @@ static bool told_to_stop(void) {
         return sigtimedwait(&s, NULL, &second) > 0;
 }
 
-static void call_off(Bus *bus) {
-        int r = logind_cancel_shutdown(bus);
+/* Only what we scheduled: an administrator's that replaced it stays. */
+static void call_off(Bus *bus, const RebootDate *d) {
+        _cleanup_free_ char *type = NULL;
+        uint64_t at = 0;
+        int r = logind_scheduled_shutdown(bus, &type, &at);
 
+        if (r >= 0 && rebootcheck_is_ours(d, type, at))
+                r = logind_cancel_shutdown(bus);
         if (r < 0)
                 log_warning_errno(r, "Failed to cancel the restart; 'shutdown -c' does: %m");
 }
 
 /* Stopped by systemd is how this ends well; killed by somebody else must not let the next phase start. */
-static int stopped(Phase *p, Bus *bus, uint64_t when) {
+static int stopped(Phase *p, Bus *bus, const RebootDate *d) {
         _cleanup_(bus_unit_done) BusUnit u = {};
 
-        if (realtime_usec() < when)
-                call_off(bus);
+        if (now_usec(CLOCK_REALTIME) < d->when_usec)
+                call_off(bus, d);
         if (bus_unit_state(bus, UNIT, &u) >= 0 && streq(u.active_state, "deactivating"))
                 return 0;
         return phase_fail(p, 0, "Start gpuvm-bootstrap.target again.",
                           "Interrupted while waiting for the restart");
 }
 
-static int still_welcome(Phase *p, Bus *bus) {
+static int still_welcome(Phase *p, Bus *bus, const RebootDate *d) {
         int r = rebootcheck_busy(p, 0);
 
         if (r >= 0)
                 r = rebootcheck_blockers(p, bus);
         if (r < 0)
-                call_off(bus);
+                call_off(bus, d);
         return r;
 }
 
+static int overdue(Phase *p, Bus *bus, const RebootDate *d) {
+        call_off(bus, d);
+        return phase_fail(p, 0, "Restart it yourself: 'systemctl reboot'; the bootstrap resumes by itself.",
+                          "logind did not restart the machine at the time that was agreed");
+}
+
+/* From the agreed time on logind is not asked: it may be going down itself, and no answer is no cancellation.
+ */
+static RebootWatch watch(Bus *bus, const RebootDate *d) {
+        _cleanup_free_ char *type = NULL;
+        bool known = false;
+        uint64_t at = 0;
+
+        if (now_usec(CLOCK_REALTIME) < d->when_usec) {
+                int r = logind_scheduled_shutdown(bus, &type, &at);
+
+                known = r >= 0;
+        }
+        return rebootcheck_watch(d, now_usec(CLOCK_REALTIME), now_usec(CLOCK_BOOTTIME),
+                                 known ? type : "reboot", known ? at : d->when_usec);
+}
+
 /* Until the machine goes down. Returns only on failure, or when the shutdown stops us. */
-static int hold(Phase *p, Bus *bus, uint64_t when) {
+static int hold(Phase *p, Bus *bus, const RebootDate *d) {
         for (unsigned n = 1;; n++) {
-                _cleanup_free_ char *type = NULL;
-                uint64_t now, at;
+                uint64_t now;
                 int r;
 
                 if (told_to_stop())
-                        return stopped(p, bus, when);
-                now = realtime_usec();
-                if (now > when + LOGIND_GRACE)
-                        return phase_fail(
-                                        p, 0,
-                                        "Restart it yourself: 'systemctl reboot'; the bootstrap resumes by itself.",
-                                        "logind did not restart the machine at the time that was agreed");
-                if (now >= when) {
+                        return stopped(p, bus, d);
+                switch (watch(bus, d)) {
+                case REBOOT_OVERDUE:
+                        return overdue(p, bus, d);
+                case REBOOT_CALLED_OFF:
+                        return cancelled(p);
+                case REBOOT_DUE:
                         phase_status(p, "The machine is restarting");
                         continue;
+                default:
+                        break;
                 }
-                r = logind_scheduled_shutdown(bus, &type, &at);
-                if (r == 0 && realtime_usec() < when)
-                        return cancelled(p);
-                r = n % 5 == 0 ? still_welcome(p, bus) : 0;
+                r = n % 5 == 0 ? still_welcome(p, bus, d) : 0;
                 if (r < 0)
                         return r;
+                now = now_usec(CLOCK_REALTIME);
                 phase_status(p, "Restarting the machine in %" PRIu64 " s; 'shutdown -c' cancels it",
-                             (when - now) / USEC_PER_SEC);
+                             (d->when_usec - MIN(now, d->when_usec)) / USEC_PER_SEC);
         }
 }
 
 static int restart(Phase *p, Bus *bus, uint64_t delay_usec, const char *why) {
         _cleanup_free_ char *wall = NULL;
-        uint64_t when;
+        RebootDate d;
         sigset_t s;
         int r;
 
@@ -138,8 +163,9 @@ static int restart(Phase *p, Bus *bus, uint64_t delay_usec, const char *why) {
         if (str_printf(&wall, "The GPU-VM bootstrap restarts this machine (%s). 'shutdown -c' cancels that.",
                        why) < 0)
                 return log_oom();
-        when = realtime_usec() + delay_usec;
-        r = logind_schedule_shutdown(bus, "reboot", when, wall);
+        d.when_usec = now_usec(CLOCK_REALTIME) + delay_usec;
+        d.latest_usec = now_usec(CLOCK_BOOTTIME) + delay_usec + LOGIND_GRACE;
+        r = logind_schedule_shutdown(bus, "reboot", d.when_usec, wall);
         if (r < 0)
                 return phase_fail(p, r,
                                   "Restart it yourself: 'systemctl reboot'; the bootstrap resumes by itself.",
@@ -149,7 +175,7 @@ static int restart(Phase *p, Bus *bus, uint64_t delay_usec, const char *why) {
                    " s (%s). 'shutdown -c' cancels it; the bootstrap goes on by "
                    "itself afterwards",
                    delay_usec / USEC_PER_SEC, why);
-        return hold(p, bus, when);
+        return hold(p, bus, &d);
 }
 
 /* The story is on disk before anything is asked for: a power cut between the two costs one of the count. */
@@ -198,17 +224,14 @@ static int run(Phase *p, int argc, char *argv[]) {
                 log_error("Unexpected argument '%s'", argv[0]);
                 return PHASE_USAGE;
         }
-        r = reboot_causes(p->root, &causes, &useless);
-        if (r >= 0)
-                r = reboot_requests(p->root, &reasons);
-        if (r < 0)
-                return phase_fail(p, r, "Start gpuvm-bootstrap.target again.",
-                                  "Cannot read the requests for a restart");
-        if (!causes)
-                return 0;
-        p->failure_event = EVENT_REBOOT_REFUSED;
         r = conf_load_and_warn(p->root, &conf);
-        why = r >= 0 ? strv_join(reasons, "; ") : NULL;
+        if (r < 0)
+                return log_oom();
+        r = rebootcheck_requests(p, &conf, &causes, &useless, &reasons);
+        if (r < 0 || !causes)
+                return r;
+        p->failure_event = EVENT_REBOOT_REFUSED;
+        why = strv_join(reasons, "; ");
         if (!why)
                 return log_oom();
         r = rebootcheck_useful(p, useless);

@@ -44,6 +44,22 @@ int reboot_withdraw(int root, const char *phase) {
         return r < 0 ? r : 0;
 }
 
+int reboot_withdraw_many(int root, char *const *phases) {
+        _cleanup_strv_ char **names = NULL;
+        int r = fs_list(root, REQUESTS_DIR, &names), k;
+
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        STRV_FOREACH(name, names) {
+                if (phases && !strv_contains(phases, *name))
+                        continue;
+                k = reboot_withdraw(root, *name);
+                if (r >= 0)
+                        r = k;
+        }
+        return r;
+}
+
 typedef int (*RequestVisitor)(const char *phase, const char *why, const char *word, void *userdata);
 
 static int request_visit(int root, const char *phase, RequestVisitor visitor, void *userdata) {

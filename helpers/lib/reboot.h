@@ -32,6 +32,9 @@ int reboot_request_word(int root, const char *phase, const char *why,
 
 /* The phase found its goal met after all. Returns 0. */
 int reboot_withdraw(int root, const char *phase) _must_check_ _nonnull_all_;
+/* The same for each of the phases that asks; NULL: whichever does. Tries all. Returns 0 or the first error.
+ */
+int reboot_withdraw_many(int root, char *const *phases) _must_check_;
 
 /* Phases that ask and their reasons, as "PHASE: WHY"; NULL if none asks. */
 int reboot_requests(int root, char ***ret) _must_check_ _nonnull_all_;

@@ -6,13 +6,15 @@
 #include "fs.h"
 #include "log.h"
 #include "logind.h"
+#include "plan.h"
 #include "rebootcheck.h"
 #include "strv.h"
 
-static uint64_t realtime_usec(void) {
+/* For waiting: the wall clock of a fresh machine is set while we do. */
+static uint64_t boottime_usec(void) {
         struct timespec ts;
 
-        (void) clock_gettime(CLOCK_REALTIME, &ts);
+        (void) clock_gettime(CLOCK_BOOTTIME, &ts);
         return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
 }
 
@@ -28,7 +30,7 @@ static int refuse_list(Phase *p, char *const *reasons) {
 }
 
 int rebootcheck_busy(Phase *p, uint64_t wait_usec) {
-        uint64_t end = realtime_usec() + wait_usec;
+        uint64_t end = boottime_usec() + wait_usec;
 
         for (;;) {
                 _cleanup_(busy_done) Busy busy = {};
@@ -39,7 +41,7 @@ int rebootcheck_busy(Phase *p, uint64_t wait_usec) {
                                           "Cannot tell whether the machine is busy");
                 if (!busy.reasons)
                         return 0;
-                if (!busy.transient || realtime_usec() >= end)
+                if (!busy.transient || boottime_usec() >= end)
                         return refuse_list(p, busy.reasons);
                 phase_status(p, "Waiting to restart: %s", busy.reasons[0]);
                 (void) sleep(2);
@@ -55,6 +57,93 @@ int rebootcheck_blockers(Phase *p, Bus *bus) {
                                   "Is systemd-logind.service running? Restart the machine yourself to go on.",
                                   "Cannot ask logind who blocks a shutdown");
         return blockers ? refuse_list(p, blockers) : 0;
+}
+
+static bool in_chain(const Conf *conf, const char *phase) {
+        const char *nouns[PLAN_PHASES_MAX];
+        size_t n = plan_phases(conf, nouns);
+
+        for (size_t i = 0; i < n; i++)
+                if (streq(nouns[i], phase))
+                        return true;
+        return false;
+}
+
+static int withdraw(Phase *p, const char *phase) {
+        _cleanup_free_ char *object = NULL;
+        int r;
+
+        r = str_printf(&object, "the request of phase '%s'", phase);
+        if (r >= 0)
+                r = phase_change(p, "drop", object, "the configuration leaves that phase out");
+        return r > 0 ? reboot_withdraw(p->root, phase) : r;
+}
+
+int rebootcheck_requests(Phase *p, const Conf *conf, char ***ret_causes, char ***ret_useless,
+                         char ***ret_reasons) {
+        _cleanup_strv_ char **all = NULL, **all_useless = NULL, **all_reasons = NULL;
+        _cleanup_strv_ char **causes = NULL, **useless = NULL, **reasons = NULL;
+        int r;
+
+        r = reboot_causes(p->root, &all, &all_useless);
+        if (r >= 0)
+                r = reboot_requests(p->root, &all_reasons);
+        for (size_t i = 0; r >= 0 && i < MIN(strv_length(all), strv_length(all_reasons)); i++) {
+                if (!in_chain(conf, all[i])) {
+                        r = withdraw(p, all[i]);
+                        continue;
+                }
+                r = strv_extend(&causes, all[i]);
+                if (r >= 0)
+                        r = strv_extend(&reasons, all_reasons[i]);
+                if (r >= 0 && strv_contains(all_useless, all[i]))
+                        r = strv_extend(&useless, all[i]);
+        }
+        if (r < 0)
+                return phase_fail(p, r, "Start gpuvm-bootstrap.target again.",
+                                  "Cannot read the requests for a restart");
+        *ret_causes = TAKE_PTR(causes);
+        *ret_useless = TAKE_PTR(useless);
+        *ret_reasons = TAKE_PTR(reasons);
+        return 0;
+}
+
+bool rebootcheck_is_ours(const RebootDate *d, const char *type, uint64_t at_usec) {
+        return type && streq(type, "reboot") && at_usec == d->when_usec;
+}
+
+RebootWatch rebootcheck_watch(const RebootDate *d, uint64_t realtime_usec, uint64_t boottime_usec,
+                              const char *type, uint64_t at_usec) {
+        if (boottime_usec > d->latest_usec)
+                return REBOOT_OVERDUE;
+        if (realtime_usec >= d->when_usec)
+                return REBOOT_DUE;
+        return rebootcheck_is_ours(d, type, at_usec) ? REBOOT_WAITING : REBOOT_CALLED_OFF;
+}
+
+int rebootcheck_scheduled(Phase *p, Bus *bus) {
+        _cleanup_free_ char *type = NULL;
+        char date[64] = "a time that it does not tell";
+        uint64_t at = 0;
+        struct tm tm;
+        time_t t;
+        int r;
+
+        r = logind_scheduled_shutdown(bus, &type, &at);
+        if (r < 0)
+                return phase_fail(p, r,
+                                  "Is systemd-logind.service running? Restart the machine yourself to go on.",
+                                  "Cannot ask logind whether a shutdown is scheduled");
+        if (r == 0)
+                return 0;
+        t = (time_t) (at / USEC_PER_SEC);
+        if (localtime_r(&t, &tm))
+                (void) strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S %z", &tm);
+        return phase_fail(
+                        p, 0,
+                        "Start gpuvm-bootstrap.target again after it, or call it off with 'shutdown -c' and "
+                        "start the target then.",
+                        "Somebody has scheduled a shutdown already (%s, at %s)", type, date);
 }
 
 int rebootcheck_useful(Phase *p, char *const *useless) {
@@ -121,5 +210,6 @@ int rebootcheck_logind(Phase *p, Bus **ret) {
         r = bus_open(ret);
         if (r < 0)
                 return phase_fail(p, r, "Restart the machine yourself to go on.", "Cannot reach logind");
-        return rebootcheck_blockers(p, *ret);
+        r = rebootcheck_blockers(p, *ret);
+        return r < 0 ? r : rebootcheck_scheduled(p, *ret);
 }

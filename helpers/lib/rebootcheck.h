@@ -5,6 +5,7 @@
  * remedy. Each returns 0 if nothing does, or the error, which has been told. */
 
 #include "bus.h"
+#include "conf.h"
 #include "phase.h"
 #include "reboot.h"
 
@@ -13,6 +14,33 @@ int rebootcheck_busy(Phase *p, uint64_t wait_usec) _must_check_ _nonnull_all_;
 
 /* Fails if somebody has told logind to block a shutdown. */
 int rebootcheck_blockers(Phase *p, Bus *bus) _must_check_ _nonnull_all_;
+
+/* Who asks for a restart and why, in the same order. A request of a phase that the configuration leaves out
+ * by now is withdrawn (see reboot_causes(), reboot_requests()). */
+int rebootcheck_requests(Phase *p, const Conf *conf, char ***ret_causes, char ***ret_useless,
+                         char ***ret_reasons) _must_check_ _nonnull_all_;
+
+/* A restart that logind has been told of. */
+typedef struct RebootDate {
+        uint64_t when_usec;   /* CLOCK_REALTIME, as logind was told */
+        uint64_t latest_usec; /* CLOCK_BOOTTIME, which nobody sets: longer is not waited */
+} RebootDate;
+
+typedef enum RebootWatch {
+        REBOOT_WAITING,
+        REBOOT_DUE,
+        REBOOT_OVERDUE,
+        REBOOT_CALLED_OFF, /* nothing is scheduled any more, or what is there is not ours */
+} RebootWatch;
+
+/* type, at_usec: what is scheduled with logind; type is NULL for nothing. Pure. */
+bool rebootcheck_is_ours(const RebootDate *d, const char *type, uint64_t at_usec) _must_check_
+                __attribute__((nonnull(1)));
+RebootWatch rebootcheck_watch(const RebootDate *d, uint64_t realtime_usec, uint64_t boottime_usec,
+                              const char *type, uint64_t at_usec) _must_check_ __attribute__((nonnull(1)));
+
+/* Fails if a shutdown is scheduled already: it is somebody else's, and to schedule ours would replace it. */
+int rebootcheck_scheduled(Phase *p, Bus *bus) _must_check_ _nonnull_all_;
 
 /* Opens the bus where there is a logind to be asked, and asks it first. Elsewhere *ret stays as it is. */
 int rebootcheck_logind(Phase *p, Bus **ret) _must_check_ _nonnull_all_;

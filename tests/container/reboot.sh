@@ -171,6 +171,59 @@ like "$release: announced with the time left" "$output" '^Restarting the machine
 like "$release: shutdown -c cancels it, and it says how to go on" "$status $output" '^0 .*cancelled.*systemctl reboot.*inactive$'
 like "$release: the administrator's restart would be resumed from" "$(story)" 'counted 1'
 
+# An administrator's own shutdown: neither replaced nor cancelled, whichever came first.
+scheduled() {
+        busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager ScheduledShutdown
+}
+wait_until_announced() {
+        for _ in $(seq 100); do
+                systemctl show -P StatusText gpuvm-reboot.service | grep -q Restarting && break
+                sleep 0.1
+        done
+}
+fresh
+scheduled_before() {
+        shutdown -P +60
+        start_and_wait
+        failure
+        scheduled
+        shutdown -c
+}
+machine_boot scheduled_before
+like "$release: a shutdown that is scheduled refuses it" "$status $output" \
+        '^0 start 1.*scheduled a shutdown already \(poweroff, at 20.*shutdown -c.*inactive'
+like "$release: and stays scheduled" "$output" '\(st\) "poweroff" '
+is "$release: and it is not in the story" "$(story)" ''
+
+fresh
+configure auto 60
+scheduled_since() {
+        systemctl start --no-block gpuvm-bootstrap.target
+        wait_until_announced
+        shutdown -P +60
+        sleep 2.5
+        failure
+        scheduled
+        shutdown -c
+}
+machine_boot scheduled_since
+like "$release: one that replaces it is a cancellation" "$status $output" '^0 .*was cancelled.*inactive'
+like "$release: and stays scheduled too" "$output" '\(st\) "poweroff" '
+
+fresh
+configure auto 60
+stopped_since() {
+        systemctl start --no-block gpuvm-bootstrap.target
+        wait_until_announced
+        shutdown -P +60
+        systemctl stop gpuvm-reboot.service
+        sleep 0.5
+        scheduled
+        shutdown -c
+}
+machine_boot stopped_since
+like "$release: stopping the unit leaves it alone" "$status $output" '^0 .*\(st\) "poweroff" '
+
 fresh
 inhibited() {
         systemd-inhibit --what=shutdown --mode=block --who=surgeon --why='operating' sleep 50 &

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
 #include "reboot.h"
+#include "rebootcheck.h"
 #include "strv.h"
 #include "tests/tree.h"
 
@@ -175,4 +181,91 @@ TEST(knows_requests_that_cannot_help) {
         strv_free(TAKE_PTR(reasons));
         ASSERT_EQ(reboot_requests(root, &reasons), 0);
         ASSERT_EQ(strv_length(reasons), 1);
+}
+
+TEST(withdraws_by_name_or_all) {
+        static char *const steps[] = { (char *) "iommu", (char *) "../../../etc/keep", NULL };
+        _cleanup_strv_ char **reasons = NULL;
+        int root = tree_new();
+
+        ASSERT_EQ(reboot_withdraw_many(root, NULL), 0);
+        tree_put("/etc/keep", "x");
+        ASSERT_EQ(reboot_request(root, "packages", "a newer kernel"), 0);
+        ASSERT_EQ(reboot_request(root, "iommu", "the IOMMU is off"), 0);
+        ASSERT_EQ(reboot_withdraw_many(root, steps), 0);
+        ASSERT_EQ(reboot_requests(root, &reasons), 0);
+        ASSERT_EQ(strv_length(reasons), 1);
+        ASSERT_STREQ(reasons[0], "packages: a newer kernel");
+        ASSERT_EQ(fs_exists(root, "/etc/keep"), 1);
+        ASSERT_EQ(reboot_withdraw_many(root, NULL), 0);
+        strv_free(TAKE_PTR(reasons));
+        ASSERT_EQ(reboot_requests(root, &reasons), 0);
+        ASSERT(!reasons);
+}
+
+TEST(watches_its_own_restart_only) {
+        static const RebootDate d = { .when_usec = 1000, .latest_usec = 50 };
+
+        ASSERT_EQ(rebootcheck_watch(&d, 999, 10, "reboot", 1000), REBOOT_WAITING);
+        ASSERT_EQ(rebootcheck_watch(&d, 999, 10, NULL, 0), REBOOT_CALLED_OFF);
+        ASSERT_EQ(rebootcheck_watch(&d, 999, 10, "poweroff", 1000), REBOOT_CALLED_OFF);
+        ASSERT_EQ(rebootcheck_watch(&d, 999, 10, "reboot", 1001), REBOOT_CALLED_OFF);
+        /* When it is done logind has forgotten it. */
+        ASSERT_EQ(rebootcheck_watch(&d, 1000, 10, NULL, 0), REBOOT_DUE);
+}
+
+TEST(waits_no_longer_when_the_clock_is_set) {
+        static const RebootDate d = { .when_usec = 1000, .latest_usec = 50 };
+
+        /* Set back: the agreed time may be hours away. */
+        ASSERT_EQ(rebootcheck_watch(&d, 1, 50, "reboot", 1000), REBOOT_WAITING);
+        ASSERT_EQ(rebootcheck_watch(&d, 1, 51, "reboot", 1000), REBOOT_OVERDUE);
+        /* Set ahead: logind acts at once, and has the whole grace for that. */
+        ASSERT_EQ(rebootcheck_watch(&d, UINT64_MAX, 11, NULL, 0), REBOOT_DUE);
+        ASSERT_EQ(rebootcheck_watch(&d, UINT64_MAX, 51, NULL, 0), REBOOT_OVERDUE);
+}
+
+/* The C library's, but for a wall clock that somebody sets an hour ahead each time that it is read. */
+int clock_gettime(clockid_t clock, struct timespec *ts) {
+        static time_t ahead;
+        int r = (int) syscall(SYS_clock_gettime, clock, ts);
+
+        if (r == 0 && clock == CLOCK_REALTIME)
+                ts->tv_sec += ahead += 3600;
+        return r;
+}
+
+static pid_t hold_dpkg_lock(int root, unsigned seconds) {
+        struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        int pipes[2];
+        pid_t pid;
+        char c;
+
+        ASSERT_EQ(pipe(pipes), 0);
+        pid = fork();
+        if (pid == 0) {
+                int fd = openat(root, "var/lib/dpkg/lock", O_RDWR | O_CLOEXEC);
+
+                if (fd < 0 || fcntl(fd, F_SETLK, &l) < 0 || write(pipes[1], "", 1) != 1)
+                        _exit(1);
+                (void) sleep(seconds);
+                _exit(0);
+        }
+        (void) close(pipes[1]);
+        ASSERT_EQ(read(pipes[0], &c, 1), 1);
+        (void) close(pipes[0]);
+        return pid;
+}
+
+TEST(waits_for_dpkg_while_the_clock_is_set) {
+        int root = tree_new(), status;
+        Phase p = { .name = "reboot", .root = root };
+        pid_t pid;
+
+        tree_put("/var/lib/dpkg/lock", "");
+        ASSERT_EQ(fs_mkdir_p(root, "/proc", 0755), 0);
+        pid = hold_dpkg_lock(root, 1);
+        ASSERT_EQ(rebootcheck_busy(&p, 60 * USEC_PER_SEC), 0);
+        ASSERT_EQ(waitpid(pid, &status, 0), pid);
+        ASSERT_EQ(status, 0);
 }

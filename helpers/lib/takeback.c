@@ -115,7 +115,39 @@ static void undo_files(Takeback *tb) {
         }
 }
 
-/* systemctl's failure is no reason to stop: the unit may be gone with its package. */
+/* Looked up in the files, which are there without a running systemd too. Returns 1 if it exists, 0 if not. */
+static int unit_exists(int root, const char *unit) {
+        static const char *const directories[] = { "/etc/systemd/system", "/run/systemd/system",
+                                                   "/usr/lib/systemd/system", "/lib/systemd/system" };
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(directories); i++) {
+                _cleanup_free_ char *path = NULL;
+
+                r = str_printf(&path, "%s/%s", directories[i], unit);
+                if (r >= 0)
+                        r = fs_exists(root, path);
+        }
+        return r;
+}
+
+/* Returns 1 if the record may be forgotten: it worked, or the unit is gone with its package. */
+static int undo_one_unit(Takeback *tb, const LedgerRecord *r, const char *verb) {
+        int k = phase_change(tb->p, verb, r->object, "it was %s before step '%s'", r->was, r->step);
+
+        if (k <= 0)
+                return k;
+        k = run_tool(tb, "/usr/bin/systemctl", verb, r->object, NULL);
+        if (k == 0)
+                return 1;
+        if (unit_exists(tb->p->root, r->object) == 0) {
+                phase_note(tb->p, "There is no %s any more: nothing to %s", r->object, verb);
+                return 1;
+        }
+        return phase_fail(tb->p, MIN(k, 0), "See 'systemctl status' of it, then try again",
+                          "'systemctl %s %s' did not work", verb, r->object);
+}
+
 static void undo_units(Takeback *tb, const char *kind, const char *on, const char *start, const char *stop) {
         for (size_t i = tb->ledger.n; i-- > 0;) {
                 const LedgerRecord *r = &tb->ledger.records[i];
@@ -124,12 +156,10 @@ static void undo_units(Takeback *tb, const char *kind, const char *on, const cha
 
                 if (!wanted(tb, i, kind))
                         continue;
-                k = phase_change(tb->p, verb, r->object, "it was %s before step '%s'", r->was, r->step);
-                if (k > 0)
-                        k = run_tool(tb, "/usr/bin/systemctl", verb, r->object, NULL);
-                if (k != 0)
-                        phase_note(tb->p, "systemctl %s %s did not work; it may be gone", verb, r->object);
-                tb->done[i] = true;
+                k = undo_one_unit(tb, r, verb);
+                if (k < 0)
+                        failed(tb, k);
+                tb->done[i] = k > 0;
         }
 }
 
@@ -350,9 +380,7 @@ static int forget_story(Phase *p) {
 
         if (p->dry_run)
                 return 0;
-        r = reboot_story_end(p->root);
-        if (r >= 0)
-                r = fs_list(p->root, STATE_DIR "/phases", &names);
+        r = fs_list(p->root, STATE_DIR "/phases", &names);
         if (r == -ENOENT)
                 r = 0;
         STRV_FOREACH(n, names) {
@@ -374,10 +402,29 @@ static int forget_story(Phase *p) {
                      : 0;
 }
 
+/* Before anything else, and however the rest ends: a bootstrap that waits for a restart would do at the next
+ * boot what is taken back now. */
+static void end_story(Takeback *tb) {
+        int r, k;
+
+        if (tb->p->dry_run)
+                return;
+        r = reboot_story_end(tb->p->root);
+        k = reboot_withdraw_many(tb->p->root, tb->steps);
+        if (r >= 0)
+                r = k;
+        if (r < 0)
+                failed(tb,
+                       phase_fail(tb->p, r,
+                                  "Remove " REBOOT_PENDING_PATH " and what is in /run/gpuvm/reboot.d",
+                                  "Cannot keep the bootstrap from going on by itself"));
+}
+
 int takeback_run(Takeback *tb) {
         tb->done = calloc(MAX(tb->ledger.n, (size_t) 1), sizeof(bool));
         if (!tb->done)
                 return phase_fail(tb->p, -ENOMEM, "Try again", "Cannot go on");
+        end_story(tb);
         undo_libvirt(tb);
         undo_units(tb, "active", "active", "start", "stop");
         undo_units(tb, "enabled", "enabled", "enable", "disable");

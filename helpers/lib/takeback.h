@@ -23,6 +23,7 @@ typedef struct Takeback {
         int error;      /* the first that was told; the rest still goes on */
 } Takeback;
 
-/* Goes as far as it can. Returns 0, or the first error, which has been told. */
+/* Goes as far as it can. Whatever the steps, the bootstrap does not go on by itself after this. Returns 0, or
+ * the first error, which has been told. */
 int takeback_run(Takeback *tb) _must_check_ _nonnull_all_;
 void takeback_done(Takeback *tb);

@@ -51,7 +51,9 @@ STUB
 cat "$root$1"
 STUB
         stub "$1/usr/bin/udevadm" </dev/null
-        stub "$1/usr/bin/systemctl" </dev/null
+        stub "$1/usr/bin/systemctl" <<'STUB'
+[ ! -e "$root/fail-systemctl" ] || { echo 'Job timed out' >&2; exit 1; }
+STUB
         stub "$1/usr/bin/gpasswd" <<'STUB'
 echo "gpasswd $*" >>"$root/calls"
 sed -i "s/^\($3:.*:.*:.*\)$2/\1/" "$root/etc/group"

@@ -186,4 +186,40 @@ record 000001 vfio refresh daemon-reload '' ''
 undo --all
 is 'all: succeeds without files too' "$status" 0
 is 'all: forgets the story' "$(find "$root/var/lib/gpuvm" -type f)" ''
+
+# What is taken back must not come back at the next boot: neither by the story nor by a request.
+waiting_machine() {
+        machine
+        mkdir -p "$root/var/lib/gpuvm/phases" "$root/run/gpuvm/reboot.d" "$root/run/systemd/system" \
+                "$root/usr/lib/systemd/system"
+        touch "$root/var/lib/gpuvm/pending" "$root/run/gpuvm/reboot.d"/{iommu,packages} "$root/run/gpuvm/motd"
+        record 000001 kvm active libvirtd.service inactive ''
+        touch "$root/usr/lib/systemd/system/libvirtd.service" "$root/fail-systemctl"
+}
+
+# waits: what is left that goes on by itself.
+waits() {
+        find "$root/var/lib/gpuvm/pending" "$root/run/gpuvm" -type f -printf '%f\n' 2>/dev/null | sort | paste -sd' '
+}
+
+waiting_machine
+undo --all --dry-run
+is 'a dry run leaves the story and the requests' "$(waits)" 'iommu motd packages pending'
+undo iommu
+is 'one step: ends the story, takes its request' "$status $(waits)" '0 packages'
+undo --all
+is 'all: takes every request, whatever fails' "$status $(waits)" '1 '
+
+# A unit that is there and does not obey.
+like 'systemctl fails: says so' "$said" "'systemctl stop libvirtd.service' did not work"
+check 'systemctl fails: it is remembered' test -e "$root/var/lib/gpuvm/ledger/000001-kvm"
+rm "$root/fail-systemctl"
+undo --all
+is 'systemctl fails: the next run completes' "$status $(find "$root/var/lib/gpuvm" -type f)" '0 '
+waiting_machine
+rm "$root/usr/lib/systemd/system/libvirtd.service"
+undo --all
+is 'the unit is gone: succeeds' "$status" 0
+like 'the unit is gone: says so' "$said" 'There is no libvirtd.service any more'
+is 'the unit is gone: no records left' "$(find "$root/var/lib/gpuvm" -type f)" ''
 done_testing

@@ -67,7 +67,8 @@ for unit in "$work"/*; do
 done
 
 # What builds an initramfs runs hooks that call LVM and cryptsetup: without their directories those fail or wait.
-for unit in $(grep -l '^ReadWritePaths=.*/var/lib/initramfs-tools' "$work"/*.service); do
+for unit in "$work"/*.service; do
+        grep -q '^ReadWritePaths=.*/var/lib/initramfs-tools' "$unit" || continue
         for dir in /run/lock /run/lvm /run/cryptsetup; do
                 check "${unit##*/} may write $dir" grep -Eq "^ReadWritePaths=(.* )?-$dir( |\$)" "$unit"
         done

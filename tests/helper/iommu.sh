@@ -54,7 +54,7 @@ recorded=$(cd "$root/var/lib/gpuvm/ledger" && grep -l gpuvm-vfio.rules -- *)
 like 'Intel: the early rule belongs to step vfio' "$recorded" '^[0-9]+-vfio'
 cp -a "$root" "$work/undo"
 check 'Intel: gpuvm-undo vfio takes it back' "$1/gpuvm-undo" --root="$work/undo" vfio
-is 'Intel: then no file of it is left' "$(cd "$work/undo/etc" && grep -rl vfio-pci . || true)" ''
+is 'Intel: then no file of it is left' "$(grep -rl vfio-pci "$work/undo/etc" || true)" ''
 check 'Intel: then the words for the IOMMU stay' grep -q intel_iommu=on "$work/undo/etc/default/grub.d/zz-gpuvm.cfg"
 after=$(boot_digest "$root")
 : >"$root/calls"

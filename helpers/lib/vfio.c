@@ -165,9 +165,27 @@ static int plan_attach(VfioJob *j) {
         return j->n_todo > 0 ? 1 : 0;
 }
 
+/* Writes down what there is now. What a cut hand-over has written down before stays as it is. */
+static int record(VfioJob *j, bool *ret_new) {
+        int r;
+
+        r = handover_load(j->p->root, j->group.owner->bdf, &j->before);
+        if (r == -EBADMSG)
+                r = 0; /* nothing to go by: what is there now counts */
+        *ret_new = j->before.n == 0;
+        if (r >= 0)
+                r = read_overrides(j);
+        if (r >= 0)
+                r = handover_save(j->p->root, j->group.owner->bdf, &j->before);
+        return r < 0 ? vfiojob_refuse(j, r, "Make /run/gpuvm writable; nothing was changed",
+                                      "Cannot record what %s had before", j->name)
+                     : 0;
+}
+
 static int attach_all(VfioJob *j) {
         _cleanup_strv_ char **drivers = calloc(j->n_todo + 1, sizeof(char *));
         int r = drivers ? 0 : -ENOMEM;
+        bool new_record = false;
 
         for (size_t i = 0; i < j->n_todo && r >= 0; i++)
                 r = find_driver(j, j->todo[i], &drivers[i]);
@@ -175,16 +193,17 @@ static int attach_all(VfioJob *j) {
                 r = announce(j, "bind", drivers);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = handover_load(j->p->root, j->group.owner->bdf, &j->before);
-        if (r == -EBADMSG)
-                r = 0; /* nothing to go by: what is there now counts */
-        if (r >= 0)
-                r = read_overrides(j);
-        if (r >= 0)
-                r = handover_save(j->p->root, j->group.owner->bdf, &j->before);
+        r = record(j, &new_record);
         if (r < 0)
-                return vfiojob_refuse(j, r, "Make /run/gpuvm writable; nothing was changed",
-                                      "Cannot record what %s had before", j->name);
+                return r;
+        /* Loading a driver may have taken seconds: once more, with nothing left between this and the first
+         * change. */
+        r = vfiojob_wait_idle(j, false);
+        if (r < 0) {
+                if (new_record && handover_remove(j->p->root, j->group.owner->bdf) < 0)
+                        log_debug("Cannot remove the record of %s", j->group.owner->name);
+                return r;
+        }
         for (size_t i = 0; i < j->n_todo; i++) {
                 phase_status(j->p, "Binding %s to %s", j->todo[i]->name, drivers[i]);
                 r = binder_bind(&j->binder, j->todo[i], drivers[i]);
@@ -217,7 +236,7 @@ static int attach(VfioJob *j) {
         if (r >= 0)
                 r = vfiojob_check_virtual_functions(j);
         if (r >= 0)
-                r = vfiojob_wait_idle(j);
+                r = vfiojob_wait_idle(j, false);
         return r < 0 ? r : attach_all(j);
 }
 
@@ -286,7 +305,7 @@ static int detach(VfioJob *j) {
                 return r;
         r = vfiojob_check_poisoned(j);
         if (r >= 0)
-                r = vfiojob_wait_idle(j);
+                r = vfiojob_wait_idle(j, true);
         return r < 0 ? r : detach_all(j);
 }
 

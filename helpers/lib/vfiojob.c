@@ -176,7 +176,7 @@ int vfiojob_check_virtual_functions(VfioJob *j) {
         return 0;
 }
 
-int vfiojob_wait_idle(VfioJob *j) {
+int vfiojob_wait_idle(VfioJob *j, bool back) {
         _cleanup_free_ const PciDevice **leaving = calloc(j->n_todo + 1, sizeof(*leaving));
         uint64_t deadline = now_usec() + j->q->conf->idle_wait_usec;
         size_t n = 0;
@@ -187,7 +187,7 @@ int vfiojob_wait_idle(VfioJob *j) {
                 const HandoverFunction *was = handover_find(&j->before, j->todo[i]->bdf);
 
                 /* A release that was cut: this one is back already, and may well be used again. */
-                if (!was || !streq_ptr(was->driver, j->todo[i]->driver))
+                if (!back || !was || !streq_ptr(was->driver, j->todo[i]->driver))
                         leaving[n++] = j->todo[i];
         }
         if (j->p->dry_run && geteuid() != 0)

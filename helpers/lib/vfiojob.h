@@ -43,5 +43,6 @@ int vfiojob_check_poisoned(VfioJob *j) _must_check_ _nonnull_all_;
 /* Virtual functions in use by somebody go down with their parent. */
 int vfiojob_check_virtual_functions(VfioJob *j) _must_check_ _nonnull_all_;
 
-/* Nobody uses what is to be changed, at once or within IdleWaitSec=. */
-int vfiojob_wait_idle(VfioJob *j) _must_check_ _nonnull_all_;
+/* Nobody uses what is to be changed, at once or within IdleWaitSec=. back: on the way back to the host, where
+ * a function that has what it had before is not asked about. */
+int vfiojob_wait_idle(VfioJob *j, bool back) _must_check_ _nonnull_all_;

@@ -161,6 +161,21 @@ else
         skip 'a GPU in use is refused' 'needs root and namespaces'
 fi
 
+# --- somebody comes after the first look: the node can be reached only once the record is there
+usual
+mkdir -p "$root/sys/bus/pci/devices/$gpu/drm/card7" "$root/proc/77/fd"
+echo 1:5 >"$root/sys/bus/pci/devices/$gpu/drm/card7/dev"
+echo late >"$root/proc/77/comm"
+: >"$root/proc/77/maps"
+ln -s "$root/run/gpuvm/vfio/../../../dev/zero" "$root/proc/77/fd/3"
+mkdir "$root/dev"
+ln -s /dev/zero "$root/dev/zero"
+state >"$work/before"
+refused 'a GPU that comes into use meanwhile' 'late \(pid 77, .*\) has drm/card7 open' attach $gpu
+check 'all is as before' same
+check 'and no record stays' test ! -e "$root/run/gpuvm/vfio/$gpu"
+check 'which had been made' test -d "$root/run/gpuvm/vfio"
+
 # --- each write fails once
 attach_writes=6 detach_writes=6
 for error in 16 19 22; do

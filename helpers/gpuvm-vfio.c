@@ -197,18 +197,36 @@ static int run_detach(Phase *p, const Conf *c, Bdf bdf, const char *name) {
         return detach(p, c, bdf, name);
 }
 
+/* As it is now: another GPU of the group may have taken this one along. Returns 1 if it is away, 0 if not. */
+static int is_away(const Phase *p, const PciDevice *gpu) {
+        _cleanup_(pci_bus_done) PciBus bus = {};
+        const PciDevice *d;
+        int r;
+
+        r = pci_scan(p->root, &bus);
+        if (r < 0)
+                return r;
+        d = pci_find(&bus, gpu->bdf);
+        return d ? vfio_is_away(p->root, &bus, d) : 0;
+}
+
 /* GPUs that were exclusive until the configuration changed. */
 static int release(Phase *p, const Conf *c, const PciBus *bus) {
         for (size_t i = 0; i < bus->n; i++) {
                 const PciDevice *d = &bus->devices[i];
-                int r;
+                int away, r;
 
                 if (!pci_is_display(d) || early_exclusive(c, d) || is_remembered(p, d) <= 0)
                         continue;
+                /* Somebody may have given it back by hand, and the host uses it. */
+                away = is_away(p, d);
+                if (away < 0)
+                        return phase_fail(p, away, "Make /run/gpuvm readable", "Cannot tell who has %s",
+                                          d->name);
                 /* On first: the unit of one that was bound at boot may never have come up, and what is not
                  * active is not stopped. */
-                r = has_units(p) ? switch_unit(p, d, true) : 0;
-                if (r >= 0)
+                r = away > 0 && has_units(p) ? switch_unit(p, d, true) : 0;
+                if (r >= 0 && away > 0)
                         r = has_units(p) ? switch_unit(p, d, false) : detach(p, c, d->bdf, d->name);
                 if (r >= 0 && !p->dry_run)
                         r = forget(p, d);

@@ -25,6 +25,25 @@ bool vfio_is_attached(const IommuVerdict *v) {
         return v->n_endpoints > 0;
 }
 
+int vfio_is_away(int root, const PciBus *bus, const PciDevice *gpu) {
+        for (size_t i = 0; i < bus->n; i++) {
+                const PciDevice *d = &bus->devices[i];
+                _cleanup_(handover_done) Handover before = {};
+                int r;
+
+                if (d != gpu && (gpu->iommu_group < 0 || d->iommu_group != gpu->iommu_group))
+                        continue;
+                if (d->driver && nodes_is_vfio_driver(d->driver))
+                        return 1;
+                r = handover_load(root, d->bdf, &before);
+                if (r < 0 && r != -EBADMSG)
+                        return r;
+                if (r < 0 || before.n > 0)
+                        return 1;
+        }
+        return 0;
+}
+
 /* The VFIO driver that fits the function; its module is loaded if the driver is not there. */
 static int find_driver(VfioJob *j, const PciDevice *d, char **ret) {
         _cleanup_free_ char *path = NULL, *modalias = NULL, *driver = NULL, *dir = NULL;

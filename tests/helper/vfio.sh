@@ -276,6 +276,11 @@ rm "$root/etc/gpuvm.conf"
 check 'setup after the mode went back' vfio setup
 check 'releases the GPU' same
 is 'and removes what it wrote' "$(cd "$root/etc" && find . -type f)" "$(cd "$work/etc" && find . -type f)"
+mkdir -p "$root/run/gpuvm/exclusive"
+: >"$root/run/gpuvm/exclusive/$gpu"
+check 'setup when one that was exclusive is back by hand' vfio setup
+is 'leaves it alone' "$(writes)" 0
+check 'and forgets it' test ! -e "$root/run/gpuvm/exclusive/$gpu"
 prepared attach
 check 'setup while somebody has attached a flexible GPU' vfio setup
 check 'leaves it attached' attached

@@ -162,6 +162,42 @@ static int detach(Phase *p, const Conf *c, Bdf bdf, const char *name) {
         return 0;
 }
 
+/* Stops the unit of a GPU whose group went back. Not waited for: the job that stops it may itself wait for
+ * ours. One that is just starting is about to take the group again: that is not cut. */
+static int stop_follower(Phase *p, Bus *b, const PciDevice *d) {
+        _cleanup_(bus_unit_done) BusUnit state = {};
+        _cleanup_free_ char *unit = NULL;
+        int r;
+
+        if (str_printf(&unit, "gpuvm-vfio@%s.service", d->name) < 0)
+                return -ENOMEM;
+        r = bus_unit_state(b, unit, &state);
+        if (r < 0 || !streq(strempty(state.active_state), "active"))
+                return r;
+        r = phase_change(p, "stop", unit, "its IOMMU group went back to the host");
+        return r > 0 ? bus_queue_stop(b, unit) : r;
+}
+
+/* A unit of another GPU of the group that stays active is a pity, but this one has gone back all the same. */
+static void stop_followers(Phase *p, const PciBus *bus, const PciDevice *owner) {
+        _cleanup_bus_ Bus *b = NULL;
+
+        for (size_t i = 0; i < bus->n; i++) {
+                const PciDevice *d = &bus->devices[i];
+                int r;
+
+                if (d == owner || !pci_is_display(d) || owner->iommu_group < 0 ||
+                    d->iommu_group != owner->iommu_group)
+                        continue;
+                r = b ? 0 : bus_open(&b);
+                if (r >= 0)
+                        r = stop_follower(p, b, d);
+                if (r < 0)
+                        phase_note(p, "Cannot stop gpuvm-vfio@%s.service, whose GPU went back as well",
+                                   d->name);
+        }
+}
+
 /* The group of a GPU that is not its owner goes with the owner's unit. */
 static int run_attach(Phase *p, const Conf *c, Bdf bdf, const char *name) {
         _cleanup_(pci_bus_done) PciBus bus = {};
@@ -194,7 +230,10 @@ static int run_detach(Phase *p, const Conf *c, Bdf bdf, const char *name) {
                 phase_note(p, "The IOMMU group of %s belongs to gpuvm-vfio@%s.service", name, owner->name);
                 return 0;
         }
-        return detach(p, c, bdf, name);
+        r = detach(p, c, bdf, name);
+        if (r >= 0 && gpu && has_units(p))
+                stop_followers(p, &bus, gpu);
+        return r;
 }
 
 /* As it is now: another GPU of the group may have taken this one along. Returns 1 if it is away, 0 if not. */

@@ -146,6 +146,10 @@ int bus_queue_unit(Bus *b, const char *unit, char **ret_job) {
         return queue(b, "StartUnit", unit, ret_job);
 }
 
+int bus_queue_stop(Bus *b, const char *unit) {
+        return queue(b, "StopUnit", unit, NULL);
+}
+
 static char *take_removed(Bus *b, const char *job) {
         for (size_t i = 0; i < b->n_removed; i++)
                 if (streq(b->removed[i].job, job)) {

@@ -30,8 +30,18 @@ static const Helper helper = { .name = "gpuvm-toy", .summary = "A toy.", .run = 
 static int main_with(const char *option) {
         char *argv[] = { (char *) "gpuvm-toy", (char *) "--root", root_path, (char *) option, NULL };
 
+        int out = dup(STDOUT_FILENO), null = open("/dev/null", O_WRONLY), r;
+
+        /* What a helper says would not be TAP. */
+        fflush(stdout);
+        ASSERT(out >= 0 && null >= 0 && dup2(null, STDOUT_FILENO) == STDOUT_FILENO);
         optind = 0; /* getopt_long(3) starts anew */
-        return helper_main(&helper, option ? 4 : 3, argv);
+        r = helper_main(&helper, option ? 4 : 3, argv);
+        fflush(stdout);
+        ASSERT(dup2(out, STDOUT_FILENO) == STDOUT_FILENO);
+        close(out);
+        close(null);
+        return r;
 }
 
 static json_object *record(const char *directory) {

@@ -57,20 +57,19 @@ scenario_bootstrap() {
 
         lab_ssh systemctl start --no-block gpuvm-bootstrap.target </dev/null
         while :; do
-                sleep 3
+                # Each look costs the emulated machine a good part of a second.
+                sleep 12
                 lab_wait_boot 500
                 if [ "$lab_boot_id" != "$booted" ]; then
                         booted=$lab_boot_id
                         scenario_time "until it came back from a reboot"
                 fi
-                # Over when no job is left, nothing is announced and the target has said yes or no.
-                state=$(lab_ssh 'jobs=$(systemctl list-jobs --no-legend | grep -c gpuvm)
-                        test -e /run/systemd/shutdown/scheduled && jobs=shutdown
-                        test -e /run/nologin && jobs=shutdown
-                        state=$(systemctl is-active gpuvm-bootstrap.target)
+                # Over when the target has no job, nothing is announced and it has said yes or no.
+                state=$(lab_ssh 'set -- $(systemctl show --value -p Job -p ActiveState gpuvm-bootstrap.target | sort)
+                        [ $# = 1 ] && [ ! -e /run/systemd/shutdown/scheduled ] && [ ! -e /run/nologin ] || { echo busy; exit; }
                         failed=$(systemctl list-units --no-legend --state=failed "gpuvm-*" | wc -l)
                         pending=no; test ! -e /var/lib/gpuvm/pending || pending=yes
-                        echo "$jobs $state $failed $pending"' 2>/dev/null </dev/null) || state=
+                        echo "0 $1 $failed $pending"' 2>/dev/null </dev/null) || state=
                 case $state in
                 "0 active 0 no") scenario_result="done" && break ;;
                 "0 "*" 0 "*) ;;

@@ -10,7 +10,7 @@
 
 #define BUILT_WITH "/var/lib/gpuvm/initramfs"
 
-enum { BUILD_TIMEOUT_SEC = 1200, LIST_TIMEOUT_SEC = 120, SPARE_ROOM = 1024 * 1024 };
+enum { BUILD_TIMEOUT_SEC = 2400, LIST_TIMEOUT_SEC = 120, SPARE_ROOM = 1024 * 1024 };
 
 typedef enum Tool { TOOL_NONE, TOOL_INITRAMFS_TOOLS, TOOL_DRACUT } Tool;
 

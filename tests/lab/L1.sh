@@ -8,7 +8,7 @@
 scenario_up L1 "${1:-trixie}" intel_iommu=off
 is "there is no IOMMU group at first" "$(scenario_groups)" 0
 scenario_configure OverrideIommuOff=yes
-scenario_bootstrap 2400
+scenario_bootstrap 3000
 is "the machine restarted once" "$(lab_reboots)" 1
 scenario_check_done
 scenario_check_again

@@ -159,14 +159,38 @@ static void print_dry_run(const Phase *p) {
                 printf("%s: nothing to do\n", p->name);
 }
 
+/* While a restart of ours is pending this run goes on with what was begun before it: what was changed then
+ * stays in the record. */
+static void keep_earlier_changes(const Phase *p, json_object *o, const char *state) {
+        _cleanup_json_ json_object *before = NULL;
+        json_object *all, *old = NULL, *now = json_object_object_get(o, "changes");
+        _cleanup_free_ char *text = NULL;
+
+        if (fs_exists(p->root, STATE_DIR "/pending") <= 0 ||
+            fs_read(p->root, state, FS_FILE_MAX, &text, NULL) < 0)
+                return;
+        before = json_tokener_parse(text);
+        if (!json_object_object_get_ex(before, "changes", &old) || !json_object_is_type(old, json_type_array))
+                return;
+        all = json_object_new_array();
+        for (size_t i = 0; i < json_object_array_length(old); i++)
+                json_object_array_add(all, json_object_get(json_object_array_get_idx(old, i)));
+        for (size_t i = 0; i < json_object_array_length(now); i++)
+                json_object_array_add(all, json_object_get(json_object_array_get_idx(now, i)));
+        json_object_object_add(o, "changes", all);
+}
+
 static void write_record(const Phase *p, json_object *o) {
-        const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY);
         _cleanup_free_ char *run = NULL, *state = NULL;
+        const char *text;
         int r;
 
         if (str_printf(&run, RUN_DIR "/phases/%s.json", p->name) < 0 ||
             str_printf(&state, STATE_DIR "/phases/%s.json", p->name) < 0)
                 return;
+        if (p->n_changes > 0)
+                keep_earlier_changes(p, o, state);
+        text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY);
         r = fs_write_atomic(p->root, run, text, strlen(text), 0644);
         if (r >= 0 && (p->n_changes > 0 || p->failure))
                 r = fs_write_atomic(p->root, state, text, strlen(text), 0644);

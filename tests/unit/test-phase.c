@@ -85,6 +85,26 @@ TEST(a_change_is_recorded_for_this_boot_and_the_next) {
         ASSERT_STREQ(string_of(json_object_array_get_idx(changes, 0), "detail"), "adds \"y\"");
 }
 
+TEST(what_was_changed_before_a_restart_stays_in_the_record) {
+        _cleanup_json_ json_object *first = NULL, *second = NULL, *third = NULL;
+        _cleanup_close_ int root = -EBADF;
+
+        ASSERT(mkdtemp(root_path));
+        root = fs_open_root(root_path);
+        ASSERT_EQ(fs_write_atomic(root, STATE_DIR "/pending", "", 0, 0600), 0);
+        ASSERT_EQ(main_with(NULL), 0);
+        first = record(STATE_DIR);
+        ASSERT_EQ(json_object_array_length(json_object_object_get(first, "changes")), 1);
+        ASSERT_EQ(main_with(NULL), 0);
+        second = record(STATE_DIR);
+        ASSERT_EQ(json_object_array_length(json_object_object_get(second, "changes")), 2);
+        /* The story is over: a new bootstrap starts with an empty page. */
+        ASSERT_EQ(fs_remove(root, STATE_DIR "/pending"), 1);
+        ASSERT_EQ(main_with(NULL), 0);
+        third = record(STATE_DIR);
+        ASSERT_EQ(json_object_array_length(json_object_object_get(third, "changes")), 1);
+}
+
 TEST(a_failure_is_exit_1_and_told_in_the_record) {
         _cleanup_json_ json_object *run_record = NULL;
 

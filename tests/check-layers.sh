@@ -14,12 +14,13 @@ layers=(
         'macro'
         'log parse strv json'
         'fs'
-        'account bootfile grubcfg child ini dropin ledger gpuarch osrelease findings uplink proc logfile journal'
+        'account bootfile grubcfg child ini dropin ledger gpuarch osrelease findings uplink unitfile proc logfile journal'
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
         'apt aptrepair iommu busy nodes holders handover worker binding boot bootentry initramfs bus sdbus logind keep early reboot'
         'vfio vfiojob plan virt preflight gpucheck rebootcheck facts report'
-        'follow preview progress settings options takeback'
+        'follow preview progress settings options takeback gpuswitch'
+        'exclusive'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <stdarg.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
 
@@ -30,6 +31,17 @@ static bool sink(int level, const char *text, const char *const *fields) {
         for (; fields && *fields && n < FIELDS_MAX; fields++)
                 iov[n++] = field(*fields);
         return sd_journal_sendv(iov, n) >= 0;
+}
+
+void journal_event(const char *event, const char *key, const char *value, const char *format, ...) {
+        char text[MESSAGE_BYTES], object[MESSAGE_BYTES];
+        va_list ap;
+
+        va_start(ap, format);
+        (void) vsnprintf(text, sizeof(text), format, ap);
+        va_end(ap);
+        (void) snprintf(object, sizeof(object), "%s=%s", key, value);
+        log_fields(LOG_INFO, (const char *const[]){ event, object, NULL }, "%s", text);
 }
 
 void journal_open(const char *phase) {

@@ -22,3 +22,7 @@
 /* Adds the sink if stderr is the journal ($JOURNAL_STREAM). Fields given to log_fields() arrive as they are,
  * beside GPUVM_PHASE=. phase: the noun, or NULL. */
 void journal_open(const char *phase);
+
+/* Tells one of these events, with the object that it is about in a field of its own. */
+void journal_event(const char *event, const char *key, const char *value, const char *format, ...)
+                _printf_(4, 5);

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "exclusive.h"
+#include "child.h"
+#include "early.h"
+#include "fs.h"
+#include "initramfs.h"
+#include "keep.h"
+#include "module.h"
+#include "vfio.h"
+
+#define EXCLUSIVE_DIR RUN_DIR "/exclusive"
+
+enum { RELOAD_TIMEOUT_SEC = 30 };
+
+int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = str_printf(&path, EXCLUSIVE_DIR "/%s", d->name);
+        if (r < 0 || p->dry_run)
+                return r;
+        if (early_exclusive(c, d)) {
+                r = fs_exists(p->root, path);
+                return r != 0 ? r : fs_write_atomic(p->root, path, "", 0, 0644);
+        }
+        return 0;
+}
+
+/* Returns 1 if it did, 0 if not. */
+static int is_remembered(const Phase *p, const PciDevice *d) {
+        _cleanup_free_ char *path = NULL;
+
+        if (str_printf(&path, EXCLUSIVE_DIR "/%s", d->name) < 0)
+                return -ENOMEM;
+        return fs_exists(p->root, path);
+}
+
+static int forget(const Phase *p, const PciDevice *d) {
+        _cleanup_free_ char *path = NULL;
+
+        if (str_printf(&path, EXCLUSIVE_DIR "/%s", d->name) < 0)
+                return -ENOMEM;
+        return fs_remove(p->root, path);
+}
+
+/* As it is now: another GPU of the group may have taken this one along. Returns 1 if it is away, 0 if not. */
+static int is_away(const Phase *p, const PciDevice *gpu) {
+        _cleanup_(pci_bus_done) PciBus bus = {};
+        const PciDevice *d;
+        int r;
+
+        r = pci_scan(p->root, &bus);
+        if (r < 0)
+                return r;
+        d = pci_find(&bus, gpu->bdf);
+        return d ? vfio_is_away(p->root, &bus, d) : 0;
+}
+
+/* GPUs that were exclusive until the configuration changed. */
+static int release(const GpuSwitch *s, const PciBus *bus) {
+        for (size_t i = 0; i < bus->n; i++) {
+                const PciDevice *d = &bus->devices[i];
+                int away, r = 0;
+
+                if (!pci_is_display(d) || early_exclusive(s->conf, d) || is_remembered(s->p, d) <= 0)
+                        continue;
+                /* Somebody may have given it back by hand, and the host uses it. */
+                away = is_away(s->p, d);
+                if (away < 0)
+                        return phase_fail(s->p, away, "Make /run/gpuvm readable", "Cannot tell who has %s",
+                                          d->name);
+                /* On first: the unit of one that was bound at boot may never have come up, and what is not
+                 * active is not stopped. */
+                if (away > 0 && gpuswitch_has_units(s->p))
+                        r = gpuswitch_unit(s, d, true);
+                if (r >= 0 && away > 0)
+                        r = gpuswitch_set(s, d, false);
+                if (r >= 0 && !s->p->dry_run)
+                        r = forget(s->p, d);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* What binds exclusive GPUs at the next boot, and what udev knows of it now. */
+static int prepare_boot(Phase *p, Undo *u, const Conf *c, const PciBus *bus) {
+        const Child reload = {
+                PHASE_CHILD(p),
+                .argv = (const char *const[]){ "/usr/bin/udevadm", "control", "--reload", NULL },
+                .timeout_usec = RELOAD_TIMEOUT_SEC * USEC_PER_SEC,
+        };
+        size_t before = phase_n_changes(p);
+        int changed, stale, r;
+
+        changed = early_apply(p, u, c, bus);
+        if (changed < 0)
+                return changed;
+        /* udevd would notice by itself, at the next event but one. */
+        if (phase_n_changes(p) > before && !p->dry_run) {
+                r = child_run(&reload);
+                if (r != 0 && r != -ENOENT)
+                        phase_note(p, "udevadm control --reload failed; udevd finds the new rule by itself");
+        }
+        stale = initramfs_is_stale(p->root);
+        if (stale < 0)
+                return phase_fail(p, stale, "Make /var/lib/gpuvm readable",
+                                  "Cannot tell what the initramfs was built with");
+        if (changed == 0 && stale == 0)
+                return 0;
+        r = initramfs_update(p, u, "takes the early rule and vfio-pci along");
+        return r < 0 ? r : 0;
+}
+
+/* Proves with fresh eyes that the whole group is where it should be. */
+static int read_back(Phase *p, const Conf *c, const PciDevice *gpu) {
+        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+        _cleanup_(pci_bus_done) PciBus bus = {};
+        const PciDevice *d;
+        int r;
+
+        if (p->dry_run)
+                return 0;
+        r = pci_scan(p->root, &bus);
+        d = r < 0 ? NULL : pci_find(&bus, gpu->bdf);
+        if (d)
+                r = iommu_group_check(&bus, d, NULL, 0,
+                                      conf_gpu_accept_siblings(c, d->name, strempty(d->path)), &v);
+        if (r < 0 || !d || !vfio_is_attached(&v))
+                return phase_fail(p, r, "See 'journalctl -b -u' of its unit gpuvm-vfio@ADDRESS.service",
+                                  "%s or a function of its IOMMU group is not on a VFIO driver", gpu->name);
+        return 0;
+}
+
+static int serve_exclusive(const GpuSwitch *s, const PciDevice *d) {
+        int r;
+
+        phase_status(s->p, "Giving GPU %s to VFIO", d->name);
+        r = gpuswitch_set(s, d, true);
+        if (r >= 0)
+                r = read_back(s->p, s->conf, d);
+        if (r < 0)
+                return r;
+        r = exclusive_remember(s->p, s->conf, d);
+        return r < 0 ? phase_fail(s->p, r, "Make /run/gpuvm writable", "Cannot remember %s", d->name) : 0;
+}
+
+static int tell_flexible(Phase *p, const Conf *c, const PciBus *bus, const KeepList *keep,
+                         const PciDevice *d) {
+        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+        int r;
+
+        r = iommu_group_check(bus, d, keep->items, keep->n,
+                              conf_gpu_accept_siblings(c, d->name, strempty(d->path)), &v);
+        if (r < 0)
+                return phase_fail(p, r, "Look at /sys/kernel/iommu_groups", "Cannot judge the group of %s",
+                                  d->name);
+        if (v.viable)
+                phase_note(p, "GPU %s is flexible: 'systemctl start gpuvm-vfio@%s.service' gives it to VMs",
+                           d->name, d->name);
+        else
+                phase_note(p, "GPU %s is flexible and cannot be given to a VM: %s", d->name,
+                           strna(v.blocker));
+        return 0;
+}
+
+/* Each GPU by its mode. One that fails does not keep the others from theirs. */
+static int serve(const GpuSwitch *s, const PciBus *bus) {
+        _cleanup_(keep_done) KeepList keep = {};
+        int failed = 0, r;
+
+        r = keep_find(s->p->root, bus, &keep);
+        if (r < 0)
+                return phase_fail(s->p, r, "Make /proc and /sys readable for it and start again",
+                                  "Cannot find out which PCI devices the host itself needs");
+        for (size_t i = 0; i < bus->n; i++) {
+                const PciDevice *d = &bus->devices[i];
+
+                if (early_exclusive(s->conf, d))
+                        r = serve_exclusive(s, d);
+                else if (pci_is_nvidia_gpu(d))
+                        r = tell_flexible(s->p, s->conf, bus, &keep, d);
+                else
+                        r = 0;
+                if (r < 0 && failed == 0)
+                        failed = r;
+        }
+        return failed;
+}
+
+/* A plan made before the restart that turns the IOMMU on is a good plan: only what comes after is not known.
+ */
+static bool iommu_comes(const Phase *p) {
+        const char *firmware;
+
+        return p->dry_run && iommu_firmware(p->root, &firmware) >= 0 && firmware;
+}
+
+/* Returns 0 if there are GPUs, and all that hand-overs need. */
+static int check(Phase *p, const Conf *c, const PciBus *bus) {
+        size_t n_gpus = 0, n_groups;
+        int r;
+
+        for (size_t i = 0; i < bus->n; i++)
+                n_gpus += pci_is_nvidia_gpu(&bus->devices[i]) || early_exclusive(c, &bus->devices[i]);
+        if (n_gpus == 0) {
+                phase_note(p, "There is no GPU to hand over; start the bootstrap again when one is in");
+                return PHASE_NOT_APPLICABLE;
+        }
+        r = iommu_count_groups(p->root, &n_groups);
+        if (r < 0)
+                return phase_fail(p, r, "Make /sys readable", "Cannot list the IOMMU groups");
+        if (n_groups == 0 && iommu_comes(p)) {
+                phase_note(p, "The IOMMU is off: GPUs are handed over after the restart that turns it on");
+                return PHASE_NOT_APPLICABLE;
+        }
+        if (n_groups == 0)
+                return phase_fail(p, 0, "'gpuvm-preflight' says what is missing", "The IOMMU is off");
+        r = module_available(p->root, "vfio-pci");
+        if (r <= 0)
+                return phase_fail(
+                                p, r,
+                                "Install a kernel that has it: Debian's and Ubuntu's do, except for Debian's "
+                                "cloud kernel",
+                                "This kernel has no module vfio-pci");
+        return 0;
+}
+
+int exclusive_setup(const GpuSwitch *s) {
+        _cleanup_(pci_bus_done) PciBus bus = {};
+        _cleanup_(undo_freep) Undo *u = NULL;
+        Phase *p = s->p;
+        int r;
+
+        if (!s->conf->vfio) {
+                phase_note(p, "Vfio=no: GPUs stay as they are");
+                return PHASE_NOT_APPLICABLE;
+        }
+        r = pci_scan(p->root, &bus);
+        if (r < 0)
+                return phase_fail(p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
+        r = undo_open(p->root, p->name, &u);
+        if (r < 0)
+                return log_oom();
+        r = release(s, &bus);
+        if (r >= 0)
+                r = prepare_boot(p, u, s->conf, &bus);
+        if (r >= 0)
+                r = check(p, s->conf, &bus);
+        return r != 0 ? r : serve(s, &bus);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Exclusive: the phase that gives each GPU what its mode asks for: what binds exclusive ones at boot, their
+ * units, and the way back for those that are exclusive no longer. */
+
+#include "gpuswitch.h"
+
+/* All of the phase. Returns 0, PHASE_NOT_APPLICABLE, or a negative result that has been told. */
+int exclusive_setup(const GpuSwitch *s) _must_check_ _nonnull_all_;
+
+/* Remembers in /run that this GPU went to VFIO because it is exclusive: should it become flexible, the phase
+ * takes it back, and never one that somebody attached by hand. Returns 0, also for a flexible GPU. */
+int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) _must_check_ _nonnull_all_;

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Gpuswitch: a GPU changes hands, through its unit gpuvm-vfio@ADDRESS.service where systemd runs, directly
+ * elsewhere. What happens is told: a failure once by phase_fail(), a hand-over as an event. */
+
+#include "conf.h"
+#include "pci.h"
+#include "phase.h"
+
+typedef struct GpuSwitch {
+        Phase *p;
+        const Conf *conf;
+        uint64_t write_timeout_usec; /* for one write to sysfs; 0: the default of vfio.h */
+} GpuSwitch;
+
+/* Directly: what the unit itself runs. Returns 0; a negative result has been told. name: of the GPU, which
+ * need not be there any more to be detached. */
+int gpuswitch_attach(const GpuSwitch *s, Bdf gpu, const char *name) _must_check_ _nonnull_all_;
+int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name) _must_check_ _nonnull_all_;
+
+/* Units are for the machine that runs; a recorded one, and one without systemd, is worked on directly. */
+bool gpuswitch_has_units(const Phase *p) _nonnull_all_;
+
+/* Starts or stops the unit, if it is not so. Returns 0; a negative result has been told. */
+int gpuswitch_unit(const GpuSwitch *s, const PciDevice *gpu, bool on) _must_check_ _nonnull_all_;
+
+/* Whichever of the two it takes here. */
+int gpuswitch_set(const GpuSwitch *s, const PciDevice *gpu, bool on) _must_check_ _nonnull_all_;
+
+/* After the owner's group went back: stops the units of the group's other GPUs, and does not wait. */
+void gpuswitch_stop_followers(const GpuSwitch *s, const PciBus *bus, const PciDevice *owner) _nonnull_all_;

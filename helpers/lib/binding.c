@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <poll.h>
-#include <time.h>
 
 #include "binding.h"
 #include "fs.h"
@@ -20,13 +19,6 @@ void binder_done(Binder *b) {
         free(b->hang);
         b->worker = NULL;
         b->hang = NULL;
-}
-
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
 }
 
 int binding_poisoned(int root, const PciDevice *d, char **ret_why) {
@@ -126,7 +118,7 @@ static int unbind(Binder *b, const PciDevice *d) {
 
 /* The kernel says yes before the driver does. Returns 0 once the function is on it. */
 static int await_driver(Binder *b, const PciDevice *d, const char *driver) {
-        uint64_t deadline = now_usec() + BIND_TIMEOUT_MSEC * USEC_PER_MSEC;
+        uint64_t deadline = monotonic_usec() + BIND_TIMEOUT_MSEC * USEC_PER_MSEC;
 
         for (;;) {
                 _cleanup_free_ char *now = NULL;
@@ -138,7 +130,7 @@ static int await_driver(Binder *b, const PciDevice *d, const char *driver) {
                 if (streq_ptr(now, driver))
                         return 0;
                 /* On another one: waiting will not help. */
-                if (now || now_usec() >= deadline)
+                if (now || monotonic_usec() >= deadline)
                         return -EIO;
                 (void) poll(NULL, 0, POLL_MSEC);
         }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <time.h>
-
 #include "bus.h"
 #include "sdbus.h"
 #include "strv.h"
@@ -14,13 +12,6 @@
 #define CALL_TIMEOUT  (25 * USEC_PER_SEC)
 #define RELOAD_LIMIT  (90 * USEC_PER_SEC)
 #define TICK_INTERVAL (1 * USEC_PER_SEC)
-
-static uint64_t monotonic_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
 
 int bus_open(Bus **ret) {
         _cleanup_bus_ Bus *b = calloc(1, sizeof(*b));

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "child.h"
 #include "fs.h"
@@ -20,13 +19,6 @@ typedef struct Stream {
         size_t n;
         char line[LINE_MAX_BYTES];
 } Stream;
-
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
 
 static int make_environment(const Child *c, char ***ret) {
         _cleanup_strv_ char **l = NULL;
@@ -114,7 +106,8 @@ static int reap(pid_t pid, int *ret_status) {
 /* Waits until the child is gone and its pipes are empty. A grandchild that keeps a pipe open does not keep
  * us. */
 static int supervise(const Child *c, pid_t pid, int pid_fd, Stream streams[static 2]) {
-        uint64_t deadline = now_usec() + c->timeout_usec, tick = now_usec() + TICK_MSEC * USEC_PER_MSEC;
+        uint64_t deadline = boottime_usec() + c->timeout_usec,
+                 tick = boottime_usec() + TICK_MSEC * USEC_PER_MSEC;
         bool killed = false;
         int status = 0, r;
 
@@ -124,7 +117,7 @@ static int supervise(const Child *c, pid_t pid, int pid_fd, Stream streams[stati
                         { .fd = streams[1].fd, .events = POLLIN },
                         { .fd = pid_fd, .events = POLLIN },
                 };
-                uint64_t now = now_usec();
+                uint64_t now = boottime_usec();
 
                 if (now >= deadline) {
                         if (killed)

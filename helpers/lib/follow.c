@@ -5,7 +5,6 @@
 #include <sys/ioctl.h>
 #include <systemd/sd-id128.h>
 #include <systemd/sd-journal.h>
-#include <time.h>
 
 #include "follow.h"
 #include "fs.h"
@@ -46,13 +45,6 @@ int follow_prepare(void) {
         if (sigaction(SIGINT, &sa, NULL) < 0 || sigaction(SIGTERM, &sa, NULL) < 0)
                 return -errno;
         return 0;
-}
-
-static uint64_t boottime_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
 }
 
 static void follow_done(Follow *f) {

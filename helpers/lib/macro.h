@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define _cleanup_(f)   __attribute__((cleanup(f)))
@@ -140,4 +141,20 @@ static inline int free_and_strdup(char **p, const char *s) {
         free(*p);
         *p = t;
         return 0;
+}
+
+/* Time that only goes forward, in microseconds: with the machine's sleep counted, and without. */
+static inline uint64_t clock_usec(clockid_t clock) {
+        struct timespec ts;
+
+        (void) clock_gettime(clock, &ts);
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
+}
+
+static inline uint64_t boottime_usec(void) {
+        return clock_usec(CLOCK_BOOTTIME);
+}
+
+static inline uint64_t monotonic_usec(void) {
+        return clock_usec(CLOCK_MONOTONIC);
 }

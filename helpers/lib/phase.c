@@ -2,7 +2,6 @@
 
 #include <stdarg.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 #include "fs.h"
 #include "journal.h"
@@ -11,13 +10,6 @@
 #include "phase.h"
 
 enum { EXTEND_SEC = 120 };
-
-static uint64_t boottime_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
 
 int phase_change(Phase *p, const char *action, const char *object, const char *detail_format, ...) {
         _cleanup_free_ char *detail = NULL, *field_object = NULL;

@@ -1,23 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <time.h>
-
+#include "rebootcheck.h"
 #include "busy.h"
 #include "fs.h"
 #include "log.h"
 #include "logind.h"
 #include "plan.h"
-#include "rebootcheck.h"
 #include "strv.h"
 
 /* For waiting: the wall clock of a fresh machine is set while we do. */
-static uint64_t boottime_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
-
 static int refuse_list(Phase *p, char *const *reasons) {
         _cleanup_free_ char *all = strv_join(reasons, "; ");
 

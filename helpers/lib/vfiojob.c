@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <sys/file.h>
-#include <time.h>
 
 #include "fs.h"
 #include "holders.h"
@@ -52,13 +51,6 @@ int vfiojob_refuse(VfioJob *j, int error, const char *remedy, const char *format
         return error;
 }
 
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
-
 int vfiojob_look(VfioJob *j, bool keep) {
         int r;
 
@@ -94,17 +86,17 @@ int vfiojob_look(VfioJob *j, bool keep) {
 
 /* A card comes up function by function. Waits until udev has nothing in hand, as udevadm settle does. */
 static int settle(VfioJob *j) {
-        uint64_t deadline = now_usec() + SETTLE_TIMEOUT_SEC * USEC_PER_SEC;
+        uint64_t deadline = monotonic_usec() + SETTLE_TIMEOUT_SEC * USEC_PER_SEC;
         int r;
 
-        while ((r = fs_exists(j->p->root, "/run/udev/queue")) > 0 && now_usec() < deadline)
+        while ((r = fs_exists(j->p->root, "/run/udev/queue")) > 0 && monotonic_usec() < deadline)
                 (void) poll(NULL, 0, POLL_MSEC);
         return r < 0 ? r : 0;
 }
 
 /* One hand-over of a group at a time. The lock is ours alone: no child ever has it. */
 static int lock_group(VfioJob *j) {
-        uint64_t deadline = now_usec() + LOCK_TIMEOUT_SEC * USEC_PER_SEC;
+        uint64_t deadline = monotonic_usec() + LOCK_TIMEOUT_SEC * USEC_PER_SEC;
         _cleanup_free_ char *path = NULL;
         int r;
 
@@ -118,7 +110,7 @@ static int lock_group(VfioJob *j) {
         while (flock(j->lock, LOCK_EX | LOCK_NB) < 0) {
                 if (errno != EWOULDBLOCK && errno != EINTR)
                         return -errno;
-                if (now_usec() >= deadline)
+                if (monotonic_usec() >= deadline)
                         return vfiojob_refuse(j, -EBUSY, "See 'systemctl list-jobs' and try again",
                                               "Another hand-over of IOMMU group %d does not end",
                                               j->gpu->iommu_group);
@@ -178,7 +170,7 @@ int vfiojob_check_virtual_functions(VfioJob *j) {
 
 int vfiojob_wait_idle(VfioJob *j, bool back) {
         _cleanup_free_ const PciDevice **leaving = calloc(j->n_todo + 1, sizeof(*leaving));
-        uint64_t deadline = now_usec() + j->q->conf->idle_wait_usec;
+        uint64_t deadline = monotonic_usec() + j->q->conf->idle_wait_usec;
         size_t n = 0;
 
         if (!leaving)
@@ -206,7 +198,7 @@ int vfiojob_wait_idle(VfioJob *j, bool back) {
                 r = holders_describe(&holders, &who);
                 if (r < 0)
                         return r;
-                if (j->p->dry_run || now_usec() >= deadline)
+                if (j->p->dry_run || monotonic_usec() >= deadline)
                         return vfiojob_refuse(j, -EBUSY,
                                               "Stop what uses it and try again, or give IdleWaitSec= in "
                                               "/etc/gpuvm.conf; nothing was changed",

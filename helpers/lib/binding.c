@@ -49,7 +49,7 @@ static void poison(Binder *b, const PciDevice *d, const char *doing) {
 }
 
 static int get_worker(Binder *b) {
-        return b->worker ? 0 : worker_start(b->root, b->tick, b->userdata, &b->worker);
+        return b->worker ? 0 : worker_start(b->root, NULL, b->tick, b->userdata, &b->worker);
 }
 
 /* A child that did not come back is left behind; the next write gets a new one. */

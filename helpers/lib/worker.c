@@ -6,12 +6,11 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "fs.h"
 #include "worker.h"
 
-enum { MESSAGE_MAX = 8192, TICK_MSEC = 1000, GRACE_MSEC = 1000 };
+enum { TICK_MSEC = 1000, GRACE_MSEC = 1000 };
 
 struct Worker {
         pid_t pid;
@@ -21,35 +20,36 @@ struct Worker {
         void *userdata;
 };
 
-/* The answer: the result, then, for a read, the text with its NUL. */
+/* The answer: the result, then the text with its NUL. */
 typedef struct Reply {
         int result;
-        char text[MESSAGE_MAX - sizeof(int)];
+        char text[WORKER_MESSAGE_MAX];
 } Reply;
 
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
-
-static int serve_read(int root, const char *path, Reply *reply) {
+static int serve_read(int root, const char *path, char answer[WORKER_MESSAGE_MAX]) {
         _cleanup_free_ char *line = NULL;
         int r;
 
         r = fs_read_line(root, path, &line);
         if (r < 0)
                 return r;
-        if (strlen(line) >= sizeof(reply->text))
+        if (strlen(line) >= WORKER_MESSAGE_MAX)
                 return -EFBIG;
-        strcpy(reply->text, line);
+        strcpy(answer, line);
         return 0;
 }
 
-/* The child: a request is "PATH\0VALUE\0" to write or "PATH\0" to read. */
-_noreturn_ static void serve(int root, int socket, pid_t parent) {
-        char request[MESSAGE_MAX];
+/* A request is "PATH\0VALUE\0" to write or "PATH\0" to read. */
+static int serve_sysfs(int root, const char *request, size_t n, char answer[WORKER_MESSAGE_MAX]) {
+        size_t k = strlen(request) + 1;
+
+        return n > k ? fs_write_attr(root, request, request + k) : serve_read(root, request, answer);
+}
+
+/* The child. */
+_noreturn_ static void run(int root, int socket, pid_t parent, WorkerServe serve) {
+        static char request[WORKER_MESSAGE_MAX + 1];
+        static Reply reply;
 
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void) signal(SIGTERM, SIG_DFL);
@@ -60,24 +60,19 @@ _noreturn_ static void serve(int root, int socket, pid_t parent) {
         (void) syscall(SYS_close_range, MAX(root, socket) + 1, ~0U, 0);
         while (getppid() == parent) {
                 ssize_t n = recv(socket, request, sizeof(request) - 1, 0);
-                Reply reply = {};
-                size_t k;
 
                 if (n <= 0)
                         break;
                 request[n] = '\0';
-                k = strlen(request) + 1;
-                if ((size_t) n > k)
-                        reply.result = fs_write_attr(root, request, request + k);
-                else
-                        reply.result = serve_read(root, request, &reply);
+                *reply.text = '\0';
+                reply.result = serve(root, request, (size_t) n, reply.text);
                 if (send(socket, &reply, sizeof(reply.result) + strlen(reply.text) + 1, MSG_NOSIGNAL) < 0)
                         break;
         }
         _exit(EXIT_SUCCESS);
 }
 
-int worker_start(int root, void (*tick)(void *userdata), void *userdata, Worker **ret) {
+int worker_start(int root, WorkerServe serve, void (*tick)(void *userdata), void *userdata, Worker **ret) {
         pid_t parent = getpid();
         int s[2], low = -EBADF;
         Worker *w;
@@ -99,7 +94,7 @@ int worker_start(int root, void (*tick)(void *userdata), void *userdata, Worker 
                 return r;
         }
         if (w->pid == 0)
-                serve(low, s[1], parent);
+                run(low, s[1], parent, serve ?: serve_sysfs);
         (void) safe_close(s[1]);
         (void) safe_close(low);
         w->socket = s[0];
@@ -111,11 +106,11 @@ int worker_start(int root, void (*tick)(void *userdata), void *userdata, Worker 
 
 /* Waits for the answer. Returns its length, 0 if the child is gone. */
 static ssize_t await(Worker *w, uint64_t timeout_usec, Reply *reply) {
-        uint64_t deadline = now_usec() + timeout_usec;
+        uint64_t deadline = monotonic_usec() + timeout_usec;
 
         for (;;) {
                 struct pollfd p = { .fd = w->socket, .events = POLLIN };
-                uint64_t now = now_usec();
+                uint64_t now = monotonic_usec();
                 ssize_t n;
 
                 if (now >= deadline)
@@ -132,19 +127,12 @@ static ssize_t await(Worker *w, uint64_t timeout_usec, Reply *reply) {
         }
 }
 
-static int ask(Worker *w, const char *path, const char *value, uint64_t timeout_usec, Reply *reply) {
-        size_t k = strlen(path) + 1, n = value ? strlen(value) + 1 : 0;
-        char request[MESSAGE_MAX];
+static int ask(Worker *w, const char *request, size_t n, uint64_t timeout_usec, Reply *reply) {
         ssize_t r;
 
         if (w->broken < 0)
                 return w->broken;
-        if (k + n >= sizeof(request))
-                return -ENAMETOOLONG;
-        memcpy(request, path, k);
-        if (value)
-                memcpy(request + k, value, n);
-        r = send(w->socket, request, k + n, MSG_NOSIGNAL);
+        r = send(w->socket, request, n, MSG_NOSIGNAL);
         if (r >= 0)
                 r = await(w, timeout_usec, reply);
         if (r == -ETIMEDOUT) {
@@ -156,37 +144,54 @@ static int ask(Worker *w, const char *path, const char *value, uint64_t timeout_
         return reply->result;
 }
 
-int worker_write(Worker *w, const char *path, const char *value, uint64_t timeout_usec) {
+int worker_call(Worker *w, const char *request, size_t n, uint64_t timeout_usec, char **ret) {
         Reply reply = {};
+        char *text;
+        int r;
 
-        return ask(w, path, value, timeout_usec, &reply);
+        if (n > WORKER_MESSAGE_MAX)
+                return -ENAMETOOLONG;
+        r = ask(w, request, n, timeout_usec, &reply);
+        if (r < 0 || !ret)
+                return r;
+        text = strdup(reply.text);
+        if (!text)
+                return -ENOMEM;
+        *ret = text;
+        return r;
+}
+
+int worker_write(Worker *w, const char *path, const char *value, uint64_t timeout_usec) {
+        size_t k = strlen(path) + 1, n = strlen(value) + 1;
+        char request[WORKER_MESSAGE_MAX];
+
+        if (k + n > sizeof(request))
+                return -ENAMETOOLONG;
+        memcpy(request, path, k);
+        memcpy(request + k, value, n);
+        return worker_call(w, request, k + n, timeout_usec, NULL);
 }
 
 int worker_read(Worker *w, const char *path, uint64_t timeout_usec, char **ret) {
-        Reply reply = {};
-        char *line;
-        int r;
-
-        r = ask(w, path, NULL, timeout_usec, &reply);
-        if (r < 0)
-                return r;
-        line = strdup(reply.text);
-        if (!line)
-                return -ENOMEM;
-        *ret = line;
-        return 0;
+        return worker_call(w, path, strlen(path) + 1, timeout_usec, ret);
 }
 
-void worker_free(Worker *w) {
-        uint64_t deadline = now_usec() + GRACE_MSEC * USEC_PER_MSEC;
+bool worker_end(Worker *w) {
+        uint64_t deadline = monotonic_usec() + GRACE_MSEC * USEC_PER_MSEC;
+        pid_t pid = w->pid;
 
         (void) safe_close(w->socket);
-        while (waitpid(w->pid, NULL, WNOHANG) == 0) {
-                if (now_usec() >= deadline) {
-                        (void) kill(w->pid, SIGKILL);
-                        break;
+        free(w);
+        while (waitpid(pid, NULL, WNOHANG) == 0) {
+                if (monotonic_usec() >= deadline) {
+                        (void) kill(pid, SIGKILL);
+                        return false;
                 }
                 (void) poll(NULL, 0, 1);
         }
-        free(w);
+        return true;
+}
+
+void worker_free(Worker *w) {
+        (void) worker_end(w);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Worker: sysfs attributes of a device through a child that can be left behind.
+/* Worker: what may never come back, by a child that can be left behind: sysfs attributes of a device, and
+ * calls into a driver's library.
  *
  * A write to unbind, drivers_probe or driver_override, and even reading driver_override, waits in the kernel
  * for the device's lock, which a driver's callback may hold for ever: not even SIGKILL ends that wait. So the
@@ -9,19 +10,31 @@
 
 #include "macro.h"
 
+enum { WORKER_MESSAGE_MAX = 8192 }; /* bytes of a request, and of an answer */
+
 typedef struct Worker Worker;
 
-/* Starts the child; it dies with us. tick: called every second or so while waiting, or NULL. */
-int worker_start(int root, void (*tick)(void *userdata), void *userdata, Worker **ret) _must_check_;
+/* Run in the child for each request: n bytes, with a NUL behind them. Returns the result, 0 or -errno; a text
+ * may go into the answer. */
+typedef int (*WorkerServe)(int root, const char *request, size_t n, char answer[WORKER_MESSAGE_MAX]);
 
-/* One write(2) of the value to the attribute. Returns 0, the -errno of the write, -ETIMEDOUT at the deadline
- * (from then on every call says so), or -ECHILD if the child was killed by somebody. */
+/* Starts the child; it dies with us. serve: what it does, NULL for sysfs. tick: called every second or so
+ * while waiting, or NULL. */
+int worker_start(int root, WorkerServe serve, void (*tick)(void *userdata), void *userdata,
+                 Worker **ret) _must_check_;
+
+/* Returns the result of the child's serve(), -ETIMEDOUT at the deadline (from then on every call says so), or
+ * -ECHILD if the child was killed by somebody. ret: the text of the answer, or NULL. */
+int worker_call(Worker *w, const char *request, size_t n, uint64_t timeout_usec, char **ret) _must_check_;
+
+/* One write(2) of the value to the attribute. Result as worker_call(). */
 int worker_write(Worker *w, const char *path, const char *value,
                  uint64_t timeout_usec) _must_check_ _nonnull_all_;
 
-/* The first line of the attribute. Result as worker_write(). */
+/* The first line of the attribute. Result as worker_call(). */
 int worker_read(Worker *w, const char *path, uint64_t timeout_usec, char **ret) _must_check_ _nonnull_all_;
 
-/* Lets the child go; one that is stuck stays behind. */
+/* Lets the child go, and all that it has open. Returns false if it is stuck and stays behind. */
+bool worker_end(Worker *w) _nonnull_all_;
 void worker_free(Worker *w);
 DEFINE_POINTER_CLEANUP(Worker, worker_free)

@@ -170,10 +170,6 @@ static int run(Phase *p, int argc, char *argv[]) {
         size_t failed;
         int r;
 
-        if (argc > 0) {
-                log_error("Unexpected argument '%s'", argv[0]);
-                return PHASE_USAGE;
-        }
         r = conf_load_and_warn(p->root, &conf);
         if (r < 0)
                 return log_oom();

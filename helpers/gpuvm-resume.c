@@ -71,10 +71,6 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_free_ char *boot_id = NULL;
         int r;
 
-        if (argc > 0) {
-                log_error("Unexpected argument '%s'", argv[0]);
-                return PHASE_USAGE;
-        }
         r = reboot_story_load(p->root, &story);
         if (r < 0)
                 return stop_here(p, r,

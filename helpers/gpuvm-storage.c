@@ -233,10 +233,6 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_(undo_freep) Undo *u = NULL;
         int r;
 
-        if (argc > 0) {
-                log_error("This takes no arguments, '%s' was given", argv[0]);
-                return PHASE_USAGE;
-        }
         r = conf_load_and_warn(p->root, &c);
         if (r >= 0)
                 r = undo_open(p->root, p->name, &u);

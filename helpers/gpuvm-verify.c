@@ -260,10 +260,6 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_(pci_bus_done) PciBus bus = {};
         int r, failed;
 
-        if (argc > 0) {
-                log_error("This takes no arguments, '%s' was given", argv[0]);
-                return PHASE_USAGE;
-        }
         r = conf_load_and_warn(p->root, &c);
         if (r < 0)
                 return log_oom();

@@ -327,6 +327,10 @@ int helper_main(const Helper *h, int argc, char *argv[]) {
         r = parse_argv(h, &p, all, argc, argv);
         if (r >= 0)
                 return r;
+        if (!h->arguments && optind < argc) {
+                log_error("This takes no arguments, '%s' was given", argv[optind]);
+                return PHASE_USAGE;
+        }
         p.root = fs_open_root(p.root_path);
         if (p.root < 0) {
                 log_error_errno(p.root, "Cannot open root directory '%s': %m", strempty(p.root_path));

@@ -54,7 +54,7 @@ typedef struct Phase {
 
 typedef struct Helper {
         const char *name;             /* "gpuvm-iommu" */
-        const char *arguments;        /* for the usage line, or NULL: "attach|detach ADDRESS" */
+        const char *arguments;        /* for the usage line: "attach|detach ADDRESS"; NULL: takes none */
         const char *summary;          /* one sentence */
         const char *options_help;     /* lines for --help in the same layout, or NULL */
         const struct option *options; /* extra options, values from 0x200 up, NULL terminated; or NULL */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "fs.h"
 #include "json.h"
 #include "phase.h"
-#include "tests/tap.h"
+#include "tests/tree.h"
 
-static char root_path[] = "/tmp/test-phase-XXXXXX";
 static int arg_result;
 
 static int run(Phase *p, int argc, char *argv[]) {
@@ -28,7 +26,7 @@ static int run(Phase *p, int argc, char *argv[]) {
 static const Helper helper = { .name = "gpuvm-toy", .summary = "A toy.", .run = run };
 
 static int main_with(const char *option) {
-        char *argv[] = { (char *) "gpuvm-toy", (char *) "--root", root_path, (char *) option, NULL };
+        char *argv[] = { (char *) "gpuvm-toy", (char *) "--root", tree_path, (char *) option, NULL };
 
         int out = dup(STDOUT_FILENO), null = open("/dev/null", O_WRONLY), r;
 
@@ -45,11 +43,10 @@ static int main_with(const char *option) {
 }
 
 static json_object *record(const char *directory) {
-        _cleanup_close_ int root = fs_open_root(root_path);
         _cleanup_free_ char *path = NULL, *text = NULL;
 
         ASSERT_EQ(str_printf(&path, "%s/phases/toy.json", directory), 0);
-        if (fs_read(root, path, 100000, &text, NULL) < 0)
+        if (fs_read(tree_root, path, 100000, &text, NULL) < 0)
                 return NULL;
         return json_tokener_parse(text);
 }
@@ -59,10 +56,8 @@ static const char *string_of(json_object *o, const char *key) {
 }
 
 TEST(a_dry_run_changes_nothing) {
-        _cleanup_close_ int root = -EBADF;
+        int root = tree_new();
 
-        ASSERT(mkdtemp(root_path));
-        root = fs_open_root(root_path);
         ASSERT_EQ(main_with("--dry-run"), 0);
         ASSERT_EQ(fs_exists(root, "/etc"), 0);
         ASSERT_EQ(fs_exists(root, "/run"), 0);
@@ -73,7 +68,7 @@ TEST(a_change_is_recorded_for_this_boot_and_the_next) {
         _cleanup_json_ json_object *run_record = NULL, *state_record = NULL;
         json_object *changes;
 
-        ASSERT(mkdtemp(root_path));
+        (void) tree_new();
         ASSERT_EQ(main_with(NULL), 0);
         run_record = record(RUN_DIR);
         state_record = record(STATE_DIR);
@@ -87,10 +82,8 @@ TEST(a_change_is_recorded_for_this_boot_and_the_next) {
 
 TEST(what_was_changed_before_a_restart_stays_in_the_record) {
         _cleanup_json_ json_object *first = NULL, *second = NULL, *third = NULL;
-        _cleanup_close_ int root = -EBADF;
+        int root = tree_new();
 
-        ASSERT(mkdtemp(root_path));
-        root = fs_open_root(root_path);
         ASSERT_EQ(fs_write_atomic(root, STATE_DIR "/pending", "", 0, 0600), 0);
         ASSERT_EQ(main_with(NULL), 0);
         first = record(STATE_DIR);
@@ -108,7 +101,7 @@ TEST(what_was_changed_before_a_restart_stays_in_the_record) {
 TEST(a_failure_is_exit_1_and_told_in_the_record) {
         _cleanup_json_ json_object *run_record = NULL;
 
-        ASSERT(mkdtemp(root_path));
+        (void) tree_new();
         arg_result = -ENOSPC;
         ASSERT_EQ(main_with(NULL), 1);
         run_record = record(RUN_DIR);
@@ -118,12 +111,13 @@ TEST(a_failure_is_exit_1_and_told_in_the_record) {
 }
 
 TEST(documented_results_become_exit_statuses) {
-        ASSERT(mkdtemp(root_path));
+        (void) tree_new();
         arg_result = PHASE_NOT_APPLICABLE;
         ASSERT_EQ(main_with(NULL), 77);
         arg_result = PHASE_REBOOT_NEEDED;
         ASSERT_EQ(main_with(NULL), 75);
         ASSERT_EQ(main_with("--no-such-option"), 2);
+        ASSERT_EQ(main_with("surplus"), 2);
         ASSERT_EQ(main_with("--help"), 0);
         ASSERT_EQ(main_with("--version"), 0);
 }

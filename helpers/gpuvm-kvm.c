@@ -14,6 +14,7 @@
 #include "fs.h"
 #include "phase.h"
 #include "undo.h"
+#include "unitfile.h"
 
 #define SYSTEMCTL   "/usr/bin/systemctl"
 #define USERMOD     "/usr/sbin/usermod"
@@ -62,26 +63,6 @@ static int install(Phase *p, Undo *u) {
                           "gpuvm runs VMs on amd64 and arm64, not on %s", name.machine);
 }
 
-static bool unit_exists(int root, const char *unit) {
-        static const char *const directories[] = { "/etc/systemd/system", "/usr/lib/systemd/system",
-                                                   "/lib/systemd/system" };
-
-        for (size_t i = 0; i < ELEMENTSOF(directories); i++) {
-                _cleanup_free_ char *path = NULL;
-
-                if (str_printf(&path, "%s/%s", directories[i], unit) >= 0 && fs_exists(root, path) > 0)
-                        return true;
-        }
-        return false;
-}
-
-static bool unit_is_enabled(int root, const char *unit) {
-        _cleanup_free_ char *path = NULL;
-
-        return str_printf(&path, "/etc/systemd/system/multi-user.target.wants/%s", unit) >= 0 &&
-                        fs_exists(root, path) > 0;
-}
-
 static bool is_listening(int root, const char *path) {
         struct stat st;
 
@@ -122,7 +103,7 @@ static int bring_up(Phase *p, Undo *u) {
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(forms) && !d; i++)
-                if (unit_exists(p->root, forms[i].unit))
+                if (unitfile_exists(p->root, forms[i].unit) > 0)
                         d = &forms[i];
         if (!d && p->dry_run && phase_n_changes(p) > 0)
                 return 0; /* the packages bring it, and start it */
@@ -131,7 +112,7 @@ static int bring_up(Phase *p, Undo *u) {
                                 p, 0, "Reinstall libvirt-daemon-system.",
                                 "libvirt is installed but neither libvirtd.service nor virtqemud.service is there");
         for (const char *const *unit = d->enable; *unit; unit++) {
-                if (unit_is_enabled(p->root, *unit) || !unit_exists(p->root, *unit))
+                if (unitfile_is_enabled(p->root, *unit) > 0 || unitfile_exists(p->root, *unit) <= 0)
                         continue;
                 r = change_unit(p, u, "enable", *unit, "disabled");
                 if (r < 0)
@@ -140,7 +121,7 @@ static int bring_up(Phase *p, Undo *u) {
         if (is_listening(p->root, d->socket))
                 return 0;
         for (const char *const *unit = d->enable; *unit; unit++) {
-                if (!unit_exists(p->root, *unit))
+                if (unitfile_exists(p->root, *unit) <= 0)
                         continue;
                 r = change_unit(p, u, "start", *unit, "inactive");
                 if (r < 0)
@@ -157,7 +138,7 @@ static int refresh_daemon(Phase *p) {
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(forms); i++) {
-                if (!unit_exists(p->root, forms[i].unit))
+                if (unitfile_exists(p->root, forms[i].unit) <= 0)
                         continue;
                 r = systemctl(p, "try-restart", forms[i].unit);
                 if (r < 0)
@@ -256,10 +237,6 @@ static int run(Phase *p, int argc, char *argv[]) {
         bool ran;
         int r;
 
-        if (argc > 0) {
-                log_error("This takes no arguments, '%s' was given", argv[0]);
-                return PHASE_USAGE;
-        }
         r = conf_load_and_warn(p->root, &c);
         if (r >= 0)
                 r = undo_open(p->root, p->name, &u);

@@ -10,6 +10,7 @@
 #include "initramfs.h"
 #include "reboot.h"
 #include "restore.h"
+#include "unitfile.h"
 #include "virt.h"
 
 enum { TOOL_TIMEOUT_SEC = 90 };
@@ -115,22 +116,6 @@ static void undo_files(Takeback *tb) {
         }
 }
 
-/* Looked up in the files, which are there without a running systemd too. Returns 1 if it exists, 0 if not. */
-static int unit_exists(int root, const char *unit) {
-        static const char *const directories[] = { "/etc/systemd/system", "/run/systemd/system",
-                                                   "/usr/lib/systemd/system", "/lib/systemd/system" };
-        int r = 0;
-
-        for (size_t i = 0; r == 0 && i < ELEMENTSOF(directories); i++) {
-                _cleanup_free_ char *path = NULL;
-
-                r = str_printf(&path, "%s/%s", directories[i], unit);
-                if (r >= 0)
-                        r = fs_exists(root, path);
-        }
-        return r;
-}
-
 /* Returns 1 if the record may be forgotten: it worked, or the unit is gone with its package. */
 static int undo_one_unit(Takeback *tb, const LedgerRecord *r, const char *verb) {
         int k = phase_change(tb->p, verb, r->object, "it was %s before step '%s'", r->was, r->step);
@@ -140,7 +125,7 @@ static int undo_one_unit(Takeback *tb, const LedgerRecord *r, const char *verb) 
         k = run_tool(tb, "/usr/bin/systemctl", verb, r->object, NULL);
         if (k == 0)
                 return 1;
-        if (unit_exists(tb->p->root, r->object) == 0) {
+        if (unitfile_exists(tb->p->root, r->object) == 0) {
                 phase_note(tb->p, "There is no %s any more: nothing to %s", r->object, verb);
                 return 1;
         }

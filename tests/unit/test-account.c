@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "account.h"
-#include "fs.h"
-#include "tests/tap.h"
+#include "tests/tree.h"
 
 static int make_root(const char *passwd, const char *group) {
-        static char path[] = "/tmp/test-account-XXXXXX";
-        int root;
+        int root = tree_new();
 
-        ASSERT(mkdtemp(path));
-        root = fs_open_root(path);
-        ASSERT_EQ(fs_write_atomic(root, "/etc/passwd", passwd, strlen(passwd), 0644), 0);
-        ASSERT_EQ(fs_write_atomic(root, "/etc/group", group, strlen(group), 0644), 0);
+        tree_put("/etc/passwd", passwd);
+        tree_put("/etc/group", group);
         return root;
 }
 
 TEST(by_list_by_own_group_or_not) {
-        _cleanup_close_ int root = make_root("root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/:/bin/sh\n"
-                                             "anna:x:1001:110::/:/bin/sh\n",
-                                             "libvirt:x:109:bob,ann\nkvm:x:110:\nempty:x:111\n");
+        int root = make_root("root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/:/bin/sh\n"
+                             "anna:x:1001:110::/:/bin/sh\n",
+                             "libvirt:x:109:bob,ann\nkvm:x:110:\nempty:x:111\n");
         uid_t uid = 0;
         gid_t gid = 0;
 
@@ -36,7 +32,7 @@ TEST(by_list_by_own_group_or_not) {
 }
 
 TEST(damaged_lines_are_told) {
-        _cleanup_close_ int root = make_root("ann:x:one:1000\nbob\ncat:x:1:2\n", "g:x:\n");
+        int root = make_root("ann:x:one:1000\nbob\ncat:x:1:2\n", "g:x:\n");
         uid_t uid;
         gid_t gid;
 

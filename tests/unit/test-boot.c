@@ -5,17 +5,9 @@
 #include "boot.h"
 #include "bootentry.h"
 #include "bootfile.h"
-#include "fs.h"
 #include "grubcfg.h"
 #include "strv.h"
-#include "tap.h"
-
-static int make_root(void) {
-        static char dir[] = "/tmp/test-boot.XXXXXX";
-
-        ASSERT(mkdtemp(dir));
-        return fs_open_root(dir);
-}
+#include "tests/tree.h"
 
 static void put(int root, const char *path, const char *text) {
         ASSERT_EQ(fs_write_atomic(root, path, text, strlen(text), 0644), 0);
@@ -171,7 +163,7 @@ TEST(entry_edit) {
 }
 
 TEST(detect) {
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
         _cleanup_(boot_done) Boot b = {};
 
         ASSERT_EQ(boot_detect(root, &b), 0);
@@ -203,7 +195,7 @@ TEST(detect) {
 }
 
 TEST(publish_keeps_the_one_that_started) {
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
         _cleanup_free_ char *text = NULL;
         struct stat st;
 
@@ -234,7 +226,7 @@ TEST(publish_keeps_the_one_that_started) {
 }
 
 TEST(room) {
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
 
         ASSERT_EQ(fs_mkdir_p(root, "/boot", 0755), 0);
         ASSERT_EQ(bootfile_room(root, "/boot", 1), 0);

@@ -5,8 +5,7 @@
 #include <time.h>
 
 #include "child.h"
-#include "fs.h"
-#include "tests/tap.h"
+#include "tests/tree.h"
 
 #define SH(script)                                                                            \
         {                                                                                     \
@@ -84,20 +83,17 @@ TEST(runs_a_script_of_the_host) {
 }
 
 TEST(runs_the_stub_of_a_recorded_tree) {
-        char path[] = "/tmp/test-child-XXXXXX";
-        _cleanup_close_ int root = -EBADF;
+        int root = tree_new();
         Child c = { .argv = (const char *const[]){ "/usr/sbin/tool", "arg", NULL },
                     .timeout_usec = USEC_PER_SEC };
         _cleanup_free_ char *out = NULL;
         static const char stub[] = "#!/bin/sh\necho \"$1 $GPUVM_ROOT\"\n";
 
-        ASSERT(mkdtemp(path));
-        root = fs_open_root(path);
         ASSERT_EQ(fs_write_atomic(root, "/usr/sbin/tool", stub, strlen(stub), 0755), 0);
         c.root = root;
-        c.root_path = path;
+        c.root_path = tree_path;
         ASSERT_EQ(child_output(&c, 100, &out), 0);
-        ASSERT(startswith(out, "arg /tmp/test-child-"));
+        ASSERT(startswith(out, "arg /tmp/gpuvm-test-"));
         c.argv = (const char *const[]){ "/usr/sbin/missing", NULL };
         ASSERT_EQ(child_run(&c), -ENOENT);
 }

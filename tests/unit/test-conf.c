@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 
 #include "conf.h"
-#include "fs.h"
 #include "strv.h"
-#include "tests/tap.h"
+#include "tests/tree.h"
 
 static void remember(const char *file, unsigned line, const char *text, void *userdata) {
         char **all = userdata;
@@ -248,26 +246,6 @@ TEST(format_is_read_back_the_same) {
 /* Files below a temporary root, which the test enters as its own root directory where it has to be the host.
  */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        return remove(path);
-}
-
-static char tree[] = "/tmp/gpuvm-conf-XXXXXX";
-
-static void remove_tree(void) {
-        (void) nftw(tree, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static int make_tree(void) {
-        int root;
-
-        ASSERT(mkdtemp(tree) != NULL);
-        ASSERT_EQ(atexit(remove_tree), 0);
-        root = fs_open_root(tree);
-        ASSERT(root >= 0);
-        return root;
-}
-
 static void put(int root, const char *path, const char *text, mode_t mode) {
         ASSERT_EQ(fs_write_atomic(root, path, text, strlen(text), mode), 0);
 }
@@ -279,7 +257,7 @@ static void load(int root, Conf *c, char **what) {
 
 TEST(nothing_there) {
         _cleanup_free_ char *what = NULL;
-        int root = make_tree();
+        int root = tree_new();
         CONF;
 
         load(root, &c, &what);
@@ -289,7 +267,7 @@ TEST(nothing_there) {
 
 TEST(dropins_by_name_etc_first) {
         _cleanup_free_ char *what = NULL;
-        int root = make_tree();
+        int root = tree_new();
         CONF;
 
         put(root, "/etc/gpuvm.conf", "[Network]\nBridge=main\nUplink=main\n", 0644);
@@ -310,7 +288,7 @@ TEST(dropins_by_name_etc_first) {
 
 TEST(odd_files_are_told_and_never_waited_for) {
         _cleanup_free_ char *what = NULL;
-        int root = make_tree();
+        int root = tree_new();
         CONF;
 
         put(root, "/etc/gpuvm.conf.d/00-good.conf", "[Bootstrap]\nKvm=no\n", 0644);
@@ -332,7 +310,7 @@ TEST(odd_files_are_told_and_never_waited_for) {
 TEST(a_file_too_big) {
         _cleanup_free_ char *what = NULL;
         _cleanup_close_ int fd = -EBADF;
-        int root = make_tree();
+        int root = tree_new();
         CONF;
 
         put(root, "/etc/gpuvm.conf", "[Bootstrap]\nKvm=no\n", 0644);
@@ -351,7 +329,7 @@ TEST(who_may_tell_root_what_to_do) {
 
         if (geteuid() != 0)
                 SKIP("needs root");
-        root = make_tree();
+        root = tree_new();
         put(root, "/etc/gpuvm.conf", "[Bootstrap]\nKvm=no\n", 0666);
         put(root, "/etc/gpuvm.conf.d/a.conf", "[Bootstrap]\nVfio=no\n", 0644);
         put(root, "/etc/gpuvm.conf.d/b.conf", "[Bootstrap]\nNvidia=no\n", 0664);
@@ -363,7 +341,7 @@ TEST(who_may_tell_root_what_to_do) {
         ASSERT(!c.kvm && !c.vfio && !c.nvidia);
         conf_done(&c);
 
-        ASSERT_EQ(chroot(tree), 0);
+        ASSERT_EQ(chroot(tree_path), 0);
         ASSERT_EQ(chdir("/"), 0);
         load(root, &c, &what);
         ASSERT(c.kvm && c.vfio && !c.nvidia);

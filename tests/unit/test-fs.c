@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "fs.h"
 #include "strv.h"
-#include "tests/tap.h"
-
-static int scratch(void) {
-        static char path[] = "/tmp/test-fs-XXXXXX";
-
-        ASSERT(mkdtemp(path));
-        return fs_open_root(path);
-}
+#include "tests/tree.h"
 
 TEST(reads_back_what_it_wrote) {
-        _cleanup_close_ int root = scratch();
+        int root = tree_new();
         _cleanup_free_ char *text = NULL;
         size_t n = 0;
 
@@ -28,7 +20,7 @@ TEST(reads_back_what_it_wrote) {
 }
 
 TEST(never_leaves_the_root) {
-        _cleanup_close_ int root = scratch();
+        int root = tree_new();
         _cleanup_free_ char *text = NULL;
 
         ASSERT_EQ(symlinkat("/etc/passwd", root, "out"), 0);
@@ -41,7 +33,7 @@ TEST(never_leaves_the_root) {
 }
 
 TEST(refuses_what_is_not_a_file) {
-        _cleanup_close_ int root = scratch();
+        int root = tree_new();
         _cleanup_free_ char *text = NULL;
 
         ASSERT_EQ(mkfifoat(root, "fifo", 0600), 0);
@@ -53,7 +45,7 @@ TEST(refuses_what_is_not_a_file) {
 }
 
 TEST(reads_attributes) {
-        _cleanup_close_ int root = scratch();
+        int root = tree_new();
         _cleanup_free_ char *line = NULL, *name = NULL;
         uint64_t v = 0;
 
@@ -69,7 +61,7 @@ TEST(reads_attributes) {
 }
 
 TEST(lists_sorted) {
-        _cleanup_close_ int root = scratch();
+        int root = tree_new();
         _cleanup_strv_ char **l = NULL;
 
         ASSERT_EQ(fs_mkdir_p(root, "/d/b", 0755), 0);

@@ -3,24 +3,16 @@
 /* Initramfs: which kernels will start next, and whether their images know what /etc says. */
 
 #include "early.h"
-#include "fs.h"
 #include "initramfs.h"
 #include "strv.h"
-#include "tap.h"
-
-static int make_root(void) {
-        static char dir[] = "/tmp/test-initramfs.XXXXXX";
-
-        ASSERT(mkdtemp(dir));
-        return fs_open_root(dir);
-}
+#include "tests/tree.h"
 
 static void put(int root, const char *path, const char *text) {
         ASSERT_EQ(fs_write_atomic(root, path, text, strlen(text), 0644), 0);
 }
 
 TEST(kernels_that_start_next) {
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
         _cleanup_strv_ char **l = NULL;
 
         ASSERT_EQ(initramfs_kernels(root, &l), 0);
@@ -44,7 +36,7 @@ TEST(kernels_that_start_next) {
 }
 
 TEST(stale_until_settled) {
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
 
         ASSERT_EQ(initramfs_is_stale(root), 0);
         put(root, EARLY_RULE, "# rule\n");

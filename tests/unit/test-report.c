@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "fs.h"
 #include "report.h"
 #include "strv.h"
-#include "tests/tap.h"
+#include "tests/tree.h"
 
 static void write_record(int root, const char *path, const char *text) {
         ASSERT_EQ(fs_write_atomic(root, path, text, strlen(text), 0644), 0);
@@ -50,15 +49,8 @@ static json_object *collect(int root) {
         return o;
 }
 
-static int scratch_root(void) {
-        static char path[] = "/tmp/test-report-XXXXXX";
-
-        ASSERT(mkdtemp(path));
-        return fs_open_root(path);
-}
-
 TEST(a_record_of_now_and_what_was_done_before) {
-        _cleanup_close_ int root = scratch_root();
+        int root = tree_new();
         _cleanup_json_ json_object *o = NULL;
         _cleanup_free_ char *page = NULL;
 
@@ -78,7 +70,7 @@ TEST(a_record_of_now_and_what_was_done_before) {
 }
 
 TEST(gpus_with_their_groups) {
-        _cleanup_close_ int root = scratch_root();
+        int root = tree_new();
         _cleanup_json_ json_object *o = collect(root);
         _cleanup_free_ char *page = print(o);
 
@@ -89,7 +81,7 @@ TEST(gpus_with_their_groups) {
 }
 
 TEST(the_worst_check_counts) {
-        _cleanup_close_ int root = scratch_root();
+        int root = tree_new();
         _cleanup_json_ json_object *o = collect(root);
         _cleanup_strv_ char **texts = NULL;
         _cleanup_free_ char *page = NULL;
@@ -117,14 +109,12 @@ TEST(damaged_records_are_left_out) {
                                              "{\"result\":5,\"changes\":{},\"took_ms\":\"x\"}",
                                              "{\"changes\":[1,null,{\"action\":[]}]}" };
 
+        int root = tree_new();
+
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
-                char path[] = "/tmp/test-report-XXXXXX";
-                _cleanup_close_ int root = -EBADF;
                 _cleanup_json_ json_object *o = NULL;
                 _cleanup_free_ char *page = NULL;
 
-                ASSERT(mkdtemp(path));
-                root = fs_open_root(path);
                 write_record(root, "/run/gpuvm/phases/kvm.json", texts[i]);
                 o = collect(root);
                 page = print(o);
@@ -144,7 +134,7 @@ TEST(nothing_in_a_file_makes_a_line_of_its_own) {
 }
 
 TEST(reads_only_reports) {
-        _cleanup_close_ int root = scratch_root();
+        int root = tree_new();
         _cleanup_json_ json_object *o = NULL;
 
         ASSERT_EQ(report_read(root, &o), -ENOENT);

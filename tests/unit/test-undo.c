@@ -2,18 +2,10 @@
 
 /* Undo: what a record holds, that it is made once, and that a damaged one is never taken for a record. */
 
-#include "fs.h"
 #include "ledger.h"
 #include "strv.h"
-#include "tap.h"
+#include "tests/tree.h"
 #include "undo.h"
-
-static int make_root(void) {
-        static char dir[] = "/tmp/test-undo.XXXXXX";
-
-        ASSERT(mkdtemp(dir));
-        return fs_open_root(dir);
-}
 
 static Ledger load(int root) {
         Ledger l;
@@ -24,7 +16,7 @@ static Ledger load(int root) {
 
 TEST(write_records_first_state_once) {
         _cleanup_(undo_freep) Undo *u = NULL;
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
         _cleanup_(ledger_done) Ledger l = {};
         struct stat st;
 
@@ -50,7 +42,7 @@ TEST(write_records_first_state_once) {
 }
 
 TEST(records_outlive_the_process) {
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
         Undo *u;
 
         ASSERT_EQ(undo_open(root, "kvm", &u), 0);
@@ -76,7 +68,7 @@ TEST(records_outlive_the_process) {
 
 TEST(new_directories_and_absent_files) {
         _cleanup_(undo_freep) Undo *u = NULL;
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
         _cleanup_(ledger_done) Ledger l = {};
 
         ASSERT_EQ(undo_open(root, "iommu", &u), 0);
@@ -94,7 +86,7 @@ TEST(new_directories_and_absent_files) {
 
 TEST(link_is_recorded_as_link) {
         _cleanup_(undo_freep) Undo *u = NULL;
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
         _cleanup_(ledger_done) Ledger l = {};
 
         ASSERT_EQ(fs_write_atomic(root, "/etc/real", "data", 4, 0600), 0);
@@ -108,7 +100,7 @@ TEST(link_is_recorded_as_link) {
 
 TEST(odd_names_are_refused) {
         _cleanup_(undo_freep) Undo *u = NULL;
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
 
         ASSERT_EQ(undo_open(root, "iommu", &u), 0);
         ASSERT_EQ(undo_record_package(u, "a\nkind=file"), -EINVAL);
@@ -147,7 +139,7 @@ TEST(any_damage_is_noticed) {
 
 TEST(damaged_and_foreign_files_are_named) {
         _cleanup_(undo_freep) Undo *u = NULL;
-        _cleanup_close_ int root = make_root();
+        int root = tree_new();
         _cleanup_(ledger_done) Ledger l = {};
 
         ASSERT_EQ(undo_open(root, "iommu", &u), 0);

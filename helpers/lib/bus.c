@@ -219,64 +219,6 @@ int bus_stop_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick,
         return run_job(b, "StopUnit", unit, timeout_usec, tick, userdata);
 }
 
-int bus_restart_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick, void *userdata) {
-        return run_job(b, "RestartUnit", unit, timeout_usec, tick, userdata);
-}
-
-/* Skips the links and tells whether there is one. */
-static int any_change(sd_bus_message *reply) {
-        int r = sd_bus_message_enter_container(reply, 'a', "(sss)");
-
-        if (r < 0)
-                return r;
-        r = sd_bus_message_at_end(reply, false);
-        return r < 0 ? r : r == 0;
-}
-
-int bus_enable_unit(Bus *b, const char *unit) {
-        _cleanup_message_ sd_bus_message *reply = NULL;
-        int r, changed, has_install;
-
-        r = MANAGER_CALL(b, &reply, "EnableUnitFiles", "asbb", 1, unit, false, false);
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "b", &has_install);
-        if (r < 0)
-                return r;
-        changed = any_change(reply);
-        if (changed < 0)
-                return changed;
-        r = changed > 0 ? bus_reload(b) : 0;
-        return r < 0 ? r : changed;
-}
-
-int bus_disable_unit(Bus *b, const char *unit) {
-        _cleanup_message_ sd_bus_message *reply = NULL;
-        int r, changed;
-
-        r = MANAGER_CALL(b, &reply, "DisableUnitFiles", "asb", 1, unit, false);
-        if (r < 0)
-                return r;
-        changed = any_change(reply);
-        if (changed < 0)
-                return changed;
-        r = changed > 0 ? bus_reload(b) : 0;
-        return r < 0 ? r : changed;
-}
-
-int bus_unit_file_state(Bus *b, const char *unit, char **ret) {
-        _cleanup_message_ sd_bus_message *reply = NULL;
-        const char *state;
-        int r;
-
-        r = MANAGER_CALL(b, &reply, "GetUnitFileState", "s", unit);
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "s", &state);
-        if (r < 0)
-                return r;
-        *ret = strdup(state);
-        return *ret ? 0 : -ENOMEM;
-}
-
 /* Generators run meanwhile: that may take longer than other calls. */
 int bus_reload(Bus *b) {
         _cleanup_message_ sd_bus_message *m = NULL;

@@ -30,9 +30,6 @@ typedef void (*BusTick)(void *userdata);
 int bus_start_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick,
                    void *userdata) _must_check_;
 int bus_stop_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick, void *userdata) _must_check_;
-/* As bus_start_unit(), for a unit that is running: stops it first. */
-int bus_restart_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick,
-                     void *userdata) _must_check_;
 
 /* Queues the start job and does not wait: systemctl start --no-block. ret_job (or NULL): its path. */
 int bus_queue_unit(Bus *b, const char *unit, char **ret_job) _must_check_;
@@ -44,14 +41,6 @@ int bus_queue_stop(Bus *b, const char *unit) _must_check_ _nonnull_all_;
  * "failed", "dependency", "canceled", "timeout", ...), or 0 if it is not over yet. */
 int bus_job_wait(Bus *b, const char *job, uint64_t timeout_usec,
                  char **ret_result) _must_check_ _nonnull_all_;
-
-/* systemctl enable and disable of one unit, with the reload that follows. Returns 1 if a link changed, else
- * 0.
- */
-int bus_enable_unit(Bus *b, const char *unit) _must_check_ _nonnull_all_;
-int bus_disable_unit(Bus *b, const char *unit) _must_check_ _nonnull_all_;
-/* "enabled", "disabled", "static", "masked", ... */
-int bus_unit_file_state(Bus *b, const char *unit, char **ret) _must_check_ _nonnull_all_;
 
 /* systemctl daemon-reload. */
 int bus_reload(Bus *b) _must_check_ _nonnull_all_;

@@ -81,9 +81,6 @@ int fs_remove(int root, const char *path) _must_check_ _nonnull_all_;
 /* Renames inside one directory tree, fsyncs the directory of the target. */
 int fs_rename(int root, const char *from, const char *to) _must_check_ _nonnull_all_;
 
-/* fsyncs a file or directory by path. */
-int fs_sync(int root, const char *path) _must_check_ _nonnull_all_;
-
 /* Writes all bytes. */
 int write_all(int fd, const void *data, size_t size) _must_check_;
 

@@ -64,24 +64,39 @@ static int compare_packages(const void *a, const void *b) {
         return strcmp(((const DpkgPackage *) a)->name, ((const DpkgPackage *) b)->name);
 }
 
-static void take_line(char *line, size_t n, DpkgPackage *p) {
+/* A paragraph as far as it is read. */
+typedef struct Paragraph {
+        DpkgPackage package;
+        bool judged;
+} Paragraph;
+
+static void take_line(char *line, size_t n, Paragraph *p) {
         char *v;
 
         /* Most lines are of other fields, and there are a hundred thousand of them. */
         if (!strchr("PpVvSs", *line))
                 return;
+        /* The end of the value: also where a value stops short of its line. */
+        line[n] = '\0';
         if ((v = field_value(line, n, "Package")))
-                p->name = v;
+                p->package.name = v;
         else if ((v = field_value(line, n, "Version")))
-                p->version = v;
-        else if ((v = field_value(line, n, "Status")))
-                judge(v, p);
+                p->package.version = v;
+        else if ((v = field_value(line, n, "Status"))) {
+                judge(v, &p->package);
+                p->judged = true;
+        }
+}
+
+/* dpkg writes these before the dependencies, files and descriptions that most of a status consists of. */
+static bool is_complete(const Paragraph *p) {
+        return p->package.name && p->package.version && p->judged;
 }
 
 int dpkg_parse(char *text, size_t size, DpkgStatus *ret) {
         _cleanup_(dpkg_done) DpkgStatus s = { .text = text };
-        DpkgPackage p = {};
         size_t allocated = 0;
+        Paragraph p = {};
         int r;
 
         for (char *line = text, *end = text + size, *next; line < end; line = next) {
@@ -89,20 +104,17 @@ int dpkg_parse(char *text, size_t size, DpkgStatus *ret) {
                 size_t n = (size_t) ((newline ?: end) - line);
 
                 next = newline ? newline + 1 : end;
-                if (n > 0 && isblank((unsigned char) *line))
-                        continue;
                 if (n > 0) {
-                        /* The end of the value: also where a value stops short of its line. */
-                        line[n] = '\0';
-                        take_line(line, n, &p);
+                        if (!is_complete(&p))
+                                take_line(line, n, &p);
                         continue;
                 }
-                r = add_package(&s, &allocated, &p);
+                r = add_package(&s, &allocated, &p.package);
                 if (r < 0)
                         return r;
-                p = (DpkgPackage){};
+                p = (Paragraph){};
         }
-        r = add_package(&s, &allocated, &p);
+        r = add_package(&s, &allocated, &p.package);
         if (r < 0)
                 return r;
         if (s.n > 0)

@@ -63,7 +63,8 @@ int fs_exists(int root, const char *path) {
         return r < 0 ? r : 1;
 }
 
-static int read_fd(int fd, size_t max, char **ret, size_t *ret_size) {
+/* expected: how many bytes that may be, so that they are read at once; 0 where nobody knows. */
+static int read_fd(int fd, size_t expected, size_t max, char **ret, size_t *ret_size) {
         _cleanup_free_ char *buf = NULL;
         size_t size = 0, room = 0;
 
@@ -73,7 +74,7 @@ static int read_fd(int fd, size_t max, char **ret, size_t *ret_size) {
                 if (room - size < 2) {
                         char *t;
 
-                        room = MIN(MAX(room * 2, (size_t) 4096), max + 2);
+                        room = MIN(MAX(room * 2, MAX(expected + 2, (size_t) 4096)), max + 2);
                         t = realloc(buf, room);
                         if (!t)
                                 return -ENOMEM;
@@ -110,7 +111,7 @@ int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size
                 return -EISDIR;
         if (!S_ISREG(st.st_mode))
                 return -ENOTSUP;
-        return read_fd(fd, max, ret, ret_size);
+        return read_fd(fd, (size_t) st.st_size, max, ret, ret_size);
 }
 
 int fs_read_line(int root, const char *path, char **ret) {
@@ -402,14 +403,6 @@ int fs_rename(int root, const char *from, const char *to) {
         if (renameat(old_dir, old_name, new_dir, new_name) < 0)
                 return -errno;
         return RET_NERRNO(fsync(new_dir));
-}
-
-int fs_sync(int root, const char *path) {
-        _cleanup_close_ int fd = fs_open(root, path, O_RDONLY | O_NONBLOCK, 0);
-
-        if (fd < 0)
-                return fd;
-        return RET_NERRNO(fsync(fd));
 }
 
 int str_printf(char **ret, const char *format, ...) {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "dpkg.h"
-#include "fs.h"
 #include "strv.h"
-#include "tests/tap.h"
+#include "tests/tree.h"
 
 static void parse(const char *text, DpkgStatus *ret) {
         ASSERT_EQ(dpkg_parse(strdup(text), strlen(text), ret), 0);
@@ -31,6 +30,21 @@ TEST(tells_the_states_apart) {
         ASSERT_EQ(dpkg_state(&s, "awaits"), PACKAGE_BROKEN);
         ASSERT_EQ(dpkg_state(&s, "not-a-field"), PACKAGE_ABSENT);
         ASSERT(s.broken);
+}
+
+TEST(the_fields_may_come_in_any_order) {
+        _cleanup_(dpkg_done) DpkgStatus s = {};
+
+        parse("Version: 1\nPackage: a\nPriority: optional\nStatus: install ok unpacked\nPackages: no\n\n"
+              "Status: hold ok installed\nVersion: 2\nSection: libs\nPackage: b\nDescription: b\n\n"
+              "Package: c\nVersion: 3\n",
+              &s);
+        ASSERT_EQ(s.n, 3);
+        ASSERT_EQ(dpkg_state(&s, "a"), PACKAGE_BROKEN);
+        ASSERT_STREQ(dpkg_find(&s, "a")->version, "1");
+        ASSERT_EQ(dpkg_state(&s, "b"), PACKAGE_INSTALLED);
+        ASSERT_STREQ(dpkg_find(&s, "b")->version, "2");
+        ASSERT_EQ(dpkg_state(&s, "c"), PACKAGE_ABSENT);
 }
 
 TEST(the_best_architecture_counts) {
@@ -73,23 +87,20 @@ TEST(nonsense_is_no_package) {
 
 TEST(reads_the_files_of_a_machine) {
         static const char text[] = "Package: a\nStatus: install ok installed\n";
-        char path[] = "/tmp/test-dpkg-XXXXXX";
-        _cleanup_close_ int root = -EBADF;
+        int root = tree_new();
         DpkgStatus s = {};
 
-        ASSERT(mkdtemp(path));
-        root = fs_open_root(path);
         ASSERT_EQ(dpkg_read(root, &s), -ENOENT);
-        ASSERT_EQ(fs_write_atomic(root, "/var/lib/dpkg/status", text, strlen(text), 0644), 0);
+        tree_put("/var/lib/dpkg/status", text);
         ASSERT_EQ(dpkg_read(root, &s), 0);
         ASSERT_EQ(s.n, 1);
         ASSERT(!s.interrupted);
         dpkg_done(&s);
-        ASSERT_EQ(fs_write_atomic(root, "/var/lib/dpkg/updates/tmp.i", "", 0, 0644), 0);
+        tree_put("/var/lib/dpkg/updates/tmp.i", "");
         ASSERT_EQ(dpkg_read(root, &s), 0);
         ASSERT(!s.interrupted);
         dpkg_done(&s);
-        ASSERT_EQ(fs_write_atomic(root, "/var/lib/dpkg/updates/0001", "", 0, 0644), 0);
+        tree_put("/var/lib/dpkg/updates/0001", "");
         ASSERT_EQ(dpkg_read(root, &s), 0);
         ASSERT(s.interrupted);
         dpkg_done(&s);

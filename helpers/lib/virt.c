@@ -217,16 +217,21 @@ static int look_up(Virt *v, VirtKind kind, const char *name, Object *ret) {
         return ret->pool || ret->network ? 0 : failed(v);
 }
 
+/* As look_up(), where there may be none: returns 1 and the object, or 0. */
+static int find(Virt *v, VirtKind kind, const char *name, Object *ret) {
+        int r = look_up(v, kind, name, ret);
+
+        return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
 int virt_state(Virt *v, VirtKind kind, const char *name, VirtState *ret) {
         _cleanup_(object_done) Object o = {};
         int r, persistent, active, autostart = 0;
 
-        r = look_up(v, kind, name, &o);
-        if (r == -ENOENT) {
+        r = find(v, kind, name, &o);
+        if (r == 0)
                 *ret = (VirtState){};
-                return 0;
-        }
-        if (r < 0)
+        if (r <= 0)
                 return r;
         persistent = o.pool ? lv.virStoragePoolIsPersistent(o.pool) : lv.virNetworkIsPersistent(o.network);
         active = o.pool ? lv.virStoragePoolIsActive(o.pool) : lv.virNetworkIsActive(o.network);
@@ -366,10 +371,8 @@ int virt_stop(Virt *v, VirtKind kind, const char *name) {
         _cleanup_(object_done) Object o = {};
         int r;
 
-        r = look_up(v, kind, name, &o);
-        if (r == -ENOENT)
-                return 0;
-        if (r < 0)
+        r = find(v, kind, name, &o);
+        if (r <= 0)
                 return r;
         r = o.pool ? lv.virStoragePoolIsActive(o.pool) : lv.virNetworkIsActive(o.network);
         if (r > 0)
@@ -381,10 +384,8 @@ int virt_undefine(Virt *v, VirtKind kind, const char *name) {
         _cleanup_(object_done) Object o = {};
         int r;
 
-        r = look_up(v, kind, name, &o);
-        if (r == -ENOENT)
-                return 0;
-        if (r < 0)
+        r = find(v, kind, name, &o);
+        if (r <= 0)
                 return r;
         r = o.pool ? lv.virStoragePoolUndefine(o.pool) : lv.virNetworkUndefine(o.network);
         return r < 0 ? failed(v) : 0;

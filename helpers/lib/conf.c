@@ -63,6 +63,7 @@ void conf_done(Conf *c) {
                 confkey_free(k, (char *) c + k->offset);
         for (size_t i = 0; i < c->n_gpus; i++) {
                 free(c->gpus[i].path);
+                free(c->gpus[i].card);
                 strv_free(c->gpus[i].accept_siblings);
         }
         free(c->gpus);
@@ -228,7 +229,7 @@ int conf_parse_cmdline(const char *text, ConfProblem problem, void *userdata, Co
         STRV_FOREACH(w, words) {
                 if (r < 0)
                         break;
-                if (startswith(*w, "gpuvm."))
+                if (startswith(*w, "gpuvm.") && !startswith(*w, "gpuvm.trial=")) /* see trial.h */
                         r = apply_word(&p, *w);
         }
         return MIN(r, 0);
@@ -354,26 +355,31 @@ int conf_format(const Conf *c, char **ret) {
         return 0;
 }
 
-/* The section that speaks about this GPU: by its stable path rather than by its address. */
-static const ConfGpu *find_gpu(const Conf *c, const char *address, const char *path) {
+/* By the stable path rather than by what an address has been found to mean, or by the address. */
+const ConfGpu *conf_gpu(const Conf *c, const char *address, const char *path) {
         const ConfGpu *found = NULL;
 
-        for (size_t i = 0; i < c->n_gpus; i++)
-                if (streq(c->gpus[i].path, path))
-                        return &c->gpus[i];
-                else if (strcasecmp(c->gpus[i].path, address) == 0)
-                        found = &c->gpus[i];
+        for (size_t i = 0; i < c->n_gpus; i++) {
+                const ConfGpu *g = &c->gpus[i];
+
+                if (g->card && !*g->card)
+                        continue;
+                if (streq(g->path, path) && (!g->card || streq(g->card, path)))
+                        return g;
+                if (g->card ? streq(g->card, path) : strcasecmp(g->path, address) == 0)
+                        found = g;
+        }
         return found;
 }
 
 GpuMode conf_gpu_mode(const Conf *c, const char *address, const char *path) {
-        const ConfGpu *g = find_gpu(c, address, path);
+        const ConfGpu *g = conf_gpu(c, address, path);
 
         return g && g->mode_set ? g->mode : c->gpu_mode;
 }
 
 char *const *conf_gpu_accept_siblings(const Conf *c, const char *address, const char *path) {
-        const ConfGpu *g = find_gpu(c, address, path);
+        const ConfGpu *g = conf_gpu(c, address, path);
 
         return g && g->accept_siblings ? g->accept_siblings : c->accept_siblings;
 }

@@ -20,7 +20,9 @@ const char *network_mode_to_string(NetworkMode m);
 
 /* One [Gpu PATH] section. */
 typedef struct ConfGpu {
-        char *path; /* "0000:01:00.0" or the stable path of pci.h */
+        char *path; /* "0000:01:00.0" or the stable path of pci.h, as the header says it */
+        char *card; /* the stable path of the card that is meant, where that is known better (known.h); "" for
+                     * none; NULL: path says it */
         GpuMode mode;
         char **accept_siblings; /* AcceptSiblings= */
         bool mode_set;          /* false: [Gpu] Mode= holds; ask conf_gpu_mode() */
@@ -86,7 +88,9 @@ int conf_format(const Conf *c, char **ret) _must_check_ _nonnull_all_;
 int conf_init(Conf *ret) _must_check_ _nonnull_all_; /* the defaults */
 void conf_done(Conf *c);
 
-/* The mode that holds for a GPU, given its address and stable path. */
+/* The section that speaks about a GPU, given its address and stable path, or NULL. */
+const ConfGpu *conf_gpu(const Conf *c, const char *address, const char *path) _nonnull_all_;
+/* The mode that holds for it. */
 GpuMode conf_gpu_mode(const Conf *c, const char *address, const char *path) _nonnull_all_;
 /* The siblings accepted for it (borrowed; may be NULL). */
 char *const *conf_gpu_accept_siblings(const Conf *c, const char *address, const char *path) _nonnull_all_;

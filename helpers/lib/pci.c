@@ -13,6 +13,8 @@ enum {
         HEADER_MULTIFUNCTION = 0x80,
         HEADER_BRIDGE = 1,
         HEADER_CARDBUS = 2,
+        RESOURCE_MEMORY = 0x200,        /* IORESOURCE_MEM of the kernel's include/linux/ioport.h */
+        RESOURCE_UNPLACED = 0x20000000, /* IORESOURCE_UNSET */
 };
 
 /* Reads exactly digits hex digits and moves behind them; more than 64 bits cannot come together here. */
@@ -156,6 +158,8 @@ static int read_path(const Node *n, PciDevice *d) {
         if (r < 0)
                 return r;
         r = fs_readlink(n->root, sysfs, &link);
+        if (r >= 0 && strstr(link, "/devices/"))
+                r = free_and_strdup(&d->devpath, strstr(link, "/devices/"));
         if (r == -ENOMEM)
                 return r;
         if (node_link(n, "physfn", &physfn) >= 0 && bdf_parse(physfn, &pf) >= 0) {
@@ -206,12 +210,20 @@ static void read_bars(const Node *n, PciDevice *d) {
                 return;
         for (size_t i = 0; i < ELEMENTSOF(d->bar_size) && i < strv_length(lines); i++) {
                 _cleanup_strv_ char **words = NULL;
-                uint64_t first, last;
+                uint64_t first, last, flags = 0;
 
                 if (strv_split(lines[i], " ", &words) < 0 || strv_length(words) < 2 ||
-                    parse_hex(words[0], UINT64_MAX, &first) < 0 || parse_hex(words[1], UINT64_MAX, &last) < 0)
+                    parse_hex(words[0], UINT64_MAX, &first) < 0 ||
+                    parse_hex(words[1], UINT64_MAX, &last) < 0 ||
+                    (words[2] && parse_hex(words[2], UINT64_MAX, &flags) < 0))
                         return;
                 d->bar_size[i] = last > first ? last - first + 1 : 0;
+                if (d->bar_size[i] == 0 || !(flags & RESOURCE_MEMORY))
+                        continue;
+                if (first == 0 || (flags & RESOURCE_UNPLACED))
+                        d->unplaced = true;
+                else
+                        d->n_placed++;
         }
 }
 
@@ -244,6 +256,7 @@ static void pci_device_done(PciDevice *d) {
         free(d->driver);
         free(d->reset_method);
         free(d->path);
+        free(d->devpath);
         *d = (PciDevice){};
 }
 
@@ -364,6 +377,12 @@ bool pci_is_bridge(const PciDevice *d) {
 
 bool pci_is_nvswitch(const PciDevice *d) {
         return d->vendor == VENDOR_NVIDIA && d->class >> 8 == 0x0680;
+}
+
+bool pci_same_kind(const PciDevice *a, const PciDevice *b) {
+        return a->vendor == b->vendor && a->device == b->device &&
+                        a->subsystem_vendor == b->subsystem_vendor &&
+                        a->subsystem_device == b->subsystem_device;
 }
 
 bool pci_same_slot(const PciDevice *a, const PciDevice *b) {

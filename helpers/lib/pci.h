@@ -34,11 +34,14 @@ typedef struct PciDevice {
         bool boot_vga;
         char *reset_method;    /* "flr bus", "" for none, NULL if the kernel does not say (before 5.15) */
         uint64_t bar_size[6];  /* bytes, 0 for unused */
+        unsigned n_placed;     /* BARs of memory that have an address */
+        bool unplaced;         /* one more would be there, and has none */
         bool virtual_function; /* of SR-IOV: belongs to a physical function */
         char *path;            /* the slot, whatever the bus numbers: "pci-0000:00:01.0/00.0" is function 00.0
                                 * behind the root port 0000:00:01.0, one "/SLOT.FUNCTION" per bridge below;
                                 * on the root bus itself "pci-0000:00:02.0". See pci.c. Says nothing of which
                                 * card is in the slot: compare the ids too */
+        char *devpath; /* as udev has it: "/devices/pci0000:00/0000:00:01.0/0000:01:00.0"; NULL if unknown */
 } PciDevice;
 
 typedef struct PciBus {
@@ -59,6 +62,8 @@ bool pci_is_display(const PciDevice *d) _nonnull_all_;
 /* By header type, and host and ISA bridges by class; never by base class 06 alone: an NVSwitch is 0680. */
 bool pci_is_bridge(const PciDevice *d) _nonnull_all_;
 bool pci_is_nvswitch(const PciDevice *d) _nonnull_all_;
+/* Same vendor, device and subsystem: cards that cannot be told apart but by where they are. */
+bool pci_same_kind(const PciDevice *a, const PciDevice *b) _nonnull_all_;
 /* Same domain, bus and slot. */
 bool pci_same_slot(const PciDevice *a, const PciDevice *b) _nonnull_all_;
 

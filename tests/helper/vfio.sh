@@ -266,9 +266,9 @@ printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
 check 'setup with one of two exclusive' vfio setup
 check 'binds it' attached
 is 'and not the other' "$(driver $twin)" nvidia
-is 'a rule for its functions' "$(grep -o 'KERNEL=="[^"]*"' "$root/etc/udev/rules.d/70-gpuvm-vfio.rules" | sort -u)" \
-        "KERNEL==\"$gpu\"
-KERNEL==\"$audio\""
+is 'a rule for its functions' "$(grep -o '^DEVPATH=="[^"]*"' "$root/etc/udev/rules.d/70-gpuvm-vfio.rules")" \
+        "DEVPATH==\"/devices/pci0000:00/$gpu\"
+DEVPATH==\"/devices/pci0000:00/$audio\""
 check 'setup again' vfio setup
 like 'has nothing to do' "$(said)" 'Nothing to do'
 is 'and writes only its record' "$(sed 's/.* //' "$log" | sort -u)" vfio.json
@@ -276,6 +276,27 @@ rm "$root/etc/gpuvm.conf"
 check 'setup after the mode went back' vfio setup
 check 'releases the GPU' same
 is 'and removes what it wrote' "$(cd "$root/etc" && find . -type f)" "$(cd "$work/etc" && find . -type f)"
+# The whole host there and back, and there again.
+mkdir -p "$root/etc"
+printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
+for turn in 1 2; do
+        check "setup with all exclusive, turn $turn" vfio setup
+        is "both are bound, turn $turn" "$(driver $gpu) $(driver $audio) $(driver $twin)" 'vfio-pci vfio-pci vfio-pci'
+        like "the rule takes newcomers, turn $turn" "$(cat "$root/etc/udev/rules.d/70-gpuvm-vfio.rules")" 'put in later'
+        mv "$root/etc/gpuvm.conf" "$work/gpuvm.conf"
+        check "setup with all flexible, turn $turn" vfio setup
+        check "everything is as before, turn $turn" same
+        is "nothing of it is in /etc, turn $turn" "$(cd "$root/etc" && find . -type f)" "$(cd "$work/etc" && find . -type f)"
+        mv "$work/gpuvm.conf" "$root/etc/gpuvm.conf"
+done
+# All, then one of them not.
+check 'setup with all exclusive' vfio setup
+printf '[Gpu %s]\nMode=flexible\n' "$twin" >>"$root/etc/gpuvm.conf"
+check 'setup with one of them flexible again' vfio setup
+is 'which alone is back' "$(driver $gpu) $(driver $audio) $(driver $twin)" 'vfio-pci vfio-pci nvidia'
+rm "$root/etc/gpuvm.conf"
+check 'setup with all flexible' vfio setup
+check 'everything is as before' same
 mkdir -p "$root/run/gpuvm/exclusive"
 : >"$root/run/gpuvm/exclusive/$gpu"
 check 'setup when one that was exclusive is back by hand' vfio setup

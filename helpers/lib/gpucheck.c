@@ -128,20 +128,24 @@ static int format_companions(const IommuVerdict *v, const PciDevice *gpu, char *
         return str_printf(ret, "%s%s", *joined ? " with " : "", joined);
 }
 
-static uint64_t largest_bar(const PciDevice *d, unsigned *ret_n) {
+static uint64_t largest_bar(const PciDevice *d) {
         uint64_t max = 0;
 
-        *ret_n = 0;
-        for (size_t i = 0; i < ELEMENTSOF(d->bar_size); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(d->bar_size); i++)
                 max = MAX(max, d->bar_size[i]);
-                *ret_n += d->bar_size[i] >= MIB; /* those of 128 bytes are I/O ports */
-        }
         return max;
 }
 
+/* A BAR that found no room keeps its size and has no address, or the kernel takes it out altogether
+ * (reset_resource() of drivers/pci/setup-bus.c). NVIDIA's cards have the memory in BAR 1 and a third one in
+ * BAR 3, or, where the registers take two, in 2 and 4: a third without the second has lost it. */
+static bool lacks_room(const PciDevice *d) {
+        return d->unplaced || d->n_placed < 2 || (d->bar_size[3] > 0 && d->bar_size[1] == 0) ||
+                        (d->bar_size[4] > 0 && d->bar_size[2] == 0);
+}
+
 static int describe_gpu(const PciDevice *d, GpuMode mode, const char *group, Findings *l) {
-        unsigned n;
-        uint64_t bar = largest_bar(d, &n);
+        uint64_t bar = largest_bar(d);
         const char *arch = gpu_arch_to_string(gpu_arch_from_device_id(d->device));
         bool big = bar >= GIB;
 
@@ -178,11 +182,9 @@ static int judge_group(const Facts *f, const Conf *c, const PciDevice *d, Findin
 /* What makes trouble later although the group is fine. */
 static int judge_card(const Facts *f, const Conf *c, const PciDevice *d, Findings *l) {
         bool exclusive = conf_gpu_mode(c, d->name, d->path) == GPU_EXCLUSIVE;
-        unsigned bars;
         int r = 0;
 
-        (void) largest_bar(d, &bars);
-        if (bars < 2)
+        if (lacks_room(d))
                 r = findings_add(l, FINDING_WARN, "gpu", d->name,
                                  "Turn \"Above 4G Decoding\" on in the firmware setup.",
                                  "The firmware gave it no room for its memory (BARs)");

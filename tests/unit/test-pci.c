@@ -167,6 +167,9 @@ TEST(scan_reads_a_machine) {
         ASSERT_EQ(d->bar_size[0], 16 << 20);
         ASSERT_EQ(d->bar_size[1], 32LL << 30);
         ASSERT_EQ(d->bar_size[2], 0);
+        ASSERT_EQ(d->n_placed, 2);
+        ASSERT(!d->unplaced);
+        ASSERT_STREQ(d->devpath, "/devices/pci0000:00/0000:00:01.0/0000:01:00.0");
         ASSERT_STREQ(bus.devices[1].driver, "snd_hda_intel");
         ASSERT_EQ(bus.devices[1].iommu_group, -1);
         ASSERT(!bus.devices[1].reset_method);
@@ -186,6 +189,29 @@ TEST(scan_reads_a_machine) {
         ASSERT_EQ(pci_read_driver(root, b, &driver), -ENODEV);
         ASSERT(!pci_find(&bus, b));
         pci_bus_done(&bus);
+}
+
+/* The kernel's three ways to show a BAR that is of no use, and a port, which is no memory. */
+TEST(bars_without_an_address) {
+        static const char *const lines[] = {
+                "0x0000000000000000 0x00000000000000ff 0x0000000000040101\n",
+                "0x0000000000000000 0x00000007ffffffff 0x000000000014220c\n",
+                "0x0000004000000000 0x00000047ffffffff 0x000000002014220c\n",
+                "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+        };
+        static const bool unplaced[] = { false, true, true, false };
+        int root = tree_new();
+
+        put_device("pci0000:00", "0000:00:03.0", "0x030000\n", "0x2684\n");
+        for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
+                PciBus bus;
+
+                tree_put("/sys/devices/pci0000:00/0000:00:03.0/resource", lines[i]);
+                ASSERT_EQ(pci_scan(root, &bus), 0);
+                ASSERT_EQ(bus.devices[0].n_placed, 0);
+                ASSERT_EQ(bus.devices[0].unplaced, unplaced[i]);
+                pci_bus_done(&bus);
+        }
 }
 
 TEST(only_bridges_are_asked_for_their_header) {

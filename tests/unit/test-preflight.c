@@ -26,6 +26,7 @@ static void device(size_t i, const char *name, uint32_t class, uint16_t vendor, 
         d->reset_method = (char *) "flr bus";
         d->bar_size[0] = 16 * MIB;
         d->bar_size[1] = 32 * GIB;
+        d->n_placed = 2;
 }
 
 static void new_machine(void) {
@@ -392,10 +393,6 @@ TEST(cards_that_make_trouble) {
         EXPECT("gpu", "warn: The kernel knows no way to reset it");
         devices[0].reset_method = NULL; /* a kernel that does not say */
         EXPECT("gpu", "ok: ");
-        devices[0].bar_size[1] = 0;
-        EXPECT("gpu", "warn: The firmware gave it no room");
-        devices[0].bar_size[3] = 32 * MIB;
-        EXPECT("gpu", "ok: ");
         devices[0].boot_vga = true;
         EXPECT("gpu", "ok: ");
         conf.gpu_mode = GPU_EXCLUSIVE;
@@ -403,6 +400,31 @@ TEST(cards_that_make_trouble) {
         conf.gpu_mode = GPU_FLEXIBLE;
         facts.framebuffer = (char *) "EFI VGA";
         EXPECT("gpu", "warn: It shows the host's console (EFI VGA)");
+        done();
+}
+
+/* BARs without an address, or gone; a small one that is placed is room enough. */
+TEST(cards_without_room) {
+        static const char no_room[] = "warn: The firmware gave it no room";
+
+        new_machine();
+        devices[0].unplaced = true;
+        EXPECT("gpu", no_room);
+        devices[0].unplaced = false;
+        EXPECT("gpu", "ok: ");
+        devices[0].bar_size[1] = 0;
+        devices[0].n_placed = 1;
+        EXPECT("gpu", no_room);
+        devices[0].bar_size[2] = 4096;
+        devices[0].n_placed = 2;
+        EXPECT("gpu", "ok: ");
+        devices[0].bar_size[3] = 32 * MIB; /* registers and the third: where is the second? */
+        EXPECT("gpu", no_room);
+        devices[0].bar_size[3] = devices[0].bar_size[2] = 0;
+        devices[0].bar_size[4] = 32 * MIB;
+        EXPECT("gpu", no_room);
+        devices[0].bar_size[2] = 128 * GIB; /* as a Hopper has them */
+        EXPECT("gpu", "ok: ");
         done();
 }
 

@@ -5,10 +5,12 @@
 # partition, systemd, an ssh server and nothing of gpuvm. Prints the path of a raw disk that nobody may write to:
 # machines run on an overlay. What was made before for the same inputs is used again.
 #
-#     image.sh [--release trixie|bookworm|noble] [--stocked] [--cmdline "WORDS"]
+#     image.sh [--release trixie|bookworm|noble] [--stocked] [--nouveau] [--cmdline "WORDS"]
 #
 # --stocked: what the packages and kvm phases would install is there already, so that a test of something else does
-# not wait for apt in an emulated machine. --cmdline: more words for the kernel's command line (intel_iommu=off).
+# not wait for apt in an emulated machine, and what tests use: driverctl, strace and the module nvidia of nvidia/, which
+# nothing loads by itself as long as /etc/modprobe.d/lab.conf is there. --cmdline: more words for the kernel's command
+# line (intel_iommu=off); --nouveau: nouveau is not kept away.
 #
 # $GPUVM_LAB_CACHE (default /var/cache/gpuvm-lab) keeps root trees, disks and the key for ssh. $GPUVM_MIRROR is
 # another Debian mirror; noble is made only from the one that $GPUVM_UBUNTU_MIRROR names.
@@ -25,12 +27,13 @@ esp_mib=64 root_mib=10240
 
 # nouveau oopses in its probe of a GPU that is none and leaves the device locked for ever; a scenario of its own is
 # to show how gpuvm copes with that. Everywhere else it is kept away by the machine's own command line.
-base_cmdline="console=tty0 console=ttyS0,115200 modprobe.blacklist=nouveau"
+base_cmdline="console=tty0 console=ttyS0,115200"
+keep_away="modprobe.blacklist=nouveau"
 
 packages=(systemd systemd-sysv udev dbus libpam-systemd kmod iproute2 procps initramfs-tools lz4 e2fsprogs
           grub-efi-amd64 openssh-server ca-certificates pciutils sudo)
 stock=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients ovmf dnsmasq-base swtpm swtpm-tools
-       curl wget git jq cpu-checker bridge-utils)
+       curl wget git jq cpu-checker bridge-utils driverctl strace)
 
 parse_arguments() {
         while [ $# -gt 0 ]; do
@@ -38,15 +41,17 @@ parse_arguments() {
                 --release) release=${2:?} && shift ;;
                 --cmdline) cmdline=${2-} && shift ;;
                 --stocked) stocked=yes ;;
+                --nouveau) keep_away= ;;
                 *) die "unknown argument: $1" ;;
                 esac
                 shift
         done
         case $release in
-        trixie | bookworm) kernel=linux-image-amd64 components=main ;;
-        noble) kernel=linux-image-generic components=main,universe ;;
+        trixie | bookworm) kernel=linux-image-amd64 headers=linux-headers-amd64 components=main ;;
+        noble) kernel=linux-image-generic headers=linux-headers-generic components=main,universe ;;
         *) die "no such release here: $release (trixie, bookworm or noble)" ;;
         esac
+        cmdline=$base_cmdline${keep_away:+ $keep_away}${cmdline:+ $cmdline}
 }
 
 make_key() {
@@ -58,7 +63,7 @@ make_root() {
         local root=$1 include mirror
 
         include=$(IFS=, && echo "${packages[*]},$kernel")
-        [ $stocked = no ] || include+=$(printf ',%s' "${stock[@]}")
+        [ $stocked = no ] || include+=$(printf ',%s' "${stock[@]}" make "$headers")
         # Only from an archive that this machine uses, or that somebody names.
         [ "$release" != noble ] ||
                 mirror=("${GPUVM_UBUNTU_MIRROR:?an Ubuntu machine needs the URL of a mirror that has $release}")
@@ -98,17 +103,38 @@ LABEL=ESP /boot/efi vfat umask=0077 0 1" >"$root/etc/fstab"
                 s/^GRUB_TIMEOUT_STYLE=.*//' "$root/etc/default/grub"
 }
 
+kernel_version() {
+        find "$1/boot" -name 'vmlinuz-*' -printf '%f\n' | sort -V | tail -n 1 | sed 's/^vmlinuz-//'
+}
+
+# The stand-in for NVIDIA's driver, installed where another's would be. What built it goes again.
+make_nvidia() {
+        local root=$1 version
+
+        version=$(kernel_version "$root")
+        cp -r "$here/nvidia" "$root/usr/src/nvidia-lab"
+        echo "blacklist nvidia" >"$root/etc/modprobe.d/lab.conf"
+        {
+                chroot "$root" make -C "/lib/modules/$version/build" M=/usr/src/nvidia-lab modules &&
+                        install -D -m 644 -t "$root/lib/modules/$version/updates" "$root/usr/src/nvidia-lab/nvidia.ko" &&
+                        chroot "$root" depmod "$version" &&
+                        chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get purge -y --autoremove make "$headers"
+        } >"$root.nvidia.log" 2>&1 || die "the stand-in driver cannot be built: $(tail -n 5 "$root.nvidia.log")"
+        rm -r "$root/usr/src/nvidia-lab"
+        # From here on an initramfs is made in the machine, with what that needs.
+        echo MODULES=dep >>"$root/etc/initramfs-tools/conf.d/lab"
+}
+
 # The kernel's words, where an administrator would have put them and where GRUB reads them.
 set_cmdline() {
         local root=$1 version
 
         sed -i '/^GRUB_CMDLINE_LINUX=/d' "$root/etc/default/grub"
-        echo "GRUB_CMDLINE_LINUX=\"$base_cmdline${cmdline:+ $cmdline}\"" >>"$root/etc/default/grub"
-        version=$(find "$root/boot" -name 'vmlinuz-*' -printf '%f\n' | sort -V | tail -1)
-        version=${version#vmlinuz-}
+        echo "GRUB_CMDLINE_LINUX=\"$cmdline\"" >>"$root/etc/default/grub"
+        version=$(kernel_version "$root")
         printf '%s\n' "set timeout=0" "menuentry 'Lab' --class gnu-linux --id lab {" \
                 "        search --no-floppy --label root --set=root" \
-                "        linux /boot/vmlinuz-$version root=LABEL=root ro $base_cmdline${cmdline:+ $cmdline}" \
+                "        linux /boot/vmlinuz-$version root=LABEL=root ro $cmdline" \
                 "        initrd /boot/initrd.img-$version" "}" >"$root/boot/grub/grub.cfg"
 }
 
@@ -159,7 +185,7 @@ main() {
         flock -w 1800 9 || die "another image is being made in $cache and does not end"
         make_key
         # Inputs: this file, the release and what is in it. A month later it is made anew, for a newer kernel.
-        key=$({ cat "$here/image.sh"; echo "$release $stocked ${GPUVM_MIRROR-} ${GPUVM_UBUNTU_MIRROR-}"; date +%Y%m; } |
+        key=$({ cat "$here/image.sh" "$here/nvidia/"*; echo "$release $stocked ${GPUVM_MIRROR-} ${GPUVM_UBUNTU_MIRROR-}"; date +%Y%m; } |
                 sha256sum | cut -c1-16)
         kind=lab-$release$([ $stocked = no ] || echo -stocked)
         tree=$cache/$kind-$key
@@ -169,6 +195,7 @@ main() {
                         say "Installing $release into a disk (once a month; kept in $cache)"
                         rm -rf "$cache/$kind"-???????????????? && mkdir -p "$tree"
                         make_root "$tree/root"
+                        [ $stocked = no ] || make_nvidia "$tree/root"
                         touch "$tree/root.done"
                 fi
                 say "Making the disk"

@@ -4,10 +4,16 @@
 # The lab: an emulated machine with an IOMMU and a GPU that is none, for tests and for ./install.sh --lab. Source this.
 #
 #     lab_begin NAME                     a directory for the machine; it and QEMU go when the shell exits
-#     lab_boot DISK [--no-iommu]         starts QEMU on an overlay of the disk that image.sh made
+#     lab_boot DISK [OPTION]...          starts QEMU on an overlay of the disk that image.sh made. One GPU at 01:00, two
+#                                        empty ports: slot2 (02:00) and slot5. --no-iommu; --twin: another GPU of the
+#                                        same kind, at 03:00; --shared: a third, at 05:01, in one IOMMU group with the
+#                                        disk and the network card
 #     lab_wait_boot SECONDS [BOOT_ID]    until ssh works, in another boot than that one; sets lab_boot_id
 #     lab_ssh COMMAND...                 runs it in the machine; lab_put FILE... copies into its /root
 #     lab_reboots                        how often the machine restarted itself
+#     lab_machine COMMAND...             changes the hardware: "plug slot2 NAME" and others (standin.py)
+#     lab_save DIR, lab_resume DIR [OPTION]...   ends a machine and goes on with it later, as often as one likes, with the
+#                                        same options
 #     lab_end                            ends QEMU; the overlay stays until the shell exits
 #
 # Everything has a deadline. The logs are kept unless lab_keep=no at the end.
@@ -64,30 +70,102 @@ lab_free_port() {
         python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-lab_boot() {
-        local disk=$1 iommu=(-device "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on") code
+# Sets lab_hardware from lab_boot's options.
+lab_choose_hardware() {
+        local iommu=(-device "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on") disk='' net='' option
+        local function="bochs-display,bus" port=pcie-root-port more=()
 
-        [ "${2-}" != --no-iommu ] || iommu=()
+        for option; do
+                case $option in
+                --no-iommu) iommu=() ;;
+                --twin)
+                        more+=(-device "$port,id=slot3,chassis=3,slot=3"
+                               -device "$function=slot3,addr=00.0,multifunction=on" -device "$function=slot3,addr=00.1")
+                        ;;
+                --shared)
+                        # Behind a bridge to conventional PCI nobody can be told from the other.
+                        more+=(-device "$port,id=slot4,chassis=4,slot=4" -device "pcie-pci-bridge,id=bridge,bus=slot4"
+                               -device "$function=bridge,addr=01.0,multifunction=on" -device "$function=bridge,addr=01.1")
+                        disk=,bus=bridge,addr=02.0 net=,bus=bridge,addr=03.0
+                        ;;
+                *) lab_fail "no such hardware: $option" || return ;;
+                esac
+        done
+        # Ports that are hot-plugged as those of real machines are, not through ACPI.
+        lab_hardware=("${iommu[@]}" -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
+                -device "$port,id=slot1,chassis=1,slot=1"
+                -device "$function=slot1,addr=00.0,multifunction=on" -device "$function=slot1,addr=00.1"
+                -device "$port,id=slot2,chassis=2,slot=2" "${more[@]}"
+                -device "$port,id=slot5,chassis=5,slot=5"
+                -device "virtio-blk-pci,drive=disk$disk" -device "virtio-net-pci,netdev=net$net")
+}
+
+lab_boot() {
+        local disk=$1 code
+
         code=$(lab_firmware) || return
-        lab_port=$(lab_free_port)
+        lab_choose_hardware "${@:2}" || return
         [ -e "$lab_directory/vars.fd" ] || cp "${code/CODE/VARS}" "$lab_directory/vars.fd"
         [ -e "$lab_directory/disk.qcow2" ] ||
                 qemu-img create -q -f qcow2 -F raw -b "$disk" "$lab_directory/disk.qcow2"
+        lab_start
+}
 
-        setsid python3 "$lab_here/standin.py" --owner "${LAB_OWNER:-$$}" --qmp "$lab_directory/qmp" --log "$lab_directory/events" -- \
+# lab_start [ARGUMENTS of standin.py]
+lab_start() {
+        local code
+
+        code=$(lab_firmware) || return
+        lab_port=$(lab_free_port)
+        rm -f "$lab_directory/control"
+        setsid python3 "$lab_here/standin.py" --owner "${LAB_OWNER:-$$}" --qmp "$lab_directory/qmp" --log "$lab_directory/events" \
+                --control "$lab_directory/control" "$@" -- \
                 qemu-system-x86_64 -name "$(basename "$lab_directory")" -nodefaults -display none -vga std \
                 -machine q35,kernel-irqchip=split -accel tcg,thread=multi -cpu "${LAB_CPU:-max}" \
-                -smp "${LAB_CPUS:-2}" -m "${LAB_MEMORY:-2560}" "${iommu[@]}" \
+                -smp "${LAB_CPUS:-2}" -m "${LAB_MEMORY:-2560}" \
                 -drive "if=pflash,format=raw,readonly=on,file=$code" \
                 -drive "if=pflash,format=raw,file=$lab_directory/vars.fd" \
                 -drive "file=$lab_directory/disk.qcow2,if=none,id=disk,cache=${LAB_DISK_CACHE:-unsafe}" \
-                -device virtio-blk-pci,drive=disk -device virtio-rng-pci \
-                -netdev "user,id=net,hostfwd=tcp:127.0.0.1:$lab_port-:22" -device virtio-net-pci,netdev=net \
-                -device pcie-root-port,id=slot1,chassis=1,slot=1 \
-                -device bochs-display,bus=slot1,addr=00.0,multifunction=on -device bochs-display,bus=slot1,addr=00.1 \
-                -device pcie-root-port,id=slot2,chassis=2,slot=2 \
+                -device virtio-rng-pci -netdev "user,id=net,hostfwd=tcp:127.0.0.1:$lab_port-:22" "${lab_hardware[@]}" \
                 -serial "file:$lab_directory/serial.log" >"$lab_directory/qemu.log" 2>&1 &
         lab_pid=$!
+}
+
+# Fails with the reason if it could not be done.
+lab_machine() {
+        local said
+
+        said=$(python3 - "$lab_directory/control" "$*" <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.settimeout(330)
+		s.connect(sys.argv[1])
+		f = s.makefile("rw")
+		print(sys.argv[2], file=f, flush=True)
+		print(f.readline().strip())
+		END
+        ) || return
+        [ "$said" = ok ] || { lab_fail "$*: $said"; return 1; }
+}
+
+# The machine is over then: what it was goes on from there.
+lab_save() {
+        local directory=$1
+
+        lab_forget_connection
+        mkdir -p "$directory"
+        lab_machine save "$directory/state" || return
+        lab_end
+        mv "$lab_directory/disk.qcow2" "$lab_directory/vars.fd" "$directory/"
+}
+
+lab_resume() {
+        local directory=$1
+
+        lab_choose_hardware "${@:2}" || return
+        cp "$directory/vars.fd" "$lab_directory/"
+        qemu-img create -q -f qcow2 -F qcow2 -b "$directory/disk.qcow2" "$lab_directory/disk.qcow2"
+        lab_start --resume "$directory/state"
 }
 
 lab_alive() {

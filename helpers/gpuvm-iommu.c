@@ -6,7 +6,11 @@
  * Nothing is written when there are groups. Nothing is written, and no restart asked for, when a command line
  * cannot help: no DMAR or IVRS table, or the words are there already and the kernel still made no groups;
  * that is a switch in the firmware. What exclusive GPUs need in the initramfs goes along, so that one restart
- * does for both. */
+ * does for both.
+ *
+ * Where the loader can do it, the words are tried first, by an entry that it takes once (trialboot.h). A
+ * machine that comes up with it and has groups makes them the default; one that does not starts with the old
+ * ones next time, and the phase says so and tries nothing by itself. */
 
 #include "boot.h"
 #include "bootfile.h"
@@ -17,8 +21,10 @@
 #include "grubcfg.h"
 #include "initramfs.h"
 #include "iommu.h"
+#include "journal.h"
 #include "phase.h"
 #include "reboot.h"
+#include "trialboot.h"
 
 /* There are groups: this boot is a good one, so what was kept for a bad one may go. */
 static int settle(Phase *p) {
@@ -107,11 +113,11 @@ static int find_firmware(Phase *p, const char **ret) {
         return 0;
 }
 
-/* What exclusive GPUs need in the initramfs; also finishes what a run before this one could not. It belongs
- * to step vfio, whoever is first: that is where it is taken back, with or without the IOMMU. */
-static int early(Phase *p, const Conf *conf) {
+/* What exclusive GPUs need at boot, in /etc. It belongs to step vfio, whoever is first: that is where it is
+ * taken back, with or without the IOMMU. Returns 1 if the images lack something of it (a run before this one
+ * may not have come to their turn). */
+static int early_files(Phase *p, Undo *u, const Conf *conf) {
         _cleanup_(pci_bus_done) PciBus bus = {};
-        _cleanup_(undo_freep) Undo *u = NULL;
         int r, stale;
 
         if (!conf->vfio)
@@ -119,9 +125,6 @@ static int early(Phase *p, const Conf *conf) {
         r = pci_scan(p->root, &bus);
         if (r < 0)
                 return phase_fail(p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
-        r = undo_open(p->root, "vfio", &u);
-        if (r < 0)
-                return phase_fail(p, r, "Try again", "Cannot open the undo ledger");
         r = early_apply(p, u, conf, &bus);
         if (r < 0)
                 return r;
@@ -129,49 +132,188 @@ static int early(Phase *p, const Conf *conf) {
         if (stale < 0)
                 return phase_fail(p, stale, "Look at /var/lib/gpuvm",
                                   "Cannot tell what the initramfs was built with");
-        if (r == 0 && stale == 0)
-                return 0;
-        r = initramfs_update(p, u, "takes the early rule and vfio-pci along");
-        return r < 0 ? r : 0;
+        return r > 0 || stale > 0;
 }
 
-static int ask_for_reboot(Phase *p, const char *firmware, char *const *words) {
+static int open_step(Phase *p, const char *step, Undo **ret) {
+        int r = undo_open(p->root, step, ret);
+
+        return r < 0 ? phase_fail(p, r, "Try again", "Cannot open the undo ledger") : 0;
+}
+
+static int early(Phase *p, const Conf *conf) {
+        _cleanup_(undo_freep) Undo *u = NULL;
         int r;
 
-        r = phase_change(p, "request", "reboot", "the kernel command line takes effect then");
+        r = open_step(p, "vfio", &u);
+        if (r >= 0)
+                r = early_files(p, u, conf);
+        if (r > 0)
+                r = initramfs_update(p, u, "takes the early rule and vfio-pci along");
+        return MIN(r, 0);
+}
+
+/* The same in an image that only the trial starts with; /etc is left as it was. Returns 1 if there is one. */
+static int early_for_trial(Phase *p, const Conf *conf, const char *kernel) {
+        _cleanup_(undo_freep) Undo *u = NULL;
+        int r, k;
+
+        r = open_step(p, "vfio", &u);
+        if (r >= 0)
+                r = early_files(p, u, conf);
+        if (r > 0)
+                r = initramfs_build_trial(p, kernel, "with the early rule and vfio-pci, for the trial alone");
+        k = p->dry_run ? 0 : trialboot_early_back(p);
+        return r < 0 ? r : k < 0 ? k : r;
+}
+
+static int ask_for_reboot(Phase *p, const char *why, const char *firmware, char *const *words) {
+        int r;
+
+        r = phase_change(p, "request", "reboot", "%s", why);
         if (r <= 0)
                 return r;
         /* With a word to wait for, a reboot that cannot help is never made. Where an off is overridden the
          * word may be there already. */
         if (streq(firmware, "intel") && !cmdline_iommu_off(words, firmware))
-                r = reboot_request_word(p->root, p->name,
-                                        "The IOMMU comes up with the new kernel command line",
-                                        "intel_iommu=on");
+                r = reboot_request_word(p->root, p->name, why, "intel_iommu=on");
         else
-                r = reboot_request(p->root, p->name, "The IOMMU comes up with the new kernel command line");
+                r = reboot_request(p->root, p->name, why);
         return r < 0 ? phase_fail(p, r, "Restart the machine yourself", "Cannot ask for a restart") : 0;
 }
 
-static int run(Phase *p, int argc, char *argv[]) {
-        _cleanup_(conf_done) Conf conf = {};
-        _cleanup_(undo_freep) Undo *u = NULL;
-        _cleanup_strv_ char **words = NULL;
-        const char *firmware = NULL;
-        size_t groups = 0;
+static int forget_trial(Phase *p) {
         int r;
 
-        if (argc > 0) {
-                log_error("Unexpected argument '%s'", argv[0]);
-                return PHASE_USAGE;
-        }
-        r = conf_load_and_warn(p->root, &conf);
+        r = trialboot_remove(p);
+        if (r >= 0 && !p->dry_run)
+                r = trial_forget(p->root);
+        return r < 0 ? phase_fail(p, r, "Make /boot and /var/lib/gpuvm writable, then try again",
+                                  "Cannot take away what is left of the trial start")
+                     : 0;
+}
+
+static int prepare_trial(Phase *p, Undo *u, const Conf *conf, const TrialPlan *plan) {
+        int r, own_image;
+
+        r = trialboot_begin(p, u, plan);
         if (r < 0)
-                return phase_fail(p, r, "Try again", "Cannot read the configuration");
-        r = iommu_count_groups(p->root, &groups);
+                return r;
+        own_image = early_for_trial(p, conf, plan->entry.kernel);
+        return own_image < 0 ? own_image : trialboot_arm(p, u, plan, own_image > 0);
+}
+
+/* Returns 1 if the next start is a trial, 0 if there can be none here. */
+static int make_trial(Phase *p, Undo *u, const Conf *conf, const char *firmware, char *const *words) {
+        _cleanup_(trialboot_plan_done) TrialPlan plan = {};
+        int r;
+
+        r = trialboot_plan(p, firmware, conf->override_iommu_off, words, &plan);
+        if (r <= 0)
+                return r;
+        r = prepare_trial(p, u, conf, &plan);
+        if (r <= 0)
+                return forget_trial(p) < 0 ? -ECANCELED : r;
+        phase_note(p,
+                   "The next start tries '%s' once; the default stays as it is until the machine has come up "
+                   "with IOMMU groups",
+                   boot_iommu_words(firmware));
+        return 1;
+}
+
+/* The default of the loader, for good. words: see boot_iommu(). */
+static int make_default(Phase *p, const Conf *conf, const char *firmware, char *const *words) {
+        _cleanup_(undo_freep) Undo *u = NULL;
+        int r;
+
+        r = open_step(p, p->name, &u);
+        if (r >= 0)
+                r = boot_iommu(p, u, firmware, conf->override_iommu_off, words);
         if (r < 0)
-                return phase_fail(p, r, "Look at /sys/kernel/iommu_groups", "Cannot count the IOMMU groups");
-        if (groups > 0)
-                return settle(p);
+                return r;
+        if (r == 0)
+                phase_note(p, "The boot loader asks for the IOMMU already");
+        return early(p, conf);
+}
+
+static int save_trial(Phase *p, Trial *t, TrialStage stage) {
+        int r = t->boot_id ? 0 : reboot_boot_id(p->root, &t->boot_id);
+
+        t->stage = stage;
+        if (r >= 0 && !p->dry_run)
+                r = trial_save(p->root, t);
+        return r < 0 ? phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room",
+                                  "Cannot write " TRIAL_PATH)
+                     : 0;
+}
+
+/* The trial was a good one: a run that is cut here is taken up again by the next, in whatever boot. */
+static int commit(Phase *p, const Conf *conf, Trial *t) {
+        char *words[] = { t->off, NULL };
+        const char *firmware = NULL;
+        int r;
+
+        r = find_firmware(p, &firmware);
+        if (r >= 0 && t->stage != TRIAL_STAGE_GOOD)
+                r = save_trial(p, t, TRIAL_STAGE_GOOD);
+        if (r >= 0)
+                r = make_default(p, conf, firmware, words);
+        if (r >= 0)
+                r = forget_trial(p);
+        if (r >= 0)
+                phase_note(p, "The trial start went well: '%s' is the default now",
+                           boot_iommu_words(firmware));
+        return r;
+}
+
+static int have_groups(Phase *p, const Conf *conf, Trial *t, TrialVerdict v) {
+        int r = 0;
+
+        if (v == TRIAL_RUNNING || v == TRIAL_GOOD)
+                r = commit(p, conf, t);
+        else if (t->boot_id) /* groups without it */
+                r = forget_trial(p);
+        return r < 0 ? r : settle(p);
+}
+
+/* Noted before anything is taken away: whatever happens now, it is not tried again by itself. */
+static int trial_failed(Phase *p, Trial *t, TrialVerdict v) {
+        static const char motd[] =
+                        "The trial start of this machine with the IOMMU on failed; it starts as before.\n"
+                        "'gpu-vm-bootstrap --status' tells more.\n";
+        bool lost = v == TRIAL_LOST;
+        int r;
+
+        r = save_trial(p, t, lost ? TRIAL_STAGE_LOST : TRIAL_STAGE_USELESS);
+        if (r >= 0)
+                r = trialboot_remove(p);
+        if (r >= 0 && !p->dry_run)
+                r = reboot_motd(p->root, motd);
+        if (r < 0)
+                return r;
+        p->failure_event = EVENT_TRIAL_FAILED;
+        if (lost)
+                return phase_fail(
+                                p, 0,
+                                "It starts with the old entry, and nothing of the trial is left. A panic is on the "
+                                "console or in /var/lib/systemd/pstore, how far it came in 'journalctl "
+                                "--list-boots'; a hang leaves nothing. When the cause is gone, start "
+                                "gpuvm-bootstrap.target again",
+                                "The trial failed: the machine did not come up with the IOMMU on");
+        return phase_fail(
+                        p, 0,
+                        "Turn on VT-d (Intel) or IOMMU, AMD-Vi (AMD) in the firmware setup, restart, then start "
+                        "gpuvm-bootstrap.target again. The default was not changed, and nothing of the trial is "
+                        "left",
+                        "The trial failed: the machine came up with the words for the IOMMU, but the kernel made "
+                        "no IOMMU groups");
+}
+
+static int no_groups(Phase *p, const Conf *conf, const Trial *t, TrialVerdict v) {
+        _cleanup_strv_ char **words = NULL;
+        _cleanup_(undo_freep) Undo *u = NULL;
+        const char *firmware = NULL;
+        int r;
 
         r = find_firmware(p, &firmware);
         if (r < 0)
@@ -179,21 +321,49 @@ static int run(Phase *p, int argc, char *argv[]) {
         r = cmdline_read(p->root, &words);
         if (r < 0)
                 return phase_fail(p, r, "Mount /proc", "Cannot read the kernel command line");
-        r = can_help(p, &conf, firmware, words);
+        r = can_help(p, conf, firmware, words);
+        if (r >= 0)
+                r = open_step(p, p->name, &u);
         if (r < 0)
                 return r;
-        r = undo_open(p->root, p->name, &u);
+        if (v == TRIAL_PENDING)
+                phase_note(p, "The trial start is prepared; only the restart is missing");
+        if (v == TRIAL_FAILED)
+                phase_note(p, "A trial start failed before; this is another");
+        r = v == TRIAL_PENDING ? 1 : v == TRIAL_GOOD ? 0 : make_trial(p, u, conf, firmware, words);
+        if (r > 0)
+                return ask_for_reboot(p, "A trial start with the new kernel command line brings up the IOMMU",
+                                      firmware, words);
+        if (r >= 0)
+                r = make_default(p, conf, firmware, t->off ? (char *[]){ t->off, NULL } : words);
+        if (r >= 0 && t->boot_id)
+                r = forget_trial(p);
+        return r < 0 ? r
+                     : ask_for_reboot(p, "The IOMMU comes up with the new kernel command line", firmware,
+                                      words);
+}
+
+static int run(Phase *p, int argc, char *argv[]) {
+        _cleanup_(conf_done) Conf conf = {};
+        _cleanup_(trial_done) Trial trial = {};
+        TrialVerdict verdict;
+        size_t groups = 0;
+        int r;
+
+        r = conf_load_and_warn(p->root, &conf);
         if (r < 0)
-                return phase_fail(p, r, "Try again", "Cannot open the undo ledger");
-        r = boot_iommu(p, u, firmware, conf.override_iommu_off, words);
+                return phase_fail(p, r, "Try again", "Cannot read the configuration");
+        r = iommu_count_groups(p->root, &groups);
+        if (r < 0)
+                return phase_fail(p, r, "Look at /sys/kernel/iommu_groups", "Cannot count the IOMMU groups");
+        r = trialboot_look(p, &trial, &verdict);
         if (r < 0)
                 return r;
-        if (r == 0)
-                phase_note(p, "The boot loader asks for the IOMMU already; only the restart is missing");
-        r = early(p, &conf);
-        if (r < 0)
-                return r;
-        return ask_for_reboot(p, firmware, words);
+        if (groups > 0)
+                return have_groups(p, &conf, &trial, verdict);
+        if (verdict == TRIAL_LOST || verdict == TRIAL_RUNNING)
+                return trial_failed(p, &trial, verdict);
+        return no_groups(p, &conf, &trial, verdict);
 }
 
 static const Helper helper = {

@@ -10,6 +10,7 @@
 #include "journal.h"
 #include "phase.h"
 #include "reboot.h"
+#include "trial.h"
 
 #define TARGET "gpuvm-bootstrap.target"
 
@@ -66,6 +67,15 @@ static int go_on(Phase *p, const RebootStory *story) {
         return start_target(p);
 }
 
+/* After a trial start that failed an administrator goes on, or nobody. */
+static int look_at_trial(Phase *p) {
+        int r = p->dry_run ? 0 : trial_note_boot(p->root);
+
+        if (r > 0)
+                return stop_here(p, 0, "The trial start with the IOMMU on failed before");
+        return r < 0 ? stop_here(p, r, "Cannot tell how the trial start with the IOMMU on went") : 0;
+}
+
 static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_(reboot_story_done) RebootStory story = {};
         _cleanup_free_ char *boot_id = NULL;
@@ -81,6 +91,9 @@ static int run(Phase *p, int argc, char *argv[]) {
         if (r < 0)
                 return phase_fail(p, r, "Start it yourself: 'systemctl start " TARGET "'",
                                   "Cannot tell one boot from the next");
+        r = look_at_trial(p);
+        if (r < 0)
+                return r;
         switch (resume_decide(&story, boot_id)) {
         case RESUME_GO:
                 return go_on(p, &story);

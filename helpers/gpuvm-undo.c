@@ -20,7 +20,7 @@ static const char *describe(const LedgerRecord *r) {
         if (streq(r->kind, "package"))
                 return "remove the package";
         if (streq(r->kind, "refresh"))
-                return "make it anew";
+                return streq(r->object, "trial") ? "take away what is left of it" : "make it anew";
         return r->was;
 }
 

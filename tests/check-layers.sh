@@ -17,9 +17,9 @@ layers=(
         'account bootfile grubcfg child ini dropin ledger gpuarch osrelease findings uplink unitfile proc logfile journal'
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
-        'apt aptrepair iommu earlyrule busy nodes holders handover worker binding boot bootentry initramfs bus sdbus logind keep early reboot'
+        'apt aptrepair iommu earlyrule busy nodes holders handover worker binding boot bootentry initramfs bus sdbus logind keep early reboot trial grubenv grubtrial'
         'vfio vfiojob plan virt preflight gpucheck rebootcheck facts report'
-        'follow preview progress settings options takeback gpuswitch'
+        'trialboot follow preview progress settings options takeback gpuswitch'
         'exclusive'
 )
 declare -A layer=()

@@ -108,7 +108,7 @@ int boot_grub_dropin(const char *firmware, bool override, const char *off, char 
 /* GRUB names files from the root of the file system that holds /boot: "/vmlinuz-6.1" where that is one of its
  * own,
  * "/@/boot/vmlinuz-6.1" in a btrfs subvolume. */
-static int grub_file_exists(const char *path, void *userdata) {
+int boot_grub_file_exists(const char *path, void *userdata) {
         int root = *(int *) userdata, r;
         const char *below = strrchr(path, '/') ?: path;
         _cleanup_free_ char *in_boot = NULL;
@@ -178,7 +178,7 @@ static int make_grub_cfg(Phase *p, const char *firmware, char **ret, size_t *ret
                                   "Look for the error in /etc/default/grub and /etc/grub.d; " BOOT_GRUB_CFG
                                   " was not touched",
                                   "grub-mkconfig made a file that GRUB cannot read: %s", last.text);
-        r = grubcfg_check(text, firmware, grub_file_exists, &p->root, &problem);
+        r = grubcfg_check(text, firmware, boot_grub_file_exists, &p->root, &problem);
         if (r < 0)
                 return phase_fail(p, r, BOOT_GRUB_CFG " was not touched", "Cannot check " GRUB_NEW);
         if (r > 0)
@@ -197,15 +197,22 @@ static void remove_leftovers(int root) {
         (void) !fs_remove(root, GRUB_NEW ".new");
 }
 
+static int look_for_room(Phase *p) {
+        int r = bootfile_room(p->root, GRUB_DIR, GRUB_CFG_ROOM);
+
+        return r < 0 ? phase_fail(p, r, "Make room there (256 KiB are enough), or make it writable",
+                                  "Cannot write the boot menu to " GRUB_DIR)
+                     : 0;
+}
+
 static int refresh_grub(Phase *p, Undo *u, const char *firmware) {
         _cleanup_free_ char *old = NULL, *new = NULL;
         size_t n_old = 0, n_new = 0;
         int r;
 
-        r = bootfile_room(p->root, GRUB_DIR, GRUB_CFG_ROOM);
+        r = look_for_room(p);
         if (r < 0)
-                return phase_fail(p, r, "Make room there (256 KiB are enough), or make it writable",
-                                  "Cannot write the boot menu to " GRUB_DIR);
+                return r;
         r = make_grub_cfg(p, firmware, &new, &n_new);
         if (r < 0)
                 return r;
@@ -236,7 +243,7 @@ int boot_restore_grub_cfg(Phase *p, const char *text, size_t size) {
         _cleanup_free_ char *problem = NULL;
         int r;
 
-        r = grubcfg_check(text, NULL, grub_file_exists, &p->root, &problem);
+        r = grubcfg_check(text, NULL, boot_grub_file_exists, &p->root, &problem);
         if (r > 0)
                 return 0;
         if (r >= 0)
@@ -257,7 +264,7 @@ static int grub_is_ready(int root, const char *firmware) {
         r = fs_read(root, BOOT_GRUB_CFG, FS_FILE_MAX, &text, NULL);
         if (r < 0)
                 return 0;
-        r = grubcfg_check(text, firmware, grub_file_exists, &root, &problem);
+        r = grubcfg_check(text, firmware, boot_grub_file_exists, &root, &problem);
         return r < 0 ? r : r == 0;
 }
 
@@ -284,6 +291,13 @@ static int write_dropin(Phase *p, Undo *u, const char *text) {
         return 0;
 }
 
+static int make_dropin(Phase *p, const char *firmware, bool override, char *const *words, char **ret) {
+        const char *off = cmdline_iommu_off(words, firmware);
+        int r = boot_grub_dropin(firmware, override, override ? off : NULL, ret);
+
+        return r < 0 ? phase_fail(p, r, "Take it out yourself", "Cannot override '%s'", strna(off)) : 0;
+}
+
 static int iommu_grub(Phase *p, Undo *u, const char *firmware, bool override, char *const *words) {
         _cleanup_free_ char *text = NULL, *before = NULL;
         int r;
@@ -293,10 +307,9 @@ static int iommu_grub(Phase *p, Undo *u, const char *firmware, bool override, ch
                 return phase_fail(p, r, "Look at it", "Cannot check " BOOT_GRUB_CFG);
         if (r > 0)
                 return 0;
-        r = boot_grub_dropin(firmware, override, override ? cmdline_iommu_off(words, firmware) : NULL, &text);
+        r = make_dropin(p, firmware, override, words, &text);
         if (r < 0)
-                return phase_fail(p, r, "Take it out yourself", "Cannot override '%s'",
-                                  strna(cmdline_iommu_off(words, firmware)));
+                return r;
         r = phase_change(p, "write", BOOT_GRUB_DROPIN, "kernel command line: %s%s",
                          boot_iommu_words(firmware),
                          override ? ", and without the words that keep the IOMMU off" : "");
@@ -304,10 +317,9 @@ static int iommu_grub(Phase *p, Undo *u, const char *firmware, bool override, ch
                 r = phase_change(p, "write", BOOT_GRUB_CFG, "made beside, checked, then renamed");
         if (r <= 0)
                 return r < 0 ? phase_fail(p, r, "Try again", "Cannot go on") : 1;
-        r = bootfile_room(p->root, GRUB_DIR, GRUB_CFG_ROOM);
+        r = look_for_room(p);
         if (r < 0)
-                return phase_fail(p, r, "Make room there (256 KiB are enough), or make it writable",
-                                  "Cannot write the boot menu to " GRUB_DIR);
+                return r;
         (void) !fs_read(p->root, BOOT_GRUB_DROPIN, FS_FILE_MAX, &before, NULL);
         r = write_dropin(p, u, text);
         if (r < 0)
@@ -317,6 +329,38 @@ static int iommu_grub(Phase *p, Undo *u, const char *firmware, bool override, ch
         if (r < 0)
                 dropin_back(p, before);
         return r < 0 ? r : 1;
+}
+
+int boot_rehearse(Phase *p, Undo *u, const char *firmware, bool override, char *const *words) {
+        _cleanup_free_ char *text = NULL, *before = NULL, *menu = NULL;
+        _cleanup_(boot_done) Boot b = {};
+        size_t size;
+        int r;
+
+        r = boot_detect(p->root, &b);
+        if (r < 0)
+                return phase_fail(p, r, "Look at /boot", "Cannot tell what starts this machine");
+        if (b.loader != BOOT_LOADER_GRUB)
+                return 0;
+        r = make_dropin(p, firmware, override, words, &text);
+        if (r >= 0)
+                r = look_for_room(p);
+        if (r < 0)
+                return r;
+        r = phase_change(p, "write", BOOT_GRUB_DROPIN,
+                         "a boot menu made with it is checked, then it goes again");
+        if (r <= 0)
+                return r < 0 ? phase_fail(p, r, "Try again", "Cannot go on") : 0;
+        (void) !fs_read(p->root, BOOT_GRUB_DROPIN, FS_FILE_MAX, &before, NULL);
+        r = undo_write_file(u, BOOT_GRUB_DROPIN, text, strlen(text), 0644);
+        if (r < 0)
+                return phase_fail(p, r, "Make it writable, with some room; nothing was changed",
+                                  "Cannot write " BOOT_GRUB_DROPIN);
+        r = make_grub_cfg(p, firmware, &menu, &size);
+        remove_leftovers(p->root);
+        /* One like ours is what a run that was cut has left. */
+        dropin_back(p, before && streq(before, text) ? NULL : before);
+        return r;
 }
 
 int boot_iommu(Phase *p, Undo *u, const char *firmware, bool override, char *const *words) {

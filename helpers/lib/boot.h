@@ -39,6 +39,13 @@ int boot_grub_dropin(const char *firmware, bool override, const char *off, char 
  * half done. */
 int boot_iommu(Phase *p, Undo *u, const char *firmware, bool override, char *const *words) _must_check_;
 
+/* The same for GRUB without the last step: would the words come into every entry, and the menu be one to
+ * start with? Leaves nothing behind. Other loaders: 0. A negative result has been told. */
+int boot_rehearse(Phase *p, Undo *u, const char *firmware, bool override, char *const *words) _must_check_;
+
+/* Is the file that GRUB calls so there, and not empty? For grubcfg_check(); userdata: the root (int *). */
+int boot_grub_file_exists(const char *path, void *userdata) _must_check_ _nonnull_all_;
+
 /* Makes grub.cfg anew, for what was changed or taken back in /etc. Returns 1 if it differs now, 0 if it was
  * so already or GRUB is not what starts this machine. firmware: what every entry must ask for, or NULL. u may
  * be NULL: nothing is recorded. A negative result has been told. */

@@ -7,8 +7,10 @@
 #include "early.h"
 #include "fs.h"
 #include "strv.h"
+#include "trial.h"
 
 #define BUILT_WITH "/var/lib/gpuvm/initramfs"
+#define TRIAL_WITH BUILT_WITH ".trial"
 
 enum { BUILD_TIMEOUT_SEC = 2400, LIST_TIMEOUT_SEC = 120, SPARE_ROOM = 1024 * 1024 };
 
@@ -237,9 +239,8 @@ static int check_size(Phase *p, Tool tool, const char *kernel, const char *temp,
         return 0;
 }
 
-static int rebuild(Phase *p, Undo *u, Tool tool, const char *kernel, const char *path, const char *temp,
-                   off_t old_size) {
-        _cleanup_free_ char *record = NULL;
+/* Makes temp, and believes nothing that it has not seen in it. */
+static int build_and_check(Phase *p, Tool tool, const char *kernel, const char *temp, off_t old_size) {
         Listing l = {};
         int r;
 
@@ -249,20 +250,48 @@ static int rebuild(Phase *p, Undo *u, Tool tool, const char *kernel, const char 
                                 p, r,
                                 "Make room in /boot ('apt autoremove' removes old kernels), or make it writable",
                                 "Cannot build the initramfs of kernel %s beside the old one", kernel);
-        if (str_printf(&record, "initramfs/%s", kernel) < 0)
-                return phase_fail(p, -ENOMEM, "Try again", "Cannot go on");
-        r = u ? undo_record_refresh(u, record) : 0;
-        if (r < 0)
-                return phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room",
-                                  "Cannot record the change");
         phase_status(p, "Building the initramfs of kernel %s", kernel);
         r = build(p, tool, kernel, temp, &l);
         if (r != 0)
                 return phase_fail(p, r < 0 ? r : 0, "The old image is still in place",
                                   "Building the initramfs of kernel %s failed: %s", kernel, l.last);
         r = check_size(p, tool, kernel, temp, old_size);
+        return r < 0 ? r : check_content(p, tool, kernel, temp);
+}
+
+/* Returns 1 if the image of a trial is there, whole, with what is in /etc now, and nobody has made the real
+ * one anew since. */
+static int trial_will_do(int root, const char *trial, const struct stat *real) {
+        _cleanup_free_ char *now = NULL, *then = NULL;
+        struct stat st;
+        int r;
+
+        r = fs_read(root, TRIAL_WITH, FS_FILE_MAX, &then, NULL);
         if (r >= 0)
-                r = check_content(p, tool, kernel, temp);
+                r = wanted(root, &now);
+        if (r >= 0)
+                r = fs_stat(root, trial, &st);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        return streq(now, then) && st.st_size > 0 &&
+                        (st.st_mtim.tv_sec > real->st_mtim.tv_sec ||
+                         (st.st_mtim.tv_sec == real->st_mtim.tv_sec &&
+                          st.st_mtim.tv_nsec >= real->st_mtim.tv_nsec));
+}
+
+/* Publishes temp, a trial's image or a new one, which is made then. */
+static int replace(Phase *p, Undo *u, Tool tool, const char *kernel, const char *path, const char *temp,
+                   const struct stat *old, bool made) {
+        _cleanup_free_ char *record = NULL;
+        int r;
+
+        r = str_printf(&record, "initramfs/%s", kernel);
+        if (r >= 0 && u)
+                r = undo_record_refresh(u, record);
+        if (r < 0)
+                return phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room",
+                                  "Cannot record the change");
+        r = made ? 0 : build_and_check(p, tool, kernel, temp, old->st_size);
         if (r < 0)
                 return r;
         r = bootfile_publish(p->root, temp, path);
@@ -271,33 +300,118 @@ static int rebuild(Phase *p, Undo *u, Tool tool, const char *kernel, const char 
         return r < 0 ? phase_fail(p, r, "Look at /boot", "Cannot replace %s", path) : 1;
 }
 
-int initramfs_update_kernel(Phase *p, Undo *u, const char *kernel, const char *why) {
-        _cleanup_free_ char *path = NULL, *temp = NULL;
-        Tool tool = TOOL_NONE;
+typedef struct Image {
+        Tool tool;
+        char *path, *temp, *trial;
         struct stat st;
+} Image;
+
+static void image_done(Image *i) {
+        free(i->path);
+        free(i->temp);
+        free(i->trial);
+}
+
+/* Returns 1 if the kernel has an image, 0 if not. */
+static int find_image(Phase *p, const char *kernel, Image *i) {
         int r;
 
-        r = find_tool(p->root, &tool);
+        r = find_tool(p->root, &i->tool);
         if (r >= 0)
-                r = image_path(kernel, &path);
+                r = image_path(kernel, &i->path);
         if (r >= 0)
-                r = str_printf(&temp, "%s" BOOTFILE_NEW, path);
+                r = str_printf(&i->temp, "%s" BOOTFILE_NEW, i->path);
         if (r >= 0)
-                r = fs_stat(p->root, path, &st);
+                r = str_printf(&i->trial, "%s" TRIAL_IMAGE, i->path);
+        if (r >= 0)
+                r = fs_stat(p->root, i->path, &i->st);
         if (r == -ENOENT)
                 return 0;
         if (r < 0)
                 return phase_fail(p, r, "Look at /boot", "Cannot find the initramfs of kernel %s", kernel);
-        if (tool == TOOL_NONE)
+        if (i->tool == TOOL_NONE)
                 return phase_fail(p, -ENOENT, "Install initramfs-tools or dracut",
-                                  "Nothing here can rebuild %s", path);
-        r = phase_change(p, "build", path, "%s", why);
+                                  "Nothing here can rebuild %s", i->path);
+        return 1;
+}
+
+int initramfs_update_kernel(Phase *p, Undo *u, const char *kernel, const char *why) {
+        _cleanup_(image_done) Image i = {};
+        int r, trial;
+
+        r = find_image(p, kernel, &i);
+        if (r <= 0)
+                return r;
+        trial = trial_will_do(p->root, i.trial, &i.st);
+        if (trial < 0)
+                return phase_fail(p, trial, "Look at /boot", "Cannot look at %s", i.trial);
+        r = phase_change(p, trial > 0 ? "replace" : "build", i.path, "%s%s", why,
+                         trial > 0 ? ": the trial's image" : "");
         if (r <= 0)
                 return r < 0 ? phase_fail(p, r, "Try again", "Cannot go on") : 1;
-        r = rebuild(p, u, tool, kernel, path, temp, st.st_size);
+        r = replace(p, u, i.tool, kernel, i.path, trial > 0 ? i.trial : i.temp, &i.st, trial > 0);
         if (r < 0)
-                (void) !fs_remove(p->root, temp);
+                (void) !fs_remove(p->root, i.temp);
         return r;
+}
+
+/* What it is built with is noted last: without that it is never taken for the real one. */
+static int make_trial(Phase *p, const char *kernel, const Image *i) {
+        _cleanup_free_ char *now = NULL;
+        int r;
+
+        r = build_and_check(p, i->tool, kernel, i->temp, i->st.st_size);
+        if (r < 0)
+                return r;
+        r = bootfile_publish(p->root, i->temp, i->trial);
+        if (r >= 0)
+                r = wanted(p->root, &now);
+        if (r >= 0)
+                r = fs_write_atomic(p->root, TRIAL_WITH, now, strlen(now), 0644);
+        return r < 0 ? phase_fail(p, r, "Make /boot and /var/lib/gpuvm writable, with some room",
+                                  "Cannot write %s", i->trial)
+                     : 1;
+}
+
+int initramfs_build_trial(Phase *p, const char *kernel, const char *why) {
+        _cleanup_(image_done) Image i = {};
+        int r;
+
+        r = find_image(p, kernel, &i);
+        if (r <= 0)
+                return r;
+        r = phase_change(p, "build", i.trial, "%s", why);
+        if (r <= 0)
+                return r < 0 ? phase_fail(p, r, "Try again", "Cannot go on") : 1;
+        r = make_trial(p, kernel, &i);
+        (void) !fs_remove(p->root, i.temp);
+        return r;
+}
+
+int initramfs_remove_trial(Phase *p) {
+        _cleanup_strv_ char **names = NULL;
+        int r, n = 0;
+
+        r = fs_list(p->root, "/boot", &names);
+        STRV_FOREACH(name, names) {
+                _cleanup_free_ char *path = NULL;
+
+                if (r < 0 || !startswith(*name, "initrd.img-") || !endswith(*name, TRIAL_IMAGE))
+                        continue;
+                r = str_printf(&path, "/boot/%s", *name);
+                if (r >= 0)
+                        r = phase_change(p, "remove", path, "the trial's image");
+                if (r > 0)
+                        r = fs_remove(p->root, path);
+                n++;
+        }
+        if ((r >= 0 || r == -ENOENT) && !p->dry_run)
+                r = fs_remove(p->root, TRIAL_WITH);
+        return r < 0 && r != -ENOENT ? r : n;
+}
+
+int initramfs_has_ours(int root) {
+        return fs_exists(root, BUILT_WITH);
 }
 
 int initramfs_update(Phase *p, Undo *u, const char *why) {

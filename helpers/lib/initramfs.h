@@ -29,3 +29,14 @@ int initramfs_update_kernel(Phase *p, Undo *u, const char *kernel, const char *w
 
 /* Notes that the images are up to date with what is in /etc. After the last initramfs_update_kernel(). */
 int initramfs_settle(int root) _must_check_;
+
+/* For a trial (trial.h): builds an image with all that is in /etc now beside the real one of this kernel, as
+ * NAME.gpuvm-trial. Returns 1 (announced), or 0 if the kernel has no image. A negative result has been told.
+ * initramfs_update() takes it for the real one's successor, as long as it would build the same. */
+int initramfs_build_trial(Phase *p, const char *kernel, const char *why) _must_check_ _nonnull_all_;
+
+/* Removes trial images. Returns the number of them (announced). */
+int initramfs_remove_trial(Phase *p) _must_check_ _nonnull_all_;
+
+/* Returns 1 if the images were built with files of ours, 0 if not. */
+int initramfs_has_ours(int root) _must_check_;

@@ -154,7 +154,7 @@ static bool name_is_valid(const char *s) {
         return n > 0 && n < NAME_MAX_BYTES && s[n] == '\0';
 }
 
-static bool boot_id_is_valid(const char *s) {
+bool reboot_boot_id_is_valid(const char *s) {
         return strlen(s) == 36 && strspn(s, "0123456789abcdef-") == 36;
 }
 
@@ -202,7 +202,7 @@ static int parse_lines(RebootStory *s, char **lines) {
         if (n < 6 || !streq(lines[0], STORY_HEADER) || !streq(lines[n - 1], "end"))
                 return -EBADMSG;
         id = startswith(lines[1], "boot ");
-        if (!id || !boot_id_is_valid(id) || parse_number(lines[2], "counted ", 1, &counted) < 0 ||
+        if (!id || !reboot_boot_id_is_valid(id) || parse_number(lines[2], "counted ", 1, &counted) < 0 ||
             parse_number(lines[3], "total ", REBOOT_MAX_TOTAL, &s->total) < 0 ||
             parse_number(lines[4], "resumes ", REBOOT_MAX_RESUMES, &s->resumes) < 0)
                 return -EBADMSG;
@@ -381,7 +381,7 @@ int reboot_boot_id(int root, char **ret) {
 
         if (r < 0)
                 return r;
-        if (!boot_id_is_valid(id))
+        if (!reboot_boot_id_is_valid(id))
                 return -EBADMSG;
         *ret = TAKE_PTR(id);
         return 0;

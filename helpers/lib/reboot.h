@@ -91,6 +91,8 @@ typedef enum ResumeVerdict {
 
 ResumeVerdict resume_decide(RebootStory *s, const char *boot_id) _nonnull_all_;
 
+bool reboot_boot_id_is_valid(const char *s) _nonnull_all_;
+
 /* /proc/sys/kernel/random/boot_id. */
 int reboot_boot_id(int root, char **ret) _must_check_ _nonnull_all_;
 

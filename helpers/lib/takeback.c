@@ -10,6 +10,7 @@
 #include "initramfs.h"
 #include "reboot.h"
 #include "restore.h"
+#include "trialboot.h"
 #include "unitfile.h"
 #include "virt.h"
 
@@ -220,6 +221,22 @@ static void undo_members(Takeback *tb) {
         }
 }
 
+/* Before the files: the loader must not be told to take an entry that is gone. */
+static void undo_trial(Takeback *tb) {
+        for (size_t i = 0; i < tb->ledger.n; i++) {
+                int r;
+
+                if (!wanted(tb, i, "refresh") || !streq(tb->ledger.records[i].object, "trial"))
+                        continue;
+                r = trialboot_remove(tb->p);
+                if (r >= 0 && !tb->p->dry_run)
+                        r = trial_forget(tb->p->root);
+                if (r < 0)
+                        failed(tb, r);
+                tb->done[i] = r >= 0;
+        }
+}
+
 static int refresh_system(Takeback *tb, const char *what) {
         const char *program = streq(what, "udev") ? "/usr/bin/udevadm" : "/usr/bin/systemctl";
         int r;
@@ -300,7 +317,7 @@ static void refresh(Takeback *tb) {
                 bool boot = streq(what, "bootloader"), image = startswith(what, "initramfs");
                 int r;
 
-                if (!wanted(tb, i, "refresh"))
+                if (!wanted(tb, i, "refresh") || streq(what, "trial"))
                         continue;
                 r = boot ? refresh_boot(tb) : image ? refresh_images(tb) : refresh_system(tb, what);
                 booted |= boot || image;
@@ -413,6 +430,7 @@ int takeback_run(Takeback *tb) {
         undo_libvirt(tb);
         undo_units(tb, "active", "active", "start", "stop");
         undo_units(tb, "enabled", "enabled", "enable", "disable");
+        undo_trial(tb);
         undo_files(tb);
         undo_members(tb);
         refresh(tb);

@@ -18,6 +18,7 @@ make_stubs() {
 # shellcheck disable=SC1090
 for f in "$root/etc/default/grub" "$root"/etc/default/grub.d/*.cfg; do [ ! -e "$f" ] || . "$f"; done
 {
+        [ ! -e "$root/boot/grub/grubenv" ] || cat "$root/usr/share/00_header"
         echo '### BEGIN /etc/grub.d/10_linux ###'
         for k in "$root"/boot/vmlinuz-*; do
                 v=${k##*/vmlinuz-}
@@ -31,6 +32,7 @@ for f in "$root/etc/default/grub" "$root"/etc/default/grub.d/*.cfg; do [ ! -e "$
                 done
         done
         echo '### END /etc/grub.d/10_linux ###'
+        [ ! -e "$root/boot/grub/grubenv" ] || cat "$root/usr/share/41_custom"
 } >"$root$2"
 [ ! -e "$root/truncate-grub-mkconfig" ] || : >"$root$2"
 STUB
@@ -60,13 +62,86 @@ sed -i "s/^\($3:.*:.*:.*\)$2/\1/" "$root/etc/group"
 STUB
 }
 
-# make_machine DIR [INTEL|AMD]: the words GPU=no leave the graphics card out.
+# What a start by an entry that is taken once needs: GRUB's environment block, and what grub-mkconfig writes for it.
+make_trial_stubs() {
+        mkdir -p "$1/usr/share" "$1/boot/grub"
+        cat >"$1/usr/share/00_header" <<'HEADER'
+### BEGIN /etc/grub.d/00_header ###
+if [ -s $prefix/grubenv ]; then
+  set have_grubenv=true
+  load_env
+fi
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+   set next_entry=
+   save_env next_entry
+   set boot_once=true
+else
+   set default="0"
+fi
+### END /etc/grub.d/00_header ###
+HEADER
+        cat >"$1/usr/share/41_custom" <<'CUSTOM'
+### BEGIN /etc/grub.d/41_custom ###
+if [ -f  ${config_directory}/custom.cfg ]; then
+  source ${config_directory}/custom.cfg
+elif [ -z "${config_directory}" -a -f  $prefix/custom.cfg ]; then
+  source $prefix/custom.cfg
+fi
+### END /etc/grub.d/41_custom ###
+CUSTOM
+        stub "$1/usr/sbin/grub-probe" <<'STUB'
+case $1 in *abstraction) cat "$root/grub-abstraction" 2>/dev/null || true ;; *fs) cat "$root/grub-fs" 2>/dev/null || echo ext2 ;; esac
+STUB
+        # As the real one: empties the file, then fills it.
+        stub "$1/usr/bin/grub-editenv" <<'STUB'
+[ ! -e "$root/fail-grub-editenv" ] || { echo 'grub-editenv: error: invalid environment block.' >&2; exit 1; }
+lines=$(grep -v '^#' "$root$1" || true)
+case $2 in
+list) [ -z "$lines" ] || echo "$lines"; exit ;;
+set) lines=$(grep -v "^${3%%=*}=" <<<"$lines" || true)$'\n'$3 ;;
+unset) lines=$(grep -v "^$3=" <<<"$lines" || true) ;;
+esac
+{ echo '# GRUB Environment Block'; sed '/^$/d' <<<"$lines"; printf '#%.0s' {1..1024}; } | head -c 1024 >"$root$1"
+STUB
+        { echo '# GRUB Environment Block'; echo saved_entry=gnulinux; printf '#%.0s' {1..1024}; } | head -c 1024 >"$1/boot/grub/grubenv"
+}
+
+# next_boot DIR [dead|off]: what GRUB would start next, and the kernel as it then shows itself: groups where the
+# command line asks for them (off: the firmware has none). It prints the entry's initramfs. dead: it does not come up.
+next_boot() {
+        local root=$1 env=$1/boot/grub/grubenv cfg=$1/boot/grub/grub.cfg next='' words image
+
+        [ ! -e "$env" ] || next=$(sed -n 's/^next_entry=//p' "$env")
+        if [ -n "$next" ]; then
+                # In place, and the empty value stays.
+                { sed -e '/^##*$/d' -e 's/^next_entry=.*/next_entry=/' "$env"; printf '#%.0s' {1..1024}; } | head -c 1024 >"$root/env"
+                cat "$root/env" >"$env" && rm "$root/env"
+        fi
+        if [ "$next" = gpuvm-trial ] && grep -q "menuentry .*--id 'gpuvm-trial'" "$root/boot/grub/custom.cfg" 2>/dev/null; then
+                cfg=$root/boot/grub/custom.cfg
+        fi
+        words=$(sed -n 's/^\tlinux\t//p' "$cfg" | sed -n 1p)
+        image=$(sed -n 's/^\tinitrd\t//p' "$cfg" | sed -n 1p)
+        echo boot >>"$root/boots"
+        printf '%08x-2222-4222-8222-222222222222\n' "$(wc -l <"$root/boots")" >"$root/proc/sys/kernel/random/boot_id"
+        rm -rf "$root/run" && mkdir "$root/run"
+        [ "${2-}" != dead ] || return 0
+        echo "BOOT_IMAGE=$words" >"$root/proc/cmdline"
+        rm -rf "$root/sys/kernel/iommu_groups" && mkdir "$root/sys/kernel/iommu_groups"
+        case " $words " in *" intel_iommu=on "*) [ "${2-}" = off ] || mkdir "$root/sys/kernel/iommu_groups/0" ;; esac
+        [ -s "$root$image" ] || { echo 'no initramfs'; return 1; }
+        echo "$image"
+}
+
+# make_machine DIR [INTEL|AMD]: the words GPU=no leave the graphics card out; TRIAL=yes: GRUB can start an entry once.
 make_machine() {
         local root=$1 v gpu
 
         mkdir -p "$root"/{boot/grub,etc/default/grub.d,etc/initramfs-tools,etc/udev/rules.d,proc/sys/kernel/random,run} \
                 "$root"/sys/{kernel/iommu_groups,firmware/acpi/tables,bus/pci/devices} "$root/var/lib"
         make_stubs "$root"
+        [ "${TRIAL-no}" = no ] || make_trial_stubs "$root"
         : >"$root/calls"
         printf 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n' >"$root/etc/default/grub"
         printf '# List of modules\n' >"$root/etc/initramfs-tools/modules"

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "grubtrial.h"
+#include "bootentry.h"
+#include "bootfile.h"
+#include "child.h"
+#include "fs.h"
+#include "strv.h"
+#include "trial.h"
+
+#define BLANKS    " \t"
+#define COPY      GRUBTRIAL_CFG BOOTFILE_NEW
+#define BEGIN     "# gpuvm trial begins here"
+#define END       "# gpuvm trial ends here"
+#define CONDITION "if [ \"${default}\" = \"" TRIAL_ENTRY "\" ]; then\n"
+
+enum { CHECK_TIMEOUT_SEC = 60 };
+
+void grubtrial_done(GrubTrial *t) {
+        free(t->block);
+        free(t->kernel);
+        free(t->image);
+        *t = (GrubTrial){};
+}
+
+/* One "menuentry ... {" up to its "}". */
+typedef struct Entry {
+        char **lines; /* borrowed */
+        size_t n;
+} Entry;
+
+typedef struct Menu {
+        Entry first, running; /* of the entries that 10_linux made, without the recovery ones */
+        bool default_is_first;
+        bool takes_once, clears_once, loads, includes; /* what a start once needs */
+} Menu;
+
+static const char *first_word(const char *line) {
+        return line + strspn(line, BLANKS);
+}
+
+/* Returns what follows the command, or NULL. */
+static const char *command(const char *line, const char *name) {
+        const char *p = startswith(first_word(line), name);
+
+        return p && *p && strchr(BLANKS, *p) ? p + strspn(p, BLANKS) : NULL;
+}
+
+static const char *kernel_arguments(const char *line) {
+        const char *a = command(line, "linux") ?: command(line, "linuxefi");
+
+        return a ?: command(line, "linux16");
+}
+
+static const char *initrd_arguments(const char *line) {
+        const char *a = command(line, "initrd") ?: command(line, "initrdefi");
+
+        return a ?: command(line, "initrd16");
+}
+
+static bool is_recovery(const char *line) {
+        return strstr(line, "recovery") != NULL;
+}
+
+/* True if a kernel line of the entry starts this file. */
+static bool starts_kernel(const Entry *e, const char *path) {
+        for (size_t i = 0; path && i < e->n; i++) {
+                const char *a = kernel_arguments(e->lines[i]);
+                size_t n = strlen(path);
+
+                if (a && strncmp(a, path, n) == 0 && (!a[n] || strchr(BLANKS, a[n])))
+                        return true;
+        }
+        return false;
+}
+
+static bool has_kernel(const Entry *e) {
+        for (size_t i = 0; i < e->n; i++)
+                if (kernel_arguments(e->lines[i]))
+                        return true;
+        return false;
+}
+
+/* The lines of 00_header and 41_custom that carry a start once. */
+static void look_at_header(Menu *m, const char *line) {
+        const char *p = first_word(line);
+
+        m->takes_once |= streq(p, "set default=\"${next_entry}\"");
+        m->clears_once |= streq(p, "save_env next_entry");
+        m->loads |= streq(p, "load_env");
+        m->default_is_first |= streq(p, "set default=\"0\"");
+        m->includes |= command(line, "source") && strstr(p, "/custom.cfg");
+}
+
+static void keep_entry(Menu *m, Entry e, const char *running) {
+        if (is_recovery(e.lines[0]) || !has_kernel(&e))
+                return;
+        if (!m->first.lines)
+                m->first = e;
+        if (!m->running.lines && starts_kernel(&e, running))
+                m->running = e;
+}
+
+/* Entries are as grub-mkconfig writes them: "menuentry ... {" and "}" on lines of their own. */
+static void scan(char **lines, const char *running, Menu *m) {
+        bool ours = false;
+
+        for (size_t i = 0; lines && lines[i]; i++) {
+                const char *p = first_word(lines[i]);
+                size_t n = 1;
+
+                if (startswith(p, "### BEGIN "))
+                        ours = strstr(p, "grub.d/10_linux") != NULL;
+                if (!command(lines[i], "menuentry")) {
+                        look_at_header(m, lines[i]);
+                        continue;
+                }
+                while (lines[i + n] && !streq(first_word(lines[i + n]), "}") &&
+                       !command(lines[i + n], "menuentry"))
+                        n++;
+                if (ours && lines[i + n] && streq(first_word(lines[i + n]), "}"))
+                        keep_entry(m, (Entry){ .lines = lines + i, .n = n }, running);
+                i += n - 1;
+        }
+}
+
+/* "/boot/vmlinuz-6.1 root=..." with other words, and ours. Also finds out the version. */
+static int kernel_line(const char *line, const GrubTrialWish *w, GrubTrial *t, char ***text) {
+        const char *a = kernel_arguments(line), *words, *version;
+        _cleanup_free_ char *path = NULL, *edited = NULL;
+        int r;
+
+        words = a + strcspn(a, BLANKS);
+        path = strndup(a, (size_t) (words - a));
+        if (!path)
+                return -ENOMEM;
+        version = strstr(path, "vmlinuz-");
+        r = free_and_strdup(&t->kernel, version ? version + strlen("vmlinuz-") : NULL);
+        if (r >= 0)
+                r = bootentry_edit_words(words, w->firmware, w->override, &edited);
+        if (r < 0)
+                return r;
+        words += strspn(words, BLANKS);
+        return strv_extendf(text, "%.*s %s panic=%d " TRIAL_WORD "=%s\n", (int) (a + strlen(path) - line),
+                            line, edited ?: words, TRIAL_PANIC_SEC, w->boot_id);
+}
+
+/* The last file is the kernel's own image; others before it are microcode. */
+static int image_line(const char *line, const char *suffix, GrubTrial *t, char ***text) {
+        size_t n = strlen(line);
+        const char *last;
+
+        while (n > 0 && strchr(BLANKS, line[n - 1]))
+                n--;
+        last = line + n;
+        while (last > line && !strchr(BLANKS, last[-1]))
+                last--;
+        free(t->image);
+        t->image = strndup(last, (size_t) (line + n - last));
+        return t->image ? strv_extendf(text, "%.*s%s\n", (int) n, line, suffix) : -ENOMEM;
+}
+
+/* Not part of it: what an entry does to the choice of the next start. */
+static bool is_left_out(const char *line) {
+        const char *p = first_word(line);
+
+        return streq(p, "savedefault") || streq(p, "recordfail");
+}
+
+static int copy_entry(const Entry *e, const GrubTrialWish *w, const char *suffix, GrubTrial *t,
+                      char ***text) {
+        const char *open = strstr(e->lines[0], "--unrestricted") ? "--unrestricted " : "";
+        int r;
+
+        r = strv_extendf(text,
+                         BEGIN "; 'gpuvm-undo iommu' takes it away.\n" CONDITION "set fallback=\"0\"\n"
+                               "menuentry 'Trial of gpuvm' --id '" TRIAL_ENTRY "' %s{\n",
+                         open);
+        for (size_t i = 1; r >= 0 && i < e->n; i++) {
+                const char *line = e->lines[i];
+
+                if (kernel_arguments(line))
+                        r = kernel_line(line, w, t, text);
+                else if (initrd_arguments(line))
+                        r = image_line(line, suffix, t, text);
+                else if (!is_left_out(line))
+                        r = strv_extendf(text, "%s\n", line);
+        }
+        return r < 0 ? r : strv_extend(text, "}\nfi\n" END "\n");
+}
+
+static const char *find_reason(const Menu *m) {
+        if (!m->takes_once || !m->clears_once || !m->loads)
+                return "the boot menu has no code for an entry that is taken once; 'update-grub' makes one";
+        if (!m->includes)
+                return "the boot menu does not read custom.cfg (/etc/grub.d/41_custom)";
+        return m->first.lines ? NULL : "the boot menu has no entry that grub-mkconfig made for this system";
+}
+
+int grubtrial_make(const char *cfg, const GrubTrialWish *wish, const char *image_suffix, GrubTrial *ret,
+                   char **ret_reason) {
+        _cleanup_strv_ char **lines = NULL, **text = NULL;
+        _cleanup_(grubtrial_done) GrubTrial t = {};
+        const char *reason;
+        Menu m = {};
+        int r;
+
+        r = strv_split(cfg, "\n", &lines);
+        if (r < 0)
+                return r;
+        scan(lines, wish->running, &m);
+        reason = find_reason(&m);
+        if (!reason) {
+                r = copy_entry(m.default_is_first || !m.running.lines ? &m.first : &m.running, wish,
+                               image_suffix, &t, &text);
+                if (r < 0)
+                        return r;
+                if (!t.kernel)
+                        reason = "the boot menu names no kernel like vmlinuz-VERSION";
+        }
+        if (reason) {
+                *ret_reason = strdup(reason);
+                return *ret_reason ? 1 : -ENOMEM;
+        }
+        t.block = strv_join(text, "");
+        if (!t.block)
+                return -ENOMEM;
+        *ret = t;
+        t = (GrubTrial){};
+        return 0;
+}
+
+/* In front of all else: what follows stays byte for byte, with a newline at its end or without. */
+int grubtrial_edit(const char *text, const char *block, char **ret) {
+        const char *begin = startswith(text, BEGIN) ? text : strstr(text, "\n" BEGIN), *end;
+
+        if (!begin)
+                return str_printf(ret, "%s%s", strempty(block), text);
+        begin += *begin == '\n';
+        end = strstr(begin, "\n" END);
+        end = end ? end + 1 + strcspn(end + 1, "\n") : begin + strlen(begin);
+        end += *end == '\n';
+        return str_printf(ret, "%s%.*s%s", strempty(block), (int) (begin - text), text, end);
+}
+
+static int read_custom(int root, char **ret) {
+        int r = fs_read(root, GRUBTRIAL_CFG, FS_FILE_MAX, ret, NULL);
+
+        if (r == -ENOENT)
+                return (*ret = strdup("")) ? 0 : -ENOMEM;
+        return r < 0 ? r : 1;
+}
+
+static int check_script(Phase *p, const char *text) {
+        const char *const argv[] = { "/usr/bin/grub-script-check", COPY, NULL };
+        Child c = { PHASE_CHILD(p), .argv = argv, .timeout_usec = CHECK_TIMEOUT_SEC * USEC_PER_SEC };
+        int r;
+
+        r = fs_write_atomic(p->root, COPY, text, strlen(text), 0600);
+        if (r >= 0)
+                r = child_run(&c);
+        (void) !fs_remove(p->root, COPY);
+        return r > 0 ? -EBADMSG : r;
+}
+
+int grubtrial_put(Phase *p, Undo *u, const char *block) {
+        _cleanup_free_ char *old = NULL, *new = NULL;
+        struct stat st = { .st_mode = 0644 };
+        int r;
+
+        r = read_custom(p->root, &old);
+        if (r > 0)
+                r = fs_stat(p->root, GRUBTRIAL_CFG, &st);
+        if (r >= 0)
+                r = grubtrial_edit(old, block, &new);
+        if (r >= 0)
+                r = check_script(p, new);
+        if (r >= 0)
+                r = undo_write_file(u, GRUBTRIAL_CFG, new, strlen(new), st.st_mode & 07777);
+        return r < 0 ? phase_fail(p, r,
+                                  "The boot menu is as it was. Make /boot/grub writable, with some room",
+                                  "Cannot write the trial's entry to " GRUBTRIAL_CFG)
+                     : 0;
+}
+
+int grubtrial_remove(Phase *p) {
+        _cleanup_free_ char *old = NULL, *new = NULL;
+        struct stat st;
+        int r;
+
+        r = read_custom(p->root, &old);
+        if (r >= 0)
+                r = grubtrial_edit(old, NULL, &new);
+        if (r < 0 || streq(old, new))
+                return r < 0 ? r : 0;
+        r = phase_change(p, isempty(new) ? "remove" : "write", GRUBTRIAL_CFG, "without the trial's entry");
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        if (isempty(new))
+                r = fs_remove(p->root, GRUBTRIAL_CFG);
+        else {
+                r = fs_stat(p->root, GRUBTRIAL_CFG, &st);
+                if (r >= 0)
+                        r = fs_write_atomic_owned(p->root, GRUBTRIAL_CFG, new, strlen(new),
+                                                  st.st_mode & 07777, st.st_uid, st.st_gid);
+        }
+        return r < 0 ? r : 1;
+}

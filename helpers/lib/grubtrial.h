@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Grubtrial: the trial's entry for GRUB (trial.h), in /boot/grub/custom.cfg, which the grub.cfg of Debian and
+ * Ubuntu reads at its end (/etc/grub.d/41_custom): grub.cfg itself is not touched, and no update-grub of
+ * others takes the entry away. The entry is there for GRUB only in the start that was told to take it. */
+
+#include "phase.h"
+#include "undo.h"
+
+#define GRUBTRIAL_CFG "/boot/grub/custom.cfg"
+
+typedef struct GrubTrialWish {
+        const char *firmware; /* "intel" or "amd" */
+        bool override;        /* take out the words that keep the IOMMU off */
+        const char *running;  /* the running kernel as GRUB named it (BOOT_IMAGE=), or NULL */
+        const char *boot_id;
+} GrubTrialWish;
+
+/* What an entry was made of. */
+typedef struct GrubTrial {
+        char *block;  /* for custom.cfg, with the lines that mark it */
+        char *kernel; /* its version: "6.1.0-13-amd64" */
+        char *image;  /* its initramfs as GRUB names it, in block with image_suffix behind it; NULL: none */
+} GrubTrial;
+
+void grubtrial_done(GrubTrial *t);
+
+/* Pure. Makes the entry after the one in grub.cfg that would be started: the first, or the running kernel's
+ * where the default is another. image_suffix: behind the name of the initramfs, or "". Returns 0; 1 with the
+ * reason if this grub.cfg cannot start an entry once, or has none to go by; or -errno. */
+int grubtrial_make(const char *cfg, const GrubTrialWish *wish, const char *image_suffix, GrubTrial *ret,
+                   char **ret_reason) _must_check_ _nonnull_all_;
+
+/* Pure. The text without our block, and with this one instead (NULL: none). */
+int grubtrial_edit(const char *text, const char *block, char **ret) _must_check_
+                __attribute__((nonnull(1, 3)));
+
+/* Puts the block into custom.cfg, checked by grub-script-check before; u records it. */
+int grubtrial_put(Phase *p, Undo *u, const char *block) _must_check_ _nonnull_all_;
+
+/* Takes it out; a file that is empty then goes. Returns 1 if it was there (announced), 0 if not. */
+int grubtrial_remove(Phase *p) _must_check_ _nonnull_all_;

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "trial.h"
+#include "cmdline.h"
+#include "fs.h"
+#include "reboot.h"
+#include "strv.h"
+
+#define HEADER "gpuvm-trial 1"
+
+enum { TRIAL_MAX = 4096 };
+
+static const char *const stages[] = { "making", "ready", "up", "good", "lost", "useless" };
+
+void trial_done(Trial *t) {
+        free(t->boot_id);
+        free(t->off);
+        *t = (Trial){};
+}
+
+static int parse_stage(const char *line, TrialStage *ret) {
+        const char *name = startswith(line, "stage ");
+
+        for (size_t i = 0; name && i < ELEMENTSOF(stages); i++)
+                if (streq(name, stages[i])) {
+                        *ret = (TrialStage) i;
+                        return 0;
+                }
+        return -EBADMSG;
+}
+
+/* A line that says what it is, "boot ID", "stage NAME", perhaps "off WORD", and "end". */
+static int parse_lines(char *const *lines, Trial *t) {
+        size_t n = strv_length(lines);
+        const char *id, *off;
+
+        if (n < 4 || n > 5 || !streq(lines[0], HEADER) || !streq(lines[n - 1], "end"))
+                return -EBADMSG;
+        id = startswith(lines[1], "boot ");
+        off = n == 5 ? startswith(lines[3], "off ") : NULL;
+        if (!id || !reboot_boot_id_is_valid(id) || parse_stage(lines[2], &t->stage) < 0 ||
+            (n == 5 && (!off || !*off || strpbrk(off, " \t"))))
+                return -EBADMSG;
+        t->boot_id = strdup(id);
+        return t->boot_id ? free_and_strdup(&t->off, off) : -ENOMEM;
+}
+
+int trial_parse(const char *text, size_t size, Trial *ret) {
+        _cleanup_(trial_done) Trial t = {};
+        _cleanup_strv_ char **lines = NULL;
+        _cleanup_free_ char *copy = NULL;
+        int r;
+
+        /* The newline at the end proves that nothing is missing. */
+        if (size == 0 || size > TRIAL_MAX || memchr(text, '\0', size) || text[size - 1] != '\n')
+                return -EBADMSG;
+        copy = strndup(text, size);
+        if (!copy)
+                return -ENOMEM;
+        r = strv_split(copy, "\n", &lines);
+        if (r >= 0)
+                r = parse_lines(lines, &t);
+        if (r < 0)
+                return r;
+        *ret = t;
+        t = (Trial){};
+        return 0;
+}
+
+int trial_format(const Trial *t, char **ret) {
+        return str_printf(ret, HEADER "\nboot %s\nstage %s\n%s%s%send\n", strna(t->boot_id), stages[t->stage],
+                          t->off ? "off " : "", strempty(t->off), t->off ? "\n" : "");
+}
+
+int trial_load(int root, Trial *ret) {
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        int r;
+
+        r = fs_read(root, TRIAL_PATH, TRIAL_MAX, &text, &size);
+        if (r == -ENOENT) {
+                *ret = (Trial){};
+                return 0;
+        }
+        if (r >= 0)
+                r = trial_parse(text, size, ret);
+        return r < 0 ? r : 1;
+}
+
+int trial_save(int root, const Trial *t) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = trial_format(t, &text);
+        return r < 0 ? r : fs_write_atomic(root, TRIAL_PATH, text, strlen(text), 0644);
+}
+
+int trial_forget(int root) {
+        int r = fs_remove(root, TRIAL_PATH);
+
+        return r < 0 ? r : 0;
+}
+
+TrialVerdict trial_judge(const Trial *t, const char *boot_id, char *const *words, bool armed) {
+        bool running = cmdline_get(words, TRIAL_WORD);
+
+        if (!t->boot_id)
+                return running ? TRIAL_RUNNING : TRIAL_NONE;
+        if (t->stage == TRIAL_STAGE_GOOD)
+                return TRIAL_GOOD;
+        if (t->stage == TRIAL_STAGE_LOST || t->stage == TRIAL_STAGE_USELESS)
+                return TRIAL_FAILED;
+        if (streq(t->boot_id, boot_id))
+                return armed && t->stage == TRIAL_STAGE_READY ? TRIAL_PENDING : TRIAL_NONE;
+        if (running)
+                return TRIAL_RUNNING;
+        if (armed) /* another boot, but not by way of the loader: kexec */
+                return TRIAL_PENDING;
+        return t->stage == TRIAL_STAGE_READY ? TRIAL_LOST : TRIAL_NONE;
+}
+
+int trial_note_boot(int root) {
+        _cleanup_(trial_done) Trial t = {};
+        _cleanup_strv_ char **words = NULL;
+        _cleanup_free_ char *boot_id = NULL;
+        int r;
+
+        r = trial_load(root, &t);
+        if (r <= 0)
+                return r;
+        if (t.stage == TRIAL_STAGE_LOST || t.stage == TRIAL_STAGE_USELESS)
+                return 1;
+        r = reboot_boot_id(root, &boot_id);
+        if (r >= 0)
+                r = cmdline_read(root, &words);
+        if (r < 0)
+                return r;
+        if (t.stage > TRIAL_STAGE_READY || streq(t.boot_id, boot_id) || !cmdline_get(words, TRIAL_WORD))
+                return 0;
+        t.stage = TRIAL_STAGE_UP;
+        return trial_save(root, &t);
+}

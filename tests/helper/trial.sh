@@ -1,0 +1,337 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A start with the new command line before it becomes the default, on made-up machines: trial.sh DIRECTORY-OF-HELPERS
+# shellcheck disable=SC2016 # single quotes: for a shell that runs later, or for GRUB
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=boot-machine.sh
+. "$(dirname "$0")/boot-machine.sh"
+helpers=$1
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+n=0
+real=/boot/initrd.img-6.1.0-13-amd64
+own=$real.gpuvm-trial
+
+machine() {
+        root=$work/$((n += 1))
+        TRIAL=yes make_machine "$root" "$@"
+        before=$(boot_digest "$root")
+}
+
+run() {
+        status=0
+        said=$("$helpers/gpuvm-iommu" --root="$root" "$@" 2>&1) || status=$?
+}
+
+undo() {
+        status=0
+        said=$("$helpers/gpuvm-undo" --root="$root" "$@" 2>&1) || status=$?
+}
+
+resume() {
+        status=0
+        said=$("$helpers/gpuvm-resume" --root="$root" 2>&1) || status=$?
+}
+
+# What gpuvm-reboot leaves when it restarts the machine.
+restart() {
+        printf 'gpuvm-pending 1\nboot %s\ncounted 1\ntotal 1\nresumes 0\ncause iommu 1\nend\n' \
+                "$(cat "$root/proc/sys/kernel/random/boot_id")" >"$root/var/lib/gpuvm/pending"
+        next_boot "$root" "$@"
+}
+
+requested() {
+        [ -e "$root/run/gpuvm/reboot.d/iommu" ] && echo yes || echo no
+}
+
+armed() {
+        grep -a '^next_entry' "$root/boot/grub/grubenv" || echo no
+}
+
+stage() {
+        sed -n 's/^stage //p' "$root/var/lib/gpuvm/trial" 2>/dev/null || true
+}
+
+etc_and_menu() {
+        boot_digest "$root" | grep -E '[ /]etc/|grub\.cfg|^etc|img-6.1.0-13-amd64($|  *[^.]*$)'
+}
+
+back() {
+        is "$1: /etc and /boot are as before" "$(boot_digest "$root" | diff <(echo "$before") - || true)" ''
+}
+
+machine
+run --dry-run
+is 'a dry run succeeds' "$status" 0
+like 'a dry run names the entry first' "$said" 'would write /boot/grub/custom.cfg: an entry for one start, panic=10: intel_iommu=on iommu=pt'
+like 'a dry run says what follows' "$said" 'the default stays as it is until the machine has come up with IOMMU groups'
+back 'a dry run'
+is 'a dry run leaves no state' "$(stage)$(requested)" no
+etc=$(etc_and_menu)
+run
+is 'made: succeeds' "$status" 0
+is 'made: the loader takes it once' "$(armed)" next_entry=gpuvm-trial
+is 'made: the stage' "$(stage)" ready
+is 'made: /etc, the menu and the images are as before' "$(etc_and_menu)" "$etc"
+like 'made: the restart is for a trial' "$(cat "$root/run/gpuvm/reboot.d/iommu")" 'trial start'
+check 'made: the saved default stays' grep -q -a '^saved_entry=gnulinux' "$root/boot/grub/grubenv"
+is 'made: a block is a kilobyte' "$(stat -c %s "$root/boot/grub/grubenv")" 1024
+is 'made: its words' "$(sed -n 's/^\tlinux\t//p' "$root/boot/grub/custom.cfg")" \
+        '/boot/vmlinuz-6.1.0-13-amd64 root=UUID=1 ro quiet intel_iommu=on iommu=pt panic=10 gpuvm.trial=11111111-1111-1111-1111-111111111111'
+check 'made: its own image has the rule' grep -q gpuvm-vfio "$root$own"
+check 'made: the real one has not' bash -c '! grep -q gpuvm "$1"' sh "$root$real"
+is 'made: nothing is left beside' "$(find "$root/boot" "$root/etc" -name '*gpuvm-new*')" ''
+after=$(boot_digest "$root")
+: >"$root/calls"
+run
+is 'a second run succeeds' "$status $(requested)" '0 yes'
+is 'a second run writes nothing' "$(boot_digest "$root")" "$after"
+is 'a second run starts nothing' "$(cat "$root/calls")" ''
+cp -a "$root" "$work/pending"
+
+is 'the next start takes it, with its image' "$(restart)" "$own"
+is 'the one after would not' "$(armed)" next_entry=
+resume
+is 'the trial is up: goes on' "$status $(stage)" '0 up'
+: >"$root/calls"
+run
+is 'groups: succeeds' "$status $(requested)" '0 no'
+like 'groups: says so' "$said" "The trial start went well: 'intel_iommu=on iommu=pt' is the default now"
+is 'groups: its word is no unknown option' "$(grep -c 'Unknown option' <<<"$said")" 0
+is 'groups: every entry asks for the IOMMU' "$(grep -c '^.linux.*intel_iommu=on iommu=pt' "$root/boot/grub/grub.cfg")" 4
+is 'groups: no entry has the words of the trial' "$(grep -c 'panic=\|gpuvm.trial' "$root/boot/grub/grub.cfg")" 0
+is 'groups: its image is the real one, not another' "$(grep -c mkinitramfs "$root/calls" || true)" 0
+check 'groups: with the rule' grep -q gpuvm-vfio "$root$real"
+check 'groups: and the rule is in /etc' test -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+is 'groups: nothing is left of the trial' "$(find "$root/boot" "$root/var/lib/gpuvm" -name '*trial*' -o -name custom.cfg)$(armed)" no
+check 'groups: the saved default stays' grep -q -a '^saved_entry=gnulinux' "$root/boot/grub/grubenv"
+check 'groups: would start' starts "$root"
+run
+is 'groups: a second run changes nothing' "$status $(grep -c 'Nothing to do' <<<"$said")" '0 1'
+cp -a "$root" "$work/committed"
+is 'the next start is the default' "$(restart)" "$real"
+run
+is 'the default has groups: the old files go' "$status $(find "$root/boot" -name '*gpuvm*')" '0 '
+undo --all
+is 'undone: succeeds' "$status" 0
+back 'undone'
+root=$work/committed
+undo --all
+back 'undone in the trial'
+
+root=$work/pending
+undo --dry-run --all
+like 'pending, undo, dry run: names the order' "$said" 'would write /boot/grub/grubenv: without next_entry=gpuvm-trial'
+is 'pending, undo, dry run: leaves it' "$(armed)" next_entry=gpuvm-trial
+cp -a "$root" "$work/iommu"
+undo --all
+is 'pending, undone: succeeds' "$status $(stage)" '0 '
+back 'pending, undone'
+is 'pending, undone: the loader takes nothing' "$(armed)" no
+root=$work/iommu
+undo iommu
+back 'pending, only this step undone'
+
+# The machine hangs or panics, and starts again.
+machine
+run
+restart dead
+is 'lost: the next start is the old one' "$(restart)" "$real"
+resume
+run
+is 'lost: fails' "$status $(requested)" '1 no'
+like 'lost: says so, with the remedy' "$said" 'The trial failed: the machine did not come up with the IOMMU on.*start gpuvm-bootstrap.target again'
+like 'lost: so does the login message' "$(cat "$root/run/gpuvm/motd")" 'trial start .* failed'
+is 'lost: the stage' "$(stage)" lost
+back lost
+restart >/dev/null
+resume
+is 'lost: nothing goes on by itself' "$status" 1
+like 'lost: and that is said' "$said" 'trial start .* failed before'
+run
+is 'lost: started by hand, there is another' "$status $(requested) $(armed)" '0 yes next_entry=gpuvm-trial'
+like 'lost: and that is said as well' "$said" 'A trial start failed before; this is another'
+undo --all
+back 'lost, undone'
+
+machine
+run
+restart off >/dev/null
+resume
+run
+is 'no groups: fails' "$status $(requested) $(stage)" '1 no useless'
+like 'no groups: says so, with the remedy' "$said" 'The trial failed: the machine came up .*no IOMMU groups. Turn on VT-d'
+back 'no groups'
+run
+is 'no groups: the same boot tries nothing' "$status $(requested)" '1 no'
+restart >/dev/null
+resume
+is 'no groups: nothing goes on by itself' "$status" 1
+
+# The power is gone after the trial came up, before it was judged: nothing speaks against it.
+machine
+run
+restart >/dev/null
+resume
+restart >/dev/null
+run
+is 'cut off: another trial' "$status $(requested) $(stage)" '0 yes ready'
+
+# Not by way of the loader.
+machine
+run
+echo 99999999-2222-4222-8222-222222222222 >"$root/proc/sys/kernel/random/boot_id"
+rm -r "$root/run/gpuvm"
+run
+is 'kexec: still to come' "$status $(requested) $(stage) $(armed)" '0 yes ready next_entry=gpuvm-trial'
+
+# Cut in the middle of becoming the default.
+machine
+run
+restart >/dev/null
+touch "$root/kill-grub-mkconfig"
+run
+is 'cut in the commit: killed' "$status $(stage)" '137 good'
+rm "$root/kill-grub-mkconfig"
+restart >/dev/null
+run
+is 'cut in the commit: the default at once, then' "$status $(requested) $(stage)" '0 yes '
+is 'cut in the commit: every entry' "$(grep -c '^.linux.*intel_iommu=on iommu=pt' "$root/boot/grub/grub.cfg")" 4
+is 'cut in the commit: nothing is left of the trial' "$(find "$root/boot" "$root/var/lib/gpuvm" -name '*trial*' -o -name custom.cfg)$(armed)" no
+
+# Somebody makes the real image anew before the trial.
+machine
+run
+sleep 0.01
+GPUVM_ROOT=$root "$root/usr/sbin/mkinitramfs" -o "$real" 6.1.0-13-amd64
+restart >/dev/null
+: >"$root/calls"
+run
+is 'the real image is newer: built anew' "$status $(grep -c mkinitramfs "$root/calls")" '0 1'
+check 'the real image is newer: with the rule' grep -q gpuvm-vfio "$root$real"
+
+# Groups by other means: what was prepared goes.
+machine
+run
+mkdir "$root/sys/kernel/iommu_groups/0"
+run
+is 'groups without it: succeeds' "$status $(requested) $(stage)" '0 no '
+back 'groups without it'
+
+# custom.cfg has an owner, and the default is the saved one.
+machine
+printf '# mine, and no newline\nset color=blue' >"$root/boot/grub/custom.cfg"
+chmod 0600 "$root/boot/grub/custom.cfg"
+sed -i 's/set default="0"/set default="${saved_entry}"/' "$root/usr/share/00_header"
+GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
+echo 6.1.0-9-amd64 >"$root/proc/sys/kernel/osrelease"
+echo 'BOOT_IMAGE=/boot/vmlinuz-6.1.0-9-amd64 root=UUID=1 ro quiet' >"$root/proc/cmdline"
+before=$(boot_digest "$root")
+run
+is 'a saved default: the running kernel' "$(sed -n 's/^\tlinux\t\([^ ]*\).*/\1/p' "$root/boot/grub/custom.cfg")" /boot/vmlinuz-6.1.0-9-amd64
+like "another's custom.cfg: stays" "$(cat "$root/boot/grub/custom.cfg")" 'set color=blue$'
+is "another's custom.cfg: keeps its mode" "$(stat -c %a "$root/boot/grub/custom.cfg")" 600
+restart >/dev/null
+run
+is "another's custom.cfg: as it was" "$status $(sha256sum <"$root/boot/grub/custom.cfg")" "0 $(printf '# mine, and no newline\nset color=blue' | sha256sum)"
+undo --all
+back "another's custom.cfg, undone"
+
+machine
+sed -i 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="iommu=off"/' "$root/etc/default/grub"
+GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
+echo 'BOOT_IMAGE=/boot/vmlinuz-6.1.0-13-amd64 root=UUID=1 ro iommu=off quiet' >"$root/proc/cmdline"
+printf '[Bootstrap]\nOverrideIommuOff=yes\n' >>"$root/etc/gpuvm.conf"
+run
+is 'an off overridden: not in the trial' "$status $(grep -c iommu=off "$root/boot/grub/custom.cfg")" '0 0'
+restart >/dev/null
+run
+is 'an off overridden: nor in the menu' "$status $(grep -c iommu=off "$root/boot/grub/grub.cfg")" '0 0'
+
+# An administrator's off that is read after our drop-in: said before a restart, not after it.
+machine
+echo 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX iommu=off"' >"$root/etc/default/grub.d/zzz-admin.cfg"
+before=$(boot_digest "$root")
+run
+is 'an off to come: refused' "$status $(requested)" '1 no'
+like 'an off to come: is named' "$said" "has 'iommu=off', which keeps the IOMMU off"
+back 'an off to come'
+
+machine
+echo nonsense >"$root/var/lib/gpuvm-trial" && mkdir "$root/var/lib/gpuvm" && mv "$root/var/lib/gpuvm-trial" "$root/var/lib/gpuvm/trial"
+run
+is 'a state that cannot be read: stops' "$status $(requested)" '1 no'
+like 'a state that cannot be read: the remedy' "$said" "rm /var/lib/gpuvm/trial"
+back 'a state that cannot be read'
+
+# The state is lost: what is left is known for ours.
+machine
+run
+rm "$root/var/lib/gpuvm/trial"
+run
+is 'the state is gone: made anew' "$status $(stage) $(armed)" '0 ready next_entry=gpuvm-trial'
+undo --all
+back 'the state is gone, undone'
+
+for program in grub-mkconfig mkinitramfs; do
+        machine
+        touch "$root/kill-$program"
+        run
+        is "killed during $program" "$status" 137
+        check "killed during $program: would start" starts "$root"
+        is "killed during $program: with the old entry" "$(armed)" no
+        rm "$root/kill-$program"
+        run
+        is "killed during $program: the next run completes" "$status $(stage) $(armed)" '0 ready next_entry=gpuvm-trial'
+        is "killed during $program: /etc is as before" "$(etc_and_menu)" "$etc"
+        machine
+        touch "$root/fail-$program"
+        run
+        is "$program fails: so does the phase" "$status $(requested)" '1 no'
+        back "$program fails"
+done
+
+# Where GRUB cannot start an entry once, that is said, and the default changes at once, as carefully as ever.
+at_once() {
+        run
+        is "$1: the default at once" "$status $(requested) $(grep -c '^.linux.*intel_iommu=on iommu=pt' "$root/boot/grub/grub.cfg")" '0 yes 4'
+        like "$1: and that is said" "$said" "No trial start here, .*: .*$2"
+        is "$1: nothing of a trial" "$(find "$root/boot" "$root/var/lib/gpuvm" -name '*trial*' -o -name custom.cfg)$(stage)" ''
+}
+
+for abstraction in lvm 'diskfilter mdraid1x' 'cryptodisk luks'; do
+        machine
+        echo "$abstraction" >"$root/grub-abstraction"
+        at_once "on $abstraction" "on $abstraction, where GRUB cannot write"
+done
+for fs in btrfs zfs f2fs; do
+        machine
+        echo $fs >"$root/grub-fs"
+        at_once "on $fs" "on $fs, where GRUB cannot write safely"
+done
+machine
+rm "$root/usr/sbin/grub-probe"
+at_once 'no grub-probe' 'grub-probe cannot tell'
+machine
+rm "$root/boot/grub/grubenv"
+at_once 'no grubenv' 'no file /boot/grub/grubenv'
+machine
+echo >>"$root/boot/grub/grubenv"
+at_once 'a grubenv of another size' 'is not what GRUB makes'
+machine
+touch "$root/fail-grub-editenv"
+at_once 'grub-editenv fails' "does not set next_entry"
+machine
+sed -i 's/^next_entry=.*//; s/^saved_entry=gnulinux/saved_entry=gnulinux\nnext_entry=theirs/' "$root/boot/grub/grubenv"
+truncate -s 1024 "$root/boot/grub/grubenv"
+at_once "an administrator's own order" "take 'theirs' already"
+is "an administrator's own order: stays" "$(armed)" next_entry=theirs
+for part in 00_header 41_custom; do
+        machine
+        : >"$root/usr/share/$part"
+        GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
+        at_once "a menu without $part" 'the boot menu'
+done
+done_testing

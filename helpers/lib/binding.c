@@ -31,8 +31,7 @@ int binding_poisoned(int root, const PciDevice *d, char **ret_why) {
         return r >= 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
-/* Best effort: that it hangs is told in any case. */
-static void poison(Binder *b, const PciDevice *d, const char *doing) {
+void binder_poison(Binder *b, const PciDevice *d, const char *doing) {
         _cleanup_free_ char *path = NULL, *line = NULL;
 
         if (str_printf(&path, POISONED_DIR "/%s", d->name) < 0 ||
@@ -55,7 +54,7 @@ static int get_worker(Binder *b) {
 /* A child that did not come back is left behind; the next write gets a new one. */
 static int settle(Binder *b, const PciDevice *d, int r, const char *doing) {
         if (r == -ETIMEDOUT)
-                poison(b, d, doing);
+                binder_poison(b, d, doing);
         if (r == -ETIMEDOUT || r == -ECHILD) {
                 worker_freep(&b->worker);
                 b->worker = NULL;

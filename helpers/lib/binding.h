@@ -31,5 +31,8 @@ int binder_bind(Binder *b, const PciDevice *d, const char *driver) _must_check_ 
  * only what is not so already. */
 int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) _must_check_;
 
+/* Marks the function as one that the kernel does not come back from, and says so in hang. Best effort. */
+void binder_poison(Binder *b, const PciDevice *d, const char *doing) _nonnull_all_;
+
 /* Returns 1 and why the function is marked, or 0. */
 int binding_poisoned(int root, const PciDevice *d, char **ret_why) _must_check_ _nonnull_all_;

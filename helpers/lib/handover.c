@@ -5,7 +5,8 @@
 #include "phase.h"
 #include "strv.h"
 
-/* A line is "ADDRESS DRIVER OVERRIDE", "-" for none; the override is the rest of the line. */
+/* A line is "ADDRESS DRIVER OVERRIDE", "-" for none; the override is the rest of the line. After them, where
+ * it is so, "persistent ADDRESS" and "drained ADDRESS". */
 
 void handover_done(Handover *h) {
         for (size_t i = 0; i < h->n; i++) {
@@ -22,7 +23,7 @@ static int file_path(Bdf owner, char **ret) {
         return str_printf(ret, RUN_DIR "/vfio/%s", bdf_format(owner, address));
 }
 
-const HandoverFunction *handover_find(const Handover *h, Bdf bdf) {
+HandoverFunction *handover_find(const Handover *h, Bdf bdf) {
         for (size_t i = 0; i < h->n; i++)
                 if (bdf_compare(h->list[i].bdf, bdf) == 0)
                         return &h->list[i];
@@ -46,7 +47,16 @@ int handover_add(Handover *h, Bdf bdf, const char *driver, const char *override)
         return 1;
 }
 
-static int parse_line(Handover *h, const char *line) {
+static int parse_mark(const Handover *h, const char *address, HandoverFunction **ret) {
+        Bdf bdf;
+
+        if (bdf_parse(address, &bdf) < 0)
+                return -EBADMSG;
+        *ret = handover_find(h, bdf);
+        return *ret ? 0 : -EBADMSG;
+}
+
+static int parse_function(Handover *h, const char *line) {
         const char *driver = strchr(line, ' '), *override = driver ? strchr(driver + 1, ' ') : NULL;
         _cleanup_free_ char *address = NULL, *name = NULL;
         Bdf bdf;
@@ -67,18 +77,26 @@ static int parse_line(Handover *h, const char *line) {
         return r < 0 ? r : 0;
 }
 
-int handover_load(int root, Bdf owner, Handover *ret) {
+static int parse_line(Handover *h, const char *line) {
+        const char *persistent = startswith(line, "persistent "), *drained = startswith(line, "drained ");
+        HandoverFunction *f;
+        int r;
+
+        if (!persistent && !drained)
+                return parse_function(h, line);
+        r = parse_mark(h, persistent ?: drained, &f);
+        if (r < 0)
+                return r;
+        *(persistent ? &f->persistent : &f->drained) = true;
+        return 0;
+}
+
+int handover_parse(const char *text, Handover *ret) {
         _cleanup_(handover_done) Handover h = {};
-        _cleanup_free_ char *path = NULL, *text = NULL;
         _cleanup_strv_ char **lines = NULL;
         int r;
 
-        r = file_path(owner, &path);
-        if (r >= 0)
-                r = fs_read(root, path, FS_ATTR_MAX, &text, NULL);
-        if (r < 0 && r != -ENOENT)
-                return r;
-        r = strv_split(strempty(text), "\n", &lines);
+        r = strv_split(text, "\n", &lines);
         STRV_FOREACH(line, lines) {
                 if (r >= 0)
                         r = parse_line(&h, *line);
@@ -90,23 +108,58 @@ int handover_load(int root, Bdf owner, Handover *ret) {
         return 0;
 }
 
-int handover_save(int root, Bdf owner, const Handover *h) {
+int handover_load(int root, Bdf owner, Handover *ret) {
         _cleanup_free_ char *path = NULL, *text = NULL;
-        _cleanup_strv_ char **lines = NULL;
         int r;
 
-        for (size_t i = 0; i < h->n; i++) {
-                char address[BDF_STRING_MAX];
-
-                r = strv_extendf(&lines, "%s %s %s\n", bdf_format(h->list[i].bdf, address),
-                                 h->list[i].driver ?: "-", h->list[i].override ?: "-");
-                if (r < 0)
-                        return r;
-        }
-        text = strv_join(lines, "");
-        if (!text)
-                return -ENOMEM;
         r = file_path(owner, &path);
+        if (r >= 0)
+                r = fs_read(root, path, FS_ATTR_MAX, &text, NULL);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        return handover_parse(strempty(text), ret);
+}
+
+static int format_function(const HandoverFunction *f, char ***l) {
+        char address[BDF_STRING_MAX];
+
+        return strv_extendf(l, "%s %s %s\n", bdf_format(f->bdf, address), f->driver ?: "-",
+                            f->override ?: "-");
+}
+
+static int format_marks(const HandoverFunction *f, char ***l) {
+        char address[BDF_STRING_MAX];
+        int r = 0;
+
+        (void) bdf_format(f->bdf, address);
+        if (f->persistent)
+                r = strv_extendf(l, "persistent %s\n", address);
+        if (f->drained && r >= 0)
+                r = strv_extendf(l, "drained %s\n", address);
+        return r;
+}
+
+int handover_format(const Handover *h, char **ret) {
+        _cleanup_strv_ char **lines = NULL;
+        int r = 0;
+
+        for (size_t i = 0; i < h->n && r >= 0; i++)
+                r = format_function(&h->list[i], &lines);
+        for (size_t i = 0; i < h->n && r >= 0; i++)
+                r = format_marks(&h->list[i], &lines);
+        if (r < 0)
+                return r;
+        *ret = strv_join(lines, "");
+        return *ret ? 0 : -ENOMEM;
+}
+
+int handover_save(int root, Bdf owner, const Handover *h) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        int r;
+
+        r = handover_format(h, &text);
+        if (r >= 0)
+                r = file_path(owner, &path);
         return r < 0 ? r : fs_write_atomic(root, path, text, strlen(text), 0644);
 }
 

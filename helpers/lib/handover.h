@@ -11,8 +11,10 @@
 
 typedef struct HandoverFunction {
         Bdf bdf;
-        char *driver;   /* NULL: it had none */
-        char *override; /* NULL: it had none */
+        char *driver;    /* NULL: it had none */
+        char *override;  /* NULL: it had none */
+        bool persistent; /* a GPU whose persistence mode was on, and was or will be turned off */
+        bool drained;    /* a GPU that was or will be told to let nobody in */
 } HandoverFunction;
 
 typedef struct Handover {
@@ -22,12 +24,16 @@ typedef struct Handover {
 
 void handover_done(Handover *h);
 
-/* No file is an empty list; one that makes no sense is -EBADMSG. */
+/* The text of such a file; reading gives -EBADMSG if it makes no sense. */
+int handover_parse(const char *text, Handover *ret) _must_check_ _nonnull_all_;
+int handover_format(const Handover *h, char **ret) _must_check_ _nonnull_all_;
+
+/* No file is an empty list. */
 int handover_load(int root, Bdf owner, Handover *ret) _must_check_ _nonnull_all_;
 int handover_save(int root, Bdf owner, const Handover *h) _must_check_ _nonnull_all_;
 int handover_remove(int root, Bdf owner) _must_check_;
 
-const HandoverFunction *handover_find(const Handover *h, Bdf bdf) _nonnull_all_;
+HandoverFunction *handover_find(const Handover *h, Bdf bdf) _nonnull_all_;
 
 /* What is there already stays: what was before the first change is what counts. Returns 1 if added. */
 int handover_add(Handover *h, Bdf bdf, const char *driver, const char *override) _must_check_;

@@ -36,6 +36,17 @@ void holders_done(Holders *h) {
         *h = (Holders){};
 }
 
+void holders_drop(Holders *h, const char *comm) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < h->n; i++)
+                if (streq(strempty(h->list[i].comm), comm))
+                        holder_done(&h->list[i]);
+                else
+                        h->list[n++] = h->list[i];
+        h->n = n;
+}
+
 /* The last component of the process's own cgroup that is a service or a scope. The line of the unified
  * hierarchy starts with "0::", that of systemd's own in the old layout with "N:name=systemd:". */
 static int read_unit(int proc, char **ret) {

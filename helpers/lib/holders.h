@@ -30,5 +30,8 @@ typedef struct Holders {
 int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *ret) _must_check_;
 void holders_done(Holders *h);
 
+/* Leaves out those with this command name (of a program with a long name the first 15 bytes). */
+void holders_drop(Holders *h, const char *comm) _nonnull_all_;
+
 /* For a user: "Xorg (pid 812, uid 0, gdm.service) has drm/card1 open; ...", at most a handful of them. */
 int holders_describe(const Holders *h, char **ret) _must_check_ _nonnull_all_;

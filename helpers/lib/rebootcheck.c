@@ -8,7 +8,6 @@
 #include "plan.h"
 #include "strv.h"
 
-/* For waiting: the wall clock of a fresh machine is set while we do. */
 static int refuse_list(Phase *p, char *const *reasons) {
         _cleanup_free_ char *all = strv_join(reasons, "; ");
 

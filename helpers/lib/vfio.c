@@ -2,9 +2,11 @@
 
 #include "vfio.h"
 #include "fs.h"
+#include "holders.h"
 #include "module.h"
 #include "nodes.h"
 #include "strv.h"
+#include "vfiohold.h"
 #include "vfiojob.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
@@ -111,16 +113,34 @@ static int read_overrides(VfioJob *j) {
         return 0;
 }
 
+/* Returns 1 if somebody uses it, or nobody knows. */
+static bool is_held(const VfioJob *j, const PciDevice *d) {
+        _cleanup_(holders_done) Holders holders = {};
+
+        return holders_scan(j->p->root, &d, 1, &holders) < 0 || holders.n > 0;
+}
+
+/* As recorded. What an earlier hand-over that was cut gave to VFIO may be in use there. */
+static int put_back(VfioJob *j, const PciDevice *d, const HandoverFunction *was) {
+        int r;
+
+        if (d->driver && nodes_is_vfio_driver(d->driver) && is_held(j, d))
+                return -EBUSY;
+        r = binder_put_back(&j->binder, d, was);
+        return r < 0 ? r : vfiohold_restore(j, d);
+}
+
 /* After an error: everything as before, or in ret_left what could not be. */
 static int put_back_all(VfioJob *j, char ***ret_left) {
         _cleanup_strv_ char **left = NULL;
         int r;
 
         j->binder.timeout_usec = MIN(j->binder.timeout_usec, PUT_BACK_TIMEOUT_SEC * USEC_PER_SEC);
-        for (size_t i = j->n_todo; i > 0; i--) {
-                const PciDevice *d = j->todo[i - 1];
+        for (size_t i = j->before.n; i > 0; i--) {
+                const HandoverFunction *was = &j->before.list[i - 1];
+                const PciDevice *d = pci_find(&j->bus, was->bdf);
 
-                if (binder_put_back(&j->binder, d, handover_find(&j->before, d->bdf)) >= 0)
+                if (!d || put_back(j, d, was) >= 0)
                         continue;
                 r = strv_extend(&left, d->name);
                 if (r < 0)
@@ -130,13 +150,12 @@ static int put_back_all(VfioJob *j, char ***ret_left) {
         return 0;
 }
 
-/* An error on the way: as before, or the user knows what is not. Returns error. */
-static int fail_and_put_back(VfioJob *j, int error, const PciDevice *d) {
+/* An error on the way, which has been told: as before, or the user knows what is not. Returns error. */
+static int give_up(VfioJob *j, int error) {
         _cleanup_strv_ char **left = NULL;
         _cleanup_free_ char *names = NULL, *remedy = NULL;
         int r;
 
-        (void) tell(j, error, d, "give to VFIO the function");
         r = put_back_all(j, &left);
         names = strv_join(left, " ");
         if (r < 0 || !names)
@@ -185,13 +204,12 @@ static int plan_attach(VfioJob *j) {
 }
 
 /* Writes down what there is now. What a cut hand-over has written down before stays as it is. */
-static int record(VfioJob *j, bool *ret_new) {
+static int record(VfioJob *j) {
         int r;
 
         r = handover_load(j->p->root, j->group.owner->bdf, &j->before);
         if (r == -EBADMSG)
                 r = 0; /* nothing to go by: what is there now counts */
-        *ret_new = j->before.n == 0;
         if (r >= 0)
                 r = read_overrides(j);
         if (r >= 0)
@@ -201,10 +219,36 @@ static int record(VfioJob *j, bool *ret_new) {
                      : 0;
 }
 
+/* Nobody, NVIDIA's driver included, holds the GPU, and nobody can come between that and the first change.
+ * Loading a driver may have taken seconds, so it is asked again. */
+static int make_idle(VfioJob *j) {
+        bool released = false;
+        int r;
+
+        r = vfiohold_release(j, &released);
+        if (r >= 0)
+                r = vfiojob_wait_idle(j, released ? VFIO_WAIT_LET_GO : VFIO_WAIT_STRICT);
+        if (r >= 0)
+                r = vfiohold_drain(j);
+        /* Somebody may have come in just before the door was shut. */
+        return r > 0 ? vfiojob_wait_idle(j, VFIO_WAIT_STRICT) : r;
+}
+
+static int bind_all(VfioJob *j, char *const *drivers) {
+        for (size_t i = 0; i < j->n_todo; i++) {
+                int r;
+
+                phase_status(j->p, "Binding %s to %s", j->todo[i]->name, drivers[i]);
+                r = binder_bind(&j->binder, j->todo[i], drivers[i]);
+                if (r < 0)
+                        return tell(j, r, j->todo[i], "give to VFIO the function");
+        }
+        return 1;
+}
+
 static int attach_all(VfioJob *j) {
         _cleanup_strv_ char **drivers = calloc(j->n_todo + 1, sizeof(char *));
         int r = drivers ? 0 : -ENOMEM;
-        bool new_record = false;
 
         for (size_t i = 0; i < j->n_todo && r >= 0; i++)
                 r = find_driver(j, j->todo[i], &drivers[i]);
@@ -212,24 +256,13 @@ static int attach_all(VfioJob *j) {
                 r = announce(j, "bind", drivers);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = record(j, &new_record);
+        r = record(j);
         if (r < 0)
                 return r;
-        /* Loading a driver may have taken seconds: once more, with nothing left between this and the first
-         * change. */
-        r = vfiojob_wait_idle(j, false);
-        if (r < 0) {
-                if (new_record && handover_remove(j->p->root, j->group.owner->bdf) < 0)
-                        log_debug("Cannot remove the record of %s", j->group.owner->name);
-                return r;
-        }
-        for (size_t i = 0; i < j->n_todo; i++) {
-                phase_status(j->p, "Binding %s to %s", j->todo[i]->name, drivers[i]);
-                r = binder_bind(&j->binder, j->todo[i], drivers[i]);
-                if (r < 0)
-                        return fail_and_put_back(j, r, j->todo[i]);
-        }
-        return 1;
+        r = make_idle(j);
+        if (r >= 0)
+                r = bind_all(j, drivers);
+        return r < 0 ? give_up(j, r) : r;
 }
 
 static int attach(VfioJob *j) {
@@ -255,7 +288,7 @@ static int attach(VfioJob *j) {
         if (r >= 0)
                 r = vfiojob_check_virtual_functions(j);
         if (r >= 0)
-                r = vfiojob_wait_idle(j, false);
+                r = vfiojob_wait_idle(j, VFIO_WAIT_LOOK);
         return r < 0 ? r : attach_all(j);
 }
 
@@ -282,22 +315,50 @@ static int plan_detach(VfioJob *j) {
         return j->n_todo > 0 ? 1 : 0;
 }
 
-static int detach_all(VfioJob *j) {
+/* One function. That NVIDIA's driver holds it as before is no condition for having it back. */
+static int release(VfioJob *j, const PciDevice *d) {
         int r;
+
+        phase_status(j->p, "Giving %s back to the host", d->name);
+        r = binder_put_back(&j->binder, d, handover_find(&j->before, d->bdf));
+        if (r < 0)
+                return tell(j, r, d, "give back to the host the function");
+        if (vfiohold_restore(j, d) < 0)
+                phase_note(j->p,
+                           "%s is back, but its persistence mode could not be turned on again: "
+                           "'nvidia-smi -pm 1 -i %s' does that",
+                           d->name, d->name);
+        return 0;
+}
+
+/* One that does not go does not keep the others. */
+static int detach_all(VfioJob *j) {
+        _cleanup_strv_ char **left = NULL;
+        _cleanup_free_ char *names = NULL, *remedy = NULL;
+        int r, failed = 0;
 
         r = announce(j, "release", NULL);
         if (r <= 0)
                 return r < 0 ? r : 1;
         for (size_t i = 0; i < j->n_todo; i++) {
-                const PciDevice *d = j->todo[i];
-
-                phase_status(j->p, "Giving %s back to the host", d->name);
-                r = binder_put_back(&j->binder, d, handover_find(&j->before, d->bdf));
-                if (r < 0)
-                        return tell(j, r, d, "give back to the host the function");
+                r = release(j, j->todo[i]);
+                if (r < 0 && strv_extend(&left, j->todo[i]->name) < 0)
+                        return -ENOMEM;
+                failed = failed ?: MIN(r, 0);
         }
-        r = handover_remove(j->p->root, j->group.owner->bdf);
-        return r < 0 ? r : 1;
+        if (failed == 0) {
+                r = handover_remove(j->p->root, j->group.owner->bdf);
+                return r < 0 ? r : 1;
+        }
+        names = strv_join(left, " ");
+        if (!names ||
+            str_printf(&remedy,
+                       "%s. Not given back: %s; '" GPUVM_LIBEXECDIR "/gpuvm-vfio detach %s' tries again",
+                       strempty(j->failure.remedy), names, j->name) < 0)
+                return -ENOMEM;
+        free(j->failure.remedy);
+        j->failure.remedy = TAKE_PTR(remedy);
+        return failed;
 }
 
 static int detach(VfioJob *j) {
@@ -324,7 +385,7 @@ static int detach(VfioJob *j) {
                 return r;
         r = vfiojob_check_poisoned(j);
         if (r >= 0)
-                r = vfiojob_wait_idle(j, true);
+                r = vfiojob_wait_idle(j, VFIO_WAIT_BACK);
         return r < 0 ? r : detach_all(j);
 }
 

@@ -9,14 +9,16 @@
 #include "strv.h"
 #include "vfiojob.h"
 
-#define PCI_DEVICES "/sys/bus/pci/devices"
-#define LOCK_DIR    RUN_DIR "/lock"
+#define PCI_DEVICES  "/sys/bus/pci/devices"
+#define LOCK_DIR     RUN_DIR "/lock"
+#define PERSISTENCED "nvidia-persiste" /* as the kernel has it, cut after 15 bytes */
 
 enum {
         LOCK_TIMEOUT_SEC = 120,  /* longer than one attach that waits for a driver */
         SETTLE_TIMEOUT_SEC = 10, /* for the other functions of a card that is being plugged in */
         POLL_MSEC = 20,
         IDLE_POLL_MSEC = 500,
+        LET_GO_SEC = 3,
 };
 
 static void job_forget(VfioJob *j) {
@@ -168,9 +170,11 @@ int vfiojob_check_virtual_functions(VfioJob *j) {
         return 0;
 }
 
-int vfiojob_wait_idle(VfioJob *j, bool back) {
+int vfiojob_wait_idle(VfioJob *j, VfioWait what) {
         _cleanup_free_ const PciDevice **leaving = calloc(j->n_todo + 1, sizeof(*leaving));
-        uint64_t deadline = monotonic_usec() + j->q->conf->idle_wait_usec;
+        uint64_t deadline = monotonic_usec() +
+                        MAX(j->q->conf->idle_wait_usec,
+                            what == VFIO_WAIT_LET_GO ? LET_GO_SEC * USEC_PER_SEC : UINT64_C(0));
         size_t n = 0;
 
         if (!leaving)
@@ -179,7 +183,7 @@ int vfiojob_wait_idle(VfioJob *j, bool back) {
                 const HandoverFunction *was = handover_find(&j->before, j->todo[i]->bdf);
 
                 /* A release that was cut: this one is back already, and may well be used again. */
-                if (!back || !was || !streq_ptr(was->driver, j->todo[i]->driver))
+                if (what != VFIO_WAIT_BACK || !was || !streq_ptr(was->driver, j->todo[i]->driver))
                         leaving[n++] = j->todo[i];
         }
         if (j->p->dry_run && geteuid() != 0)
@@ -193,16 +197,22 @@ int vfiojob_wait_idle(VfioJob *j, bool back) {
                 if (r < 0)
                         return vfiojob_refuse(j, r, "Nothing was changed", "Cannot find out who uses %s",
                                               j->name);
+                if (what == VFIO_WAIT_LOOK)
+                        holders_drop(&holders, PERSISTENCED);
                 if (holders.n == 0)
                         return 0;
                 r = holders_describe(&holders, &who);
                 if (r < 0)
                         return r;
                 if (j->p->dry_run || monotonic_usec() >= deadline)
-                        return vfiojob_refuse(j, -EBUSY,
-                                              "Stop what uses it and try again, or give IdleWaitSec= in "
-                                              "/etc/gpuvm.conf; nothing was changed",
-                                              "%s is in use: %s", j->name, who);
+                        return vfiojob_refuse(
+                                        j, -EBUSY,
+                                        what == VFIO_WAIT_LOOK || what == VFIO_WAIT_BACK
+                                                        ? "Stop what uses it and try again, or give IdleWaitSec= in "
+                                                          "/etc/gpuvm.conf; nothing was changed"
+                                                        : "Stop what uses it and try again, or give IdleWaitSec= in "
+                                                          "/etc/gpuvm.conf",
+                                        "%s is in use: %s", j->name, who);
                 phase_status(j->p, "Waiting until %s is idle: %s", j->name, who);
                 (void) poll(NULL, 0, IDLE_POLL_MSEC);
         }

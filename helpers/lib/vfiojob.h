@@ -22,6 +22,7 @@ typedef struct VfioJob {
         int lock;
         Handover before;
         Binder binder;
+        bool hold_hangs; /* a call of NVIDIA's library did not come back: it is not asked again */
         VfioFailure failure;
 } VfioJob;
 
@@ -43,6 +44,14 @@ int vfiojob_check_poisoned(VfioJob *j) _must_check_ _nonnull_all_;
 /* Virtual functions in use by somebody go down with their parent. */
 int vfiojob_check_virtual_functions(VfioJob *j) _must_check_ _nonnull_all_;
 
-/* Nobody uses what is to be changed, at once or within IdleWaitSec=. back: on the way back to the host, where
- * a function that has what it had before is not asked about. */
-int vfiojob_wait_idle(VfioJob *j, bool back) _must_check_ _nonnull_all_;
+typedef enum VfioWait {
+        VFIO_WAIT_LOOK, /* before anything is done: NVIDIA's persistence daemon is not counted, which lets go
+                         * of one GPU when it is asked to (vfiohold.h) */
+        VFIO_WAIT_LET_GO, /* after it was asked: gives it a moment */
+        VFIO_WAIT_STRICT, /* everybody counts, as before the first change */
+        VFIO_WAIT_BACK,   /* on the way back to the host: a function that has what it had before is not asked
+                           * about */
+} VfioWait;
+
+/* Nobody uses what is to be changed, at once or within IdleWaitSec=. */
+int vfiojob_wait_idle(VfioJob *j, VfioWait what) _must_check_ _nonnull_all_;

@@ -47,6 +47,12 @@ TEST(a_cut_hand_over_is_not_over) {
         ASSERT_EQ(handover_save(root, devices[GPU].bdf, &before), 0);
         ASSERT_EQ(vfio_is_away(root, &bus, &devices[GPU]), 1);
         ASSERT_EQ(vfio_is_away(root, &bus, &devices[OTHER]), 0);
+        handover_find(&before, devices[GPU].bdf)->persistent = true;
+        ASSERT_EQ(handover_save(root, devices[GPU].bdf, &before), 0);
+        handover_done(&before);
+        ASSERT_EQ(handover_load(root, devices[GPU].bdf, &before), 0);
+        ASSERT(handover_find(&before, devices[GPU].bdf)->persistent);
+        ASSERT(!handover_find(&before, devices[GPU].bdf)->drained);
         ASSERT_EQ(handover_remove(root, devices[GPU].bdf), 0);
         ASSERT_EQ(vfio_is_away(root, &bus, &devices[GPU]), 0);
         tree_put("/run/gpuvm/vfio/0000:01:00.0", "nonsense\n");

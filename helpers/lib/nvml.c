@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <dlfcn.h>
+
+#include "fs.h"
+#include "nvml.h"
+#include "worker.h"
+
+#define LIBRARY "libnvidia-ml.so.1"
+
+struct Nvml {
+        Worker *worker;
+};
+
+/* As in nvml.h, whose interface is fixed once published. */
+enum {
+        NVML_ERROR_NOT_SUPPORTED = 3,
+        NVML_ERROR_NO_PERMISSION = 4,
+        NVML_ERROR_NOT_FOUND = 6,
+        NVML_ERROR_DRIVER_NOT_LOADED = 9,
+        NVML_ERROR_TIMEOUT = 10,
+        NVML_ERROR_LIBRARY_NOT_FOUND = 12,
+        NVML_ERROR_FUNCTION_NOT_FOUND = 13,
+        NVML_ERROR_LIB_RM_VERSION_MISMATCH = 18,
+        NVML_ERROR_IN_USE = 19,
+        NVML_INIT_FLAG_NO_GPUS = 1, /* the only GPU of a machine is not seen while it is draining */
+};
+
+typedef struct NvmlPci {
+        char bus_id_legacy[16];
+        unsigned domain, bus, device, pci_device_id, pci_subsystem_id;
+        char bus_id[32];
+} NvmlPci;
+
+/* The functions used here: in the child only. */
+static struct {
+        int (*nvmlInitWithFlags)(unsigned flags);
+        int (*nvmlShutdown)(void);
+        int (*nvmlDeviceGetHandleByPciBusId_v2)(const char *bus_id, void **device);
+        int (*nvmlDeviceGetPersistenceMode)(void *device, int *mode);
+        int (*nvmlDeviceSetPersistenceMode)(void *device, int mode);
+        int (*nvmlDeviceModifyDrainState)(NvmlPci *pci, int state);
+        int (*nvmlDeviceQueryDrainState)(NvmlPci *pci, int *state);
+} lib;
+
+static int load_library(int root) {
+        const char *path = fs_is_host(root) ? LIBRARY : secure_getenv("GPUVM_NVML");
+        void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
+
+        if (!library)
+                return -EOPNOTSUPP;
+#define X(f)                                        \
+        lib.f = (typeof(lib.f)) dlsym(library, #f); \
+        if (!lib.f)                                 \
+                return -EOPNOTSUPP;
+        X(nvmlShutdown)
+        X(nvmlDeviceGetHandleByPciBusId_v2)
+        X(nvmlDeviceGetPersistenceMode)
+        X(nvmlDeviceSetPersistenceMode)
+        X(nvmlDeviceModifyDrainState)
+        X(nvmlDeviceQueryDrainState)
+        X(nvmlInitWithFlags)
+#undef X
+        return 0;
+}
+
+static int to_errno(int r) {
+        switch (r) {
+        case 0:
+                return 0;
+        case NVML_ERROR_NOT_SUPPORTED:
+        case NVML_ERROR_DRIVER_NOT_LOADED:
+        case NVML_ERROR_LIBRARY_NOT_FOUND:
+        case NVML_ERROR_FUNCTION_NOT_FOUND:
+                return -EOPNOTSUPP;
+        case NVML_ERROR_NO_PERMISSION:
+                return -EPERM;
+        case NVML_ERROR_NOT_FOUND:
+                return -ENODEV;
+        case NVML_ERROR_TIMEOUT:
+                return -ETIME;
+        case NVML_ERROR_LIB_RM_VERSION_MISMATCH:
+                return -ELIBBAD;
+        case NVML_ERROR_IN_USE:
+                return -EBUSY;
+        default:
+                return -EIO;
+        }
+}
+
+/* The handle opens the GPU, until nvmlShutdown(). */
+static int get_persistence(const char *bus_id, void **ret_device, int *ret) {
+        int r;
+
+        r = lib.nvmlDeviceGetHandleByPciBusId_v2(bus_id, ret_device);
+        return to_errno(r ?: lib.nvmlDeviceGetPersistenceMode(*ret_device, ret));
+}
+
+static int set_persistence(const char *bus_id, int on) {
+        void *device = NULL;
+        int r, now = -1;
+
+        r = get_persistence(bus_id, &device, &now);
+        if (r < 0 || now == on)
+                return r;
+        r = to_errno(lib.nvmlDeviceSetPersistenceMode(device, on));
+        if (r < 0)
+                return r;
+        return lib.nvmlDeviceGetPersistenceMode(device, &now) == 0 && now == on ? 0 : -EIO;
+}
+
+static int set_draining(NvmlPci *pci, int on) {
+        int r, now = -1;
+
+        r = to_errno(lib.nvmlDeviceQueryDrainState(pci, &now));
+        if (r < 0 || now == on)
+                return r;
+        r = to_errno(lib.nvmlDeviceModifyDrainState(pci, on));
+        if (r < 0)
+                return r;
+        return lib.nvmlDeviceQueryDrainState(pci, &now) == 0 && now == on ? 0 : -EIO;
+}
+
+/* One of a GPU that is draining is not to be had, and it cannot be persistent. */
+static int get_state(NvmlPci *pci, char *answer) {
+        int r, draining = 0, persistent = 0;
+        void *device = NULL;
+
+        if (lib.nvmlDeviceQueryDrainState(pci, &draining) != 0)
+                draining = 0;
+        r = draining == 1 ? 0 : get_persistence(pci->bus_id, &device, &persistent);
+        if (r >= 0)
+                (void) snprintf(answer, WORKER_MESSAGE_MAX, "%d%d", persistent == 1, draining == 1);
+        return r;
+}
+
+/* In the child. A request is "ADDRESS VERB". */
+static int serve(int root, const char *request, size_t n, char answer[WORKER_MESSAGE_MAX]) {
+        const char *verb = strchr(request, ' ');
+        NvmlPci pci = {};
+        Bdf b;
+        int r;
+
+        (void) n;
+        if (!verb || (size_t) (verb - request) >= sizeof(pci.bus_id))
+                return -EINVAL;
+        memcpy(pci.bus_id, request, (size_t) (verb++ - request));
+        if (bdf_parse(pci.bus_id, &b) < 0)
+                return -EINVAL;
+        (void) snprintf(pci.bus_id_legacy, sizeof(pci.bus_id_legacy), "%04x:%02x:%02x.0", b.domain & 0xffff,
+                        (unsigned) b.bus, (unsigned) b.slot);
+        pci.domain = b.domain;
+        pci.bus = b.bus;
+        pci.device = b.slot;
+        if (!lib.nvmlInitWithFlags) {
+                r = load_library(root);
+                if (r < 0)
+                        return r;
+        }
+        r = to_errno(lib.nvmlInitWithFlags(NVML_INIT_FLAG_NO_GPUS));
+        if (r < 0)
+                return r;
+        if (streq(verb, "get"))
+                r = get_state(&pci, answer);
+        else if (startswith(verb, "persistent="))
+                r = set_persistence(pci.bus_id, streq(verb, "persistent=1"));
+        else
+                r = set_draining(&pci, streq(verb, "draining=1"));
+        (void) lib.nvmlShutdown();
+        return r;
+}
+
+int nvml_open(int root, void (*tick)(void *userdata), void *userdata, Nvml **ret) {
+        Nvml *n = calloc(1, sizeof(*n));
+        int r;
+
+        if (!n)
+                return -ENOMEM;
+        r = worker_start(root, serve, tick, userdata, &n->worker);
+        if (r < 0) {
+                free(n);
+                return r;
+        }
+        *ret = n;
+        return 0;
+}
+
+static int call(Nvml *n, Bdf gpu, const char *verb, uint64_t timeout_usec, char **ret) {
+        char address[BDF_STRING_MAX], request[BDF_STRING_MAX + 32];
+        int k = snprintf(request, sizeof(request), "%s %s", bdf_format(gpu, address), verb);
+
+        return worker_call(n->worker, request, (size_t) k, timeout_usec, ret);
+}
+
+int nvml_get(Nvml *n, Bdf gpu, uint64_t timeout_usec, NvmlState *ret) {
+        _cleanup_free_ char *answer = NULL;
+        int r;
+
+        r = call(n, gpu, "get", timeout_usec, &answer);
+        if (r < 0)
+                return r;
+        if (strlen(answer) != 2)
+                return -EIO;
+        *ret = (NvmlState){ answer[0] == '1', answer[1] == '1' };
+        return 0;
+}
+
+int nvml_set_persistent(Nvml *n, Bdf gpu, bool on, uint64_t timeout_usec) {
+        return call(n, gpu, on ? "persistent=1" : "persistent=0", timeout_usec, NULL);
+}
+
+int nvml_set_draining(Nvml *n, Bdf gpu, bool on, uint64_t timeout_usec) {
+        return call(n, gpu, on ? "draining=1" : "draining=0", timeout_usec, NULL);
+}
+
+bool nvml_end(Nvml *n) {
+        Worker *w = n->worker;
+
+        free(n);
+        return worker_end(w);
+}
+
+void nvml_free(Nvml *n) {
+        (void) nvml_end(n);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "vfiohold.h"
+#include "nvml.h"
+
+static bool is_on_nvidia(const PciDevice *d) {
+        return pci_is_nvidia_gpu(d) && d->driver && streq(d->driver, "nvidia");
+}
+
+static int open_nvml(VfioJob *j, Nvml **ret) {
+        if (j->hold_hangs)
+                return -ETIMEDOUT;
+        return *ret ? 0 : nvml_open(j->p->root, phase_alive, j->p, ret);
+}
+
+/* Waking a big GPU up takes seconds, whatever the deadline for a write is by now. */
+static uint64_t timeout_usec(const VfioJob *j) {
+        return j->q->write_timeout_usec ?: VFIO_WRITE_TIMEOUT_SEC * USEC_PER_SEC;
+}
+
+/* Remembers that a call did not come back. */
+static int noted(VfioJob *j, int r) {
+        j->hold_hangs = j->hold_hangs || r == -ETIMEDOUT;
+        return r;
+}
+
+/* The child has to be gone before anybody looks who has the GPU open. One that is stuck has it open for ever.
+ */
+static void close_nvml(VfioJob *j, Nvml **n, const PciDevice *d) {
+        Nvml *nvml = TAKE_PTR(*n);
+
+        if (nvml && !nvml_end(nvml) && d)
+                binder_poison(&j->binder, d, "a call of NVIDIA's management library");
+}
+
+static int save(VfioJob *j) {
+        return handover_save(j->p->root, j->group.owner->bdf, &j->before);
+}
+
+/* Nothing can be known, and nothing was said. */
+static bool is_unknown(int r) {
+        return r == -EOPNOTSUPP || r == -ENODEV;
+}
+
+static int release(VfioJob *j, Nvml *n, const PciDevice *d, bool *changed) {
+        HandoverFunction *was = handover_find(&j->before, d->bdf);
+        NvmlState state;
+        int r;
+
+        r = noted(j, nvml_get(n, d->bdf, timeout_usec(j), &state));
+        if (is_unknown(r))
+                return 0;
+        if (r < 0)
+                return vfiojob_refuse(
+                                j, -EBUSY,
+                                "See what 'nvidia-smi' says: after an update of the driver only a restart "
+                                "of the machine helps",
+                                "Cannot find out whether persistence mode keeps %s in use (%s)", d->name,
+                                strerror(-r));
+        if (!state.persistent || !was)
+                return 0;
+        r = phase_change(j->p, "set", d->name, "persistence mode off until the GPU is back");
+        if (r <= 0)
+                return r;
+        was->persistent = true;
+        r = save(j);
+        if (r < 0)
+                return r;
+        *changed = true;
+        r = noted(j, nvml_set_persistent(n, d->bdf, false, timeout_usec(j)));
+        return r < 0 ? vfiojob_refuse(j, -EBUSY, "'nvidia-smi -pm 0 -i' and its address may do it",
+                                      "Cannot turn persistence mode of %s off (%s)", d->name, strerror(-r))
+                     : 0;
+}
+
+int vfiohold_release(VfioJob *j, bool *ret_changed) {
+        bool changed = false;
+        Nvml *n = NULL;
+        int r = 0;
+
+        for (size_t i = 0; i < j->n_todo && r >= 0; i++) {
+                if (!is_on_nvidia(j->todo[i]))
+                        continue;
+                r = open_nvml(j, &n);
+                if (r >= 0)
+                        r = release(j, n, j->todo[i], &changed);
+                if (r < 0)
+                        close_nvml(j, &n, j->todo[i]);
+        }
+        close_nvml(j, &n, NULL);
+        *ret_changed = changed;
+        return r;
+}
+
+/* Only narrows a gap, so that a failure is none. */
+static int drain(VfioJob *j, Nvml *n, const PciDevice *d) {
+        HandoverFunction *was = handover_find(&j->before, d->bdf);
+        bool ours = was && was->drained;
+        int r;
+
+        if (!was)
+                return 0;
+        was->drained = true;
+        r = save(j);
+        if (r < 0)
+                return r;
+        r = noted(j, nvml_set_draining(n, d->bdf, true, timeout_usec(j)));
+        if (r >= 0)
+                return 1;
+        if (r == -ETIMEDOUT)
+                return vfiojob_refuse(j, -EBUSY, "See 'dmesg' and try again",
+                                      "NVIDIA's driver does not answer for %s", d->name);
+        log_debug("Cannot drain %s: %s", d->name, strerror(-r));
+        /* Any other failure may have left it half done: restoring sees to that. */
+        if (is_unknown(r) || r == -EPERM || r == -EBUSY)
+                was->drained = ours;
+        return save(j);
+}
+
+int vfiohold_drain(VfioJob *j) {
+        Nvml *n = NULL;
+        int r = 0, any = 0;
+
+        for (size_t i = 0; i < j->n_todo && r >= 0; i++) {
+                if (!is_on_nvidia(j->todo[i]))
+                        continue;
+                r = open_nvml(j, &n);
+                if (r >= 0)
+                        r = drain(j, n, j->todo[i]);
+                any = MAX(any, r);
+                if (r < 0)
+                        close_nvml(j, &n, j->todo[i]);
+        }
+        close_nvml(j, &n, NULL);
+        return r < 0 ? r : any;
+}
+
+int vfiohold_restore(VfioJob *j, const PciDevice *d) {
+        const HandoverFunction *was = handover_find(&j->before, d->bdf);
+        Nvml *n = NULL;
+        int r;
+
+        if (!was || !(was->persistent || was->drained))
+                return 0;
+        r = open_nvml(j, &n);
+        if (r < 0)
+                return r;
+        /* A GPU that was unbound has forgotten that it was draining, and one that is persistent is not. */
+        if (was->drained)
+                r = noted(j, nvml_set_draining(n, d->bdf, false, timeout_usec(j)));
+        if (was->persistent && !j->hold_hangs)
+                r = noted(j, nvml_set_persistent(n, d->bdf, true, timeout_usec(j)));
+        else if (is_unknown(r))
+                r = 0;
+        close_nvml(j, &n, d);
+        return r;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* fakenvml: a libnvidia-ml.so.1 for the machine below FAKESYS_ROOT. What it knows of a GPU is in the files
+ * nvml/ADDRESS.persistent and nvml/ADDRESS.draining there ("0" or "1"); a GPU without them is not found.
+ *
+ *   FAKENVML_FAIL=FUNCTION:CODE[:N]  that function returns CODE, at its N-th call only if N is given
+ *   FAKENVML_HANG=FUNCTION           it never returns
+ *
+ * As the real one: persistence of a GPU that is draining cannot be asked for, and a persistent GPU cannot be
+ * drained. nvml/ADDRESS.held names a link that is there exactly while the GPU is persistent: the open file of
+ * nvidia-persistenced. */
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ERROR_UNINITIALIZED = 1, ERROR_NOT_FOUND = 6, ERROR_IN_USE = 19 };
+
+typedef struct Pci {
+        char legacy[16];
+        unsigned domain, bus, device, pci_device_id, pci_subsystem_id;
+        char bus_id[32];
+} Pci;
+
+static int users;
+static char opened[PATH_MAX];
+
+static int enter(const char *function) {
+        const char *fail = getenv("FAKENVML_FAIL"), *hang = getenv("FAKENVML_HANG");
+        size_t n = strlen(function);
+        static int calls;
+        int code = 0, at = 0;
+
+        if (hang && strcmp(hang, function) == 0)
+                for (;;)
+                        (void) pause();
+        if (!fail || strncmp(fail, function, n) != 0 || sscanf(fail + n, ":%d:%d", &code, &at) < 1)
+                return users > 0 || strcmp(function, "nvmlInitWithFlags") == 0 ? 0 : ERROR_UNINITIALIZED;
+        calls++;
+        return at == 0 || calls == at ? code : 0;
+}
+
+static char *path_of(char buf[static PATH_MAX], const char *address, const char *what) {
+        (void) snprintf(buf, PATH_MAX, "%s/nvml/%s.%s", getenv("FAKESYS_ROOT"), address, what);
+        return buf;
+}
+
+static int get(const char *address, const char *what) {
+        char path[PATH_MAX];
+        int c = -1, fd = open(path_of(path, address, what), O_RDONLY | O_CLOEXEC);
+        char byte;
+
+        if (fd < 0)
+                return -1;
+        if (read(fd, &byte, 1) == 1)
+                c = byte == '1';
+        (void) close(fd);
+        return c;
+}
+
+/* By write(2), so that a test can cut before it. */
+static void put(const char *address, const char *what, int on) {
+        char path[PATH_MAX];
+        int fd = open(path_of(path, address, what), O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0 || write(fd, on ? "1\n" : "0\n", 2) != 2)
+                abort();
+        (void) close(fd);
+}
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT int nvmlInitWithFlags(unsigned flags);
+EXPORT int nvmlShutdown(void);
+EXPORT int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **device);
+EXPORT int nvmlDeviceGetPersistenceMode(void *device, int *mode);
+EXPORT int nvmlDeviceSetPersistenceMode(void *device, int mode);
+EXPORT int nvmlDeviceModifyDrainState(Pci *pci, int state);
+EXPORT int nvmlDeviceQueryDrainState(Pci *pci, int *state);
+
+int nvmlInitWithFlags(unsigned flags) {
+        int r = enter("nvmlInitWithFlags");
+
+        if (r == 0)
+                users++;
+        return r;
+}
+
+int nvmlShutdown(void) {
+        int r = enter("nvmlShutdown");
+
+        if (r == 0)
+                users--;
+        return r;
+}
+
+int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **device) {
+        int r = enter("nvmlDeviceGetHandleByPciBusId_v2");
+
+        if (r != 0)
+                return r;
+        if (get(bus_id, "persistent") < 0 || get(bus_id, "draining") == 1)
+                return ERROR_NOT_FOUND;
+        (void) snprintf(opened, sizeof(opened), "%s", bus_id);
+        *device = opened;
+        return 0;
+}
+
+int nvmlDeviceGetPersistenceMode(void *device, int *mode) {
+        int r = enter("nvmlDeviceGetPersistenceMode");
+
+        if (r == 0)
+                *mode = get(device, "persistent");
+        return r;
+}
+
+int nvmlDeviceSetPersistenceMode(void *device, int mode) {
+        int r = enter("nvmlDeviceSetPersistenceMode");
+        char path[PATH_MAX], link[PATH_MAX], node[PATH_MAX];
+        FILE *f;
+
+        if (r != 0)
+                return r;
+        put(device, "persistent", mode);
+        f = fopen(path_of(path, device, "held"), "re");
+        if (!f)
+                return 0;
+        if (fscanf(f, "%4095s %4095s", link, node) == 2 && (mode ? symlink(node, link) : unlink(link)) < 0)
+                abort();
+        (void) fclose(f);
+        return 0;
+}
+
+int nvmlDeviceModifyDrainState(Pci *pci, int state) {
+        int r = enter("nvmlDeviceModifyDrainState");
+
+        if (r != 0)
+                return r;
+        if (state == 1 && get(pci->bus_id, "persistent") == 1)
+                return ERROR_IN_USE;
+        put(pci->bus_id, "draining", state);
+        return 0;
+}
+
+int nvmlDeviceQueryDrainState(Pci *pci, int *state) {
+        int r = enter("nvmlDeviceQueryDrainState");
+
+        if (r != 0)
+                return r;
+        *state = get(pci->bus_id, "draining");
+        return *state < 0 ? ERROR_NOT_FOUND : 0;
+}

@@ -11,6 +11,7 @@
 #include "findings.h"
 #include "fs.h"
 #include "json.h"
+#include "known.h"
 #include "phase.h"
 #include "preflight.h"
 
@@ -162,6 +163,21 @@ static int write_facts(Phase *p, json_object *facts) {
         return 0;
 }
 
+/* The sections of gpuvm.conf may be about cards that are elsewhere now. */
+static int follow_cards(Phase *p, Conf *c, Findings *l) {
+        _cleanup_strv_ char **notes = NULL, **refusals = NULL;
+        int r;
+
+        r = c->vfio ? known_apply(p->root, c, &notes, &refusals) : 0;
+        STRV_FOREACH(n, notes)
+                if (r >= 0)
+                        r = findings_add(l, FINDING_WARN, "gpu", NULL, NULL, "%s", *n);
+        STRV_FOREACH(n, refusals)
+                if (r >= 0)
+                        r = findings_add(l, FINDING_FAIL, "gpu", NULL, KNOWN_REMEDY, "%s", *n);
+        return r;
+}
+
 static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_(conf_done) Conf conf = {};
         _cleanup_(facts_done) Facts facts = {};
@@ -178,7 +194,9 @@ static int run(Phase *p, int argc, char *argv[]) {
         if (r < 0)
                 return phase_fail(p, r, "Run it as root, outside of a sandbox.",
                                   "Cannot read what this machine is made of");
-        r = preflight_judge(&facts, &conf, &findings);
+        r = follow_cards(p, &conf, &findings);
+        if (r >= 0)
+                r = preflight_judge(&facts, &conf, &findings);
         if (r < 0)
                 return log_oom();
         o = facts_to_json(&facts, &conf);

@@ -12,6 +12,7 @@
 #include "iommu.h"
 #include "journal.h"
 #include "keep.h"
+#include "known.h"
 #include "phase.h"
 #include "reboot.h"
 #include "report.h"
@@ -263,6 +264,9 @@ static int run(Phase *p, int argc, char *argv[]) {
         r = conf_load_and_warn(p->root, &c);
         if (r < 0)
                 return log_oom();
+        r = known_follow(p, &c);
+        if (r < 0)
+                return r;
         r = pci_scan(p->root, &bus);
         if (r < 0)
                 return phase_fail(p, r, "Is /sys mounted?", "Cannot read the PCI bus");

@@ -10,6 +10,7 @@
 #include "conf.h"
 #include "exclusive.h"
 #include "iommu.h"
+#include "known.h"
 #include "parse.h"
 
 enum { ARG_WRITE_TIMEOUT = 0x200 };
@@ -94,6 +95,7 @@ static int parse(int value, const char *argument) {
 
 static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_(conf_done) Conf conf = {};
+        _cleanup_strv_ char **notes = NULL, **refusals = NULL;
         const GpuSwitch s = { p, &conf, arg_write_timeout };
         bool on = argc > 0 && streq(argv[0], "attach");
         Bdf bdf;
@@ -111,8 +113,14 @@ static int run(Phase *p, int argc, char *argv[]) {
         r = conf_load_and_warn(p->root, &conf);
         if (r < 0)
                 return log_oom();
-        if (argc < 2)
-                return exclusive_setup(&s);
+        if (argc < 2) {
+                r = known_follow(p, &conf);
+                return r < 0 ? r : exclusive_setup(&s);
+        }
+        /* A section that is in doubt means nothing here: the unit was asked for by address. */
+        r = known_apply(p->root, &conf, &notes, &refusals);
+        if (r < 0)
+                return phase_fail(p, r, "Make " KNOWN_PATH " readable", "Cannot tell which GPUs are which");
         p->no_record = true;
         return on ? run_attach(&s, bdf, argv[1]) : run_detach(&s, bdf, argv[1]);
 }

@@ -3,6 +3,7 @@
 #include "early.h"
 #include "fs.h"
 #include "keep.h"
+#include "known.h"
 #include "strv.h"
 
 #define INITRD_MARK "# gpuvm: an exclusive GPU belongs to vfio-pci from the start"
@@ -12,9 +13,10 @@ static const char dracut_text[] = "# Written by gpuvm: an exclusive GPU belongs 
                                   "add_drivers+=\" vfio-pci \"\n"
                                   "install_items+=\" " EARLY_RULE " \"\n";
 
-/* Makes the file hold the text; "" removes it. Returns 1 if that was (or, in a dry run, would be) a change.
- */
-static int put(Phase *p, Undo *u, const char *path, const char *text, const char *why) {
+/* Makes the file hold the text; "" removes it. refresh: what undo has to make anew then, recorded first.
+ * Returns 1 if that was (or, in a dry run, would be) a change. */
+static int put(Phase *p, Undo *u, const char *path, const char *text, const char *const *refresh,
+               const char *why) {
         _cleanup_free_ char *now = NULL;
         int r;
 
@@ -26,6 +28,10 @@ static int put(Phase *p, Undo *u, const char *path, const char *text, const char
         r = phase_change(p, isempty(text) ? "remove" : "write", path, "%s", why);
         if (r <= 0)
                 return r < 0 ? r : 1;
+        for (r = 0; *refresh && r >= 0; refresh++)
+                r = undo_record_refresh(u, *refresh);
+        if (r < 0)
+                return r;
         if (isempty(text))
                 r = undo_remove_file(u, path);
         else
@@ -67,59 +73,66 @@ static int initrd_modules(int root, bool wanted, char **ret) {
         return 0;
 }
 
-/* Returns 1 if the configuration of the initramfs changed, 0 if not; ret_any: there is a tool that makes one.
- */
-static int put_initrd(Phase *p, Undo *u, bool wanted, bool *ret_any) {
-        static const char why[] = "vfio-pci has to be in the initramfs, before any other driver";
-        _cleanup_free_ char *text = NULL;
-        int tools = fs_exists(p->root, "/usr/sbin/mkinitramfs");
-        int dracut = fs_exists(p->root, "/usr/bin/dracut"), r = 0, q = 0;
+/* What makes the initramfs of this machine, if anything does. */
+typedef struct Images {
+        bool tools, dracut;
+} Images;
+
+static int find_images(int root, Images *ret) {
+        int tools = fs_exists(root, "/usr/sbin/mkinitramfs"), dracut = fs_exists(root, "/usr/bin/dracut");
 
         if (tools < 0 || dracut < 0)
                 return tools < 0 ? tools : dracut;
-        *ret_any = tools > 0 || dracut > 0;
-        if (tools > 0) {
+        *ret = (Images){ tools > 0, dracut > 0 };
+        return 0;
+}
+
+/* Returns 1 if the configuration of the initramfs changed, 0 if not. */
+static int put_initrd(Phase *p, Undo *u, const Images *i, bool wanted) {
+        static const char *const refresh[] = { "initramfs", NULL };
+        const char *why = wanted ? "vfio-pci has to be in the initramfs, before any other driver"
+                                 : "no GPU is exclusive any more";
+        _cleanup_free_ char *text = NULL;
+        int r = 0, q = 0;
+
+        if (i->tools) {
                 r = initrd_modules(p->root, wanted, &text);
                 if (r >= 0)
-                        r = put(p, u, EARLY_INITRD, text, wanted ? why : "no GPU is exclusive any more");
+                        r = put(p, u, EARLY_INITRD, text, refresh, why);
         }
         if (r >= 0)
-                q = put(p, u, EARLY_DRACUT, tools == 0 && dracut > 0 && wanted ? dracut_text : "",
-                        wanted ? why : "no GPU is exclusive any more");
+                q = put(p, u, EARLY_DRACUT, !i->tools && i->dracut && wanted ? dracut_text : "", refresh,
+                        why);
         return r < 0 ? r : q < 0 ? q : r | q;
 }
 
 static int apply(Phase *p, Undo *u, const char *rule) {
+        static const char *const refresh[] = { "udev", "initramfs", NULL }, *const none = NULL;
         const char *why = isempty(rule) ? "no GPU is exclusive any more"
                                         : "exclusive GPUs go to vfio-pci at boot";
-        bool any = false;
-        int ruled, r;
+        const char *const udev[] = { "udev", NULL };
+        Images images = {};
+        int ruled = 0, r;
+        bool any;
 
-        ruled = put(p, u, EARLY_RULE, rule, why);
-        if (ruled < 0)
-                return ruled;
-        if (ruled > 0 && !p->dry_run) {
-                r = undo_record_refresh(u, "udev");
-                if (r < 0)
-                        return r;
-        }
-        r = put(p, u, EARLY_MODULES, isempty(rule) ? "" : modules_text, why);
+        r = find_images(p->root, &images);
+        any = images.tools || images.dracut;
         if (r >= 0)
-                r = put_initrd(p, u, !isempty(rule), &any);
-        if (r < 0)
-                return r;
-        if (!any || (r == 0 && ruled == 0))
-                return 0;
-        if (!p->dry_run)
-                r = undo_record_refresh(u, "initramfs");
-        return r < 0 ? r : 1;
+                ruled = put(p, u, EARLY_RULE, rule, any ? refresh : udev, why);
+        if (r >= 0 && ruled >= 0)
+                r = put(p, u, EARLY_MODULES, isempty(rule) ? "" : modules_text, &none, why);
+        if (r >= 0 && ruled >= 0)
+                r = put_initrd(p, u, &images, !isempty(rule));
+        if (r < 0 || ruled < 0)
+                return r < 0 ? r : ruled;
+        return any && (r > 0 || ruled > 0);
 }
 
 int early_apply(Phase *p, Undo *u, const Conf *c, const PciBus *bus) {
         _cleanup_(keep_done) KeepList keep = {};
         _cleanup_strv_ char **left_out = NULL;
         _cleanup_free_ char *rule = NULL;
-        int r;
+        int r, k;
 
         if (!c->vfio)
                 return 0;
@@ -140,5 +153,8 @@ int early_apply(Phase *p, Undo *u, const Conf *c, const PciBus *bus) {
                                 "Make /etc and /var/lib/gpuvm writable (a full or read-only file system?) and "
                                 "start again",
                                 "Cannot write what gives exclusive GPUs to vfio-pci at boot");
-        return r;
+        k = p->dry_run ? 0 : known_save(p->root, bus, c);
+        return k < 0 ? phase_fail(p, k, "Make /var/lib/gpuvm writable, with some room",
+                                  "Cannot write " KNOWN_PATH)
+                     : r;
 }

@@ -193,8 +193,10 @@ static int serve(const GpuSwitch *s, const PciBus *bus) {
  */
 static bool iommu_comes(const Phase *p) {
         const char *firmware;
+        size_t n_groups;
 
-        return p->dry_run && iommu_firmware(p->root, &firmware) >= 0 && firmware;
+        return p->dry_run && iommu_count_groups(p->root, &n_groups) >= 0 && n_groups == 0 &&
+                        iommu_firmware(p->root, &firmware) >= 0 && firmware;
 }
 
 /* Returns 0 if there are GPUs, and all that hand-overs need. */
@@ -211,7 +213,7 @@ static int check(Phase *p, const Conf *c, const PciBus *bus) {
         r = iommu_count_groups(p->root, &n_groups);
         if (r < 0)
                 return phase_fail(p, r, "Make /sys readable", "Cannot list the IOMMU groups");
-        if (n_groups == 0 && iommu_comes(p)) {
+        if (iommu_comes(p)) {
                 phase_note(p, "The IOMMU is off: GPUs are handed over after the restart that turns it on");
                 return PHASE_NOT_APPLICABLE;
         }
@@ -244,7 +246,8 @@ int exclusive_setup(const GpuSwitch *s) {
         if (r < 0)
                 return log_oom();
         r = release(s, &bus);
-        if (r >= 0)
+        /* In a plan, what comes with the IOMMU is told by the phase that turns it on. */
+        if (r >= 0 && !iommu_comes(p))
                 r = prepare_boot(p, u, s->conf, &bus);
         if (r >= 0)
                 r = check(p, s->conf, &bus);

@@ -280,7 +280,7 @@ static int judge_claims(const Facts *f, const Conf *c, Findings *l) {
                                         "Also binds %s to %s at boot", a->what, a->driver);
         }
         for (size_t i = 0; i < c->n_gpus && r >= 0; i++)
-                if (!names_gpu(f, NULL, c->gpus[i].path))
+                if (!names_gpu(f, NULL, c->gpus[i].card ?: c->gpus[i].path))
                         r = findings_add(
                                         l, FINDING_WARN, "gpu", c->gpus[i].path,
                                         "Correct the section's name: the addresses of this machine's GPUs are above.",

@@ -8,6 +8,7 @@
 #include "child.h"
 #include "fs.h"
 #include "initramfs.h"
+#include "known.h"
 #include "reboot.h"
 #include "restore.h"
 #include "trialboot.h"
@@ -395,6 +396,8 @@ static int forget_story(Phase *p) {
         }
         if (r >= 0)
                 r = fs_remove(p->root, STATE_DIR "/report.json");
+        if (r >= 0)
+                r = fs_remove(p->root, KNOWN_PATH);
         if (r >= 0)
                 r = restore_dir(p->root, STATE_DIR "/phases");
         if (r >= 0)

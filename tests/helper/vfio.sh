@@ -297,6 +297,43 @@ is 'which alone is back' "$(driver $gpu) $(driver $audio) $(driver $twin)" 'vfio
 rm "$root/etc/gpuvm.conf"
 check 'setup with all flexible' vfio setup
 check 'everything is as before' same
+
+# --- the next boot finds the cards elsewhere
+# reboot: the same disk in a machine without cards.
+reboot() {
+        local before=$root
+
+        machine
+        cp -a "$before/etc" "$before/var" "$root"
+}
+moved=0000:05:00.0 third=0000:06:00.0
+usual
+printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
+check 'setup with one of twins exclusive' vfio setup
+like 'writes down which it is' "$(cat "$root/var/lib/gpuvm/gpus")" "$gpu 10de:2684 1458:1458 pci-$gpu $gpu"
+reboot
+card $moved 10de 2684 030000 12 nvidia
+card $twin 10de 2684 030000 13 nvidia
+card $gpu 10de 2204 030000 14 nvidia
+check 'setup after the card was moved and another one took its slot' vfio --dry-run setup
+like 'says what it found' "$(said)" "The GPU of \[Gpu $gpu\] moved from slot pci-$gpu and is $moved now: write \[Gpu pci-$moved\]"
+check 'setup after the card was moved' vfio setup
+is 'follows it, and no other' "$(driver $moved) $(driver $twin) $(driver $gpu)" 'vfio-pci nvidia nvidia'
+is 'so does the rule' "$(grep -o '^DEVPATH=="[^"]*"' "$root/etc/udev/rules.d/70-gpuvm-vfio.rules")" "DEVPATH==\"/devices/pci0000:00/$moved\""
+check 'setup again' vfio setup
+like 'changes nothing' "$(said)" 'Nothing to do'
+cp "$root/etc/udev/rules.d/70-gpuvm-vfio.rules" "$work/rule"
+reboot
+card $twin 10de 2684 030000 13 nvidia
+card $third 10de 2684 030000 15 nvidia
+card $audio 10de 2684 030000 16 nvidia
+refused 'a card that two may be' "was about the GPU 10de:2684 .* in slot pci-$moved, .* $audio .* and $third .* may be it" setup
+check 'the rule is as it was' cmp "$work/rule" "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+rm "$root/var/lib/gpuvm/gpus"
+check 'setup when the user has decided' vfio setup
+is 'does what the section says' "$(driver $twin) $(driver $third) $(driver $audio)" 'nvidia nvidia nvidia'
+
+usual
 mkdir -p "$root/run/gpuvm/exclusive"
 : >"$root/run/gpuvm/exclusive/$gpu"
 check 'setup when one that was exclusive is back by hand' vfio setup
@@ -317,7 +354,9 @@ check_fails 'and is no plan either' 1 vfio --dry-run setup
 mkdir -p "$root/sys/firmware/acpi/tables"
 touch "$root/sys/firmware/acpi/tables/DMAR"
 check_fails 'setup before the restart that turns the IOMMU on' 1 vfio setup
+printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
 check_fails 'a plan from before that restart says not yet' 77 vfio --dry-run setup
+is 'and leaves the rule to the phase that turns the IOMMU on' "$(said | grep -c 'would write')" 0
 
 # --- VFIO variant drivers: a module of a made-up kernel says that it is for this card
 if command -v gcc >/dev/null && command -v depmod >/dev/null; then

@@ -21,6 +21,7 @@
 #include "grubcfg.h"
 #include "initramfs.h"
 #include "iommu.h"
+#include "iommucheck.h"
 #include "journal.h"
 #include "phase.h"
 #include "reboot.h"
@@ -43,74 +44,6 @@ static int settle(Phase *p) {
                 r = reboot_withdraw(p->root, p->name);
         return r < 0 ? phase_fail(p, r, "Make /boot and /run writable", "Cannot tidy up after the restart")
                      : 0;
-}
-
-/* Which file has the word that keeps the IOMMU off, for the message. */
-static const char *find_word(int root, const char *word) {
-        static const char *const files[] = {
-                "/etc/default/grub",
-                "/etc/kernel/cmdline",
-                "/boot/grub/grub.cfg",
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
-                _cleanup_free_ char *text = NULL;
-
-                if (fs_read(root, files[i], FS_FILE_MAX, &text, NULL) >= 0 && strstr(text, word))
-                        return files[i];
-        }
-        return "the configuration of the boot loader";
-}
-
-/* Returns 0 if another command line can help; else it has been told why not. */
-static int can_help(Phase *p, const Conf *conf, const char *firmware, char *const *words) {
-        const char *off = cmdline_iommu_off(words, firmware);
-        bool intel = streq(firmware, "intel");
-
-        if (off && !conf->override_iommu_off)
-                return phase_fail(
-                                p, 0,
-                                "If that is not wanted any more, take it out, or set OverrideIommuOff=yes in "
-                                "[Bootstrap] of /etc/gpuvm.conf; nothing was changed",
-                                "An administrator keeps the IOMMU off: '%s' is on the kernel command line, from %s",
-                                off, find_word(p->root, off));
-        if (off || !cmdline_iommu_on(words, firmware))
-                return 0;
-        return phase_fail(
-                        p, 0,
-                        intel ? "Turn on VT-d (Intel Virtualization Technology for Directed I/O) in the firmware "
-                                "setup, then start gpuvm-bootstrap.target again; another restart alone would not "
-                                "help, and nothing was changed"
-                              : "Turn on IOMMU or AMD-Vi (SVM is something else) in the firmware setup, then start "
-                                "gpuvm-bootstrap.target again; another restart alone would not help, and nothing "
-                                "was changed",
-                        "The kernel made no IOMMU groups although %s",
-                        intel ? "'intel_iommu=on' is on its command line"
-                              : "nothing on its command line keeps AMD's IOMMU off");
-}
-
-static int find_firmware(Phase *p, const char **ret) {
-        const char *firmware = NULL;
-        int r;
-
-        r = iommu_firmware(p->root, &firmware);
-        if (r < 0)
-                return phase_fail(p, r, "Look at /sys/firmware/acpi/tables",
-                                  "Cannot read the firmware's tables");
-        if (!firmware)
-                return phase_fail(
-                                p, 0,
-                                "Turn on VT-d (Intel) or IOMMU, AMD-Vi (AMD) in the firmware setup, then start "
-                                "gpuvm-bootstrap.target again. In a virtual machine the host has to give it an "
-                                "IOMMU. Nothing was changed",
-                                "The firmware offers no IOMMU: there is neither an ACPI DMAR nor an IVRS table");
-        if (!streq(firmware, "intel") && !streq(firmware, "amd"))
-                return phase_fail(
-                                p, 0, "Look at the kernel's log for 'iommu'; nothing was changed",
-                                "The kernel made no IOMMU groups, and no parameter is known that helps (%s)",
-                                firmware);
-        *ret = firmware;
-        return 0;
 }
 
 /* What exclusive GPUs need at boot, in /etc. It belongs to step vfio, whoever is first: that is where it is
@@ -253,7 +186,7 @@ static int commit(Phase *p, const Conf *conf, Trial *t) {
         const char *firmware = NULL;
         int r;
 
-        r = find_firmware(p, &firmware);
+        r = iommucheck_firmware(p, &firmware);
         if (r >= 0 && t->stage != TRIAL_STAGE_GOOD)
                 r = save_trial(p, t, TRIAL_STAGE_GOOD);
         if (r >= 0)
@@ -315,13 +248,13 @@ static int no_groups(Phase *p, const Conf *conf, const Trial *t, TrialVerdict v)
         const char *firmware = NULL;
         int r;
 
-        r = find_firmware(p, &firmware);
+        r = iommucheck_firmware(p, &firmware);
         if (r < 0)
                 return r;
         r = cmdline_read(p->root, &words);
         if (r < 0)
                 return phase_fail(p, r, "Mount /proc", "Cannot read the kernel command line");
-        r = can_help(p, conf, firmware, words);
+        r = iommucheck_useful(p, conf->override_iommu_off, firmware, words);
         if (r >= 0)
                 r = open_step(p, p->name, &u);
         if (r < 0)

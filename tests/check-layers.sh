@@ -18,7 +18,7 @@ layers=(
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
         'apt aptrepair iommu earlyrule busy nodes holders handover worker nvml binding boot bootentry initramfs bus sdbus logind keep known early reboot trial grubenv grubtrial'
-        'vfio vfiohold vfiojob plan virt preflight gpucheck rebootcheck facts report'
+        'vfio vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report'
         'trialboot follow preview progress settings options takeback gpuswitch'
         'exclusive'
 )

@@ -16,7 +16,7 @@ own=$real.gpuvm-trial
 
 machine() {
         root=$work/$((n += 1))
-        TRIAL=yes make_machine "$root" "$@"
+        TRIAL=yes make_machine "$root"
         before=$(boot_digest "$root")
 }
 

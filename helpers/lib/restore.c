@@ -162,6 +162,19 @@ int restore_file(int root, const LedgerRecord *t) {
         return fs_write_atomic_owned(root, t->object, t->data, t->size, t->mode, t->uid, t->gid);
 }
 
+int restore_leftover(int root, const char *path) {
+        const char *name = strrchr(path, '/');
+        _cleanup_free_ char *temp = NULL;
+        int r;
+
+        if (!name)
+                return -EINVAL;
+        if (str_printf(&temp, "%.*s/.%s.gpuvm-new", (int) (name - path), path, name + 1) < 0)
+                return -ENOMEM;
+        r = fs_remove(root, temp);
+        return r < 0 ? r : 0;
+}
+
 int restore_dir(int root, const char *path) {
         _cleanup_close_ int dir = -EBADF;
         const char *name = NULL;

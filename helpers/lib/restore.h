@@ -27,5 +27,9 @@ int restore_look(int root, const Ledger *l, char *const *steps, const LedgerReco
 /* Puts content, mode and owner back, or removes the file. */
 int restore_file(int root, const LedgerRecord *target) _must_check_ _nonnull_all_;
 
+/* Removes what fs_write_atomic() has left beside the path where something ended it half way. Returns 0, also
+ * if there is nothing. */
+int restore_leftover(int root, const char *path) _must_check_ _nonnull_all_;
+
 /* Removes a directory that we made, if it is empty. Returns 1 if so, 0 if it is gone or still in use. */
 int restore_dir(int root, const char *path) _must_check_ _nonnull_all_;

@@ -42,12 +42,25 @@ static int run_tool(Takeback *tb, const char *a, const char *b, const char *c, c
                                          .timeout_usec = TOOL_TIMEOUT_SEC * USEC_PER_SEC });
 }
 
+/* What a run has left beside that was cut before it could tidy up. */
+static int remove_leftovers(Takeback *tb, const char *path) {
+        int r = restore_leftover(tb->p->root, path);
+
+        if (r >= 0 && streq(path, BOOT_GRUB_CFG))
+                r = fs_remove(tb->p->root, BOOT_GRUB_CFG BOOTFILE_NEW);
+        if (r >= 0 && streq(path, BOOT_GRUB_CFG))
+                r = fs_remove(tb->p->root, BOOT_GRUB_CFG BOOTFILE_NEW ".new"); /* of grub-mkconfig */
+        return r;
+}
+
 static int undo_one_file(Takeback *tb, const LedgerRecord *t) {
         RestoreState state = RESTORE_DONE;
         const char *step = NULL;
         int r;
 
         r = restore_look(tb->p->root, &tb->ledger, tb->steps, t, &state, &step);
+        if (r >= 0 && !tb->p->dry_run)
+                r = remove_leftovers(tb, t->object);
         if (r < 0)
                 return phase_fail(tb->p, r, "Look at it, then try again", "Cannot look at %s", t->object);
         if (state == RESTORE_DONE) {
@@ -84,6 +97,14 @@ static int undo_one_file(Takeback *tb, const LedgerRecord *t) {
                 return phase_fail(tb->p, r, "Make it writable, with some room, then try again",
                                   "Cannot restore %s", t->object);
         return 1;
+}
+
+/* What is left of a file where something ended us while we forgot: it is as it was before. */
+static void skip_orphans(Takeback *tb) {
+        for (size_t i = 0; i < tb->ledger.n; i++)
+                if (wanted(tb, i, "wrote") &&
+                    !restore_target(&tb->ledger, tb->steps, tb->ledger.records[i].object))
+                        tb->done[i] = true;
 }
 
 static void undo_files(Takeback *tb) {
@@ -435,6 +456,7 @@ int takeback_run(Takeback *tb) {
         undo_units(tb, "enabled", "enabled", "enable", "disable");
         undo_trial(tb);
         undo_files(tb);
+        skip_orphans(tb);
         undo_members(tb);
         refresh(tb);
         undo_packages(tb);

@@ -36,7 +36,10 @@ with_dependencies() {
 set_status() {
         awk -v RS= -v ORS='\n\n' -v name="$1" '$0 !~ "^Package: " name "\n"' "$status" >"$status.new"
         [ -z "$2" ] || printf 'Package: %s\nStatus: install ok %s\nVersion: %s\n\n' "$1" "$2" "${3:-1.0}" >>"$status.new"
+        # As dpkg does.
+        sync "$status.new"
         mv "$status.new" "$status"
+        sync "${status%/*}"
 }
 
 has_word() {

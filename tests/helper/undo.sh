@@ -222,4 +222,17 @@ undo --all
 is 'the unit is gone: succeeds' "$status" 0
 like 'the unit is gone: says so' "$said" 'There is no libvirtd.service any more'
 is 'the unit is gone: no records left' "$(find "$root/var/lib/gpuvm" -type f)" ''
+# What a cut leaves.
+machine
+before=$(boot_digest "$root")
+record 000001 iommu file /etc/default/grub.d/zz-gpuvm.cfg absent ''
+record 000002 iommu wrote /etc/default/grub.d/zz-gpuvm.cfg '' half
+echo ha >"$root/etc/default/grub.d/.zz-gpuvm.cfg.gpuvm-new"
+undo --all
+is 'half written: succeeds' "$status" 0
+is 'half written: nothing is left beside' "$(boot_digest "$root")" "$before"
+record 000001 iommu wrote /etc/default/grub.d/zz-gpuvm.cfg '' whole
+undo --all
+is 'half forgotten: succeeds' "$status" 0
+is 'half forgotten: the rest is forgotten' "$(find "$root/var/lib/gpuvm" -type f)" ''
 done_testing

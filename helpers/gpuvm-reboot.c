@@ -66,14 +66,9 @@ static bool told_to_stop(void) {
         return sigtimedwait(&s, NULL, &second) > 0;
 }
 
-/* Only what we scheduled: an administrator's that replaced it stays. */
 static void call_off(Bus *bus, const RebootDate *d) {
-        _cleanup_free_ char *type = NULL;
-        uint64_t at = 0;
-        int r = logind_scheduled_shutdown(bus, &type, &at);
+        int r = rebootcheck_call_off(bus, d);
 
-        if (r >= 0 && rebootcheck_is_ours(d, type, at))
-                r = logind_cancel_shutdown(bus);
         if (r < 0)
                 log_warning_errno(r, "Failed to cancel the restart; 'shutdown -c' does: %m");
 }
@@ -165,6 +160,10 @@ static int restart(Phase *p, Bus *bus, uint64_t delay_usec, const char *why) {
                 return log_oom();
         d.when_usec = now_usec(CLOCK_REALTIME) + delay_usec;
         d.latest_usec = now_usec(CLOCK_BOOTTIME) + delay_usec + LOGIND_GRACE;
+        r = rebootcheck_remember(p->root, &d);
+        if (r < 0)
+                return phase_fail(p, r, "Run 'systemd-tmpfiles --create gpuvm.conf'.",
+                                  "Cannot write down when the machine is to be restarted");
         r = logind_schedule_shutdown(bus, "reboot", d.when_usec, wall);
         if (r < 0)
                 return phase_fail(p, r,
@@ -220,14 +219,12 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_free_ char *why = NULL;
         int r;
 
-        if (argc > 0) {
-                log_error("Unexpected argument '%s'", argv[0]);
-                return PHASE_USAGE;
-        }
         r = conf_load_and_warn(p->root, &conf);
         if (r < 0)
                 return log_oom();
-        r = rebootcheck_requests(p, &conf, &causes, &useless, &reasons);
+        r = rebootcheck_call_off_earlier(p);
+        if (r >= 0)
+                r = rebootcheck_requests(p, &conf, &causes, &useless, &reasons);
         if (r < 0 || !causes)
                 return r;
         p->failure_event = EVENT_REBOOT_REFUSED;

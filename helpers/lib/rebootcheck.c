@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "rebootcheck.h"
+#include <inttypes.h>
+
 #include "busy.h"
 #include "fs.h"
 #include "log.h"
 #include "logind.h"
 #include "plan.h"
+#include "rebootcheck.h"
 #include "strv.h"
+
+#define SCHEDULED_PATH RUN_DIR "/scheduled"
 
 static int refuse_list(Phase *p, char *const *reasons) {
         _cleanup_free_ char *all = strv_join(reasons, "; ");
@@ -109,6 +113,59 @@ RebootWatch rebootcheck_watch(const RebootDate *d, uint64_t realtime_usec, uint6
         if (realtime_usec >= d->when_usec)
                 return REBOOT_DUE;
         return rebootcheck_is_ours(d, type, at_usec) ? REBOOT_WAITING : REBOOT_CALLED_OFF;
+}
+
+int rebootcheck_remember(int root, const RebootDate *d) {
+        _cleanup_free_ char *text = NULL;
+        int r = str_printf(&text, "%" PRIu64 "\n", d->when_usec);
+
+        return r < 0 ? r : fs_write_atomic(root, SCHEDULED_PATH, text, strlen(text), 0644);
+}
+
+int rebootcheck_recall(int root, RebootDate *ret) {
+        RebootDate d = {};
+        int r = fs_read_u64(root, SCHEDULED_PATH, &d.when_usec);
+
+        /* Not what we write: nothing of ours can be known by it. */
+        if (r == -ENOENT || r == -EINVAL || r == -ERANGE)
+                return 0;
+        if (r < 0)
+                return r;
+        *ret = d;
+        return 1;
+}
+
+int rebootcheck_call_off(Bus *bus, const RebootDate *d) {
+        _cleanup_free_ char *type = NULL;
+        uint64_t at = 0;
+        int r = logind_scheduled_shutdown(bus, &type, &at);
+
+        if (r < 0 || !rebootcheck_is_ours(d, type, at))
+                return MIN(r, 0);
+        return logind_cancel_shutdown(bus);
+}
+
+int rebootcheck_call_off_earlier(Phase *p) {
+        _cleanup_bus_ Bus *bus = NULL;
+        RebootDate d;
+        int r;
+
+        if (p->dry_run || !fs_is_host(p->root))
+                return 0;
+        r = rebootcheck_recall(p->root, &d);
+        if (r > 0)
+                r = bus_open(&bus);
+        if (r >= 0 && bus)
+                r = rebootcheck_call_off(bus, &d);
+        if (r > 0)
+                phase_note(p,
+                           "An earlier run was killed while it waited; the restart that it announced is called off");
+        if (r >= 0 && bus)
+                r = fs_remove(p->root, SCHEDULED_PATH);
+        if (r < 0)
+                return phase_fail(p, r, "'shutdown -c' does; then start gpuvm-bootstrap.target again.",
+                                  "Cannot call off the restart that an earlier run announced");
+        return 0;
 }
 
 int rebootcheck_scheduled(Phase *p, Bus *bus) {

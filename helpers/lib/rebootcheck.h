@@ -39,6 +39,19 @@ bool rebootcheck_is_ours(const RebootDate *d, const char *type, uint64_t at_usec
 RebootWatch rebootcheck_watch(const RebootDate *d, uint64_t realtime_usec, uint64_t boottime_usec,
                               const char *type, uint64_t at_usec) _must_check_ __attribute__((nonnull(1)));
 
+/* The restart that logind is about to be told of, on record until the boot ends: a run that is killed leaves
+ * it scheduled. Returns 0. */
+int rebootcheck_remember(int root, const RebootDate *d) _must_check_ _nonnull_all_;
+/* Returns 1 and what was remembered in this boot (of latest_usec nothing is known), or 0. */
+int rebootcheck_recall(int root, RebootDate *ret) _must_check_ _nonnull_all_;
+
+/* Calls off what an earlier run scheduled and could not take back. What is scheduled and not ours stays. */
+int rebootcheck_call_off_earlier(Phase *p) _must_check_ _nonnull_all_;
+
+/* Cancels the restart if it is still what is scheduled: an administrator's that replaced it stays. Returns 1
+ * if it was cancelled, else 0. */
+int rebootcheck_call_off(Bus *bus, const RebootDate *d) _must_check_ _nonnull_all_;
+
 /* Fails if a shutdown is scheduled already: it is somebody else's, and to schedule ours would replace it. */
 int rebootcheck_scheduled(Phase *p, Bus *bus) _must_check_ _nonnull_all_;
 

@@ -224,6 +224,58 @@ stopped_since() {
 machine_boot stopped_since
 like "$release: stopping the unit leaves it alone" "$status $output" '^0 .*\(st\) "poweroff" '
 
+# Killed while it waits, the restart that it announced is still there. Started again it knows that as its own.
+fresh
+configure auto 60
+killed() {
+        systemctl start --no-block gpuvm-bootstrap.target
+        wait_until_announced
+        systemctl kill --signal=KILL gpuvm-reboot.service
+        for _ in $(seq 100); do
+                systemctl is-failed --quiet gpuvm-reboot.service && break
+                sleep 0.1
+        done
+        systemctl show -P Result gpuvm-reboot.service
+        scheduled
+}
+killed_and_again() {
+        killed
+        printf '[Bootstrap]\nRebootDelaySec=2\n' >/etc/gpuvm.conf.d/60-test.conf
+        systemctl daemon-reload
+        start_and_wait
+}
+machine_boot killed_and_again
+rm "$machine/etc/gpuvm.conf.d/60-test.conf"
+like "$release: killed, it leaves the restart to logind" "$output" '^signal.\(st\) "reboot" [1-9]'
+is "$release: started again, it is no other's and is made" "$status" 133
+like "$release: and it said so" "$(machine_journal -o cat SYSLOG_IDENTIFIER=gpuvm-reboot)" 'killed while it waited.*called off'
+like "$release: it counts once" "$(story)" 'total 1'
+
+fresh
+configure auto 60
+killed_and_left() {
+        killed
+        printf '[Bootstrap]\nReboot=never\n' >/etc/gpuvm.conf.d/60-test.conf
+        systemctl daemon-reload
+        start_and_wait
+        scheduled
+}
+machine_boot killed_and_left
+rm "$machine/etc/gpuvm.conf.d/60-test.conf"
+like "$release: where no restart is wanted any more, none is left" "$status $output" '^0 signal.*start 1.\(st\) "" '
+
+fresh
+configure auto 60
+killed_and_replaced() {
+        killed
+        shutdown -P +60
+        start_and_wait
+        scheduled
+        shutdown -c
+}
+machine_boot killed_and_replaced
+like "$release: an administrator's shutdown that came since stays" "$status $output" '^0 signal.*start 1.\(st\) "poweroff" '
+
 fresh
 inhibited() {
         systemd-inhibit --what=shutdown --mode=block --who=surgeon --why='operating' sleep 50 &

@@ -225,6 +225,24 @@ TEST(waits_no_longer_when_the_clock_is_set) {
         ASSERT_EQ(rebootcheck_watch(&d, UINT64_MAX, 51, NULL, 0), REBOOT_OVERDUE);
 }
 
+TEST(remembers_what_it_told_logind) {
+        static const RebootDate d = { .when_usec = UINT64_C(1793192400000001), .latest_usec = 50 };
+        int root = tree_new();
+        RebootDate e = {};
+
+        ASSERT_EQ(rebootcheck_recall(root, &e), 0);
+        ASSERT_EQ(rebootcheck_remember(root, &d), 0);
+        ASSERT_EQ(rebootcheck_recall(root, &e), 1);
+        ASSERT(rebootcheck_is_ours(&e, "reboot", UINT64_C(1793192400000001)));
+        ASSERT(!rebootcheck_is_ours(&e, "reboot", UINT64_C(1793192400000002)));
+        /* No date at all is nobody's, and not 1970's. */
+        tree_put("/run/gpuvm/scheduled", "soon\n");
+        ASSERT_EQ(rebootcheck_recall(root, &e), 0);
+        ASSERT_EQ(fs_remove(root, "/run/gpuvm/scheduled"), 1);
+        ASSERT_EQ(fs_mkdir_p(root, "/run/gpuvm/scheduled", 0755), 0);
+        ASSERT_EQ(rebootcheck_recall(root, &e), -EISDIR);
+}
+
 /* The C library's, but for a wall clock that somebody sets an hour ahead each time that it is read. */
 int clock_gettime(clockid_t clock, struct timespec *ts) {
         static time_t ahead;

@@ -116,16 +116,14 @@ static const char *kind(const PciDevice *d) {
         }
 }
 
-/* Adds d to the endpoints, passes it over, or says in the verdict why the group cannot go. */
+/* Adds d to the endpoints, passes it over, or adds to the list why the group cannot go. */
 static int judge(const PciBus *bus, const PciDevice *gpu, const PciDevice *d, const IommuKeep *keep,
-                 size_t n_keep, char *const *accept_siblings, IommuVerdict *v) {
+                 size_t n_keep, char *const *accept_siblings, IommuVerdict *v, char ***blockers) {
         const IommuKeep *k = find_keep(keep, n_keep, d);
         bool bridge = pci_is_bridge(d);
 
         if (k)
-                return str_printf(&v->blocker,
-                                  "IOMMU group %d also holds %s, %s, which the host needs itself",
-                                  d->iommu_group, d->name, k->why);
+                return strv_extendf(blockers, "%s, %s, which the host needs itself", d->name, k->why);
         if (!bridge &&
             (is_companion(bus, gpu, d) || (accept_siblings && strv_contains(accept_siblings, d->name)))) {
                 v->endpoints[v->n_endpoints++] = d;
@@ -134,16 +132,24 @@ static int judge(const PciBus *bus, const PciDevice *gpu, const PciDevice *d, co
         if (is_harmless(d))
                 return 0;
         if (bridge)
-                return str_printf(
-                                &v->blocker,
-                                "IOMMU group %d also holds %s, %s in use by the driver %s, with which the kernel "
-                                "grants the group to no VM",
-                                d->iommu_group, d->name, kind(d), d->driver);
-        return str_printf(
-                        &v->blocker,
-                        "IOMMU group %d also holds %s, %s in use by the host's driver %s, which would go along "
-                        "(AcceptSiblings=%s allows that)",
-                        d->iommu_group, d->name, kind(d), d->driver, d->name);
+                return strv_extendf(
+                                blockers,
+                                "%s, %s in use by the driver %s, with which the kernel grants the group to no VM",
+                                d->name, kind(d), d->driver);
+        return strv_extendf(
+                        blockers,
+                        "%s, %s in use by the host's driver %s, which would go along (AcceptSiblings=%s allows that)",
+                        d->name, kind(d), d->driver, d->name);
+}
+
+/* In the order of the bus, which is sorted. */
+static int tell_blockers(int group, char *const *blockers, char **ret) {
+        _cleanup_free_ char *list = NULL;
+
+        if (!blockers)
+                return 0;
+        list = strv_join(blockers, "; ");
+        return list ? str_printf(ret, "IOMMU group %d also holds %s", group, list) : -ENOMEM;
 }
 
 static const PciDevice *find_owner(const IommuVerdict *v, const PciDevice *gpu) {
@@ -156,31 +162,21 @@ static const PciDevice *find_owner(const IommuVerdict *v, const PciDevice *gpu) 
 int iommu_group_check(const PciBus *bus, const PciDevice *gpu, const IommuKeep *keep, size_t n_keep,
                       char *const *accept_siblings, IommuVerdict *ret) {
         _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+        _cleanup_strv_ char **blockers = NULL;
+        int r = 0;
 
         if (gpu->iommu_group < 0)
                 return -ENODEV;
         v.endpoints = calloc(bus->n + 1, sizeof(*v.endpoints));
         if (!v.endpoints)
                 return -ENOMEM;
-        /* The first blocker by address is the one that is told; the bus is sorted, so the answer is the same
-         * every time. The endpoints are collected whole all the same, for those who only show them. */
-        for (size_t i = 0; i < bus->n; i++) {
-                const PciDevice *d = &bus->devices[i];
-                IommuVerdict rest = v;
-                int r;
-
-                if (d->iommu_group != gpu->iommu_group)
-                        continue;
-                rest.blocker = NULL;
-                r = judge(bus, gpu, d, keep, n_keep, accept_siblings, &rest);
-                if (r < 0)
-                        return r;
-                v.n_endpoints = rest.n_endpoints;
-                if (!v.blocker)
-                        v.blocker = rest.blocker;
-                else
-                        free(rest.blocker);
-        }
+        for (size_t i = 0; i < bus->n && r >= 0; i++)
+                if (bus->devices[i].iommu_group == gpu->iommu_group)
+                        r = judge(bus, gpu, &bus->devices[i], keep, n_keep, accept_siblings, &v, &blockers);
+        if (r >= 0)
+                r = tell_blockers(gpu->iommu_group, blockers, &v.blocker);
+        if (r < 0)
+                return r;
         v.viable = !v.blocker;
         v.owner = find_owner(&v, gpu);
         *ret = v;

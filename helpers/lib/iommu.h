@@ -23,7 +23,7 @@ typedef struct IommuVerdict {
         const PciDevice **endpoints; /* of the whole group, sorted; the ones that must be on a VFIO driver */
         size_t n_endpoints;
         const PciDevice *owner; /* the group's lowest GPU: whose unit the others follow */
-        char *blocker;          /* if not viable: who is in the way and why, for a user */
+        char *blocker;          /* if not viable: all who are in the way, and why, for a user */
 } IommuVerdict;
 
 /* The group of the device, whole. gpu: a device of the bus. accept_siblings: names ("0000:03:00.0") that the

@@ -132,7 +132,7 @@ static int prepare_trial(Phase *p, Undo *u, const Conf *conf, const TrialPlan *p
         r = trialboot_begin(p, u, plan);
         if (r < 0)
                 return r;
-        own_image = early_for_trial(p, conf, plan->entry.kernel);
+        own_image = early_for_trial(p, conf, plan->kernel);
         return own_image < 0 ? own_image : trialboot_arm(p, u, plan, own_image > 0);
 }
 

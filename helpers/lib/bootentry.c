@@ -11,8 +11,7 @@
 
 #define BLANKS " \t"
 
-/* The names of this machine's entries: they begin with its id or entry token. */
-static int list_entries(int root, const char *partition, char ***ret) {
+int bootentry_list(int root, const char *partition, char ***ret) {
         _cleanup_strv_ char **names = NULL, **l = NULL;
         _cleanup_free_ char *dir = NULL, *id = NULL, *token = NULL;
         int r;
@@ -47,7 +46,7 @@ int bootentry_partition(int root, char **ret) {
                 _cleanup_strv_ char **l = NULL;
                 int r;
 
-                r = list_entries(root, places[i], &l);
+                r = bootentry_list(root, places[i], &l);
                 if (r == -ENOENT || r == -EACCES || (r >= 0 && !l)) /* 0700 on many: a dry run cannot look */
                         continue;
                 if (r < 0)
@@ -94,8 +93,7 @@ int bootentry_edit_words(const char *line, const char *firmware, bool override, 
         return *ret ? 1 : -ENOMEM;
 }
 
-/* Returns the value of "KEY VALUE", or NULL. */
-static const char *entry_value(const char *line, const char *key) {
+const char *bootentry_value(const char *line, const char *key) {
         const char *p = startswith(line + strspn(line, BLANKS), key);
 
         return p && strchr(BLANKS, *p) && *p ? p + strspn(p, BLANKS) : NULL;
@@ -108,7 +106,7 @@ int bootentry_edit(const char *text, const char *firmware, bool override, char *
 
         /* The value of the last options line; the loader joins them all. */
         for (const char *p = text; *p; p = *end ? end + 1 : end) {
-                const char *v = entry_value(p, "options");
+                const char *v = bootentry_value(p, "options");
 
                 end = p + strcspn(p, "\n");
                 if (v && v < end)
@@ -198,7 +196,7 @@ int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmwa
         _cleanup_strv_ char **entries = NULL;
         int r, changed;
 
-        r = list_entries(p->root, partition, &entries);
+        r = bootentry_list(p->root, partition, &entries);
         if (r < 0)
                 return phase_fail(p, r, "Mount it", "Cannot list %s/loader/entries", partition);
         changed = edit_kernel_words(p, u, firmware, override);
@@ -221,7 +219,7 @@ int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmwa
         return changed;
 }
 
-static int copy_beside(int root, const char *from, const char *to) {
+int bootentry_copy(int root, const char *from, const char *to) {
         _cleanup_close_ int in = fs_open(root, from, O_RDONLY, 0),
                             out = fs_open(root, to, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
         ssize_t n;
@@ -248,14 +246,14 @@ static int copy_to_entry(int root, const char *partition, const char *entry, con
         if (r < 0)
                 return r;
         STRV_FOREACH(l, lines) {
-                const char *v = entry_value(*l, "initrd");
+                const char *v = bootentry_value(*l, "initrd");
 
                 if (!v || !strstr(v, version))
                         continue;
                 if (str_printf(&path, "%s%s", partition, v) < 0 ||
                     str_printf(&temp, "%s" BOOTFILE_NEW, path) < 0)
                         return -ENOMEM;
-                r = copy_beside(root, image, temp);
+                r = bootentry_copy(root, image, temp);
                 if (r >= 0)
                         r = bootfile_publish(root, temp, path);
                 if (r < 0)
@@ -274,7 +272,7 @@ int bootentry_copy_initramfs(int root, const char *kernel, const char *image) {
         if (r == -ENOENT)
                 return 0;
         if (r >= 0)
-                r = list_entries(root, partition, &entries);
+                r = bootentry_list(root, partition, &entries);
         STRV_FOREACH(e, entries) {
                 if (r < 0)
                         break;

@@ -11,6 +11,12 @@
  */
 int bootentry_partition(int root, char **ret) _must_check_ _nonnull_all_;
 
+/* The paths of this machine's entries there: their names begin with its id or entry token. */
+int bootentry_list(int root, const char *partition, char ***ret) _must_check_ _nonnull_all_;
+
+/* The value in a line "KEY VALUE" (borrowed), or NULL. */
+const char *bootentry_value(const char *line, const char *key) _nonnull_all_;
+
 /* Pure: a command line with the words that are missing, and without the ones to override. Returns 1 and ret,
  * or 0 if there is nothing to change. */
 int bootentry_edit_words(const char *line, const char *firmware, bool override,
@@ -23,6 +29,9 @@ int bootentry_edit(const char *text, const char *firmware, bool override,
 /* boot_iommu() for systemd-boot. */
 int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmware,
                     bool override) _must_check_;
+
+/* Copies a file, not yet durable, for bootfile_publish(). */
+int bootentry_copy(int root, const char *from, const char *to) _must_check_ _nonnull_all_;
 
 /* The entries name images of their own: brings the one of this kernel up to date. Returns 1 if there was one,
  * else 0. */

@@ -6,7 +6,6 @@
 #include "child.h"
 #include "fs.h"
 #include "strv.h"
-#include "trial.h"
 
 #define BLANKS    " \t"
 #define COPY      GRUBTRIAL_CFG BOOTFILE_NEW
@@ -125,7 +124,7 @@ static void scan(char **lines, const char *running, Menu *m) {
 }
 
 /* "/boot/vmlinuz-6.1 root=..." with other words, and ours. Also finds out the version. */
-static int kernel_line(const char *line, const GrubTrialWish *w, GrubTrial *t, char ***text) {
+static int kernel_line(const char *line, const TrialWish *w, GrubTrial *t, char ***text) {
         const char *a = kernel_arguments(line), *words, *version;
         _cleanup_free_ char *path = NULL, *edited = NULL;
         int r;
@@ -167,8 +166,7 @@ static bool is_left_out(const char *line) {
         return streq(p, "savedefault") || streq(p, "recordfail");
 }
 
-static int copy_entry(const Entry *e, const GrubTrialWish *w, const char *suffix, GrubTrial *t,
-                      char ***text) {
+static int copy_entry(const Entry *e, const TrialWish *w, const char *suffix, GrubTrial *t, char ***text) {
         const char *open = strstr(e->lines[0], "--unrestricted") ? "--unrestricted " : "";
         int r;
 
@@ -197,7 +195,7 @@ static const char *find_reason(const Menu *m) {
         return m->first.lines ? NULL : "the boot menu has no entry that grub-mkconfig made for this system";
 }
 
-int grubtrial_make(const char *cfg, const GrubTrialWish *wish, const char *image_suffix, GrubTrial *ret,
+int grubtrial_make(const char *cfg, const TrialWish *wish, const char *image_suffix, GrubTrial *ret,
                    char **ret_reason) {
         _cleanup_strv_ char **lines = NULL, **text = NULL;
         _cleanup_(grubtrial_done) GrubTrial t = {};

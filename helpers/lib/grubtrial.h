@@ -6,16 +6,10 @@
  * others takes the entry away. The entry is there for GRUB only in the start that was told to take it. */
 
 #include "phase.h"
+#include "trial.h"
 #include "undo.h"
 
 #define GRUBTRIAL_CFG "/boot/grub/custom.cfg"
-
-typedef struct GrubTrialWish {
-        const char *firmware; /* "intel" or "amd" */
-        bool override;        /* take out the words that keep the IOMMU off */
-        const char *running;  /* the running kernel as GRUB named it (BOOT_IMAGE=), or NULL */
-        const char *boot_id;
-} GrubTrialWish;
 
 /* What an entry was made of. */
 typedef struct GrubTrial {
@@ -29,7 +23,7 @@ void grubtrial_done(GrubTrial *t);
 /* Pure. Makes the entry after the one in grub.cfg that would be started: the first, or the running kernel's
  * where the default is another. image_suffix: behind the name of the initramfs, or "". Returns 0; 1 with the
  * reason if this grub.cfg cannot start an entry once, or has none to go by; or -errno. */
-int grubtrial_make(const char *cfg, const GrubTrialWish *wish, const char *image_suffix, GrubTrial *ret,
+int grubtrial_make(const char *cfg, const TrialWish *wish, const char *image_suffix, GrubTrial *ret,
                    char **ret_reason) _must_check_ _nonnull_all_;
 
 /* Pure. The text without our block, and with this one instead (NULL: none). */

@@ -32,6 +32,14 @@ typedef struct Trial {
         char *off;     /* the word that an override leaves out, or NULL */
 } Trial;
 
+/* What the entry is to be. */
+typedef struct TrialWish {
+        const char *firmware; /* "intel" or "amd" */
+        bool override;        /* take out the words that keep the IOMMU off */
+        const char *running;  /* the running kernel as GRUB named it (BOOT_IMAGE=), or NULL */
+        const char *boot_id;
+} TrialWish;
+
 void trial_done(Trial *t);
 
 /* Strict: anything that we do not write is -EBADMSG. */

@@ -3,9 +3,11 @@
 #include "trialboot.h"
 #include "cmdline.h"
 #include "early.h"
+#include "entrytrial.h"
 #include "fs.h"
 #include "grubcfg.h"
 #include "grubenv.h"
+#include "grubtrial.h"
 #include "initramfs.h"
 #include "reboot.h"
 #include "restore.h"
@@ -17,7 +19,7 @@ static const char *const early_files[] = { EARLY_RULE, EARLY_MODULES, EARLY_INIT
 
 void trialboot_plan_done(TrialPlan *plan) {
         boot_done(&plan->boot);
-        grubtrial_done(&plan->entry);
+        free(plan->kernel);
         free(plan->boot_id);
         free(plan->running);
         free(plan->off);
@@ -27,7 +29,8 @@ void trialboot_plan_done(TrialPlan *plan) {
 static bool is_armed(int root) {
         _cleanup_free_ char *next = NULL;
 
-        return grubenv_read(root, NEXT, &next) >= 0 && streq(next, TRIAL_ENTRY);
+        return entrytrial_is_armed(root) ||
+                        (grubenv_read(root, NEXT, &next) >= 0 && streq(next, TRIAL_ENTRY));
 }
 
 /* A recorded machine may not have one. */
@@ -67,20 +70,50 @@ static int cannot(Phase *p, const char *reason) {
         return 0;
 }
 
-static int plan_grub(Phase *p, TrialPlan *plan) {
-        _cleanup_free_ char *cfg = NULL, *reason = NULL;
+/* Its own image can only be beside the one of Debian's name. */
+static bool has_usual_image(const GrubTrial *t) {
+        const char *version = t->image ? strstr(t->image, "/initrd.img-") : NULL;
+
+        return !t->image || (version && streq(version + strlen("/initrd.img-"), t->kernel));
+}
+
+static int plan_grub(Phase *p, TrialPlan *plan, char **ret_reason) {
+        _cleanup_(grubtrial_done) GrubTrial t = {};
+        _cleanup_free_ char *cfg = NULL;
         int r;
 
         r = fs_read(p->root, BOOT_GRUB_CFG, FS_FILE_MAX, &cfg, NULL);
         if (r < 0)
-                return cannot(p, BOOT_GRUB_CFG " cannot be read");
-        r = grubtrial_make(cfg, &plan->wish, "", &plan->entry, &reason);
+                return (*ret_reason = strdup(BOOT_GRUB_CFG " cannot be read")) ? 1 : -ENOMEM;
+        r = grubtrial_make(cfg, &plan->wish, "", &t, ret_reason);
+        if (r != 0)
+                return r;
+        if (!has_usual_image(&t))
+                return (*ret_reason = strdup("the boot menu names no initramfs like initrd.img-VERSION"))
+                                ? 1
+                                : -ENOMEM;
+        plan->kernel = TAKE_PTR(t.kernel);
+        return grubenv_obstacle(p, TRIAL_ENTRY, ret_reason);
+}
+
+static int plan_loader(Phase *p, TrialPlan *plan) {
+        _cleanup_free_ char *reason = NULL;
+        int r;
+
+        switch (plan->boot.loader) {
+        case BOOT_LOADER_GRUB:
+                r = plan_grub(p, plan, &reason);
+                break;
+        case BOOT_LOADER_SYSTEMD:
+                r = entrytrial_plan(p, plan->boot.partition, &plan->wish, &plan->kernel, &reason);
+                break;
+        default: /* told where the words are to be put */
+                return 0;
+        }
         if (r == -EPERM)
-                return cannot(p, "the entry of the default keeps the IOMMU off");
-        if (r == 0)
-                r = grubenv_obstacle(p, TRIAL_ENTRY, &reason);
+                return cannot(p, "the entry that starts this machine keeps the IOMMU off");
         if (r < 0)
-                return phase_fail(p, r, "Try again", "Cannot plan a trial start");
+                return phase_fail(p, r, "Look at /boot", "Cannot plan a trial start");
         return r > 0 ? cannot(p, reason) : 1;
 }
 
@@ -98,13 +131,11 @@ int trialboot_plan(Phase *p, const char *firmware, bool override, char *const *w
                 r = free_and_strdup(&plan.off, override ? cmdline_iommu_off(words, firmware) : NULL);
         if (r < 0)
                 return phase_fail(p, r, "Look at /boot", "Cannot tell what starts this machine");
-        plan.wish = (GrubTrialWish){ .firmware = firmware,
-                                     .override = override,
-                                     .running = plan.running,
-                                     .boot_id = plan.boot_id };
-        if (!reboot_boot_id_is_valid(plan.boot_id) || plan.boot.loader != BOOT_LOADER_GRUB)
-                return 0;
-        r = plan_grub(p, &plan);
+        plan.wish = (TrialWish){ .firmware = firmware,
+                                 .override = override,
+                                 .running = plan.running,
+                                 .boot_id = plan.boot_id };
+        r = reboot_boot_id_is_valid(plan.boot_id) ? plan_loader(p, &plan) : 0;
         if (r <= 0)
                 return r;
         *ret = plan;
@@ -155,7 +186,8 @@ static int make_entry(Phase *p, const TrialPlan *plan, bool own_image, char **re
         return 0;
 }
 
-int trialboot_arm(Phase *p, Undo *u, const TrialPlan *plan, bool own_image) {
+/* Returns 1 if the loader does it, 0 if it cannot. */
+static int arm_grub(Phase *p, Undo *u, const TrialPlan *plan, bool own_image) {
         _cleanup_free_ char *block = NULL;
         int r;
 
@@ -171,8 +203,35 @@ int trialboot_arm(Phase *p, Undo *u, const TrialPlan *plan, bool own_image) {
         if (r < 0)
                 return r;
         r = grubenv_set(p, NEXT, TRIAL_ENTRY);
-        if (r < 0) /* no reason to leave the machine without its IOMMU */
-                return cannot(p, "'grub-editenv' does not set " NEXT);
+        return r < 0 ? cannot(p, "'grub-editenv' does not set " NEXT) : 1;
+}
+
+static int arm_systemd(Phase *p, Undo *u, const TrialPlan *plan, bool own_image) {
+        _cleanup_free_ char *image = NULL;
+        int r;
+
+        r = phase_change(p, "write", TRIAL_ENTRY ".conf", "an entry for one start, panic=%d: %s",
+                         TRIAL_PANIC_SEC, boot_iommu_words(plan->wish.firmware));
+        if (r >= 0)
+                r = phase_change(p, "write", "LoaderEntryOneShot", TRIAL_ENTRY ".conf");
+        if (r > 0 && own_image && str_printf(&image, "/boot/initrd.img-%s" TRIAL_IMAGE, plan->kernel) < 0)
+                r = -ENOMEM;
+        if (r <= 0)
+                return r < 0 ? phase_fail(p, r, "Try again", "Cannot go on") : 1;
+        r = entrytrial_put(p, u, plan->boot.partition, &plan->wish, image);
+        if (r < 0)
+                return r;
+        r = entrytrial_arm(p, true);
+        return r < 0 ? cannot(p, "'bootctl set-oneshot' does not work") : 1;
+}
+
+int trialboot_arm(Phase *p, Undo *u, const TrialPlan *plan, bool own_image) {
+        bool grub = plan->boot.loader == BOOT_LOADER_GRUB;
+        int r;
+
+        r = grub ? arm_grub(p, u, plan, own_image) : arm_systemd(p, u, plan, own_image);
+        if (r <= 0 || p->dry_run)
+                return r;
         r = save_stage(p, plan, TRIAL_STAGE_READY);
         return r < 0 ? r : 1;
 }
@@ -228,6 +287,9 @@ int trialboot_remove(Phase *p) {
         if (n < 0)
                 return n;
         r = grubtrial_remove(p);
+        n |= r > 0;
+        if (r >= 0)
+                r = entrytrial_remove(p);
         n |= r > 0;
         if (r >= 0)
                 r = initramfs_remove_trial(p);

@@ -4,13 +4,12 @@
 /* Trialboot: makes a trial (trial.h) with whatever starts this machine, and takes it away again. */
 
 #include "boot.h"
-#include "grubtrial.h"
 #include "trial.h"
 
 typedef struct TrialPlan {
-        GrubTrialWish wish; /* what is borrowed there belongs to the caller, or is below */
+        TrialWish wish; /* what is borrowed there belongs to the caller, or is below */
         Boot boot;
-        GrubTrial entry; /* with the real initramfs */
+        char *kernel; /* the version that it starts */
         char *boot_id, *running;
         char *off; /* the word that an override leaves out, or NULL */
 } TrialPlan;

@@ -107,11 +107,42 @@ STUB
         { echo '# GRUB Environment Block'; echo saved_entry=gnulinux; printf '#%.0s' {1..1024}; } | head -c 1024 >"$1/boot/grub/grubenv"
 }
 
-# next_boot DIR [dead|off]: what GRUB would start next, and the kernel as it then shows itself: groups where the
-# command line asks for them (off: the firmware has none). It prints the entry's initramfs. dead: it does not come up.
-next_boot() {
-        local root=$1 env=$1/boot/grub/grubenv cfg=$1/boot/grub/grub.cfg next='' words image
+# The same machine with systemd-boot: entries on the EFI partition, with their own copies of the images.
+make_systemd_boot() {
+        local root=$1 id=0123456789abcdef0123456789abcdef v
 
+        rm -r "$root/boot/grub"
+        echo $id >"$root/etc/machine-id"
+        mkdir -p "$root/boot/efi/loader/entries" "$root/sys/firmware/efi/efivars"
+        for v in "${KERNELS[@]}"; do
+                mkdir -p "$root/boot/efi/$id/$v"
+                cp "$root/boot/initrd.img-$v" "$root/boot/efi/$id/$v/initrd.img-$v"
+                cp "$root/boot/vmlinuz-$v" "$root/boot/efi/$id/$v/linux"
+                printf '%s\n' 'title Debian' "version $v" 'sort-key debian' 'options root=UUID=1 ro' 'options quiet' "linux /$id/$v/linux" \
+                        "initrd /$id/$v/initrd.img-$v" >"$root/boot/efi/loader/entries/$id-$v.conf"
+        done
+        printf '\6\0\0\0s\0y\0s\0t\0e\0m\0d\0-\0b\0o\0o\0t\0 \0002\0005\0002\0' \
+                >"$root/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+        stub "$root/usr/bin/bootctl" <<'STUB'
+var=$root/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
+[ ! -e "$root/fail-bootctl" ] || { echo 'Failed to update EFI variable: Read-only file system' >&2; exit 1; }
+[ "$1" = set-oneshot ]
+rm -f "$var"
+[ -z "$2" ] || { printf '\6\0\0\0'; sed 's/./&\x00/g' <<<"$2" | tr -d '\n'; printf '\0\0'; } >"$var"
+STUB
+}
+
+# The boot menu's file with the entry that the loader takes next, once or as ever: next_entry DIR.
+next_entry() {
+        local root=$1 env=$1/boot/grub/grubenv var next='' id=0123456789abcdef0123456789abcdef
+
+        var=$root/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
+        if [ -e "$root/boot/efi/loader" ]; then
+                [ ! -e "$var" ] || { next=$(tail -c +5 "$var" | tr -d '\0') && rm "$var"; }
+                [ -n "$next" ] && [ -e "$root/boot/efi/loader/entries/$next" ] || next=$id-${KERNELS[1]}.conf
+                echo "$root/boot/efi/loader/entries/$next"
+                return
+        fi
         [ ! -e "$env" ] || next=$(sed -n 's/^next_entry=//p' "$env")
         if [ -n "$next" ]; then
                 # In place, and the empty value stays.
@@ -119,18 +150,36 @@ next_boot() {
                 cat "$root/env" >"$env" && rm "$root/env"
         fi
         if [ "$next" = gpuvm-trial ] && grep -q "menuentry .*--id 'gpuvm-trial'" "$root/boot/grub/custom.cfg" 2>/dev/null; then
-                cfg=$root/boot/grub/custom.cfg
+                echo "$root/boot/grub/custom.cfg"
+        else
+                echo "$root/boot/grub/grub.cfg"
         fi
-        words=$(sed -n 's/^\tlinux\t//p' "$cfg" | sed -n 1p)
-        image=$(sed -n 's/^\tinitrd\t//p' "$cfg" | sed -n 1p)
+}
+
+# next_boot DIR [dead|off]: the next start, and the kernel as it then shows itself: groups where the command line asks
+# for them (off: the firmware has none). It prints the entry's initramfs. dead: it does not come up.
+next_boot() {
+        local root=$1 words image entry below=
+
+        entry=$(next_entry "$root")
+        case $entry in
+        *.conf)
+                words="initrd=\\x $(sed -n 's/^options //p' "$entry" | paste -sd' ')"
+                image=$(sed -n 's/^initrd //p' "$entry") below=/boot/efi
+                ;;
+        *)
+                words=BOOT_IMAGE=$(sed -n 's/^\tlinux\t//p' "$entry" | sed -n 1p)
+                image=$(sed -n 's/^\tinitrd\t//p' "$entry" | sed -n 1p)
+                ;;
+        esac
         echo boot >>"$root/boots"
         printf '%08x-2222-4222-8222-222222222222\n' "$(wc -l <"$root/boots")" >"$root/proc/sys/kernel/random/boot_id"
         rm -rf "$root/run" && mkdir "$root/run"
         [ "${2-}" != dead ] || return 0
-        echo "BOOT_IMAGE=$words" >"$root/proc/cmdline"
+        echo "$words" >"$root/proc/cmdline"
         rm -rf "$root/sys/kernel/iommu_groups" && mkdir "$root/sys/kernel/iommu_groups"
         case " $words " in *" intel_iommu=on "*) [ "${2-}" = off ] || mkdir "$root/sys/kernel/iommu_groups/0" ;; esac
-        [ -s "$root$image" ] || { echo 'no initramfs'; return 1; }
+        [ -s "$root$below$image" ] || { echo 'no initramfs'; return 1; }
         echo "$image"
 }
 

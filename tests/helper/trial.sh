@@ -334,4 +334,70 @@ for part in 00_header 41_custom; do
         GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
         at_once "a menu without $part" 'the boot menu'
 done
+
+# systemd-boot.
+systemd_machine() {
+        root=$work/$((n += 1))
+        make_machine "$root"
+        make_systemd_boot "$root"
+        echo 'initrd=\x root=UUID=1 ro quiet' >"$root/proc/cmdline"
+        before=$(boot_digest "$root")
+        entries=$root/boot/efi/loader/entries
+        oneshot=$root/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
+}
+
+systemd_machine
+run --dry-run
+like 'systemd-boot: a dry run names the entry' "$said" 'would write gpuvm-trial.conf: an entry for one start, panic=10: intel_iommu=on iommu=pt'
+back 'systemd-boot, a dry run'
+run
+is 'systemd-boot: succeeds' "$status $(requested) $(stage)" '0 yes ready'
+check 'systemd-boot: the loader takes it once' test -e "$oneshot"
+is 'systemd-boot: its words' "$(sed -n 's/^options //p' "$entries/gpuvm-trial.conf" | paste -sd' ')" \
+        'root=UUID=1 ro quiet intel_iommu=on iommu=pt panic=10 gpuvm.trial=11111111-1111-1111-1111-111111111111'
+is 'systemd-boot: behind the others' "$(grep -h ^sort-key "$entries"/* | sort | tail -n 1) $(grep -c ^sort-key "$entries/gpuvm-trial.conf")" 'sort-key zz-gpuvm-trial 1'
+is 'systemd-boot: the other entries are as before' "$(grep -l intel_iommu "$entries"/*)" "$entries/gpuvm-trial.conf"
+check 'systemd-boot: no words for kernels to come' test ! -e "$root/etc/kernel/cmdline"
+: >"$root/calls"
+run
+is 'systemd-boot: a second run starts nothing' "$status $(requested) $(cat "$root/calls")" '0 yes '
+cp -a "$root" "$work/systemd-pending"
+like 'systemd-boot: the next start takes it, with its image' "$(restart)" '/initrd.img-6.1.0-13-amd64.gpuvm-trial$'
+run
+is 'systemd-boot, groups: succeeds' "$status $(requested)" '0 no'
+is 'systemd-boot, groups: every entry' "$(grep -c '^options.*intel_iommu=on iommu=pt$' "$entries"/* | sed 's/.*://' | paste -sd' ')" '1 1'
+is 'systemd-boot, groups: nothing is left of the trial' "$(find "$root/boot" "$root/var/lib/gpuvm" -name '*trial*')" ''
+check 'systemd-boot, groups: its image is the real one' grep -q gpuvm-vfio "$root"/boot/efi/*/6.1.0-13-amd64/initrd.img-6.1.0-13-amd64
+undo --all
+is 'systemd-boot, undone: the entries' "$status $(grep -l intel_iommu "$entries"/*)" '0 '
+root=$work/systemd-pending
+undo --all
+is 'systemd-boot, pending, undone: succeeds' "$status" 0
+is 'systemd-boot, pending, undone: the order is gone' "$(find "$root/sys" -name 'LoaderEntryOneShot*')" ''
+is 'systemd-boot, pending, undone: /etc and /boot' "$(boot_digest "$root" | diff <(echo "$before") - || true)" ''
+
+systemd_machine
+run
+restart dead
+restart >/dev/null
+run
+is 'systemd-boot, lost: fails' "$status $(requested) $(stage)" '1 no lost'
+back 'systemd-boot, lost'
+
+systemd_at_once() {
+        run
+        is "systemd-boot, $1: the default at once" "$status $(requested) $(grep -l intel_iommu=on "$entries"/* | wc -l)" '0 yes 2'
+        like "systemd-boot, $1: and that is said" "$said" "No trial start here, .*: .*$2"
+        is "systemd-boot, $1: nothing of a trial" "$(find "$root/boot" "$root/var/lib/gpuvm" -name '*trial*')" ''
+}
+
+systemd_machine
+touch "$root/fail-bootctl"
+systemd_at_once 'no variables can be written' 'bootctl set-oneshot'
+systemd_machine
+rm -r "$root/sys/firmware/efi"
+systemd_at_once 'no variables' "firmware's variables"
+systemd_machine
+sed -i /sort-key/d "$entries"/*
+systemd_at_once 'no sort-key' 'no sort-key'
 done_testing

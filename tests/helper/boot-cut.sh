@@ -36,7 +36,52 @@ look_undo() {
         starts "$root"
 }
 
-cut_everywhere 28 iommu undo
+# The same with a trial first: made, taken back, made the default.
+TRIAL=yes make_machine "$work/trial"
+between[trial]='^\./(var/lib/gpuvm/trial|etc/(udev/rules\.d|modules-load\.d|initramfs-tools|default/grub\.d)/)'
+run_trial() {
+        run_iommu "$@"
+}
+
+# Whatever the loader has been told, what it takes next is there and whole, and the start after that is the old one.
+look_trial() {
+        local root=$work/next image
+
+        starts "$mnt/root" || return
+        rm -rf "$root"
+        cp -a "$mnt/root" "$root"
+        image=$(next_boot "$root") || { echo "next: $image"; return 1; }
+        [ "$(tail -n 1 "$root$image")" = 6.1.0-13-amd64 ] || { echo "next: $image is torn"; return 1; }
+        image=$(next_boot "$root") || { echo "then: $image"; return 1; }
+        case $image in *.gpuvm-trial) echo 'the trial is taken twice'; return 1 ;; esac
+}
+
+after_trial() {
+        cp -a "$work/trial" "$work/$1"
+        "$helpers/gpuvm-iommu" --root="$work/$1" >/dev/null 2>&1
+}
+
+after_trial untry
+keeps_no_ledger[untry]=1
+run_untry() {
+        run_undo "$@"
+}
+look_untry() {
+        look_trial
+}
+
+after_trial commit
+next_boot "$work/commit" >/dev/null
+between[commit]='^\./var/lib/gpuvm/(trial|unproven)'
+keeps_no_ledger[commit]=1
+run_commit() {
+        run_iommu "$@"
+}
+look_commit() {
+        look_trial
+}
+
+cut_everywhere 28 iommu undo trial untry commit
 root=$work/undo.whole
 is 'undo brings all back' "$(cut_start_digest iommu)" "$(cat "$work/iommu.start")"
 done_testing

@@ -98,13 +98,9 @@ static int read_fd(int fd, size_t expected, size_t max, char **ret, size_t *ret_
         return 0;
 }
 
-int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size) {
-        _cleanup_close_ int fd = -EBADF;
+static int read_regular(int fd, size_t max, char **ret, size_t *ret_size) {
         struct stat st;
 
-        fd = fs_open(root, path, O_RDONLY | O_NONBLOCK, 0);
-        if (fd < 0)
-                return fd;
         if (fstat(fd, &st) < 0)
                 return -errno;
         if (S_ISDIR(st.st_mode))
@@ -112,6 +108,18 @@ int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size
         if (!S_ISREG(st.st_mode))
                 return -ENOTSUP;
         return read_fd(fd, (size_t) st.st_size, max, ret, ret_size);
+}
+
+int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size) {
+        _cleanup_close_ int fd = fs_open(root, path, O_RDONLY | O_NONBLOCK, 0);
+
+        return fd < 0 ? fd : read_regular(fd, max, ret, ret_size);
+}
+
+int fs_read_at(int dir, const char *name, size_t max, char **ret) {
+        _cleanup_close_ int fd = RET_NERRNO(openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+
+        return fd < 0 ? fd : read_regular(fd, max, ret, NULL);
 }
 
 int fs_read_line(int root, const char *path, char **ret) {

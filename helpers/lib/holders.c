@@ -54,7 +54,7 @@ static int read_unit(int proc, char **ret) {
         _cleanup_strv_ char **lines = NULL;
         int r;
 
-        r = fs_read(proc, "/cgroup", FS_ATTR_MAX, &text, NULL);
+        r = fs_read_at(proc, "cgroup", FS_ATTR_MAX, &text);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
         if (strv_split(text, "\n", &lines) < 0)
@@ -85,9 +85,11 @@ static int add_holder(Scan *s, pid_t pid, int proc, const char *what) {
         int r = 0;
 
         if (proc >= 0) {
-                r = fs_read_line(proc, "/comm", &h.comm);
+                r = fs_read_at(proc, "comm", FS_ATTR_MAX, &h.comm);
                 if (r == -ENOMEM)
                         return r;
+                if (h.comm)
+                        h.comm[strcspn(h.comm, "\n")] = '\0';
                 h.uid = fstat(proc, &st) >= 0 ? st.st_uid : 0;
                 r = read_unit(proc, &h.unit);
         }
@@ -181,7 +183,7 @@ static int scan_maps(const Scan *s, int proc, const char **ret) {
         bool hidden = false;
         int r;
 
-        r = fs_read(proc, "/maps", FS_FILE_MAX, &text, NULL);
+        r = fs_read_at(proc, "maps", FS_FILE_MAX, &text);
         if (r < 0)
                 return r;
         for (char *line = text, *next; *line; line = next) {
@@ -220,11 +222,14 @@ static int scan_maps(const Scan *s, int proc, const char **ret) {
 }
 
 /* The files of a process whose first thread has ended are those of the others. */
-static int scan_threads(const Scan *s, int proc, const char **ret) {
+static int scan_threads(const Scan *s, int proc, const char *path, const char **ret) {
         _cleanup_strv_ char **tasks = NULL;
+        _cleanup_free_ char *list = NULL;
         int r;
 
-        r = fs_list(proc, "/task", &tasks);
+        if (str_printf(&list, "%s/task", path) < 0)
+                return -ENOMEM;
+        r = fs_list(s->root, list, &tasks);
         if (r < 0 || strv_length(tasks) < 2)
                 return r;
         STRV_FOREACH(t, tasks) {
@@ -259,7 +264,7 @@ static int scan_process(Scan *s, const char *name) {
                 return is_gone(proc) ? 0 : proc;
         r = scan_fds(s, proc, "fd", &what, &n_files);
         if (r >= 0 && !what && n_files == 0)
-                r = scan_threads(s, proc, &what);
+                r = scan_threads(s, proc, path, &what);
         if (r >= 0 && !what)
                 r = scan_maps(s, proc, &what);
         if (r == -ENOMEM)

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #include "holders.h"
@@ -60,6 +65,37 @@ TEST(finds_by_number) {
         ASSERT_STREQ(h.list[1].what, "snd/pcmC0D3p");
         ASSERT_EQ(holders_describe(&h, &text), 0);
         ASSERT(strstr(text, "X?org (pid 812, uid 0, gdm.service) has drm/card1 open; "));
+}
+
+/* RestrictSUIDSGID= of the unit is such a filter: it cannot look into the arguments of openat2(). */
+static int forbid_openat2(void) {
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_fprog program = { ELEMENTSOF(code), code };
+
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return -errno;
+        return RET_NERRNO(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
+TEST(in_the_units_sandbox_files_can_be_read) {
+        PciDevice d = { .name = "ffff:ff:1f.7", .vendor = 0x10de, .class = 0x030000, .iommu_group = -1 };
+        const PciDevice *const devices[] = { &d };
+        _cleanup_(holders_done) Holders h = {};
+        int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        /* Not in the driver's list: each open file of each process of this machine is looked at. */
+        d.driver = (char *) "nvidia";
+        ASSERT(root >= 0);
+        ASSERT_EQ(forbid_openat2(), 0);
+        ASSERT_EQ(holders_scan(root, devices, 1, &h), 0);
+        for (size_t i = 0; i < h.n; i++)
+                ASSERT(h.list[i].pid != getpid());
+        (void) safe_close(root);
 }
 
 TEST(only_the_functions_asked_for) {

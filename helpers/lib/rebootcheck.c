@@ -147,7 +147,7 @@ int rebootcheck_call_off(Bus *bus, const RebootDate *d) {
 
 int rebootcheck_call_off_earlier(Phase *p) {
         _cleanup_bus_ Bus *bus = NULL;
-        RebootDate d;
+        RebootDate d = {};
         int r;
 
         if (p->dry_run || !fs_is_host(p->root))

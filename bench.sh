@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|boot]...
+# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|holders|boot]...
 #
 # Not a test: a busy machine makes them worse. Needs hyperfine, valgrind and time; boot needs root, for real boots of
 # systemd in a container. The result names the machine and goes to dist/figures.md.
@@ -17,13 +17,13 @@ fi
 for tool in hyperfine valgrind time meson ninja; do
         type -P "$tool" >/dev/null || { echo "bench.sh: $tool is missing: apt-get install hyperfine valgrind time meson" >&2; exit 1; }
 done
-[ $# -gt 0 ] || set -- generator help helpers boot
+[ $# -gt 0 ] || set -- generator help helpers holders boot
 
 # In memory, as /run is: what a helper leaves there is no disk's business.
 work=$(mktemp -d -p /dev/shm)
 trap 'rm -rf "$work"' EXIT
 rows=()
-for part in lib generator helpers boot; do
+for part in lib generator helpers holders boot; do
         # shellcheck source=/dev/null
         . "tests/bench/$part.sh"
 done

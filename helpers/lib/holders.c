@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <linux/magic.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #include "fs.h"
 #include "holders.h"
@@ -10,17 +13,24 @@
 
 #define VFIO_ANONYMOUS "anon_inode:[vfio-device]"
 
-enum { DESCRIBE_MAX = 8 };
+enum {
+        DESCRIBE_MAX = 8,
+        TEXT_STEP = 64 * 1024,
+        PID_PATH_MAX = 2 * 256 + sizeof("/proc//map_files/"), /* NAME_MAX twice */
+};
 
 typedef struct Scan {
         int root;
         Nodes nodes;
         Holders found;
+        char *text; /* the mappings of a process: one buffer for all */
+        size_t room;
 } Scan;
 
 static void scan_done(Scan *s) {
         nodes_done(&s->nodes);
         holders_done(&s->found);
+        free(s->text);
 }
 
 static void holder_done(Holder *h) {
@@ -113,83 +123,152 @@ static bool is_gone(int r) {
         return r == -ENOENT || r == -ESRCH || r == -ENOTDIR;
 }
 
-static bool is_forbidden(int error) {
-        return error == EACCES || error == EPERM;
+static bool is_forbidden(int r) {
+        return r == -EACCES || r == -EPERM;
 }
 
-/* Looks through one fd directory. Returns the name of the node that is open (borrowed), NULL in ret for none;
- * ret_n: how many files are open. -EACCES if one of them cannot be looked at and no other is a node. */
-static int scan_fds(const Scan *s, int proc, const char *dir, const char **ret, size_t *ret_n) {
-        _cleanup_closedir_ DIR *d = NULL;
-        bool anonymous = false, group = false, hidden = false;
-        struct dirent *e;
-        size_t n = 0;
-        int fd;
+/* What an open or mapped file is: type and number, as far as the kernel knows without asking a server. */
+static int look_at(int dir, const char *name, struct stat *ret) {
+        struct statx x;
 
-        fd = RET_NERRNO(openat(proc, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (fd < 0)
-                return fd;
-        d = fdopendir(fd);
-        if (!d) {
-                (void) safe_close(fd);
-                return -ENOMEM;
-        }
-        while ((errno = 0, e = readdir(d))) {
-                const char *name;
-                struct stat st;
-
-                if (e->d_name[0] == '.')
-                        continue;
-                n++;
-                if (fstatat(dirfd(d), e->d_name, &st, 0) < 0) {
-                        hidden = hidden || is_forbidden(errno);
-                        continue;
-                }
-                name = nodes_match(&s->nodes, &st);
-                if (name) {
-                        *ret = name;
-                        *ret_n = n;
-                        return 0;
-                }
-                if (!s->nodes.any_vfio)
-                        continue;
-                group = group ||
-                                (S_ISCHR(st.st_mode) && s->nodes.vfio_major != 0 &&
-                                 major(st.st_rdev) == s->nodes.vfio_major);
-                if ((st.st_mode & S_IFMT) == 0) {
-                        char target[sizeof(VFIO_ANONYMOUS) + 1];
-                        ssize_t k = readlinkat(dirfd(d), e->d_name, target, sizeof(target));
-
-                        anonymous = anonymous ||
-                                        (k == (ssize_t) strlen(VFIO_ANONYMOUS) &&
-                                         memcmp(target, VFIO_ANONYMOUS, (size_t) k) == 0);
-                }
-        }
-        if (errno != 0)
+        if (statx(dir, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &x) < 0)
                 return -errno;
-        if (hidden)
-                return -EACCES;
+        *ret = (struct stat){
+                .st_mode = x.stx_mode,
+                .st_rdev = makedev(x.stx_rdev_major, x.stx_rdev_minor),
+        };
+        return 0;
+}
+
+/* A user's own FUSE file system (sshfs, the document portal, an AppImage) answers nobody else, root included.
+ * On one that was mounted without device files, as fusermount does, nobody has a device open. statfs(2) is
+ * answered by the kernel: fuse_statfs() in fs/fuse/inode.c. */
+static bool is_without_devices(int dir, const char *name) {
+        _cleanup_close_ int fd = openat(dir, name, O_PATH | O_CLOEXEC);
+        struct statfs fs;
+
+        return fd >= 0 && fstatfs(fd, &fs) >= 0 && fs.f_type == FUSE_SUPER_MAGIC && (fs.f_flags & ST_NODEV);
+}
+
+/* What was found in an fd directory. */
+typedef struct Fds {
+        size_t n;         /* open files */
+        const char *name; /* of the node that is open (borrowed), or NULL */
+        bool hidden;      /* one cannot be looked at */
+        bool anonymous;   /* one is a VFIO device */
+        bool group;       /* one is a VFIO group, but not ours */
+} Fds;
+
+static void look_at_fd(const Scan *s, int dir, const char *name, Fds *f) {
+        struct stat st;
+        int r;
+
+        f->n++;
+        r = look_at(dir, name, &st);
+        if (r < 0) {
+                f->hidden = f->hidden || (is_forbidden(r) && !is_without_devices(dir, name));
+                return;
+        }
+        f->name = nodes_match(&s->nodes, &st);
+        if (f->name || !s->nodes.any_vfio)
+                return;
+        if (S_ISCHR(st.st_mode) && s->nodes.vfio_major != 0 && major(st.st_rdev) == s->nodes.vfio_major)
+                f->group = true;
+        if ((st.st_mode & S_IFMT) == 0) {
+                char target[sizeof(VFIO_ANONYMOUS) + 1];
+                ssize_t k = readlinkat(dir, name, target, sizeof(target));
+
+                if (k == (ssize_t) strlen(VFIO_ANONYMOUS) && memcmp(target, VFIO_ANONYMOUS, (size_t) k) == 0)
+                        f->anonymous = true;
+        }
+}
+
+/* Looks through one fd directory, as far as the first node. getdents64(2) itself: readdir(3) would cost three
+ * more system calls for each of thousands of processes. -EACCES if a file cannot be looked at and no other is
+ * a node. */
+static int scan_fds(const Scan *s, int all, const char *path, Fds *f) {
+        _cleanup_close_ int dir = RET_NERRNO(openat(all, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        char entries[8192] __attribute__((aligned(__alignof__(struct dirent64))));
+        ssize_t n;
+
+        if (dir < 0)
+                return dir;
+        while ((n = getdents64(dir, entries, sizeof(entries))) > 0)
+                for (ssize_t i = 0; i < n;) {
+                        const struct dirent64 *e = (const void *) (entries + i);
+
+                        i += e->d_reclen;
+                        if (e->d_name[0] != '.')
+                                look_at_fd(s, dir, e->d_name, f);
+                        if (f->name)
+                                return 0;
+                }
+        if (n < 0)
+                return -errno;
         /* The device's own descriptor names no group. One who has kept it and closed the group may have ours.
          */
-        *ret = anonymous && !group ? "a VFIO device" : NULL;
-        *ret_n = n;
+        if (f->anonymous && !f->group)
+                f->name = "a VFIO device";
+        return f->hidden && !f->name ? -EACCES : 0;
+}
+
+/* All of a file into the buffer, with a NUL behind it. */
+static int read_whole(Scan *s, int dir, const char *name) {
+        _cleanup_close_ int fd = RET_NERRNO(openat(dir, name, O_RDONLY | O_CLOEXEC));
+        size_t size = 0;
+
+        if (fd < 0)
+                return fd;
+        for (;;) {
+                ssize_t n;
+
+                if (s->room - size < TEXT_STEP / 2) {
+                        char *t = s->room < FS_FILE_MAX ? realloc(s->text, s->room + TEXT_STEP) : NULL;
+
+                        if (!t)
+                                return s->room < FS_FILE_MAX ? -ENOMEM : -EFBIG;
+                        s->text = t;
+                        s->room += TEXT_STEP;
+                }
+                n = read(fd, s->text + size, s->room - size - 1);
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                if (n == 0)
+                        break;
+                size += (size_t) MAX(n, (ssize_t) 0);
+        }
+        s->text[size] = '\0';
         return 0;
+}
+
+/* One mapping. Asked of the kernel, or, where that is not for us to ask (no CAP_CHECKPOINT_RESTORE), by its
+ * path as the process sees it. */
+static int look_at_mapping(int all, const char *pid, const char *range, const char *path, struct stat *ret) {
+        _cleanup_free_ char *file = NULL, *seen = NULL;
+        int r;
+
+        if (str_printf(&file, "%s/map_files/%s", pid, range) < 0 ||
+            str_printf(&seen, "%s/root%s", pid, path) < 0)
+                return -ENOMEM;
+        r = look_at(all, file, ret);
+        if (is_forbidden(r) && is_without_devices(all, file))
+                return -ENODEV;
+        return r < 0 ? look_at(all, seen, ret) : 0;
 }
 
 /* A mapping outlives the descriptor that it was made from. Only character devices interest, and those are
  * mapped from below /dev or shared; what lies behind is asked of the kernel, not of the path. */
-static int scan_maps(const Scan *s, int proc, const char **ret) {
-        _cleanup_free_ char *text = NULL;
+static int scan_maps(Scan *s, int all, const char *pid, const char **ret) {
+        char maps[PID_PATH_MAX];
         bool hidden = false;
         int r;
 
-        r = fs_read_at(proc, "maps", FS_FILE_MAX, &text);
+        (void) snprintf(maps, sizeof(maps), "%s/maps", pid);
+        r = read_whole(s, all, maps);
         if (r < 0)
                 return r;
-        for (char *line = text, *next; *line; line = next) {
+        for (char *line = s->text, *next; *line; line = next) {
                 char *end = line + strcspn(line, "\n"), *range, *path;
-                _cleanup_free_ char *file = NULL;
-                const char *name;
                 struct stat st;
 
                 next = *end ? end + 1 : end;
@@ -199,95 +278,90 @@ static int scan_maps(const Scan *s, int proc, const char **ret) {
                 if (!range || !path || (range[4] != 's' && !startswith(path, "/dev/")))
                         continue;
                 *range = '\0';
-                if (str_printf(&file, "map_files/%s", line) < 0)
-                        return -ENOMEM;
-                if (fstatat(proc, file, &st, 0) < 0) {
-                        /* Not for us to follow (no CAP_SYS_ADMIN): by its path, as the process sees it. */
-                        free(file);
-                        file = NULL;
-                        if (str_printf(&file, "root%s", path) < 0)
-                                return -ENOMEM;
-                        if (fstatat(proc, file, &st, 0) < 0) {
-                                hidden = hidden || is_forbidden(errno);
-                                continue;
-                        }
-                }
-                name = nodes_match(&s->nodes, &st);
-                if (name) {
-                        *ret = name;
+                r = look_at_mapping(all, pid, line, path, &st);
+                if (r == -ENOMEM)
+                        return r;
+                hidden = hidden || is_forbidden(r);
+                *ret = r < 0 ? NULL : nodes_match(&s->nodes, &st);
+                if (*ret)
                         return 0;
-                }
         }
         return hidden ? -EACCES : 0;
 }
 
 /* The files of a process whose first thread has ended are those of the others. */
-static int scan_threads(const Scan *s, int proc, const char *path, const char **ret) {
+static int scan_threads(const Scan *s, int all, const char *pid, Fds *f) {
         _cleanup_strv_ char **tasks = NULL;
-        _cleanup_free_ char *list = NULL;
+        char dir[PID_PATH_MAX];
         int r;
 
-        if (str_printf(&list, "%s/task", path) < 0)
-                return -ENOMEM;
-        r = fs_list(s->root, list, &tasks);
+        (void) snprintf(dir, sizeof(dir), "/proc/%s/task", pid);
+        r = fs_list(s->root, dir, &tasks);
         if (r < 0 || strv_length(tasks) < 2)
                 return r;
         STRV_FOREACH(t, tasks) {
-                _cleanup_free_ char *dir = NULL;
-                size_t n;
-
-                if (str_printf(&dir, "task/%s/fd", *t) < 0)
-                        return -ENOMEM;
-                r = scan_fds(s, proc, dir, ret, &n);
+                (void) snprintf(dir, sizeof(dir), "%s/task/%s/fd", pid, *t);
+                r = scan_fds(s, all, dir, f);
                 if (r < 0 && !is_gone(r))
                         return r;
-                if (*ret)
+                if (f->name)
                         return 0;
         }
         return 0;
 }
 
-static int scan_process(Scan *s, const char *name) {
-        _cleanup_free_ char *path = NULL;
+/* all: the directory of processes. */
+static int scan_process(Scan *s, int all, const char *name) {
         _cleanup_close_ int proc = -EBADF;
-        const char *what = NULL;
-        size_t n_files = 0;
+        char dir[PID_PATH_MAX];
+        Fds f = {};
         unsigned pid;
         int r;
 
         if (parse_uint(name, INT32_MAX, &pid) < 0)
                 return 0;
-        if (str_printf(&path, "/proc/%s", name) < 0)
-                return -ENOMEM;
-        proc = fs_open(s->root, path, O_PATH | O_DIRECTORY, 0);
-        if (proc < 0)
-                return is_gone(proc) ? 0 : proc;
-        r = scan_fds(s, proc, "fd", &what, &n_files);
-        if (r >= 0 && !what && n_files == 0)
-                r = scan_threads(s, proc, path, &what);
-        if (r >= 0 && !what)
-                r = scan_maps(s, proc, &what);
+        (void) snprintf(dir, sizeof(dir), "%s/fd", name);
+        r = scan_fds(s, all, dir, &f);
+        if (r >= 0 && f.n == 0)
+                r = scan_threads(s, all, name, &f);
+        if (r >= 0 && !f.name)
+                r = scan_maps(s, all, name, &f.name);
         if (r == -ENOMEM)
                 return r;
-        if (is_gone(r))
+        if (is_gone(r) || (r >= 0 && !f.name))
                 return 0;
-        if (r < 0)
-                what = "open files that cannot be read";
-        return what ? add_holder(s, (pid_t) pid, proc, what) : 0;
+        proc = RET_NERRNO(openat(all, name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (is_gone(proc))
+                return 0;
+        return add_holder(s, (pid_t) pid, proc, r < 0 ? "open files that cannot be read" : f.name);
+}
+
+static int compare_holders(const void *a, const void *b) {
+        return ((const Holder *) a)->pid - ((const Holder *) b)->pid;
 }
 
 static int scan_processes(Scan *s) {
-        _cleanup_strv_ char **names = NULL;
-        int r;
+        _cleanup_closedir_ DIR *d = NULL;
+        struct dirent *e;
+        int fd, r;
 
-        r = fs_list(s->root, "/proc", &names);
-        if (r < 0)
-                return r == -ENOENT ? 0 : r;
-        STRV_FOREACH(name, names) {
-                r = scan_process(s, *name);
+        fd = fs_open(s->root, "/proc", O_RDONLY | O_DIRECTORY, 0);
+        if (fd < 0)
+                return fd == -ENOENT ? 0 : fd;
+        d = fdopendir(fd);
+        if (!d) {
+                (void) safe_close(fd);
+                return -ENOMEM;
+        }
+        while ((errno = 0, e = readdir(d))) {
+                r = scan_process(s, dirfd(d), e->d_name);
                 if (r < 0)
                         return r;
         }
+        if (errno != 0)
+                return -errno;
+        if (s->found.n > 1)
+                qsort(s->found.list, s->found.n, sizeof(Holder), compare_holders);
         return 0;
 }
 

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <linux/filter.h>
+#include <linux/fuse.h>
 #include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
 #include <stddef.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 
 #include "holders.h"
 #include "nodes.h"
@@ -190,6 +195,96 @@ TEST(what_cannot_be_looked_at_holds) {
         ASSERT(strstr(h.list[0].what, "cannot be read"));
         ASSERT_EQ(h.list[1].pid, 41);
         ASSERT(strstr(h.list[1].what, "cannot be read"));
+}
+
+/* A FUSE server that can do nothing but be there: enough for its top directory to be opened. */
+static void serve_fuse(int fd) {
+        char request[FUSE_MIN_READ_BUFFER];
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (read(fd, request, sizeof(request)) > 0) {
+                const struct fuse_in_header *in = (const void *) request;
+                struct {
+                        struct fuse_out_header header;
+                        struct fuse_init_out init;
+                } out = {
+                        .header = { .unique = in->unique, .len = sizeof(out.header), .error = -ENOSYS },
+                        .init = { .major = FUSE_KERNEL_VERSION,
+                                  .minor = FUSE_KERNEL_MINOR_VERSION,
+                                  .max_write = 4096 },
+                };
+
+                if (in->opcode == FUSE_INIT) {
+                        out.header.error = 0;
+                        out.header.len = sizeof(out);
+                }
+                if (write(fd, &out, out.header.len) < 0)
+                        break;
+        }
+        _exit(0);
+}
+
+/* A process of nobody's with a file open on nobody's own FUSE file system. Returns its pid. */
+static pid_t fuse_user(const char *where, unsigned long flags) {
+        int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC), ready[2];
+        char options[128], byte;
+        pid_t user;
+
+        if (fd < 0)
+                SKIP("needs FUSE");
+        (void) snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=65534,group_id=65534", fd);
+        ASSERT_EQ(mount("test", where, "fuse.test", flags, options), 0);
+        if (fork() == 0)
+                serve_fuse(fd);
+        (void) close(fd);
+        ASSERT_EQ(pipe(ready), 0);
+        user = fork();
+        if (user == 0) {
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0 ||
+                    open(where, O_RDONLY | O_DIRECTORY) < 0 || write(ready[1], "x", 1) != 1)
+                        _exit(1);
+                for (;;)
+                        (void) pause();
+        }
+        (void) close(ready[1]);
+        ASSERT_EQ(read(ready[0], &byte, 1), 1);
+        return user;
+}
+
+static size_t holders_with_fuse(unsigned long flags) {
+        _cleanup_(holders_done) Holders h = {};
+        char where[64], from[64], to[64];
+        int root = machine();
+        pid_t user;
+
+        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
+                SKIP("needs root and namespaces");
+        ASSERT_EQ(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+        ASSERT_EQ(chmod(tree_path, 0755), 0);
+        ASSERT_EQ(fs_mkdir_p(root, "/mnt", 0755), 0);
+        (void) snprintf(where, sizeof(where), "%s/mnt", tree_path);
+        user = fuse_user(where, flags);
+        (void) snprintf(from, sizeof(from), "/proc/%d", (int) user);
+        (void) snprintf(to, sizeof(to), "%s/proc/%d", tree_path, (int) user);
+        ASSERT_EQ(fs_mkdir_p(root, to + strlen(tree_path), 0755), 0);
+        ASSERT_EQ(mount(from, to, NULL, MS_BIND, NULL), 0);
+        /* Opened again: the first one is of the namespace without our mounts. */
+        root = fs_open_root(tree_path);
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        (void) close(root);
+        ASSERT_EQ(kill(user, SIGKILL), 0);
+        (void) umount2(to, MNT_DETACH);
+        (void) umount2(where, MNT_DETACH);
+        return h.n;
+}
+
+TEST(a_users_own_file_system_has_no_devices) {
+        ASSERT_EQ(holders_with_fuse(MS_NODEV | MS_NOSUID), 0);
+}
+
+TEST(one_that_might_have_devices_holds) {
+        ASSERT_EQ(holders_with_fuse(MS_NOSUID), 1);
 }
 
 TEST(every_way_to_a_display) {

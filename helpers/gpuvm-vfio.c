@@ -8,7 +8,9 @@
  * of other GPUs in the group follow it. */
 
 #include "conf.h"
+#include "early.h"
 #include "exclusive.h"
+#include "handover.h"
 #include "iommu.h"
 #include "known.h"
 #include "parse.h"
@@ -67,6 +69,38 @@ static int run_attach(const GpuSwitch *s, Bdf bdf, const char *name) {
         return attach(s, gpu);
 }
 
+/* The card was pulled out and one is at its address again. That one is not given away, and what the old one
+ * had is of no use. systemd refuses to start a unit for it (for the device's sake: job mode "fail") while
+ * this stop is under way, so it is asked again here. Returns 1 if so. */
+static int run_again(const GpuSwitch *s, const PciDevice *gpu) {
+        int r;
+
+        if (!early_exclusive(s->conf, gpu))
+                return 0;
+        r = exclusive_is_replaced(s->p, gpu);
+        if (r > 0 && !s->p->dry_run) {
+                r = handover_remove(s->p->root, gpu->bdf);
+                r = r < 0 ? r : 1;
+        }
+        if (r < 0)
+                return phase_fail(s->p, r, "Make /run/gpuvm writable", "Cannot tell which card %s is",
+                                  gpu->name);
+        if (r > 0)
+                gpuswitch_start_again(s, gpu);
+        return r;
+}
+
+/* After a card that was gone: one may have come since. */
+static int look_again(const GpuSwitch *s, Bdf bdf) {
+        _cleanup_(pci_bus_done) PciBus bus = {};
+        const PciDevice *gpu;
+        int r;
+
+        r = pci_scan(s->p->root, &bus);
+        gpu = r < 0 ? NULL : pci_find(&bus, bdf);
+        return gpu ? MIN(run_again(s, gpu), 0) : 0;
+}
+
 static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
         _cleanup_(pci_bus_done) PciBus bus = {};
         const PciDevice *gpu = NULL, *owner = NULL;
@@ -75,6 +109,9 @@ static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
         r = find(s->p, s->conf, &bus, bdf, &gpu, &owner);
         if (r < 0)
                 return phase_fail(s->p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
+        r = gpu ? run_again(s, gpu) : 0;
+        if (r != 0)
+                return MIN(r, 0);
         if (gpu && owner != gpu && gpuswitch_has_units(s->p)) {
                 phase_note(s->p, "The IOMMU group of %s belongs to gpuvm-vfio@%s.service", name, owner->name);
                 return 0;
@@ -82,7 +119,7 @@ static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
         r = gpuswitch_detach(s, bdf, name);
         if (r >= 0 && gpu && gpuswitch_has_units(s->p))
                 gpuswitch_stop_followers(s, &bus, gpu);
-        return r;
+        return r < 0 || gpu ? r : look_again(s, bdf);
 }
 
 static int parse(int value, const char *argument) {

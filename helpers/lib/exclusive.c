@@ -13,18 +13,45 @@
 
 enum { RELOAD_TIMEOUT_SEC = 30 };
 
-int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) {
+/* The number of the card's directory in sysfs, as text: another card, and the same one put in again, has
+ * another; a number comes again after four thousand million others (fs/kernfs/dir.c, __kernfs_new_node()). */
+static int presence(const Phase *p, const PciDevice *d, char **ret) {
         _cleanup_free_ char *path = NULL;
+        struct stat st;
+        int r;
+
+        r = str_printf(&path, "/sys/bus/pci/devices/%s", d->name);
+        if (r >= 0)
+                r = fs_stat(p->root, path, &st);
+        return r < 0 ? r : str_printf(ret, "%ju\n", (uintmax_t) st.st_ino);
+}
+
+int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        int r;
+
+        if (p->dry_run || !early_exclusive(c, d))
+                return 0;
+        r = str_printf(&path, EXCLUSIVE_DIR "/%s", d->name);
+        if (r >= 0)
+                r = presence(p, d, &text);
+        if (r >= 0)
+                r = fs_write_if_changed(p->root, path, text, strlen(text), 0644);
+        return MIN(r, 0);
+}
+
+int exclusive_is_replaced(const Phase *p, const PciDevice *d) {
+        _cleanup_free_ char *path = NULL, *then = NULL, *now = NULL;
         int r;
 
         r = str_printf(&path, EXCLUSIVE_DIR "/%s", d->name);
-        if (r < 0 || p->dry_run)
-                return r;
-        if (early_exclusive(c, d)) {
-                r = fs_exists(p->root, path);
-                return r != 0 ? r : fs_write_atomic(p->root, path, "", 0, 0644);
-        }
-        return 0;
+        if (r >= 0)
+                r = fs_read(p->root, path, FS_ATTR_MAX, &then, NULL);
+        if (r >= 0 && !isempty(then))
+                r = presence(p, d, &now);
+        if (r < 0 || !now)
+                return r == -ENOENT ? 0 : MIN(r, 0);
+        return !streq(then, now);
 }
 
 /* Returns 1 if it did, 0 if not. */

@@ -12,3 +12,7 @@ int exclusive_setup(const GpuSwitch *s) _must_check_ _nonnull_all_;
 /* Remembers in /run that this GPU went to VFIO because it is exclusive: should it become flexible, the phase
  * takes it back, and never one that somebody attached by hand. Returns 0, also for a flexible GPU. */
 int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) _must_check_ _nonnull_all_;
+
+/* Returns 1 if the exclusive GPU that was remembered was pulled out and there is a card at its address again,
+ * which that was not done for; 0 if not, or if nobody knows. */
+int exclusive_is_replaced(const Phase *p, const PciDevice *d) _must_check_ _nonnull_all_;

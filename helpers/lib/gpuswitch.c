@@ -82,6 +82,24 @@ int gpuswitch_unit(const GpuSwitch *s, const PciDevice *gpu, bool on) {
                           isempty(bus_message(b)) ? "" : ", ", bus_message(b));
 }
 
+void gpuswitch_start_again(const GpuSwitch *s, const PciDevice *gpu) {
+        _cleanup_free_ char *unit = NULL;
+        _cleanup_bus_ Bus *b = NULL;
+        int r;
+
+        if (!gpuswitch_has_units(s->p))
+                return;
+        r = unit_name(gpu, &unit);
+        if (r >= 0)
+                r = bus_open(&b);
+        if (r >= 0)
+                r = phase_change(s->p, "start", unit, "a card was put in again");
+        if (r > 0)
+                r = bus_queue_unit(b, unit, NULL);
+        if (r < 0)
+                phase_note(s->p, "Cannot start gpuvm-vfio@%s.service again: start it yourself", gpu->name);
+}
+
 int gpuswitch_set(const GpuSwitch *s, const PciDevice *gpu, bool on) {
         if (gpuswitch_has_units(s->p))
                 return gpuswitch_unit(s, gpu, on);

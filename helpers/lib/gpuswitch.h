@@ -25,6 +25,9 @@ bool gpuswitch_has_units(const Phase *p) _nonnull_all_;
 /* Starts or stops the unit, if it is not so. Returns 0; a negative result has been told. */
 int gpuswitch_unit(const GpuSwitch *s, const PciDevice *gpu, bool on) _must_check_ _nonnull_all_;
 
+/* Asks for the unit to be started once it has stopped, and does not wait; for the unit's own ExecStop=. */
+void gpuswitch_start_again(const GpuSwitch *s, const PciDevice *gpu) _nonnull_all_;
+
 /* Whichever of the two it takes here. */
 int gpuswitch_set(const GpuSwitch *s, const PciDevice *gpu, bool on) _must_check_ _nonnull_all_;
 

@@ -358,6 +358,28 @@ printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
 check_fails 'a plan from before that restart says not yet' 77 vfio --dry-run setup
 is 'and leaves the rule to the phase that turns the IOMMU on' "$(said | grep -c 'would write')" 0
 
+# --- pulled out and put in again before the unit could stop: another directory, as sysfs would have it
+usual
+printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
+check 'setup with all exclusive' vfio setup
+device=$root/sys/devices/pci0000:00/$gpu
+cp -a "$device" "$device.new"
+rm -r "$device"
+mv "$device.new" "$device"
+check 'detach of a card that was put in since' vfio detach $gpu
+is 'leaves it alone' "$(writes) $(driver $gpu)" '0 vfio-pci'
+check 'what the old one had is forgotten' test ! -e "$root/run/gpuvm/vfio/$gpu"
+check 'attach' vfio attach $gpu
+check 'and detach of this one' vfio detach $gpu
+is 'gives it to the host' "$(driver $gpu)" nvidia
+check 'attach' vfio attach $gpu
+cp -a "$device" "$device.new"
+rm -r "$device"
+mv "$device.new" "$device"
+rm "$root/etc/gpuvm.conf"
+check 'setup with all flexible' vfio setup
+is 'gives back also one that was put in since' "$(driver $gpu) $(driver $twin)" 'nvidia nvidia'
+
 # --- VFIO variant drivers: a module of a made-up kernel says that it is for this card
 if command -v gcc >/dev/null && command -v depmod >/dev/null; then
         usual

@@ -191,8 +191,7 @@ static int make_grub_cfg(Phase *p, const char *firmware, char **ret, size_t *ret
         return 0;
 }
 
-/* What a failure leaves beside. */
-static void remove_leftovers(int root) {
+void boot_tidy(int root) {
         (void) !fs_remove(root, GRUB_NEW);
         (void) !fs_remove(root, GRUB_NEW ".new");
 }
@@ -235,7 +234,7 @@ int boot_refresh(Phase *p, Undo *u, const char *firmware) {
         if (b.loader != BOOT_LOADER_GRUB)
                 return 0;
         r = refresh_grub(p, u, firmware);
-        remove_leftovers(p->root);
+        boot_tidy(p->root);
         return r;
 }
 
@@ -250,7 +249,7 @@ int boot_restore_grub_cfg(Phase *p, const char *text, size_t size) {
                 r = fs_write_atomic(p->root, GRUB_NEW, text, size, 0600);
         if (r >= 0)
                 r = bootfile_publish(p->root, GRUB_NEW, BOOT_GRUB_CFG);
-        remove_leftovers(p->root);
+        boot_tidy(p->root);
         return r < 0 ? phase_fail(p, r, "The one that is there is untouched", "Cannot replace " BOOT_GRUB_CFG)
                      : 1;
 }
@@ -325,7 +324,7 @@ static int iommu_grub(Phase *p, Undo *u, const char *firmware, bool override, ch
         if (r < 0)
                 return r;
         r = refresh_grub(p, u, firmware);
-        remove_leftovers(p->root);
+        boot_tidy(p->root);
         if (r < 0)
                 dropin_back(p, before);
         return r < 0 ? r : 1;
@@ -357,7 +356,7 @@ int boot_rehearse(Phase *p, Undo *u, const char *firmware, bool override, char *
                 return phase_fail(p, r, "Make it writable, with some room; nothing was changed",
                                   "Cannot write " BOOT_GRUB_DROPIN);
         r = make_grub_cfg(p, firmware, &menu, &size);
-        remove_leftovers(p->root);
+        boot_tidy(p->root);
         /* One like ours is what a run that was cut has left. */
         dropin_back(p, before && streq(before, text) ? NULL : before);
         return r;

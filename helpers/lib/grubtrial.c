@@ -159,11 +159,11 @@ static int image_line(const char *line, const char *suffix, GrubTrial *t, char *
         return t->image ? strv_extendf(text, "%.*s%s\n", (int) n, line, suffix) : -ENOMEM;
 }
 
-/* Not part of it: what an entry does to the choice of the next start. */
+/* Not part of it: what an entry does to the choice of the next start, and remarks: one could be our mark. */
 static bool is_left_out(const char *line) {
         const char *p = first_word(line);
 
-        return streq(p, "savedefault") || streq(p, "recordfail");
+        return *p == '#' || streq(p, "savedefault") || streq(p, "recordfail");
 }
 
 static int copy_entry(const Entry *e, const TrialWish *w, const char *suffix, GrubTrial *t, char ***text) {
@@ -228,17 +228,29 @@ int grubtrial_make(const char *cfg, const TrialWish *wish, const char *image_suf
         return 0;
 }
 
-/* In front of all else: what follows stays byte for byte, with a newline at its end or without. */
-int grubtrial_edit(const char *text, const char *block, char **ret) {
-        const char *begin = startswith(text, BEGIN) ? text : strstr(text, "\n" BEGIN), *end;
+/* Takes one block out of the text. Returns false if there is none. */
+static bool cut_block(char *text) {
+        char *begin = startswith(text, BEGIN) ? text : strstr(text, "\n" BEGIN), *end;
 
         if (!begin)
-                return str_printf(ret, "%s%s", strempty(block), text);
+                return false;
         begin += *begin == '\n';
         end = strstr(begin, "\n" END);
         end = end ? end + 1 + strcspn(end + 1, "\n") : begin + strlen(begin);
         end += *end == '\n';
-        return str_printf(ret, "%s%.*s%s", strempty(block), (int) (begin - text), text, end);
+        memmove(begin, end, strlen(end) + 1);
+        return true;
+}
+
+/* In front of all else: what follows stays byte for byte, with a newline at its end or without. */
+int grubtrial_edit(const char *text, const char *block, char **ret) {
+        _cleanup_free_ char *rest = strdup(text);
+
+        if (!rest)
+                return -ENOMEM;
+        while (cut_block(rest))
+                ;
+        return str_printf(ret, "%s%s", strempty(block), rest);
 }
 
 static int read_custom(int root, char **ret) {

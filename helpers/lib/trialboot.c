@@ -283,6 +283,8 @@ static int disarm(Phase *p) {
 int trialboot_remove(Phase *p) {
         int r, n;
 
+        if (!p->dry_run)
+                boot_tidy(p->root);
         n = disarm(p);
         if (n < 0)
                 return n;

@@ -23,6 +23,7 @@
 #include "iommu.h"
 #include "iommucheck.h"
 #include "journal.h"
+#include "known.h"
 #include "phase.h"
 #include "reboot.h"
 #include "trialboot.h"
@@ -286,6 +287,9 @@ static int run(Phase *p, int argc, char *argv[]) {
         r = conf_load_and_warn(p->root, &conf);
         if (r < 0)
                 return phase_fail(p, r, "Try again", "Cannot read the configuration");
+        r = known_follow(p, &conf);
+        if (r < 0)
+                return r;
         r = iommu_count_groups(p->root, &groups);
         if (r < 0)
                 return phase_fail(p, r, "Look at /sys/kernel/iommu_groups", "Cannot count the IOMMU groups");

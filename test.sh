@@ -12,7 +12,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")"
 build="build-test"
-slow=(release package container cut lab long)
+slow=(release package container cut powercut lab long)
 passed=0 failed=0 skipped=0
 mode=full
 

@@ -41,17 +41,32 @@ container_build() {
 
 # machine_new RELEASE
 machine_new() {
-        local tree work
+        machine_work=$(mktemp -d /var/tmp/gpuvm-container-XXXXXX)
+        at_exit machine_drop_at "$machine_work"
+        machine_place "$machine_work"
+        machine_mount "$1" "$machine_work"
+        machine_install "$1"
+}
 
-        [ -n "${container_stage-}" ] || container_build
+# machine_place DIR: where the machine is from now on.
+machine_place() {
+        machine=$1/root
+        shared=$1/shared
+        mkdir "$machine" "$shared"
+}
+
+# machine_mount RELEASE DISK: what the machine writes goes below the directory DISK.
+machine_mount() {
+        local tree
+
         tree=$("$container_dir/tree" "$1")
-        work=$(mktemp -d /var/tmp/gpuvm-container-XXXXXX)
-        machine_work=$work
-        machine=$work/root
-        shared=$work/shared
-        mkdir "$work/upper" "$work/overlay" "$machine" "$shared"
-        at_exit machine_drop_at "$work"
-        mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/overlay" "$machine"
+        mkdir -p "$2/upper" "$2/overlay"
+        mount -t overlay overlay -o "lowerdir=$tree,upperdir=$2/upper,workdir=$2/overlay" "$machine"
+}
+
+# machine_install RELEASE: the programs and units, and what runs the test's steps.
+machine_install() {
+        [ -n "${container_stage-}" ] || container_build
         tar -C "$container_stage" -c . | tar -C "$machine" -x --keep-directory-symlink
         machine_boots=0
         machine_hardware
@@ -120,6 +135,17 @@ machine_boot() {
                 printf '%s\nsystemctl poweroff --no-block --check-inhibitors=no\n' "$1"
         } >"$shared/driver"
         status=0
+        machine_spawn || status=$?
+        output=$(<"$shared/stdout")
+        if [ "$status" -ne 0 ] && [ "$status" -ne 133 ]; then
+                diag "boot $machine_boots ended with $status
+$(tail -n 30 "$shared/console" "$shared/stderr")"
+        fi
+}
+
+# machine_spawn: the machine from its start to its end, whose status is returned. Its process is in $shared/nspawn:
+# with that killed, the machine is off at once.
+machine_spawn() {
         # shellcheck disable=SC2016 # expanded by the inner shell
         timeout --signal=KILL "$boot_limit" unshare -m bash -c '
                 mount --make-rprivate /
@@ -129,16 +155,13 @@ machine_boot() {
                 mkdir -p "$group"
                 echo $$ >"$group/cgroup.procs"
                 systemd-nspawn --quiet --directory="$1" --register=no --keep-unit --private-network --bind="$2:/shared" \
-                        --console=read-only --kill-signal=SIGRTMIN+3 -- /shared/init </dev/null >"$2/console" 2>&1
+                        --console=read-only --kill-signal=SIGRTMIN+3 -- /shared/init </dev/null >"$2/console" 2>&1 &
+                echo $! >"$2/nspawn"
+                wait $!
                 status=$?
                 echo $$ >/sys/fs/cgroup/cgroup.procs
                 find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
-                exit $status' sh "$machine" "$shared" || status=$?
-        output=$(<"$shared/stdout")
-        if [ "$status" -ne 0 ] && [ "$status" -ne 133 ]; then
-                diag "boot $machine_boots ended with $status
-$(tail -n 30 "$shared/console" "$shared/stderr")"
-        fi
+                exit $status' sh "$machine" "$shared"
 }
 
 # machine_journal ARGUMENT...: journalctl over everything that the machine has logged in all its boots.

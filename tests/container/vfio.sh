@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gpuvm-vfio@.service under a real systemd, in its sandbox, on a PCI bus that behaves: vfio.sh RELEASE FAKESYS
+#
+# Two GPUs, each with audio, share an IOMMU group: the unit of the lower one owns it, that of the other follows.
+#
+# shellcheck disable=SC2317 # the steps are called inside the container
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+container_require
+release=${1:-trixie} fakesys=$2
+machine_new "$release"
+
+# The bus, with real directories instead of links for devices: it lies over /sys/bus/pci only.
+function_of() {
+        local dev=$shared/pci/devices/$1 driver=$shared/pci/drivers/$4
+
+        mkdir -p "$dev" "$driver"
+        echo 0x10de >"$dev/vendor"
+        printf '0x%s\n' "$2" >"$dev/device"
+        printf '0x%s\n' "$3" >"$dev/class"
+        echo '(null)' >"$dev/driver_override"
+        echo "$4" >"$dev/fake_drivers"
+        ln -s ../../../../kernel/iommu_groups/12 "$dev/iommu_group"
+        ln -s "/sys/bus/pci/drivers/$4" "$dev/driver"
+        ln -s "/sys/bus/pci/devices/$1" "$driver/$1"
+        : >"$driver/bind"
+        : >"$driver/unbind"
+}
+mkdir -p "$shared/pci/drivers/vfio-pci"
+: >"$shared/pci/drivers_probe"
+: >"$shared/pci/drivers/vfio-pci/bind"
+: >"$shared/pci/drivers/vfio-pci/unbind"
+function_of 0000:01:00.0 2684 030000 nouveau
+function_of 0000:01:00.1 22ba 040300 snd_hda_intel
+function_of 0000:02:00.0 2684 030000 nouveau
+function_of 0000:02:00.1 22ba 040300 snd_hda_intel
+cp "$fakesys" "$shared/fakesys.so"
+# shellcheck disable=SC2016 # expanded inside
+echo 'mount --bind /shared/pci /sys/bus/pci
+touch /dev/nvidiactl /dev/nvidia0 /dev/nvidia-uvm' >"$shared/before-init"
+mkdir -p "$machine/etc/systemd/system/gpuvm-vfio@.service.d"
+cat >"$machine/etc/systemd/system/gpuvm-vfio@.service.d/fake.conf" <<'UNIT'
+[Service]
+Environment=LD_PRELOAD=/shared/fakesys.so FAKESYS_ROOT= FAKESYS_LOG=/shared/log
+ReadWritePaths=/shared
+ExecStartPre=/bin/sh -c 'ls /dev >/shared/dev'
+UNIT
+
+# drivers: of the four functions, in short; then the states of both units.
+state() {
+        local device link out=
+
+        for device in 0000:01:00.0 0000:01:00.1 0000:02:00.0 0000:02:00.1; do
+                link=$(readlink "/sys/bus/pci/devices/$device/driver") || link=none
+                case ${link##*/} in vfio-pci) out+=v ;; none) out+=- ;; *) out+=h ;; esac
+        done
+        echo "$1: $out $(systemctl is-active gpuvm-vfio@0000:01:00.0.service) $(systemctl is-active gpuvm-vfio@0000:02:00.0.service)"
+}
+
+# Until no job is left: the stop of a follower is queued, not waited for.
+settle() {
+        for _ in $(seq 300); do
+                [ -n "$(systemctl list-jobs --no-legend 'gpuvm-vfio@*')" ] || return 0
+                sleep 0.1
+        done
+}
+
+orders() {
+        local first=gpuvm-vfio@0000:01:00.0.service second=gpuvm-vfio@0000:02:00.0.service
+
+        systemctl is-system-running --wait >/dev/null
+        state before
+        systemctl start "$first"; echo "$?"; state 'the owner started'
+        systemctl start "$second"; echo "$?"; state 'the follower too'
+        systemctl stop "$first"; echo "$?"; settle; state 'the owner stopped'
+        systemctl start "$second"; echo "$?"; settle; state 'the follower started'
+        systemctl stop "$second"; echo "$?"; settle; state 'the follower stopped'
+        systemctl start "$second"; echo "$?"; state 'and started'
+        systemctl stop "$second" "$first"; echo "$?"; settle; state 'both stopped'
+        systemctl start "$second" "$first"; echo "$?"; settle; state 'both started'
+        systemctl stop "$first" "$second"; echo "$?"; settle; state 'both stopped again'
+}
+machine_boot orders
+is "$release: both orders of start and stop" "$output" 'before: hhhh inactive inactive
+0
+the owner started: vvvv active inactive
+0
+the follower too: vvvv active active
+0
+the owner stopped: hhhh inactive inactive
+0
+the follower started: vvvv active active
+0
+the follower stopped: vvvv active inactive
+0
+and started: vvvv active active
+0
+both stopped: hhhh inactive inactive
+0
+both started: vvvv active active
+0
+both stopped again: hhhh inactive inactive'
+is "$release: the overrides are as before" "$(cat "$shared"/pci/devices/*/driver_override | sort -u)" '(null)'
+is "$release: in the sandbox there are NVIDIA's nodes, and no others of devices" \
+        "$(grep -E '^(nvidia.*|fuse|kmsg|mem|tty0)$' "$shared/dev" | paste -sd' ')" 'nvidia0 nvidiactl'
+
+storm() {
+        local first=gpuvm-vfio@0000:01:00.0.service second=gpuvm-vfio@0000:02:00.0.service
+
+        systemctl is-system-running --wait >/dev/null
+        for _ in 1 2 3 4; do
+                systemctl --no-block start "$second"
+                systemctl --no-block start "$first"
+                systemctl daemon-reload
+                systemctl --no-block stop "$first"
+                systemctl --no-block start "$second"
+        done
+        systemctl start "$second"
+        settle
+        state 'after the storm'
+        systemctl is-failed 'gpuvm-vfio@*' | grep -c '^failed'
+        wc -l </shared/log >/shared/count
+}
+machine_boot storm
+is "$release: whatever came before, the last word counts" "$output" 'after the storm: vvvv active active
+0'
+is "$release: at shutdown nothing is written" "$(wc -l <"$shared/log")" "$(<"$shared/count")"
+is "$release: and the GPUs stay where they are" "$(readlink "$shared/pci/devices/0000:01:00.0/driver")" /sys/bus/pci/drivers/vfio-pci
+
+# As bound at boot: the unit is not active, and nothing is in /run.
+adopt() {
+        local first=gpuvm-vfio@0000:01:00.0.service
+
+        systemctl is-system-running --wait >/dev/null
+        state 'bound at boot'
+        : >/shared/log
+        systemctl start "$first"; echo "$?"; state started
+        wc -l </shared/log
+        systemctl stop "$first"; echo "$?"; settle; state stopped
+        systemctl show -P StopPropagatedFrom "$first"
+}
+machine_boot adopt
+is "$release: what was bound at boot is adopted without a write, and goes to the host's drivers" "$output" \
+        'bound at boot: vvvv inactive inactive
+0
+started: vvvv active inactive
+0
+0
+stopped: hhhh inactive inactive
+gpuvm-0000:01:00.0.device'
+done_testing

@@ -9,9 +9,10 @@
 #include "grubcfg.h"
 #include "strv.h"
 
-#define GRUB_DIR    "/boot/grub"
-#define GRUB_NEW    BOOT_GRUB_CFG BOOTFILE_NEW
-#define LOADER_INFO "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+#define GRUB_DIR     "/boot/grub"
+#define GRUB_DROPINS "/etc/default/grub.d"
+#define GRUB_NEW     BOOT_GRUB_CFG BOOTFILE_NEW
+#define LOADER_INFO  "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 
 enum { GRUB_TIMEOUT_SEC = 300, GRUB_CFG_ROOM = 256 * 1024 };
 
@@ -153,6 +154,46 @@ static int run_grub_tool(Phase *p, const char *program, const char *option, Last
         return child_run(&c);
 }
 
+/* The file that has the last word on the command line: grub-mkconfig reads those of this directory in order.
+ * Returns 1 and its path, or 0 if ours is the last. */
+static int find_last_word(int root, char **ret) {
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        r = fs_list(root, GRUB_DROPINS, &names);
+        if (r < 0)
+                return r;
+        r = 0;
+        STRV_FOREACH(n, names) {
+                _cleanup_free_ char *path = NULL, *text = NULL;
+
+                if (strcmp(*n, strrchr(BOOT_GRUB_DROPIN, '/') + 1) <= 0 || !endswith(*n, ".cfg"))
+                        continue;
+                if (str_printf(&path, GRUB_DROPINS "/%s", *n) < 0)
+                        return -ENOMEM;
+                if (fs_read(root, path, FS_FILE_MAX, &text, NULL) < 0 || !strstr(text, "GRUB_CMDLINE_LINUX"))
+                        continue;
+                free(*ret);
+                *ret = TAKE_PTR(path);
+                r = 1;
+        }
+        return r;
+}
+
+static int tell_problem(Phase *p, const char *problem) {
+        const char *anywhere = "Look for what does this in /etc/default/grub, " GRUB_DROPINS
+                               " and /etc/grub.d; " BOOT_GRUB_CFG " was not touched";
+        _cleanup_free_ char *file = NULL, *remedy = NULL;
+
+        if (find_last_word(p->root, &file) > 0 &&
+            str_printf(&remedy,
+                       "%s is read after ours and changes GRUB_CMDLINE_LINUX: take that out of it; " BOOT_GRUB_CFG
+                       " was not touched",
+                       file) < 0)
+                return log_oom();
+        return phase_fail(p, 0, remedy ?: anywhere, "The new boot menu would not do: %s", problem);
+}
+
 /* Makes grub.cfg.gpuvm-new, and believes nothing that it has not seen in it. */
 static int make_grub_cfg(Phase *p, const char *firmware, char **ret, size_t *ret_size) {
         _cleanup_free_ char *text = NULL, *problem = NULL;
@@ -182,10 +223,7 @@ static int make_grub_cfg(Phase *p, const char *firmware, char **ret, size_t *ret
         if (r < 0)
                 return phase_fail(p, r, BOOT_GRUB_CFG " was not touched", "Cannot check " GRUB_NEW);
         if (r > 0)
-                return phase_fail(p, 0,
-                                  "Look for what does this in /etc/default/grub, /etc/default/grub.d and "
-                                  "/etc/grub.d; " BOOT_GRUB_CFG " was not touched",
-                                  "The new boot menu would not do: %s", problem);
+                return tell_problem(p, problem);
         *ret = TAKE_PTR(text);
         *ret_size = size;
         return 0;

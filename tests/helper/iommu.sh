@@ -120,7 +120,19 @@ before=$(boot_digest "$root")
 run
 is 'an off to come: refused' "$status" 1
 like 'an off to come: is named' "$said" "has 'iommu=off', which keeps the IOMMU off"
+like 'an off to come: so is the file that has it' "$said" '/etc/default/grub.d/zzz-admin.cfg is read after ours'
 unchanged 'an off to come'
+
+# Somebody takes our words out.
+machine
+echo 'GRUB_CMDLINE_LINUX="${GRUB_CMDLINE_LINUX%%intel_iommu=on*}"' >"$root/etc/default/grub.d/zzz-hostile.cfg"
+echo 'GRUB_TIMEOUT=1' >"$root/etc/default/grub.d/zzzz-other.cfg"
+before=$(boot_digest "$root")
+run
+is 'our words are taken out: refused' "$status" 1
+like 'our words are taken out: the file is named' "$said" '/etc/default/grub.d/zzz-hostile.cfg is read after ours'
+is 'our words are taken out: no restart' "$(requested)" no
+unchanged 'our words are taken out'
 
 for program in grub-mkconfig grub-script-check; do
         machine

@@ -24,12 +24,12 @@
 #define DPKG_WAIT    (5 * 60 * USEC_PER_SEC)
 #define LOGIND_GRACE (5 * 60 * USEC_PER_SEC)
 
-static const char motd_scheduled[] =
-                "The GPU-VM bootstrap is about to restart this machine and goes on by itself after that.\n"
-                "'gpu-vm-bootstrap --status' tells how far it is.\n";
-static const char motd_asked[] =
-                "The GPU-VM bootstrap needs a restart of this machine: 'systemctl reboot'.\n"
-                "It goes on by itself after that. 'gpu-vm-bootstrap --status' tells how far it is.\n";
+#define MOTD_SCHEDULED                                                                              \
+        "The GPU-VM bootstrap is about to restart this machine and goes on by itself after that.\n" \
+        "%s.\n'gpu-vm-bootstrap --status' tells how far it is.\n"
+#define MOTD_ASKED                                                                    \
+        "The GPU-VM bootstrap needs a restart of this machine: 'systemctl reboot'.\n" \
+        "%s.\nIt goes on by itself after that. 'gpu-vm-bootstrap --status' tells how far it is.\n"
 
 static uint64_t now_usec(clockid_t clock) {
         struct timespec ts;
@@ -178,13 +178,16 @@ static int restart(Phase *p, Bus *bus, uint64_t delay_usec, const char *why) {
 }
 
 /* The story is on disk before anything is asked for: a power cut between the two costs one of the count. */
-static int arm(Phase *p, const RebootStory *story, bool by_us) {
+static int arm(Phase *p, const RebootStory *story, bool by_us, const char *why) {
+        _cleanup_free_ char *motd = NULL;
         int r = reboot_story_save(p->root, story);
 
         if (r < 0)
                 return phase_fail(p, r, "Without it nothing would go on after a restart, so none is made.",
                                   "Cannot write " REBOOT_PENDING_PATH);
-        r = reboot_motd(p->root, by_us ? motd_scheduled : motd_asked);
+        r = by_us ? str_printf(&motd, MOTD_SCHEDULED, why) : str_printf(&motd, MOTD_ASKED, why);
+        if (r >= 0)
+                r = reboot_motd(p->root, motd);
         if (r < 0)
                 log_warning_errno(r, "Failed to write the login message, ignoring: %m");
         return 0;
@@ -205,7 +208,7 @@ static int act(Phase *p, const Conf *conf, char *const *causes, const char *why)
                 r = phase_change(p, by_us ? "run" : "leave", "reboot", "%s", why);
         if (r <= 0)
                 return r;
-        r = arm(p, &story, by_us);
+        r = arm(p, &story, by_us, why);
         if (r < 0)
                 return r;
         if (!by_us)

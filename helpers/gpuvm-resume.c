@@ -20,16 +20,19 @@ static const char motd_running[] =
 static const char motd_stopped[] = "The GPU-VM bootstrap of this machine has stopped before its end.\n"
                                    "'gpu-vm-bootstrap --status' tells where and why.\n";
 
-static int stop_here(Phase *p, int error, const char *cause) {
+#define REMEDY                                                                                                             \
+        "Nothing goes on by itself any more. Find out why with 'journalctl -u \"gpuvm-*\"', then 'rm " REBOOT_PENDING_PATH \
+        "' and start " TARGET
+#define REMEDY_TRIAL                                                                                   \
+        "Nothing goes on by itself any more. Find out why ('gpu-vm-bootstrap --status' says where to " \
+        "look), then start " TARGET ": that makes another trial"
+
+static int stop_here(Phase *p, int error, const char *remedy, const char *cause) {
         int r = p->dry_run ? 0 : reboot_motd(p->root, motd_stopped);
 
         if (r < 0)
                 log_warning_errno(r, "Failed to write the login message, ignoring: %m");
-        return phase_fail(
-                        p, error,
-                        "Nothing goes on by itself any more. Find out why with 'journalctl -u \"gpuvm-*\"', then 'rm " REBOOT_PENDING_PATH
-                        "' and start " TARGET,
-                        "%s", cause);
+        return phase_fail(p, error, remedy, "%s", cause);
 }
 
 static int start_target(Phase *p) {
@@ -72,8 +75,8 @@ static int look_at_trial(Phase *p) {
         int r = p->dry_run ? 0 : trial_note_boot(p->root);
 
         if (r > 0)
-                return stop_here(p, 0, "The trial start with the IOMMU on failed before");
-        return r < 0 ? stop_here(p, r, "Cannot tell how the trial start with the IOMMU on went") : 0;
+                return stop_here(p, 0, REMEDY_TRIAL, "The trial start with the IOMMU on failed before");
+        return r < 0 ? stop_here(p, r, REMEDY, "Cannot tell how the trial start with the IOMMU on went") : 0;
 }
 
 static int run(Phase *p, int argc, char *argv[]) {
@@ -83,7 +86,7 @@ static int run(Phase *p, int argc, char *argv[]) {
 
         r = reboot_story_load(p->root, &story);
         if (r < 0)
-                return stop_here(p, r,
+                return stop_here(p, r, REMEDY,
                                  "Cannot read " REBOOT_PENDING_PATH ", which says how the bootstrap stands");
         if (r == 0)
                 return 0;
@@ -98,7 +101,8 @@ static int run(Phase *p, int argc, char *argv[]) {
         case RESUME_GO:
                 return go_on(p, &story);
         case RESUME_USED_UP:
-                return stop_here(p, 0, "The bootstrap went on after the restart but did not come to its end");
+                return stop_here(p, 0, REMEDY,
+                                 "The bootstrap went on after the restart but did not come to its end");
         default:
                 return 0;
         }

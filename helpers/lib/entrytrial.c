@@ -202,31 +202,60 @@ int entrytrial_arm(Phase *p, bool on) {
         return r == 0 && entrytrial_is_armed(p->root) == on ? 0 : -EIO;
 }
 
+/* Returns 1 if it was there (announced), 0 if not. */
 static int remove_file(Phase *p, const char *path) {
         int r = fs_exists(p->root, path);
 
+        if (r <= 0)
+                return r;
+        r = phase_change(p, "remove", path, "of the trial");
         if (r > 0)
-                r = phase_change(p, "remove", path, "of the trial");
-        return r > 0 ? fs_remove(p->root, path) : r;
+                r = fs_remove(p->root, path);
+        return r < 0 ? r : 1;
 }
 
-/* The entry last: it is what names the copy. */
+/* What we may have put beside the images of this entry, whole or not. */
+static int remove_copies(Phase *p, const char *partition, const char *entry) {
+        static const char *const suffixes[] = { TRIAL_IMAGE, TRIAL_IMAGE BOOTFILE_NEW };
+        _cleanup_free_ char *text = NULL;
+        _cleanup_strv_ char **lines = NULL;
+        int r, n = 0;
+
+        r = fs_read(p->root, entry, FS_FILE_MAX, &text, NULL);
+        if (r >= 0)
+                r = strv_split(text, "\n", &lines);
+        STRV_FOREACH(l, lines) {
+                const char *v = bootentry_value(*l, "initrd");
+
+                for (size_t i = 0; v && r >= 0 && i < ELEMENTSOF(suffixes); i++) {
+                        _cleanup_free_ char *path = NULL;
+
+                        r = str_printf(&path, "%s%s%s", partition, v, suffixes[i]);
+                        if (r >= 0)
+                                r = remove_file(p, path);
+                        n |= r > 0;
+                }
+        }
+        return r < 0 ? r : n;
+}
+
 static int remove_entry(Phase *p, const char *partition) {
-        _cleanup_free_ char *path = NULL, *text = NULL, *copy = NULL;
-        int r;
+        _cleanup_strv_ char **entries = NULL;
+        _cleanup_free_ char *path = NULL;
+        int r, n;
 
         r = entry_path(partition, &path);
         if (r >= 0)
-                r = fs_read(p->root, path, FS_FILE_MAX, &text, NULL);
-        if (r == -ENOENT)
-                return 0;
-        if (r >= 0)
-                r = own_image(text, partition, &copy);
-        if (r >= 0 && copy)
-                r = remove_file(p, copy);
-        if (r >= 0)
                 r = remove_file(p, path);
-        return r < 0 ? r : 1;
+        n = r > 0;
+        if (r >= 0)
+                r = bootentry_list(p->root, partition, &entries);
+        STRV_FOREACH(e, entries) {
+                if (r >= 0)
+                        r = remove_copies(p, partition, *e);
+                n |= r > 0;
+        }
+        return r < 0 ? r : n;
 }
 
 int entrytrial_remove(Phase *p) {

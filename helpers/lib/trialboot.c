@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "trialboot.h"
+#include "bootfile.h"
 #include "cmdline.h"
 #include "early.h"
 #include "entrytrial.h"
@@ -261,12 +262,26 @@ int trialboot_early_back(Phase *p) {
                      : 0;
 }
 
+/* What a run that was cut has left beside the files of the boot menu. */
+static int tidy(int root) {
+        static const char *const paths[] = { GRUBTRIAL_CFG, GRUBTRIAL_CFG BOOTFILE_NEW,
+                                             GRUBENV_PATH BOOTFILE_NEW };
+        int r = 0;
+
+        boot_tidy(root);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(paths); i++) {
+                r = restore_leftover(root, paths[i]);
+                if (r >= 0 && endswith(paths[i], BOOTFILE_NEW))
+                        r = fs_remove(root, paths[i]);
+        }
+        return r;
+}
+
 /* What GRUB has taken it leaves behind as an empty value. */
 static int disarm(Phase *p) {
         _cleanup_free_ char *next = NULL;
         int r;
 
-        (void) !fs_remove(p->root, GRUBENV_PATH ".gpuvm-new");
         r = grubenv_read(p->root, NEXT, &next);
         if (r < 0 || !(isempty(next) || streq(next, TRIAL_ENTRY)))
                 return 0;
@@ -283,12 +298,12 @@ static int disarm(Phase *p) {
 int trialboot_remove(Phase *p) {
         int r, n;
 
-        if (!p->dry_run)
-                boot_tidy(p->root);
         n = disarm(p);
         if (n < 0)
                 return n;
-        r = grubtrial_remove(p);
+        r = p->dry_run ? 0 : tidy(p->root);
+        if (r >= 0)
+                r = grubtrial_remove(p);
         n |= r > 0;
         if (r >= 0)
                 r = entrytrial_remove(p);

@@ -102,6 +102,12 @@ at_exit() {
         tap_exit=("$(printf '%q ' "$@")" "${tap_exit[@]}")
 }
 
+# uevents_alone: the kernel tells its events to every udevd, so only one test at a time may make them.
+uevents_alone() {
+        exec {tap_uevents}>/tmp/gpuvm-test-uevents.lock
+        flock "$tap_uevents"
+}
+
 # done_testing: the plan, and the exit status of the script.
 done_testing() {
         printf '1..%d\n' "$tap_count"

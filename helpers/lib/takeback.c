@@ -9,6 +9,7 @@
 #include "fs.h"
 #include "initramfs.h"
 #include "known.h"
+#include "modeset.h"
 #include "reboot.h"
 #include "restore.h"
 #include "trialboot.h"
@@ -419,6 +420,8 @@ static int forget_story(Phase *p) {
                 r = fs_remove(p->root, STATE_DIR "/report.json");
         if (r >= 0)
                 r = fs_remove(p->root, KNOWN_PATH);
+        if (r >= 0)
+                r = fs_remove(p->root, MODESET_SEEN);
         if (r >= 0)
                 r = restore_dir(p->root, STATE_DIR "/phases");
         if (r >= 0)

@@ -5,7 +5,7 @@
 # Two PCI functions of this machine look to the container like GPUs; their attributes are files of the test. The
 # host is exclusive but for the second one.
 #
-# shellcheck disable=SC2317 # the steps are called inside the container
+# shellcheck disable=SC2317,SC2154 # the steps are called inside the container, and source /shared/cards there
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=lib.sh
@@ -16,6 +16,7 @@ release=${1:-trixie}
 mapfile -t real < <(for device in /sys/bus/pci/devices/*; do readlink -f "$device"; done 2>/dev/null |
         grep -E '^/sys/devices/pci[^/]*/[^/]*$' | head -n2)
 [ "${#real[@]}" -eq 2 ] || skip_all 'needs a machine with two PCI functions'
+uevents_alone
 gpu=${real[0]##*/} other=${real[1]##*/}
 machine_new "$release"
 

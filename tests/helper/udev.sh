@@ -20,6 +20,7 @@ unshare -mnp --fork true 2>/dev/null || skip_all 'needs root and namespaces'
 mapfile -t real < <(for device in /sys/bus/pci/devices/*; do readlink -f "$device"; done 2>/dev/null |
         grep -E '^/sys/devices/pci[^/]*/[^/]*$' | head -n5)
 [ "${#real[@]}" -eq 5 ] || skip_all 'needs a machine with five PCI functions'
+uevents_alone
 gpu=${real[0]##*/} audio=${real[1]##*/} other=${real[2]##*/} new=${real[3]##*/} newaudio=${real[4]##*/}
 
 # The generated rules, by the program that writes them: of one GPU of two, and of all but one.

@@ -6,6 +6,7 @@
 #include "fs.h"
 #include "initramfs.h"
 #include "keep.h"
+#include "modeset.h"
 #include "module.h"
 #include "vfio.h"
 
@@ -119,7 +120,7 @@ static int prepare_boot(Phase *p, Undo *u, const Conf *c, const PciBus *bus) {
                 .timeout_usec = RELOAD_TIMEOUT_SEC * USEC_PER_SEC,
         };
         size_t before = phase_n_changes(p);
-        int changed, stale, r;
+        int changed, stale, options, r;
 
         changed = early_apply(p, u, c, bus);
         if (changed < 0)
@@ -130,14 +131,21 @@ static int prepare_boot(Phase *p, Undo *u, const Conf *c, const PciBus *bus) {
                 if (r != 0 && r != -ENOENT)
                         phase_note(p, "udevadm control --reload failed; udevd finds the new rule by itself");
         }
+        options = modeset_apply(p, u, c, bus);
+        if (options < 0)
+                return options;
         stale = initramfs_is_stale(p->root);
         if (stale < 0)
                 return phase_fail(p, stale, "Make /var/lib/gpuvm readable",
                                   "Cannot tell what the initramfs was built with");
-        if (changed == 0 && stale == 0)
+        if (changed == 0 && stale == 0 && options == 0)
                 return 0;
-        r = initramfs_update(p, u, "takes the early rule and vfio-pci along");
-        return r < 0 ? r : 0;
+        r = initramfs_update(p, u,
+                             changed || stale ? "takes the early rule and vfio-pci along"
+                                              : "takes the options of NVIDIA's driver along");
+        if (r >= 0 && !p->dry_run && modeset_settle(p->root) < 0)
+                log_debug("The next run looks into the images again");
+        return MIN(r, 0);
 }
 
 /* Proves with fresh eyes that the whole group is where it should be. */

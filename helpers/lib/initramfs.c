@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "initramfs.h"
+#include <fnmatch.h>
+
 #include "bootentry.h"
 #include "bootfile.h"
 #include "child.h"
 #include "early.h"
 #include "fs.h"
+#include "initramfs.h"
 #include "strv.h"
 #include "trial.h"
 
@@ -106,14 +108,18 @@ int initramfs_settle(int root) {
 typedef struct Listing {
         bool init, module, rule;
         size_t n;
+        const char *pattern; /* or NULL: nothing more is looked for */
+        bool found;
         char last[256];
 } Listing;
 
 static void look_at_line(const char *line, void *userdata) {
         Listing *l = userdata;
+        const char *slash = strrchr(line, '/');
 
         if (!*line)
                 return;
+        l->found |= l->pattern && fnmatch(l->pattern, slash ? slash + 1 : line, 0) == 0;
         l->n++;
         l->init |= streq(line, "init") || endswith(line, " init") || strstr(line, " init -> ");
         l->module |= strstr(line, "/vfio-pci.ko") || strstr(line, "/vfio_pci.ko");
@@ -156,15 +162,41 @@ static int is_builtin(int root, const char *kernel) {
         return r < 0 ? 0 : strstr(text, "/vfio-pci.ko") != NULL;
 }
 
+static int list(Phase *p, Tool tool, const char *image, Listing *l) {
+        const char *lister = tool == TOOL_DRACUT ? "/usr/bin/lsinitrd" : "/usr/bin/lsinitramfs";
+        const char *const argv[] = { lister, image, NULL };
+
+        return run_tool(p, argv, LIST_TIMEOUT_SEC, look_at_line, l);
+}
+
+int initramfs_holds(Phase *p, const char *pattern) {
+        _cleanup_strv_ char **kernels = NULL;
+        Listing l = { .pattern = pattern };
+        Tool tool = TOOL_NONE;
+        int r;
+
+        r = find_tool(p->root, &tool);
+        if (r >= 0 && tool != TOOL_NONE)
+                r = initramfs_kernels(p->root, &kernels);
+        STRV_FOREACH(k, kernels) {
+                _cleanup_free_ char *image = NULL;
+
+                if (r < 0 || l.found)
+                        break;
+                r = image_path(*k, &image);
+                if (r >= 0 && list(p, tool, image, &l) != 0)
+                        log_debug("Cannot list %s: %s", image, l.last);
+        }
+        return r < 0 ? r : l.found;
+}
+
 /* An image that lists without init, or without what an exclusive GPU needs, must not replace one that starts.
  */
 static int check_content(Phase *p, Tool tool, const char *kernel, const char *temp) {
-        const char *lister = tool == TOOL_DRACUT ? "/usr/bin/lsinitrd" : "/usr/bin/lsinitramfs";
-        const char *const argv[] = { lister, temp, NULL };
         int r, early = fs_exists(p->root, EARLY_RULE);
         Listing l = {};
 
-        r = run_tool(p, argv, LIST_TIMEOUT_SEC, look_at_line, &l);
+        r = list(p, tool, temp, &l);
         if (r != 0)
                 return phase_fail(p, r < 0 ? r : 0, "The old image is still in place",
                                   "The new initramfs of kernel %s cannot be listed: %s", kernel, l.last);

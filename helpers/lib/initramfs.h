@@ -27,6 +27,10 @@ int initramfs_update(Phase *p, Undo *u, const char *why) _must_check_ __attribut
 int initramfs_update_kernel(Phase *p, Undo *u, const char *kernel, const char *why) _must_check_
                 __attribute__((nonnull(1, 3, 4)));
 
+/* Looks into the images of the kernels that start next. Returns 1 if one of them has a file whose name
+ * matches the pattern (fnmatch(3), without directories), 0 if none has, or if they cannot be listed here. */
+int initramfs_holds(Phase *p, const char *pattern) _must_check_ _nonnull_all_;
+
 /* Notes that the images are up to date with what is in /etc. After the last initramfs_update_kernel(). */
 int initramfs_settle(int root) _must_check_;
 

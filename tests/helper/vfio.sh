@@ -298,6 +298,48 @@ rm "$root/etc/gpuvm.conf"
 check 'setup with all flexible' vfio setup
 check 'everything is as before' same
 
+# --- NVIDIA's display driver, for GPUs that are lent
+# images CONTENT: a machine whose initramfs has these files; its programs do what matters.
+images() {
+        mkdir -p "$root"/{boot,usr/sbin,usr/bin,proc/sys/kernel}
+        echo 6.1.0-9-amd64 >"$root/proc/sys/kernel/osrelease"
+        : >"$root/boot/vmlinuz-6.1.0-9-amd64"
+        printf 'init\n%s\n' "$@" >"$root/boot/initrd.img-6.1.0-9-amd64"
+        # shellcheck disable=SC2016 # for the stub
+        printf '#!/bin/bash\n(cat "$GPUVM_ROOT/boot/initrd.img-$3"; echo again) >"$GPUVM_ROOT$2"\n' >"$root/usr/sbin/mkinitramfs"
+        # shellcheck disable=SC2016
+        printf '#!/bin/bash\necho listed >>"$GPUVM_ROOT/listed"\ncat "$GPUVM_ROOT$1"\n' >"$root/usr/bin/lsinitramfs"
+        chmod +x "$root/usr/sbin/mkinitramfs" "$root/usr/bin/lsinitramfs"
+}
+options=etc/modprobe.d/zz-gpuvm.conf
+usual
+images usr/lib/firmware/nvidia/ga102/acr/bl.bin
+check 'a dry run with flexible GPUs' vfio --dry-run setup
+like 'says that the displays are left alone' "$(said)" "would write /$options"
+check 'setup with flexible GPUs' vfio setup
+is 'tells the driver to leave the displays alone' "$(grep '^options nvidia-drm ' "$root/$options")" 'options nvidia-drm modeset=0 fbdev=0'
+is 'an initramfs without the driver stays' "$(wc -l <"$root/boot/initrd.img-6.1.0-9-amd64")" 2
+rm "$root/listed"
+check 'setup again' vfio setup
+check 'does not look into it again' test ! -e "$root/listed"
+usual
+images usr/lib/modules/6.1.0-9-amd64/updates/dkms/nvidia-current-drm.ko.xz
+check 'setup where the driver is in the initramfs' vfio setup
+is 'makes it anew, once' "$(grep -c again "$root/boot/initrd.img-6.1.0-9-amd64")" 1
+check 'setup again' vfio setup
+is 'does not' "$(grep -c again "$root/boot/initrd.img-6.1.0-9-amd64")" 1
+printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
+check 'a dry run with one of two exclusive' vfio --dry-run setup
+is 'has nothing to say of it' "$(said | grep -c "$options")" 0
+# A host with a desktop on that card.
+usual
+echo 1 >"$root/sys/bus/pci/devices/$gpu/boot_vga"
+mkdir -p "$root/etc/systemd/system"
+: >"$root/etc/systemd/system/display-manager.service"
+check 'setup where the desktop is on a flexible GPU' vfio setup
+check 'leaves the driver its displays' test ! -e "$root/$options"
+like 'and says so' "$(said)" "The desktop of this host is on GPU $gpu"
+
 # --- the next boot finds the cards elsewhere
 # reboot: the same disk in a machine without cards.
 reboot() {

@@ -11,16 +11,15 @@
 # them when a unit learns to do without something; a relaxation has its reason beside it in the unit.
 budget() {
         case $1 in
-        gpuvm-resume.service) echo 0.9 ;;
-        gpuvm-storage.service) echo 1.1 ;;
-        # Sees the processes of others: running virtual machines.
-        gpuvm-reboot.service) echo 1.1 ;;
-        # Sees the host's devices and network: what is asked is what the host has.
-        gpuvm-preflight.service) echo 1.3 ;;
-        gpuvm-verify.service) echo 1.7 ;;
-        gpuvm-vfio@.service) echo 2.6 ;;
-        # Build an initramfs, and have to know what the host itself needs: its mounts and its network card.
-        gpuvm-iommu.service | gpuvm-vfio.service) echo 2.8 ;;
+        gpuvm-resume.service) echo 0.7 ;;
+        # Looks into libvirt's directories.
+        gpuvm-storage.service) echo 0.9 ;;
+        # See all of /proc: what the host has, and in whose hands it is.
+        gpuvm-preflight.service | gpuvm-verify.service | gpuvm-reboot.service) echo 0.9 ;;
+        # Binds drivers, and has to see the open files of everybody.
+        gpuvm-vfio@.service) echo 2.0 ;;
+        # Build an initramfs from the host's disks and modules.
+        gpuvm-iommu.service | gpuvm-vfio.service) echo 2.2 ;;
         # Maintainer scripts of any package run in these two: nearly nothing can be taken away.
         gpuvm-packages.service | gpuvm-kvm.service) echo 7.8 ;;
         *) return 1 ;;
@@ -72,6 +71,13 @@ for unit in "$work"/*.service; do
         for dir in /run/lock /run/lvm /run/cryptsetup; do
                 check "${unit##*/} may write $dir" grep -Eq "^ReadWritePaths=(.* )?-$dir( |\$)" "$unit"
         done
+done
+
+# What asks which network card the host cannot do without has to see the host's, whatever network it has itself.
+for name in preflight verify iommu vfio vfio@; do
+        unit=$work/gpuvm-$name.service
+        check "gpuvm-$name.service has a network of its own" grep -q '^PrivateNetwork=yes' "$unit"
+        check "gpuvm-$name.service has the host's /sys" grep -Eq '^Bind(ReadOnly)?Paths=(.* )?/sys( |$)' "$unit"
 done
 
 # A phase that waits for another must say so for every one before it: the generator links only some of them.

@@ -10,7 +10,9 @@
  * nobody reaches.
  *
  * Looks at the mount table and routes of PID 1 where it may, else at its own: a unit that uses this must have
- * neither PrivateNetwork= nor a /proc without PID 1. */
+ * a /proc with PID 1, and with PrivateNetwork= the host's /sys as well (BindPaths= or BindReadOnlyPaths=):
+ * systemd mounts another, which has none of the host's network cards (mount_private_sysfs() in its
+ * src/core/namespace.c). */
 
 #include "iommu.h"
 

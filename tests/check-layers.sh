@@ -18,7 +18,7 @@ layers=(
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
         'apt aptrepair iommu earlyrule busy nodes holders handover worker nvml binding boot bootentry initramfs bus sdbus logind keep known modeset early reboot trial grubenv grubtrial entrytrial'
-        'vfio vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report'
+        'vfio vfiofacts vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report'
         'trialboot follow preview progress settings options takeback gpuswitch'
         'exclusive'
 )
@@ -45,7 +45,7 @@ circle=$(grep -o '^#include "[a-z0-9-]*\.h"' ./*.h | sed -E 's|^\./([a-z0-9-]*)\
         tsort 2>&1 >/dev/null || true)
 is 'no circle of headers' "$circle" ''
 is 'only bus and logind include sdbus' "$(awk '$2 == "sdbus" { printf "%s ", $1 }' <<<"$edges")" 'bus logind '
-is 'only vfio and vfiohold include vfiojob' "$(awk '$2 == "vfiojob" { printf "%s ", $1 }' <<<"$edges")" 'vfio vfiohold '
+is 'only vfio, vfiofacts and vfiohold include vfiojob' "$(awk '$2 == "vfiojob" { printf "%s ", $1 }' <<<"$edges")" 'vfio vfiofacts vfiohold '
 
 # door ROOM PATTERN: only that room includes these headers.
 door() {

@@ -69,16 +69,35 @@ static int put(Binder *b, const PciDevice *d, const char *path, const char *valu
         return r < 0 ? r : settle(b, d, worker_write(b->worker, path, value, b->timeout_usec), doing);
 }
 
-int binder_get_override(Binder *b, const PciDevice *d, char **ret) {
-        _cleanup_free_ char *path = NULL, *line = NULL;
+int binder_get(Binder *b, const PciDevice *d, const char *attribute, char **ret) {
+        _cleanup_free_ char *path = NULL, *doing = NULL;
         int r;
 
-        r = str_printf(&path, PCI_DEVICES "/%s/driver_override", d->name);
+        if (str_printf(&path, PCI_DEVICES "/%s/%s", d->name, attribute) < 0 ||
+            str_printf(&doing, "reading %s", attribute) < 0)
+                return -ENOMEM;
+        r = get_worker(b);
+        return r < 0 ? r : settle(b, d, worker_read(b->worker, path, b->timeout_usec, ret), doing);
+}
+
+int binder_set_d3cold(Binder *b, const PciDevice *d, bool allowed) {
+        _cleanup_free_ char *path = NULL, *now = NULL;
+        const char *value = allowed ? "1" : "0";
+        int r;
+
+        if (str_printf(&path, PCI_DEVICES "/%s/d3cold_allowed", d->name) < 0)
+                return -ENOMEM;
+        r = put(b, d, path, value, "writing d3cold_allowed");
         if (r >= 0)
-                r = get_worker(b);
-        if (r >= 0)
-                r = settle(b, d, worker_read(b->worker, path, b->timeout_usec, &line),
-                           "reading driver_override");
+                r = fs_read_line(b->root, path, &now);
+        return r < 0 ? r : streq(now, value) ? 0 : -EIO;
+}
+
+int binder_get_override(Binder *b, const PciDevice *d, char **ret) {
+        _cleanup_free_ char *line = NULL;
+        int r;
+
+        r = binder_get(b, d, "driver_override", &line);
         if (r < 0)
                 return r;
         *ret = isempty(line) || streq(line, "(null)") ? NULL : TAKE_PTR(line);
@@ -181,6 +200,8 @@ int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) 
         r = binder_get_override(b, d, &override);
         if (r >= 0 && !streq_ptr(override, was ? was->override : NULL))
                 r = put_override(b, d, was ? was->override : NULL);
+        if (r >= 0 && was && was->d3cold)
+                r = binder_set_d3cold(b, d, true);
         if (r >= 0)
                 r = pci_read_driver(b->root, d->bdf, &driver);
         if (r < 0)

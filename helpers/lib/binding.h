@@ -21,14 +21,20 @@ typedef struct Binder {
 } Binder;
 void binder_done(Binder *b);
 
+/* The first line of an attribute that the kernel may wake the device up for, or take its lock. */
+int binder_get(Binder *b, const PciDevice *d, const char *attribute, char **ret) _must_check_ _nonnull_all_;
+
+/* Whether the function may be without power while it is asleep (d3cold_allowed). */
+int binder_set_d3cold(Binder *b, const PciDevice *d, bool allowed) _must_check_ _nonnull_all_;
+
 /* driver_override as it is now, NULL in ret for none. */
 int binder_get_override(Binder *b, const PciDevice *d, char **ret) _must_check_ _nonnull_all_;
 
 /* driver_override, unbind, drivers_probe. -EIO if the kernel was content but the driver did not take it. */
 int binder_bind(Binder *b, const PciDevice *d, const char *driver) _must_check_ _nonnull_all_;
 
-/* Override and driver as in was; with NULL, no override and whatever host driver claims the function. Writes
- * only what is not so already. */
+/* Override, d3cold_allowed and driver as in was; with NULL, no override and whatever host driver claims the
+ * function. Writes only what is not so already. */
 int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) _must_check_;
 
 /* Marks the function as one that the kernel does not come back from, and says so in hang. Best effort. */

@@ -5,8 +5,8 @@
 #include "phase.h"
 #include "strv.h"
 
-/* A line is "ADDRESS DRIVER OVERRIDE", "-" for none; the override is the rest of the line. After them, where
- * it is so, "persistent ADDRESS" and "drained ADDRESS". */
+/* A line is "ADDRESS DRIVER OVERRIDE", "-" for none; the override is the rest of the line. After them, for
+ * what is so, "d3cold ADDRESS", "persistent ADDRESS" and "drained ADDRESS". */
 
 void handover_done(Handover *h) {
         for (size_t i = 0; i < h->n; i++) {
@@ -47,15 +47,6 @@ int handover_add(Handover *h, Bdf bdf, const char *driver, const char *override)
         return 1;
 }
 
-static int parse_mark(const Handover *h, const char *address, HandoverFunction **ret) {
-        Bdf bdf;
-
-        if (bdf_parse(address, &bdf) < 0)
-                return -EBADMSG;
-        *ret = handover_find(h, bdf);
-        return *ret ? 0 : -EBADMSG;
-}
-
 static int parse_function(Handover *h, const char *line) {
         const char *driver = strchr(line, ' '), *override = driver ? strchr(driver + 1, ' ') : NULL;
         _cleanup_free_ char *address = NULL, *name = NULL;
@@ -77,18 +68,39 @@ static int parse_function(Handover *h, const char *line) {
         return r < 0 ? r : 0;
 }
 
-static int parse_line(Handover *h, const char *line) {
-        const char *persistent = startswith(line, "persistent "), *drained = startswith(line, "drained ");
-        HandoverFunction *f;
-        int r;
+/* What a mark is called, and where it is. */
+static bool *find_mark(HandoverFunction *f, size_t i, const char **ret_name) {
+        const struct {
+                const char *name;
+                bool *mark;
+        } marks[] = {
+                { "d3cold ", &f->d3cold },
+                { "persistent ", &f->persistent },
+                { "drained ", &f->drained },
+        };
 
-        if (!persistent && !drained)
-                return parse_function(h, line);
-        r = parse_mark(h, persistent ?: drained, &f);
-        if (r < 0)
-                return r;
-        *(persistent ? &f->persistent : &f->drained) = true;
-        return 0;
+        if (i >= ELEMENTSOF(marks))
+                return NULL;
+        *ret_name = marks[i].name;
+        return marks[i].mark;
+}
+
+static int parse_line(Handover *h, const char *line) {
+        HandoverFunction none = {}, *f;
+        const char *name, *address;
+        Bdf bdf;
+
+        for (size_t i = 0; find_mark(&none, i, &name); i++) {
+                address = startswith(line, name);
+                if (!address)
+                        continue;
+                f = bdf_parse(address, &bdf) < 0 ? NULL : handover_find(h, bdf);
+                if (!f)
+                        return -EBADMSG;
+                *find_mark(f, i, &name) = true;
+                return 0;
+        }
+        return parse_function(h, line);
 }
 
 int handover_parse(const char *text, Handover *ret) {
@@ -127,16 +139,19 @@ static int format_function(const HandoverFunction *f, char ***l) {
                             f->override ?: "-");
 }
 
-static int format_marks(const HandoverFunction *f, char ***l) {
+static int format_marks(HandoverFunction *f, char ***l) {
         char address[BDF_STRING_MAX];
-        int r = 0;
+        const char *name;
+        const bool *mark;
 
         (void) bdf_format(f->bdf, address);
-        if (f->persistent)
-                r = strv_extendf(l, "persistent %s\n", address);
-        if (f->drained && r >= 0)
-                r = strv_extendf(l, "drained %s\n", address);
-        return r;
+        for (size_t i = 0; (mark = find_mark(f, i, &name)); i++) {
+                int r = *mark ? strv_extendf(l, "%s%s\n", name, address) : 0;
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 int handover_format(const Handover *h, char **ret) {

@@ -14,6 +14,7 @@ typedef struct HandoverFunction {
         char *driver;    /* NULL: it had none */
         char *override;  /* NULL: it had none */
         bool persistent; /* a GPU whose persistence mode was on, and was or will be turned off */
+        bool d3cold;     /* it might be without power while asleep, which is or will be forbidden */
         bool drained;    /* a GPU that was or will be told to let nobody in */
 } HandoverFunction;
 

@@ -6,6 +6,7 @@
 #include "module.h"
 #include "nodes.h"
 #include "strv.h"
+#include "vfiofacts.h"
 #include "vfiohold.h"
 #include "vfiojob.h"
 
@@ -95,22 +96,33 @@ static int tell(VfioJob *j, int error, const PciDevice *d, const char *doing) {
         return vfiojob_refuse(j, error, "'dmesg' has the kernel's reason", "Cannot %s %s", doing, d->name);
 }
 
-static int read_overrides(VfioJob *j) {
-        for (size_t i = 0; i < j->n_todo; i++) {
-                const PciDevice *d = j->todo[i];
-                _cleanup_free_ char *override = NULL;
-                int r;
+/* What there is now of one function. */
+static int read_function(VfioJob *j, const PciDevice *d) {
+        _cleanup_free_ char *override = NULL, *path = NULL;
+        uint64_t d3cold = 0;
+        int r;
 
-                if (handover_find(&j->before, d->bdf))
-                        continue;
-                r = binder_get_override(&j->binder, d, &override);
-                if (r < 0)
-                        return tell(j, r, d, "read driver_override of");
-                r = handover_add(&j->before, d->bdf, d->driver, override);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        if (handover_find(&j->before, d->bdf))
+                return 0;
+        r = binder_get_override(&j->binder, d, &override);
+        if (r < 0)
+                return tell(j, r, d, "read driver_override of");
+        if (str_printf(&path, PCI_DEVICES "/%s/d3cold_allowed", d->name) < 0)
+                return -ENOMEM;
+        if (fs_read_u64(j->p->root, path, &d3cold) < 0)
+                d3cold = 0; /* the kernel knows nothing of that */
+        r = handover_add(&j->before, d->bdf, d->driver, override);
+        if (r >= 0)
+                handover_find(&j->before, d->bdf)->d3cold = d3cold == 1;
+        return r;
+}
+
+static int read_functions(VfioJob *j) {
+        int r = 0;
+
+        for (size_t i = 0; i < j->n_todo && r >= 0; i++)
+                r = read_function(j, j->todo[i]);
+        return r;
 }
 
 /* Returns 1 if somebody uses it, or nobody knows. */
@@ -211,7 +223,7 @@ static int record(VfioJob *j) {
         if (r == -EBADMSG)
                 r = 0; /* nothing to go by: what is there now counts */
         if (r >= 0)
-                r = read_overrides(j);
+                r = read_functions(j);
         if (r >= 0)
                 r = handover_save(j->p->root, j->group.owner->bdf, &j->before);
         return r < 0 ? vfiojob_refuse(j, r, "Make /run/gpuvm writable; nothing was changed",
@@ -234,12 +246,21 @@ static int make_idle(VfioJob *j) {
         return r > 0 ? vfiojob_wait_idle(j, VFIO_WAIT_STRICT) : r;
 }
 
+/* vfio-pci lets an idle device sleep, without power where bridge and firmware can do that, and some GPUs
+ * never come back from there. Asleep with power they do. */
+static int bind(VfioJob *j, const PciDevice *d, const char *driver) {
+        const HandoverFunction *was = handover_find(&j->before, d->bdf);
+        int r = was && was->d3cold ? binder_set_d3cold(&j->binder, d, false) : 0;
+
+        return r < 0 ? r : binder_bind(&j->binder, d, driver);
+}
+
 static int bind_all(VfioJob *j, char *const *drivers) {
         for (size_t i = 0; i < j->n_todo; i++) {
                 int r;
 
                 phase_status(j->p, "Binding %s to %s", j->todo[i]->name, drivers[i]);
-                r = binder_bind(&j->binder, j->todo[i], drivers[i]);
+                r = bind(j, j->todo[i], drivers[i]);
                 if (r < 0)
                         return tell(j, r, j->todo[i], "give to VFIO the function");
         }
@@ -252,6 +273,8 @@ static int attach_all(VfioJob *j) {
 
         for (size_t i = 0; i < j->n_todo && r >= 0; i++)
                 r = find_driver(j, j->todo[i], &drivers[i]);
+        if (r >= 0)
+                r = vfiofacts_tell(j);
         if (r >= 0)
                 r = announce(j, "bind", drivers);
         if (r <= 0)

@@ -6,8 +6,8 @@
  * Nothing is written before the group is known to be whole and harmless and nobody uses it. Each write is
  * made by a child that can be left behind (worker.h) and each result is read back; any error on the way puts
  * back what was. A function whose driver hangs is marked in /run/gpuvm/poisoned and left alone until the next
- * boot. Only driver_override, unbind, bind and drivers_probe are ever written: never new_id, which would take
- * twin cards along. */
+ * boot. Only driver_override, unbind, bind, drivers_probe and d3cold_allowed are ever written: never new_id,
+ * which would take twin cards along. */
 
 #include "conf.h"
 #include "iommu.h"

@@ -83,7 +83,7 @@ override() {
 state() (
         cd "$root/sys" || exit
         find . \( -type l -printf '%p -> %l\n' \) -o \( -type d -printf '%p\n' \) | sort
-        find . -name driver_override -exec grep -H '' {} + | sort
+        find . \( -name driver_override -o -name d3cold_allowed \) -exec grep -H '' {} + | sort
 )
 
 # fake COMMAND...: with the bus behaving. said tells its output (also after check, which has a shell of its own), $log the

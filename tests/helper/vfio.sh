@@ -243,6 +243,46 @@ for ((n = 1; n < 60; n++)); do
 done
 check 'every change of detach was cut' test "$killed" -ge $((2 * detach_writes))
 
+# --- power: a function that may be without it while asleep keeps it as long as it is away
+usual
+echo 1 >"$root/sys/bus/pci/devices/$gpu/d3cold_allowed"
+echo 0 >"$root/sys/bus/pci/devices/$audio/d3cold_allowed"
+echo 'flr bus' >"$root/sys/bus/pci/devices/$gpu/reset_method"
+echo 16 >"$root/sys/bus/pci/devices/$gpu/sriov_totalvfs"
+printf '0x%016x 0x%016x 0x0\n' 0xf0000000 0xf0ffffff 0x4000000000 0x400fffffff >"$root/sys/bus/pci/devices/$gpu/resource"
+echo 0000000000003fc0 >"$root/sys/bus/pci/devices/$gpu/resource1_resize"
+state >"$work/before"
+check 'a dry run with facts' vfio --dry-run --json attach $gpu
+like 'how it is reset' "$(said)" '"reset_method": ?"flr bus"'
+like 'that it may be without power' "$(said)" '"d3cold_allowed": ?true'
+like 'what it could be split into' "$(said)" '"sriov_totalvfs": ?16'
+like 'and how big its memory could be' "$(said)" '"size": ?268435456.*"largest": ?8589934592'
+check 'attach' vfio attach $gpu
+like 'tells the same' "$(said)" "$gpu is reset by flr bus, keeps its power from now on, could have 16 virtual functions, \
+has 256 MiB of memory in BAR 1 where 8192 MiB are possible"
+is 'it keeps its power' "$(cat "$root"/sys/bus/pci/devices/{$gpu,$audio}/d3cold_allowed | paste -sd' ')" '0 0'
+check 'detach' vfio detach $gpu
+check 'as before' same
+for ((n = 1; n <= attach_writes + 1; n++)); do
+        usual
+        echo 1 >"$root/sys/bus/pci/devices/$gpu/d3cold_allowed"
+        state >"$work/before"
+        FAKESYS_FAIL_AT=$n:22 check_fails "attach that keeps power, with an error at write $n" 1 vfio attach $gpu
+        check "power and error at write $n: all was put back" same
+        check "power and error at write $n: no record stays" test ! -e "$root/run/gpuvm/vfio/$gpu"
+done
+for ((n = 1; n < 60; n++)); do
+        usual
+        echo 1 >"$root/sys/bus/pci/devices/$gpu/d3cold_allowed"
+        state >"$work/before"
+        status=0
+        FAKESYS_KILL_AT=$n vfio attach $gpu 2>/dev/null || status=$?
+        [ "$status" -ne 0 ] || break
+        check "attach that keeps power killed at change $n, then detach" vfio detach $gpu
+        check "power and cut at change $n: restored" same
+done
+check 'each change of it was cut' test "$n" -gt $((attach_writes + 1))
+
 # --- a driver that hangs
 usual
 start=$SECONDS status=0

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* fakesys: an LD_PRELOAD library that makes a directory tree behave as the PCI bus in sysfs does when it is
- * written to: driver_override, bind, unbind, drivers_probe. Errors, hangs and kills on demand.
+ * written to: driver_override, d3cold_allowed, bind, unbind, drivers_probe. Errors, hangs and kills on
+ * demand.
  *
  *   FAKESYS_ROOT=DIR        the tree; nothing outside is touched or counted
  *   FAKESYS_LOG=FILE        gets a line for each change that was let through
@@ -209,6 +210,8 @@ static int handle(int fd, const char *path, const char *value) {
         }
         tail = strrchr(path, '/');
         if (tail && strcmp(tail, "/driver_override") == 0)
+                return set_override(fd, value);
+        if (tail && strcmp(tail, "/d3cold_allowed") == 0 && strlen(value) == 1 && strspn(value, "01") == 1)
                 return set_override(fd, value);
         return -EACCES; /* nothing else is ever written by us */
 }

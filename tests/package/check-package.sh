@@ -88,6 +88,7 @@ touch "$root/var/lib/gpuvm/ledger/000001-iommu" "$root/var/log/gpu-vm-bootstrap.
         "$root/etc/gpuvm.conf.d/50-gpu-vm-bootstrap.conf"
 mkdir -p "$root/etc/udev/rules.d"
 echo '# early rule' >"$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+[ ! -d "$root/etc/modprobe.d" ] || echo '# options' >"$root/etc/modprobe.d/zz-gpuvm.conf"
 said=$(inside dpkg -r gpuvm 2>&1) || diag "$said"
 like 'removal says how to take the changes back' "$said" 'gpuvm-undo --all'
 check 'removal keeps the configuration' test -e "$root/etc/gpuvm.conf"

@@ -15,14 +15,13 @@ typedef enum PackageState {
 } PackageState;
 
 typedef struct DpkgPackage {
-        const char *name, *version;
+        char *name, *version; /* version: NULL if there is none */
         PackageState state;
         bool held;
 } DpkgPackage;
 
 /* /var/lib/dpkg/status, sorted by name; one entry per installed architecture. */
 typedef struct DpkgStatus {
-        char *text; /* what the entries point into */
         DpkgPackage *packages;
         size_t n;
         bool broken;      /* an entry is PACKAGE_BROKEN */
@@ -32,9 +31,8 @@ typedef struct DpkgStatus {
 /* Reads the file below root. A missing one is -ENOENT: no Debian. */
 int dpkg_read(int root, DpkgStatus *ret) _must_check_ _nonnull_all_;
 
-/* The same from text of that size, with a NUL behind it, which is taken over (also on failure). Bytes that
- * make no sense are skipped. Returns 0 or -ENOMEM. */
-int dpkg_parse(char *text, size_t size, DpkgStatus *ret) _must_check_ _nonnull_all_;
+/* The same from text of that size. Bytes that make no sense are skipped. Returns 0 or -ENOMEM. */
+int dpkg_parse(const char *text, size_t size, DpkgStatus *ret) _must_check_ _nonnull_all_;
 void dpkg_done(DpkgStatus *s);
 
 /* The entry of the architecture that is furthest (borrowed), or NULL. */

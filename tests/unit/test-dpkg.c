@@ -5,7 +5,7 @@
 #include "tests/tree.h"
 
 static void parse(const char *text, DpkgStatus *ret) {
-        ASSERT_EQ(dpkg_parse(strdup(text), strlen(text), ret), 0);
+        ASSERT_EQ(dpkg_parse(text, strlen(text), ret), 0);
 }
 
 TEST(tells_the_states_apart) {
@@ -75,11 +75,8 @@ TEST(nonsense_is_no_package) {
         static const char bytes[] =
                         "Package\0: x\nStatus: install\n\n:\n: :\n\nPackage:\nStatus: a b installed\n";
         _cleanup_(dpkg_done) DpkgStatus s = {}, empty = {};
-        char *copy = malloc(sizeof(bytes));
 
-        ASSERT(copy);
-        memcpy(copy, bytes, sizeof(bytes));
-        ASSERT_EQ(dpkg_parse(copy, sizeof(bytes) - 1, &s), 0);
+        ASSERT_EQ(dpkg_parse(bytes, sizeof(bytes) - 1, &s), 0);
         ASSERT_EQ(s.n, 0);
         parse("", &empty);
         ASSERT_EQ(dpkg_state(&empty, "x"), PACKAGE_ABSENT);
@@ -104,4 +101,41 @@ TEST(reads_the_files_of_a_machine) {
         ASSERT_EQ(dpkg_read(root, &s), 0);
         ASSERT(s.interrupted);
         dpkg_done(&s);
+}
+
+/* Read in pieces: a paragraph goes over the end of each. */
+TEST(reads_more_than_a_piece) {
+        enum { PACKAGES = 3000, LINE = 400 };
+        char *text = NULL, filler[LINE + 1], name[32];
+        _cleanup_(dpkg_done) DpkgStatus s = {};
+        int root = tree_new();
+        size_t size;
+        FILE *f = open_memstream(&text, &size);
+
+        ASSERT(f);
+        memset(filler, 'P', LINE);
+        filler[LINE] = '\0';
+        for (int i = 0; i < PACKAGES; i++)
+                fprintf(f, "Package: p%04d\nStatus: install ok installed\nVersion: 1.%d\nDescription: %s\n\n",
+                        i, i, filler);
+        /* And a line that is longer than a piece. */
+        fputs("Package: long\nDepends: ", f);
+        for (int i = 0; i < PACKAGES; i++)
+                fputs(filler, f);
+        fputs("\nStatus: install ok installed", f);
+        ASSERT_EQ(fclose(f), 0);
+        tree_put("/var/lib/dpkg/status", text);
+        free(text);
+        ASSERT_EQ(dpkg_read(root, &s), 0);
+        ASSERT_EQ(s.n, PACKAGES + 1);
+        ASSERT_EQ(dpkg_state(&s, "long"), PACKAGE_INSTALLED);
+        for (int i = 0; i < PACKAGES; i++) {
+                const DpkgPackage *p;
+
+                (void) snprintf(name, sizeof(name), "p%04d", i);
+                p = dpkg_find(&s, name);
+                ASSERT(p && p->state == PACKAGE_INSTALLED);
+                (void) snprintf(name, sizeof(name), "1.%d", i);
+                ASSERT_STREQ(p->version, name);
+        }
 }

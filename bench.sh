@@ -18,6 +18,13 @@ for tool in hyperfine valgrind time meson ninja; do
         type -P "$tool" >/dev/null || { echo "bench.sh: $tool is missing: apt-get install hyperfine valgrind time meson" >&2; exit 1; }
 done
 [ $# -gt 0 ] || set -- generator help helpers holders boot
+if [[ " $* " == *' boot '* ]]; then
+        for tool in systemd-nspawn mmdebstrap; do
+                type -P "$tool" >/dev/null ||
+                        { echo "bench.sh: $tool is missing, for boot: apt-get install systemd-container mmdebstrap" >&2; exit 1; }
+        done
+        [ "$(id -u)" -eq 0 ] || { echo 'bench.sh: boot needs root' >&2; exit 1; }
+fi
 
 # In memory, as /run is: what a helper leaves there is no disk's business.
 work=$(mktemp -d -p /dev/shm)

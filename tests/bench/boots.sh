@@ -12,7 +12,7 @@
 
 container_require
 release=$1 result=$2
-boots=15
+boots=40
 machine_new "$release"
 : >"$result"
 

@@ -17,11 +17,18 @@ for noun in packages kvm; do
                 printf 'Package: %s\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n\n' "$package" >>"$status"
         done || true
 done
-# As big as a real one, so that reading it costs what it costs.
-for ((i = 0; i < 600; i++)); do
-        printf 'Package: library%d\nStatus: install ok installed\nPriority: optional\nSection: libs\nArchitecture: amd64\nVersion: 1.%d\nDepends: libc6 (>= 2.34)\nDescription: a library\n With a few lines about what it\n is good for, as they have.\nHomepage: https://example.org/\n\n' \
-                "$i" "$i" >>"$status"
-done
+# As big as a real one, 2,000 packages in 3 MB, so that reading it costs what it costs.
+awk 'BEGIN {
+        for (i = 0; i < 12; i++)
+                depends = depends sprintf("library-with-a-name%d (>= 1.%d), ", i, i)
+        for (i = 0; i < 16; i++)
+                text = text " With a few lines about what it is good for, as most of them have.\n"
+        for (i = 0; i < 2000; i++)
+                printf "Package: library%d\nStatus: install ok installed\nPriority: optional\nSection: libs\n" \
+                       "Installed-Size: %d\nMaintainer: Somebody <somebody@example.org>\nArchitecture: amd64\nVersion: 1.%d\n" \
+                       "Depends: %slibc6 (>= 2.34)\nDescription: a library\n%sHomepage: https://example.org/\n\n",
+                       i, i, i, depends, text
+}' >>"$status"
 for module in vfio_pci vfio_pci_core vfio_iommu_type1 vfio; do
         echo "$module 16384 0 - Live 0x0000000000000000"
 done >>"$dir/proc/modules"
@@ -35,3 +42,14 @@ for unit in libvirtd.service libvirt-guests.service virtlogd.service; do
 done
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$dir/run/libvirt/libvirt-sock"
 printf 'Signature: 8a477f597d28d172789f06886806bc55\n' >"$dir/var/cache/gpuvm/CACHEDIR.TAG"
+
+# So are the pool and the network.
+pool=$dir/etc/libvirt/storage network=$dir/etc/libvirt/qemu/networks
+mkdir -p "$pool/autostart" "$network/autostart" "$dir/run/libvirt/storage" "$dir/run/libvirt/network"
+echo '<pool type="dir"><name>gpuvm</name><target><path>/var/lib/libvirt/images/gpuvm</path></target></pool>' >"$pool/gpuvm.xml"
+echo '<network><name>default</name></network>' >"$network/default.xml"
+for name in storage/gpuvm qemu/networks/default; do
+        ln -sf "/etc/libvirt/$name.xml" "$dir/etc/libvirt/${name%/*}/autostart/"
+done
+cp "$pool/gpuvm.xml" "$dir/run/libvirt/storage/"
+cp "$network/default.xml" "$dir/run/libvirt/network/"

@@ -16,8 +16,9 @@ budget() {
         gpuvm-storage.service) echo 0.9 ;;
         # See all of /proc: what the host has, and in whose hands it is.
         gpuvm-preflight.service | gpuvm-verify.service | gpuvm-reboot.service) echo 0.9 ;;
-        # Binds drivers, and has to see the open files of everybody.
-        gpuvm-vfio@.service) echo 2.0 ;;
+        # Binds drivers, has to see the open files of everybody, and to tell NVIDIA's driver to let nobody in, which asks for
+        # CAP_SYS_ADMIN (0.3).
+        gpuvm-vfio@.service) echo 2.3 ;;
         # Build an initramfs from the host's disks and modules.
         gpuvm-iommu.service | gpuvm-vfio.service) echo 2.2 ;;
         # Maintainer scripts of any package run in these two: nearly nothing can be taken away.

@@ -22,7 +22,6 @@
 #include "initramfs.h"
 #include "iommu.h"
 #include "iommucheck.h"
-#include "journal.h"
 #include "known.h"
 #include "phase.h"
 #include "reboot.h"
@@ -116,17 +115,6 @@ static int ask_for_reboot(Phase *p, const char *why, const char *firmware, char 
         return r < 0 ? phase_fail(p, r, "Restart the machine yourself", "Cannot ask for a restart") : 0;
 }
 
-static int forget_trial(Phase *p) {
-        int r;
-
-        r = trialboot_remove(p);
-        if (r >= 0 && !p->dry_run)
-                r = trial_forget(p->root);
-        return r < 0 ? phase_fail(p, r, "Make /boot and /var/lib/gpuvm writable, then try again",
-                                  "Cannot take away what is left of the trial start")
-                     : 0;
-}
-
 static int prepare_trial(Phase *p, Undo *u, const Conf *conf, const TrialPlan *plan) {
         int r, own_image;
 
@@ -147,7 +135,7 @@ static int make_trial(Phase *p, Undo *u, const Conf *conf, const char *firmware,
                 return r;
         r = prepare_trial(p, u, conf, &plan);
         if (r <= 0)
-                return forget_trial(p) < 0 ? -ECANCELED : r;
+                return trialboot_forget(p) < 0 ? -ECANCELED : r;
         phase_note(p,
                    "The next start tries '%s' once; the default stays as it is until the machine has come up "
                    "with IOMMU groups",
@@ -170,17 +158,6 @@ static int make_default(Phase *p, const Conf *conf, const char *firmware, char *
         return early(p, conf);
 }
 
-static int save_trial(Phase *p, Trial *t, TrialStage stage) {
-        int r = t->boot_id ? 0 : reboot_boot_id(p->root, &t->boot_id);
-
-        t->stage = stage;
-        if (r >= 0 && !p->dry_run)
-                r = trial_save(p->root, t);
-        return r < 0 ? phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room",
-                                  "Cannot write " TRIAL_PATH)
-                     : 0;
-}
-
 /* The trial was a good one: a run that is cut here is taken up again by the next, in whatever boot. */
 static int commit(Phase *p, const Conf *conf, Trial *t) {
         char *words[] = { t->off, NULL };
@@ -189,11 +166,11 @@ static int commit(Phase *p, const Conf *conf, Trial *t) {
 
         r = iommucheck_firmware(p, &firmware);
         if (r >= 0 && t->stage != TRIAL_STAGE_GOOD)
-                r = save_trial(p, t, TRIAL_STAGE_GOOD);
+                r = trialboot_save(p, t, TRIAL_STAGE_GOOD);
         if (r >= 0)
                 r = make_default(p, conf, firmware, words);
         if (r >= 0)
-                r = forget_trial(p);
+                r = trialboot_forget(p);
         if (r >= 0)
                 phase_note(p, "The trial start went well: '%s' is the default now",
                            boot_iommu_words(firmware));
@@ -206,41 +183,8 @@ static int have_groups(Phase *p, const Conf *conf, Trial *t, TrialVerdict v) {
         if (v == TRIAL_RUNNING || v == TRIAL_GOOD)
                 r = commit(p, conf, t);
         else if (t->boot_id) /* groups without it */
-                r = forget_trial(p);
+                r = trialboot_forget(p);
         return r < 0 ? r : settle(p);
-}
-
-/* Noted before anything is taken away: whatever happens now, it is not tried again by itself. */
-static int trial_failed(Phase *p, Trial *t, TrialVerdict v) {
-        static const char motd[] =
-                        "The trial start of this machine with the IOMMU on failed; it starts as before.\n"
-                        "'gpu-vm-bootstrap --status' tells more.\n";
-        bool lost = v == TRIAL_LOST;
-        int r;
-
-        r = save_trial(p, t, lost ? TRIAL_STAGE_LOST : TRIAL_STAGE_USELESS);
-        if (r >= 0)
-                r = trialboot_remove(p);
-        if (r >= 0 && !p->dry_run)
-                r = reboot_motd(p->root, motd);
-        if (r < 0)
-                return r;
-        p->failure_event = EVENT_TRIAL_FAILED;
-        if (lost)
-                return phase_fail(
-                                p, 0,
-                                "It starts with the old entry, and nothing of the trial is left. A panic is on the "
-                                "console or in /var/lib/systemd/pstore, how far it came in 'journalctl "
-                                "--list-boots'; a hang leaves nothing. When the cause is gone, start "
-                                "gpuvm-bootstrap.target again",
-                                "The trial failed: the machine did not come up with the IOMMU on");
-        return phase_fail(
-                        p, 0,
-                        "Turn on VT-d (Intel) or IOMMU, AMD-Vi (AMD) in the firmware setup, restart, then start "
-                        "gpuvm-bootstrap.target again. The default was not changed, and nothing of the trial is "
-                        "left",
-                        "The trial failed: the machine came up with the words for the IOMMU, but the kernel made "
-                        "no IOMMU groups");
 }
 
 static int no_groups(Phase *p, const Conf *conf, const Trial *t, TrialVerdict v) {
@@ -271,7 +215,7 @@ static int no_groups(Phase *p, const Conf *conf, const Trial *t, TrialVerdict v)
         if (r >= 0)
                 r = make_default(p, conf, firmware, t->off ? (char *[]){ t->off, NULL } : words);
         if (r >= 0 && t->boot_id)
-                r = forget_trial(p);
+                r = trialboot_forget(p);
         return r < 0 ? r
                      : ask_for_reboot(p, "The IOMMU comes up with the new kernel command line", firmware,
                                       words);
@@ -299,7 +243,7 @@ static int run(Phase *p, int argc, char *argv[]) {
         if (groups > 0)
                 return have_groups(p, &conf, &trial, verdict);
         if (verdict == TRIAL_LOST || verdict == TRIAL_RUNNING)
-                return trial_failed(p, &trial, verdict);
+                return trialboot_fail(p, &trial, verdict);
         return no_groups(p, &conf, &trial, verdict);
 }
 

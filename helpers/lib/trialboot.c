@@ -10,6 +10,7 @@
 #include "grubenv.h"
 #include "grubtrial.h"
 #include "initramfs.h"
+#include "journal.h"
 #include "reboot.h"
 #include "restore.h"
 #include "strv.h"
@@ -314,4 +315,59 @@ int trialboot_remove(Phase *p) {
         return r < 0 ? phase_fail(p, r, "Make /boot writable, then try again",
                                   "Cannot take away what is left of the trial start")
                      : n;
+}
+
+int trialboot_forget(Phase *p) {
+        int r;
+
+        r = trialboot_remove(p);
+        if (r >= 0 && !p->dry_run)
+                r = trial_forget(p->root);
+        return r < 0 ? phase_fail(p, r, "Make /boot and /var/lib/gpuvm writable, then try again",
+                                  "Cannot take away what is left of the trial start")
+                     : 0;
+}
+
+int trialboot_save(Phase *p, Trial *t, TrialStage stage) {
+        int r = t->boot_id ? 0 : reboot_boot_id(p->root, &t->boot_id);
+
+        t->stage = stage;
+        if (r >= 0 && !p->dry_run)
+                r = trial_save(p->root, t);
+        return r < 0 ? phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room",
+                                  "Cannot write " TRIAL_PATH)
+                     : 0;
+}
+
+/* Noted before anything is taken away: whatever happens now, it is not tried again by itself. */
+int trialboot_fail(Phase *p, Trial *t, TrialVerdict v) {
+        static const char motd[] =
+                        "The trial start of this machine with the IOMMU on failed; it starts as before.\n"
+                        "'gpu-vm-bootstrap --status' tells more.\n";
+        bool lost = v == TRIAL_LOST;
+        int r;
+
+        r = trialboot_save(p, t, lost ? TRIAL_STAGE_LOST : TRIAL_STAGE_USELESS);
+        if (r >= 0)
+                r = trialboot_remove(p);
+        if (r >= 0 && !p->dry_run)
+                r = reboot_motd(p->root, motd);
+        if (r < 0)
+                return r;
+        p->failure_event = EVENT_TRIAL_FAILED;
+        if (lost)
+                return phase_fail(
+                                p, 0,
+                                "It starts with the old entry, and nothing of the trial is left. A panic is on the "
+                                "console or in /var/lib/systemd/pstore, how far it came in 'journalctl "
+                                "--list-boots'; a hang leaves nothing. When the cause is gone, start "
+                                "gpuvm-bootstrap.target again",
+                                "The trial failed: the machine did not come up with the IOMMU on");
+        return phase_fail(
+                        p, 0,
+                        "Turn on VT-d (Intel) or IOMMU, AMD-Vi (AMD) in the firmware setup, restart, then start "
+                        "gpuvm-bootstrap.target again. The default was not changed, and nothing of the trial is "
+                        "left",
+                        "The trial failed: the machine came up with the words for the IOMMU, but the kernel made "
+                        "no IOMMU groups");
 }

@@ -40,3 +40,13 @@ int trialboot_early_back(Phase *p) _must_check_;
 /* Takes away the order to the loader, the entry and the image. Returns 1 if there was something, 0 if not. A
  * negative result has been told. */
 int trialboot_remove(Phase *p) _must_check_ _nonnull_all_;
+
+/* The same, and the state with it. Returns 0; a negative result has been told. */
+int trialboot_forget(Phase *p) _must_check_ _nonnull_all_;
+
+/* Writes how far it is. A negative result has been told. */
+int trialboot_save(Phase *p, Trial *t, TrialStage stage) _must_check_ _nonnull_all_;
+
+/* The machine did not come up with it (v is TRIAL_LOST), or came up without groups: notes that, removes what
+ * is left of it, and tells, at the login as well. Returns a negative number. */
+int trialboot_fail(Phase *p, Trial *t, TrialVerdict v) _must_check_ _nonnull_all_;

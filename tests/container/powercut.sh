@@ -35,7 +35,9 @@ workers=$(nproc)
 release=trixie
 packages='ca-certificates pciutils'
 work=$(mktemp -d /var/tmp/gpuvm-powercut-XXXXXX)
+nothing='' running='' workers_running=()
 at_exit rm -rf "$work"
+at_exit stop_all
 diag "seed $seed, $cuts cuts, $workers at a time"
 
 # --- the machine
@@ -167,7 +169,7 @@ power_off() {
         disk_on
 }
 
-# PID 1 of the machine is a child of systemd-nspawn.
+# PID 1 of the machine is a child of systemd-nspawn. It would go on without it.
 kill_machine() {
         local nspawn
 
@@ -175,6 +177,16 @@ kill_machine() {
         # shellcheck disable=SC2046 # numbers
         kill -KILL $(cat "/proc/$nspawn/task/$nspawn/children" 2>/dev/null) "$nspawn" 2>/dev/null
         wait "$running" 2>/dev/null || true
+}
+
+# For an end that comes early.
+stop_all() {
+        [ ${#workers_running[@]} -eq 0 ] || kill -KILL "${workers_running[@]}" 2>/dev/null
+        for here in "$work"/worker*; do
+                machine=$here/root shared=$here/shared
+                [ ! -e "$shared/nspawn" ] || kill_machine
+                umount -l "$machine" "$here/mnt" 2>/dev/null
+        done
 }
 
 # What firmware, GRUB and the early kernel do, then PID 1.
@@ -238,7 +250,7 @@ for name in sys.argv[1:]:
         ! reported verify Ready || is_ready || echo 'ready was said, and the report does not say it'
 }
 
-# All that lasts, but for what differs from run to run. A trial that was repeated keeps its count nowhere else.
+# All that lasts, but for what differs from run to run.
 digest() {
         (cd "$machine" && find etc boot var/lib/gpuvm var/lib/dpkg/status -printf '%p %y %m %l\n' &&
                 find etc boot var/lib/gpuvm var/lib/dpkg/status -type f -print0 | xargs -0 sha256sum) |
@@ -330,7 +342,7 @@ trials() {
         cp "$work/init/"* "$shared/"
         length=$(cat "$work/length" 2>/dev/null) || length=
         for ((i = $1; i < ${2:-$cuts}; i += workers)); do
-                RANDOM=$((seed + i))
+                RANDOM=$((seed + i * 7919))
                 fs=ext4 mode=logflush at=
                 [ $((i / 2 % 2)) = 0 ] || fs=xfs
                 [ $((i / 4 % 2)) = 0 ] || mode=nologflush
@@ -352,7 +364,7 @@ trials() {
 
 # --- go
 make_sys
-nothing='' running=''
+# What fails from here on is looked at.
 set +e
 here=$work/base
 mkdir -p "$here/mnt" "$work/init"
@@ -383,9 +395,10 @@ diag "uncut it takes $(cat "$work/length") ms"
 
 for ((worker = 0; worker < workers; worker++)); do
         trials $worker &
-        waited[worker]=$!
+        workers_running[worker]=$!
 done
-wait "${waited[@]}"
+wait "${workers_running[@]}"
+workers_running=()
 results=$(sed 1d "$work/worker0/results" && cat "$work"/worker[1-9]*/results)
 is "$cuts cuts were made" "$(grep -cE '^(not )?ok' <<<"$results")" "$cuts"
 is 'none does harm' "$(grep -c '^not ok' <<<"$results")" 0

@@ -353,7 +353,8 @@ static void refresh(Takeback *tb) {
         }
         if (!booted || tb->error < 0 || tb->p->dry_run)
                 return;
-        if (initramfs_settle(tb->p->root) < 0 || bootfile_forget(tb->p->root) < 0)
+        if (initramfs_settle(tb->p->root) < 0 || modeset_settle(tb->p->root) < 0 ||
+            bootfile_forget(tb->p->root) < 0)
                 failed(tb,
                        phase_fail(tb->p, 0, "Remove the *" BOOTFILE_OLD " files yourself",
                                   "Cannot tidy up in /boot and /var/lib/gpuvm"));

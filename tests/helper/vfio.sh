@@ -368,6 +368,11 @@ check 'setup where the driver is in the initramfs' vfio setup
 is 'makes it anew, once' "$(grep -c again "$root/boot/initrd.img-6.1.0-9-amd64")" 1
 check 'setup again' vfio setup
 is 'does not' "$(grep -c again "$root/boot/initrd.img-6.1.0-9-amd64")" 1
+check 'undo of it' fake "${helper%/*}/gpuvm-undo" --root="$root" vfio
+check 'takes the options away' test ! -e "$root/$options"
+is 'also out of the initramfs' "$(grep -c again "$root/boot/initrd.img-6.1.0-9-amd64")" 2
+check 'setup after that' vfio setup
+is 'puts them in again' "$(grep -c again "$root/boot/initrd.img-6.1.0-9-amd64")" 3
 printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
 check 'a dry run with one of two exclusive' vfio --dry-run setup
 is 'has nothing to say of it' "$(said | grep -c "$options")" 0

@@ -189,7 +189,8 @@ TEST(newcomers_where_all_are_exclusive) {
         acts = strstr(text, "\nLABEL=\"gpuvm_vfio_gpu\"\n");
         ASSERT(table && kept && console && generic && acts);
         ASSERT(table < kept && kept < console && console < generic && generic < acts);
-        ASSERT(!left_out); /* as it was asked for */
+        ASSERT_EQ(count("KERNEL==\"0000:02:00."), 0); /* its card is here */
+        ASSERT(!left_out);                            /* as it was asked for */
 }
 
 TEST(newcomers_with_nothing_there) {

@@ -176,6 +176,20 @@ check 'all is as before' same
 check 'and no record stays' test ! -e "$root/run/gpuvm/vfio/$gpu"
 check 'which had been made' test -d "$root/run/gpuvm/vfio"
 
+# --- a card comes up function by function: .1 is not there yet, and udev still has something in hand
+machine
+card $gpu 10de 2684 030000 12 nvidia
+mkdir -p "$root/run/udev"
+: >"$root/run/udev/queue"
+(
+        sleep 1
+        card $audio 10de 22ba 040300 12 snd_hda_intel
+        rm "$root/run/udev/queue"
+) &
+check 'attach while the card is still coming up' vfio attach $gpu
+wait $!
+check 'takes along what came later' attached
+
 # --- each write fails once
 attach_writes=6 detach_writes=6
 for error in 16 19 22; do

@@ -117,28 +117,33 @@ int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size
 }
 
 int fs_read_at(int dir, const char *name, size_t max, char **ret) {
-        _cleanup_close_ int fd = RET_NERRNO(openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+        _cleanup_close_ int fd = RET_NERRNO(
+                        openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC));
 
         return fd < 0 ? fd : read_regular(fd, max, ret, NULL);
 }
 
-int fs_read_line(int root, const char *path, char **ret) {
-        _cleanup_free_ char *buf = NULL;
-        char *line, *end;
-        int r;
+static int first_line(const char *text, char **ret) {
+        const char *line = text + strspn(text, " \t"), *end = line + strcspn(line, "\n");
 
-        r = fs_read(root, path, FS_ATTR_MAX, &buf, NULL);
-        if (r < 0)
-                return r;
-        line = buf + strspn(buf, " \t");
-        end = line + strcspn(line, "\n");
         while (end > line && strchr(" \t", end[-1]))
                 end--;
-        line = strndup(line, (size_t) (end - line));
-        if (!line)
-                return -ENOMEM;
-        *ret = line;
-        return 0;
+        *ret = strndup(line, (size_t) (end - line));
+        return *ret ? 0 : -ENOMEM;
+}
+
+int fs_read_line(int root, const char *path, char **ret) {
+        _cleanup_free_ char *text = NULL;
+        int r = fs_read(root, path, FS_ATTR_MAX, &text, NULL);
+
+        return r < 0 ? r : first_line(text, ret);
+}
+
+int fs_read_line_at(int dir, const char *name, char **ret) {
+        _cleanup_free_ char *text = NULL;
+        int r = fs_read_at(dir, name, FS_ATTR_MAX, &text);
+
+        return r < 0 ? r : first_line(text, ret);
 }
 
 int fs_read_hex(int root, const char *path, uint64_t *ret) {
@@ -181,16 +186,10 @@ static int open_parent(int root, const char *path, bool make, char **ret_name) {
         return fd;
 }
 
-int fs_readlink(int root, const char *path, char **ret) {
-        _cleanup_close_ int dir = -EBADF;
-        _cleanup_free_ char *name = NULL;
+static int readlink_at(int dir, const char *name, char **ret) {
         char target[4096], *copy;
-        ssize_t n;
+        ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
 
-        dir = open_parent(root, path, false, &name);
-        if (dir < 0)
-                return dir;
-        n = readlinkat(dir, name, target, sizeof(target) - 1);
         if (n < 0)
                 return -errno;
         target[n] = '\0';
@@ -201,20 +200,33 @@ int fs_readlink(int root, const char *path, char **ret) {
         return 0;
 }
 
+int fs_readlink(int root, const char *path, char **ret) {
+        _cleanup_close_ int dir = -EBADF;
+        _cleanup_free_ char *name = NULL;
+
+        dir = open_parent(root, path, false, &name);
+        return dir < 0 ? dir : readlink_at(dir, name, ret);
+}
+
+static int last_component(const char *target, char **ret) {
+        const char *slash = strrchr(target, '/');
+
+        *ret = strdup(slash ? slash + 1 : target);
+        return *ret ? 0 : -ENOMEM;
+}
+
 int fs_readlink_name(int root, const char *path, char **ret) {
         _cleanup_free_ char *target = NULL;
-        char *base;
-        int r;
+        int r = fs_readlink(root, path, &target);
 
-        r = fs_readlink(root, path, &target);
-        if (r < 0)
-                return r;
-        base = strrchr(target, '/');
-        base = strdup(base ? base + 1 : target);
-        if (!base)
-                return -ENOMEM;
-        *ret = base;
-        return 0;
+        return r < 0 ? r : last_component(target, ret);
+}
+
+int fs_readlink_name_at(int dir, const char *name, char **ret) {
+        _cleanup_free_ char *target = NULL;
+        int r = readlink_at(dir, name, &target);
+
+        return r < 0 ? r : last_component(target, ret);
 }
 
 int fs_list(int root, const char *path, char ***ret) {

@@ -32,8 +32,11 @@ int fs_open(int root, const char *path, int flags, mode_t mode) _must_check_ _no
  * is -ENOTSUP, a directory -EISDIR, more than max bytes -EFBIG. ret_size may be NULL. */
 int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size) _must_check_;
 
-/* As fs_read(), by name in an open directory that is no root: one of /proc. */
+/* As fs_read(), fs_read_line() and fs_readlink_name(), by name in an open directory that is no root: one of
+ * /proc or /sys. No link is followed. */
 int fs_read_at(int dir, const char *name, size_t max, char **ret) _must_check_ _nonnull_all_;
+int fs_read_line_at(int dir, const char *name, char **ret) _must_check_ _nonnull_all_;
+int fs_readlink_name_at(int dir, const char *name, char **ret) _must_check_ _nonnull_all_;
 
 /* The first line, without the newline and blanks around it. -ENODATA never happens: empty is "". */
 int fs_read_line(int root, const char *path, char **ret) _must_check_ _nonnull_all_;

@@ -109,40 +109,19 @@ static int stable_path(const char *link, const PciDevice *d, int vf_offset, char
         return r;
 }
 
-/* One function's directory. Its attributes are opened by path from the root, as everything else: in the
- * sandbox of a unit a directory of its own would be out of bounds (openat2(2) is blocked by
- * RestrictSUIDSGID=). */
+/* One function's directory. It is opened once: a host has a hundred functions with a dozen attributes each.
+ */
 typedef struct Node {
-        int root;
+        int root, dir;
         const char *name;
 } Node;
-
-static int node_path(const Node *n, const char *attribute, char **ret) {
-        return str_printf(ret, PCI_DEVICES "/%s%s%s", n->name, *attribute ? "/" : "", attribute);
-}
-
-static int node_line(const Node *n, const char *attribute, char **ret) {
-        _cleanup_free_ char *path = NULL;
-        int r;
-
-        r = node_path(n, attribute, &path);
-        return r < 0 ? r : fs_read_line(n->root, path, ret);
-}
 
 static int node_hex(const Node *n, const char *attribute, uint64_t max, uint64_t *ret) {
         _cleanup_free_ char *line = NULL;
         int r;
 
-        r = node_line(n, attribute, &line);
+        r = fs_read_line_at(n->dir, attribute, &line);
         return r < 0 ? r : parse_hex(line, max, ret);
-}
-
-static int node_link(const Node *n, const char *attribute, char **ret) {
-        _cleanup_free_ char *path = NULL;
-        int r;
-
-        r = node_path(n, attribute, &path);
-        return r < 0 ? r : fs_readlink_name(n->root, path, ret);
 }
 
 static int routing_id(Bdf b) {
@@ -154,15 +133,14 @@ static int read_path(const Node *n, PciDevice *d) {
         int r, offset = 0;
         Bdf pf;
 
-        r = node_path(n, "", &sysfs);
-        if (r < 0)
-                return r;
+        if (str_printf(&sysfs, PCI_DEVICES "/%s", n->name) < 0)
+                return -ENOMEM;
         r = fs_readlink(n->root, sysfs, &link);
         if (r >= 0 && strstr(link, "/devices/"))
                 r = free_and_strdup(&d->devpath, strstr(link, "/devices/"));
         if (r == -ENOMEM)
                 return r;
-        if (node_link(n, "physfn", &physfn) >= 0 && bdf_parse(physfn, &pf) >= 0) {
+        if (fs_readlink_name_at(n->dir, "physfn", &physfn) >= 0 && bdf_parse(physfn, &pf) >= 0) {
                 char *last = link ? strrchr(link, '/') : NULL;
 
                 d->virtual_function = true;
@@ -187,13 +165,9 @@ static int read_u16(const Node *n, const char *attribute, uint16_t *ret) {
 /* Asked of bridges only: reading config space wakes a sleeping function up, and nothing but base class 06 has
  * another header than that of an endpoint. A function that fell off the bus reads as all ones. */
 static uint8_t read_header_type(const Node *n) {
-        _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int fd = -EBADF;
+        _cleanup_close_ int fd = openat(n->dir, "config", O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
         uint8_t type;
 
-        if (node_path(n, "config", &path) < 0)
-                return 0;
-        fd = fs_open(n->root, path, O_RDONLY | O_NONBLOCK, 0);
         if (fd < 0 || pread(fd, &type, 1, CONFIG_HEADER_TYPE) != 1 || type == UINT8_MAX)
                 return 0;
         return type & (uint8_t) ~HEADER_MULTIFUNCTION;
@@ -202,11 +176,10 @@ static uint8_t read_header_type(const Node *n) {
 /* A line per BAR: first address, last address, flags. An unused one is all zeros; one that nobody placed yet
  * starts at zero and still has its size. */
 static void read_bars(const Node *n, PciDevice *d) {
-        _cleanup_free_ char *path = NULL, *text = NULL;
+        _cleanup_free_ char *text = NULL;
         _cleanup_strv_ char **lines = NULL;
 
-        if (node_path(n, "resource", &path) < 0 || fs_read(n->root, path, FS_ATTR_MAX, &text, NULL) < 0 ||
-            strv_split(text, "\n", &lines) < 0)
+        if (fs_read_at(n->dir, "resource", FS_ATTR_MAX, &text) < 0 || strv_split(text, "\n", &lines) < 0)
                 return;
         for (size_t i = 0; i < ELEMENTSOF(d->bar_size) && i < strv_length(lines); i++) {
                 _cleanup_strv_ char **words = NULL;
@@ -234,16 +207,16 @@ static int read_optional(const Node *n, PciDevice *d) {
         unsigned v;
         int r;
 
-        r = node_link(n, "driver", &d->driver);
+        r = fs_readlink_name_at(n->dir, "driver", &d->driver);
         if (r == -ENOMEM)
                 return r;
-        if (node_link(n, "iommu_group", &group) >= 0 && parse_uint(group, INT32_MAX, &v) >= 0)
+        if (fs_readlink_name_at(n->dir, "iommu_group", &group) >= 0 && parse_uint(group, INT32_MAX, &v) >= 0)
                 d->iommu_group = (int) v;
-        if (node_line(n, "numa_node", &node) >= 0 && parse_uint(node, INT32_MAX, &v) >= 0)
+        if (fs_read_line_at(n->dir, "numa_node", &node) >= 0 && parse_uint(node, INT32_MAX, &v) >= 0)
                 d->numa_node = (int) v;
         if (d->class >> 8 == 0x0300 && node_hex(n, "boot_vga", 1, &boot_vga) >= 0)
                 d->boot_vga = boot_vga == 1;
-        r = node_line(n, "reset_method", &d->reset_method);
+        r = fs_read_line_at(n->dir, "reset_method", &d->reset_method);
         if (r == -ENOMEM)
                 return r;
         if (d->class >> 16 == 0x06)
@@ -260,8 +233,13 @@ static void pci_device_done(PciDevice *d) {
         *d = (PciDevice){};
 }
 
-/* Without these it is no PCI function; a device that is being removed answers with one of those errors. Any
- * other error is told: an empty bus must not be the answer of somebody who may not look. */
+/* A device that is being removed answers with one of these, and so does what is no PCI function. Any other
+ * error is told: an empty bus must not be the answer of somebody who may not look. */
+static bool is_gone(int r) {
+        return r == -ENOENT || r == -ENODEV || r == -ENXIO || r == -ENOTDIR || r == -EINVAL || r == -ERANGE ||
+                        r == -EISDIR;
+}
+
 static int read_identity(const Node *n, PciDevice *d) {
         uint64_t class;
         int r;
@@ -271,11 +249,8 @@ static int read_identity(const Node *n, PciDevice *d) {
                 r = read_u16(n, "vendor", &d->vendor);
         if (r >= 0)
                 r = read_u16(n, "device", &d->device);
-        if (r == -ENOENT || r == -ENODEV || r == -ENXIO || r == -ENOTDIR || r == -EINVAL || r == -ERANGE ||
-            r == -EISDIR)
-                return 0;
         if (r < 0)
-                return r;
+                return is_gone(r) ? 0 : r;
         d->class = (uint32_t) class;
         if (read_u16(n, "subsystem_vendor", &d->subsystem_vendor) < 0 ||
             read_u16(n, "subsystem_device", &d->subsystem_device) < 0)
@@ -286,12 +261,19 @@ static int read_identity(const Node *n, PciDevice *d) {
 /* Returns 1 if read, 0 if the device is gone or is no PCI function as we know them. */
 static int read_device(int root, const char *name, PciDevice *ret) {
         _cleanup_(pci_device_done) PciDevice d = { .iommu_group = -1, .numa_node = -1 };
-        const Node n = { root, name };
+        _cleanup_close_ int dir = -EBADF;
+        _cleanup_free_ char *path = NULL;
+        Node n = { .root = root, .name = name };
         int r;
 
         if (bdf_parse(name, &d.bdf) < 0)
                 return 0;
         (void) bdf_format(d.bdf, d.name);
+        if (str_printf(&path, PCI_DEVICES "/%s", name) < 0)
+                return -ENOMEM;
+        n.dir = dir = fs_open(root, path, O_PATH | O_DIRECTORY, 0);
+        if (dir < 0)
+                return is_gone(dir) ? 0 : dir;
         r = read_identity(&n, &d);
         if (r <= 0)
                 return r;

@@ -72,3 +72,21 @@ TEST(lists_sorted) {
         ASSERT_STREQ(l[0], "a");
         ASSERT_EQ(fs_list(root, "/none", &l), -ENOENT);
 }
+
+TEST(reads_by_name_in_a_directory) {
+        _cleanup_free_ char *line = NULL, *target = NULL;
+        _cleanup_close_ int dir = -EBADF;
+        int root = tree_new();
+
+        tree_put("/d/a", "  x \ny\n");
+        tree_link("/d/link", "/elsewhere/a");
+        dir = fs_open(root, "/d", O_PATH | O_DIRECTORY, 0);
+        ASSERT_EQ(fs_read_line_at(dir, "a", &line), 0);
+        ASSERT_STREQ(line, "x");
+        ASSERT_EQ(fs_readlink_name_at(dir, "link", &target), 0);
+        ASSERT_STREQ(target, "a");
+        /* In a recorded tree it could lead out of it. */
+        ASSERT_EQ(fs_read_line_at(dir, "link", &line), -ELOOP);
+        ASSERT_EQ(fs_read_line_at(dir, "b", &line), -ENOENT);
+        ASSERT_EQ(fs_readlink_name_at(dir, "a", &target), -EINVAL);
+}

@@ -75,9 +75,6 @@ static int run(Phase *p, int argc, char *argv[]) {
                 r = undo_open(p->root, p->name, &u);
         if (r < 0)
                 return log_oom();
-        r = apt_repair(p);
-        if (r < 0)
-                return r;
         r = update_system(p, u, arg_update && c.update_system == UPDATE_NO ? UPDATE_YES : c.update_system);
         if (r < 0)
                 return r;

@@ -125,13 +125,29 @@ static int announce(Phase *p, const char *action, char *const *packages) {
         return 0;
 }
 
+/* The status of a dpkg that is whole. */
+static int whole_status(Phase *p, DpkgStatus *ret) {
+        DpkgStatus s = {};
+        int r = aptrun_status(p, &s);
+
+        if (r >= 0 && (s.broken || s.interrupted)) {
+                dpkg_done(&s);
+                r = apt_repair(p);
+                if (r >= 0)
+                        r = aptrun_status(p, &s);
+        }
+        if (r >= 0)
+                *ret = s;
+        return r;
+}
+
 int apt_ensure(Phase *p, Undo *u, const char *const *packages) {
         _cleanup_(aptrun_done) AptRun a = { .phase = p, .status_fd = -EBADF };
         _cleanup_(dpkg_done) DpkgStatus s = {};
         _cleanup_strv_ char **missing = NULL;
         int r;
 
-        r = aptrun_status(p, &s);
+        r = whole_status(p, &s);
         if (r >= 0)
                 r = dpkg_missing(&s, packages, &missing);
         if (r < 0)
@@ -141,9 +157,6 @@ int apt_ensure(Phase *p, Undo *u, const char *const *packages) {
         r = announce(p, "install", missing);
         if (r < 0 || p->dry_run)
                 return r < 0 ? r : 1;
-        r = apt_repair(p);
-        if (r < 0)
-                return r;
         r = plan_install(p, u, &a, missing);
         if (r >= 0)
                 r = install(p, &a, packages);

@@ -12,9 +12,10 @@
 #include "phase.h"
 #include "undo.h"
 
-/* Sees to it that the packages are installed. All there: returns 0, and nothing is started. Otherwise each
- * missing one is announced; an interrupted dpkg is repaired, the lists are refreshed, each package that will
- * be new (dependencies too) is recorded, and what apt installed is read back. apt may not remove anything.
+/* Sees to it that the packages are installed. All there: returns 0, and nothing is started. An interrupted
+ * dpkg is repaired first, as apt_repair() does. Each missing package is announced, the lists are refreshed,
+ * each package that will be new (dependencies too) is recorded, and what apt installed is read back. apt may
+ * not remove anything.
  * Returns 1 if something was installed (in a dry run: would be), 0, or an error that has been told. u may be
  * NULL in a dry run only. */
 int apt_ensure(Phase *p, Undo *u, const char *const *packages) _must_check_;

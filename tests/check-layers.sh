@@ -14,7 +14,7 @@ layers=(
         'macro'
         'log parse strv json'
         'fs'
-        'account bootfile grubcfg child ini dropin ledger gpuarch osrelease findings uplink unitfile proc logfile journal'
+        'account bootfile confvalid grubcfg child ini dropin ledger gpuarch osrelease findings uplink unitfile proc logfile journal'
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
         'apt aptrepair iommu earlyrule busy nodes holders handover worker nvml binding boot bootentry imagetool initramfs bus sdbus logind keep known modeset early reboot trial grubenv grubtrial entrytrial'

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <arpa/inet.h>
 #include <ctype.h>
 
 #include "cmdline.h"
 #include "confkey.h"
+#include "confvalid.h"
 #include "ini.h"
 #include "parse.h"
 #include "strv.h"
@@ -44,70 +44,6 @@ const char *network_mode_to_string(NetworkMode m) {
         return (size_t) m < ELEMENTSOF(network_names) ? network_names[m] : NULL;
 }
 
-/* True for 1 to max bytes, the first alphanumeric or '_', the rest that or one of extra. */
-static bool is_name(const char *s, size_t max, const char *extra) {
-        size_t n = 0;
-
-        for (; s[n]; n++)
-                if (!isalnum((unsigned char) s[n]) && s[n] != '_' && (n == 0 || !strchr(extra, s[n])))
-                        return false;
-        return n > 0 && n <= max;
-}
-
-static bool valid_user(const char *s) {
-        return !isdigit((unsigned char) *s) && is_name(s, 32, ".-");
-}
-
-static bool valid_word(const char *s) {
-        return is_name(s, 64, ".+-");
-}
-
-static bool valid_interface(const char *s) {
-        return is_name(s, 15, ".-"); /* IFNAMSIZ - 1 */
-}
-
-static bool valid_subnet(const char *s) {
-        const char *slash = strchr(s, '/');
-        char address[INET6_ADDRSTRLEN];
-        unsigned char raw[16];
-        unsigned bits;
-
-        if (!slash || (size_t) (slash - s) >= sizeof(address))
-                return false;
-        memcpy(address, s, (size_t) (slash - s));
-        address[slash - s] = '\0';
-        if (inet_pton(AF_INET, address, raw) == 1)
-                return parse_uint(slash + 1, 32, &bits) >= 0;
-        return inet_pton(AF_INET6, address, raw) == 1 && parse_uint(slash + 1, 128, &bits) >= 0;
-}
-
-static bool valid_range(const char *s) {
-        const char *dash = strchr(s, '-');
-        struct in_addr first, last;
-        char address[INET_ADDRSTRLEN];
-
-        if (!dash || (size_t) (dash - s) >= sizeof(address))
-                return false;
-        memcpy(address, s, (size_t) (dash - s));
-        address[dash - s] = '\0';
-        return inet_pton(AF_INET, address, &first) == 1 && inet_pton(AF_INET, dash + 1, &last) == 1 &&
-                        ntohl(first.s_addr) <= ntohl(last.s_addr);
-}
-
-/* Absolute, not the root, without "..", backslashes, control characters and what units take for specifiers.
- */
-static bool valid_path(const char *s) {
-        if (*s != '/' || s[strspn(s, "/")] == '\0' || strlen(s) > 1024)
-                return false;
-        for (const char *p = s; *p; p++) {
-                if ((unsigned char) *p < ' ' || *p == 0x7f || strchr("\\%", *p))
-                        return false;
-                if (p[0] == '/' && p[1] == '.' && p[2] == '.' && (p[3] == '/' || !p[3]))
-                        return false;
-        }
-        return true;
-}
-
 #define BOOLEAN_WORDS "yes or no"
 #define A_WORD        "letters, digits and .+-_"
 
@@ -127,7 +63,7 @@ const ConfKey conf_keys[] = {
         { "Bootstrap", "RebootDelaySec", NULL, CONFKEY_SEC, FIELD(reboot_delay_usec), "1min", NULL,
           "a time up to one day" },
         { "Bootstrap", "User", NULL, CONFKEY_STRING, FIELD(user), "", NULL, "a user name",
-          .valid = valid_user },
+          .valid = confvalid_user },
         { "Bootstrap", "OverrideIommuOff", "gpuvm.override-iommu-off", CONFKEY_BOOLEAN,
           FIELD(override_iommu_off), "no", "no", BOOLEAN_WORDS },
 
@@ -137,29 +73,30 @@ const ConfKey conf_keys[] = {
         { "Gpu", "AcceptSiblings", NULL, CONFKEY_ADDRESSES, FIELD(accept_siblings), "", NULL,
           "PCI addresses like 0000:01:00.0" },
         { "Gpu", "DriverSource", NULL, CONFKEY_STRING, FIELD(driver_source), "", NULL, A_WORD,
-          .valid = valid_word },
+          .valid = confvalid_word },
         { "Gpu", "DriverBranch", NULL, CONFKEY_STRING, FIELD(driver_branch), "", NULL, A_WORD,
-          .valid = valid_word },
+          .valid = confvalid_word },
         { "Gpu", "CudaToolkit", NULL, CONFKEY_STRING, FIELD(cuda_toolkit), "", NULL, A_WORD,
-          .valid = valid_word },
+          .valid = confvalid_word },
         { "Gpu", "ContainerToolkit", NULL, CONFKEY_BOOLEAN, FIELD(container_toolkit), "yes", NULL,
           BOOLEAN_WORDS },
 
         { "Network", "Bridge", NULL, CONFKEY_STRING, FIELD(bridge_name), "br0", NULL,
-          "the name of a network interface", .valid = valid_interface },
+          "the name of a network interface", .valid = confvalid_interface },
         { "Network", "Uplink", NULL, CONFKEY_STRING, FIELD(uplink), "", NULL,
-          "the name of a network interface", .valid = valid_interface },
+          "the name of a network interface", .valid = confvalid_interface },
         { "Network", "Subnet", NULL, CONFKEY_STRING, FIELD(subnet), "", NULL, "a network like 192.0.2.0/24",
-          .valid = valid_subnet },
+          .valid = confvalid_subnet },
         { "Network", "Mode", NULL, CONFKEY_ENUM, FIELD(network_mode), "auto", NULL,
           "auto, bridged, routed or nat", network_names },
         { "Network", "IpRange", NULL, CONFKEY_STRING, FIELD(ip_range), "", NULL,
-          "a range like 192.0.2.10-192.0.2.99", .valid = valid_range },
+          "a range like 192.0.2.10-192.0.2.99", .valid = confvalid_range },
         { "Network", "RevertSec", NULL, CONFKEY_SEC, FIELD(revert_usec), "90", NULL, "a time up to one day" },
 
-        { "Storage", "Pool", NULL, CONFKEY_STRING, FIELD(pool), "gpuvm", NULL, A_WORD, .valid = valid_word },
+        { "Storage", "Pool", NULL, CONFKEY_STRING, FIELD(pool), "gpuvm", NULL, A_WORD,
+          .valid = confvalid_word },
         { "Storage", "PoolPath", NULL, CONFKEY_STRING, FIELD(pool_path), "/var/lib/libvirt/images/gpuvm",
-          NULL, "an absolute path without '..', '%' and backslashes", .valid = valid_path },
+          NULL, "an absolute path without '..', '%' and backslashes", .valid = confvalid_path },
         {},
 };
 
@@ -238,39 +175,12 @@ const char *confkey_nearest(const char *name, const char *section) {
         return text;
 }
 
-static bool is_hex(const char *s, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                if (!isxdigit((unsigned char) s[i]))
-                        return false;
-        return true;
-}
-
-/* "DDDD:BB:SS.F", or "BB:SS.F" for domain 0 as lspci shows it. */
-static int normal_address(const char *s, char **ret) {
-        const char *tail = strlen(s) == strlen("BB:SS.F") ? s : strchr(s, ':');
-        size_t domain = tail == s ? 0 : tail ? (size_t) (tail - s) : 0;
-        char *t;
-
-        if (!tail || (tail != s && (domain < 4 || domain > 8 || !is_hex(s, domain))))
-                return -EINVAL;
-        tail += tail != s;
-        if (strlen(tail) != strlen("BB:SS.F") || !is_hex(tail, 2) || tail[2] != ':' || !is_hex(tail + 3, 2) ||
-            strchr("01", tail[3]) == NULL || tail[5] != '.' || tail[6] < '0' || tail[6] > '7')
-                return -EINVAL;
-        if (asprintf(&t, "%.*s:%s", domain ? (int) domain : 4, domain ? s : "0000", tail) < 0)
-                return -ENOMEM;
-        for (char *p = t; *p; p++)
-                *p = (char) tolower((unsigned char) *p);
-        *ret = t;
-        return 0;
-}
-
 int confkey_gpu_path(const char *s, char **ret) {
-        int r = normal_address(s, ret);
+        int r = confvalid_address(s, ret);
 
         if (r != -EINVAL)
                 return r;
-        if (!startswith(s, "pci-") || strstr(s, "..") || !is_name(s, 255, ":./-"))
+        if (!confvalid_gpu_path(s))
                 return -EINVAL;
         *ret = strdup(s);
         return *ret ? 0 : -ENOMEM;
@@ -288,7 +198,7 @@ static int set_addresses(char ***field, const char *value) {
                 _cleanup_free_ char *address = NULL;
 
                 if (r >= 0)
-                        r = normal_address(*w, &address);
+                        r = confvalid_address(*w, &address);
                 if (r >= 0 && !strv_contains(all, address))
                         r = strv_extend(&all, address);
         }

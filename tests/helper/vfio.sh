@@ -429,6 +429,10 @@ card $twin 10de 2684 030000 13 nvidia
 card $third 10de 2684 030000 15 nvidia
 card $audio 10de 2684 030000 16 nvidia
 refused 'a card that two may be' "was about the GPU 10de:2684 .* in slot pci-$moved, .* $audio .* and $third .* may be it" setup
+for program in iommu preflight verify; do
+        check_fails "$program refuses as well" 1 fake "${helper%/*}/gpuvm-$program" --root="$root" --dry-run
+        like "$program says why" "$(said)" "was about the GPU 10de:2684 .* may be it"
+done
 check 'the rule is as it was' cmp "$work/rule" "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
 rm "$root/var/lib/gpuvm/gpus"
 check 'setup when the user has decided' vfio setup

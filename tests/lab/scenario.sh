@@ -20,15 +20,15 @@ scenario_time() {
         scenario_since=$SECONDS
 }
 
-# scenario_up NAME RELEASE CMDLINE [--no-iommu]: a fresh machine with the package, configured for an exclusive GPU.
-scenario_up() {
-        local name=$1 release=$2 cmdline=$3 disk deb
+# scenario_machine NAME RELEASE CMDLINE [--no-iommu]: a fresh machine, and what is to be installed in it.
+scenario_machine() {
+        local name=$1 release=$2 cmdline=$3 disk
 
         [ "$(id -u)" = 0 ] || skip_all "needs root, to make a disk"
         command -v qemu-system-x86_64 >/dev/null || skip_all "no qemu-system-x86_64 here"
         scenario_since=$SECONDS
-        deb=${GPUVM_LAB_DEB:-}
-        [ -n "$deb" ] || deb=$("$scenario_top/tests/package/build.sh" bookworm amd64 | tail -n 1)
+        scenario_deb=${GPUVM_LAB_DEB:-}
+        [ -n "$scenario_deb" ] || scenario_deb=$("$scenario_top/tests/package/build.sh" bookworm amd64 | tail -n 1)
         disk=$("$scenario_here/image.sh" --release "$release" --cmdline "$cmdline")
         scenario_time "package and disk"
 
@@ -36,11 +36,29 @@ scenario_up() {
         lab_boot "$disk" "${@:4}"
         lab_wait_boot 400
         scenario_time "first boot"
-        lab_put "$deb"
-        lab_ssh "DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o Dpkg::Use-Pty=0 ./$(basename "$deb")" \
+}
+
+# scenario_up NAME RELEASE CMDLINE [--no-iommu]: the same with the package in it.
+scenario_up() {
+        scenario_machine "$@"
+        lab_put "$scenario_deb"
+        lab_ssh "DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o Dpkg::Use-Pty=0 ./$(basename "$scenario_deb")" \
                 >"$lab_directory/install.log" 2>&1 </dev/null || { lab_fail "the package cannot be installed"; exit 1; }
         scenario_time "package installed"
         check "installing the package starts nothing" lab_ssh '! systemctl is-active --quiet gpuvm-bootstrap.target'
+}
+
+# scenario_install SECONDS: as a user does on a host: install.sh by a pipe, with a package that is there. Sets
+# scenario_result.
+scenario_install() {
+        local log=$lab_directory/install.log
+
+        lab_put "$scenario_deb"
+        scenario_result="done"
+        LAB_TIMEOUT=$1 lab_ssh "bash -s -- --yes --deb $(basename "$scenario_deb")" \
+                <"$scenario_top/install.sh" >"$log" 2>&1 || scenario_result="install.sh ended with $?"
+        scenario_time "install.sh"
+        diag "$(cat "$log")"
 }
 
 # The configuration of all scenarios, and what more one needs: scenario_configure LINE... in [Bootstrap].

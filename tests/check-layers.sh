@@ -19,7 +19,7 @@ layers=(
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
         'apt aptrepair iommu earlyrule busy nodes holders handover worker nvml binding boot bootentry imagetool initramfs bus sdbus logind keep known modeset early reboot trial grubenv grubtrial entrytrial'
         'vfio vfiofacts vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report'
-        'trialboot follow preview progress settings options takeback gpuswitch'
+        'trialboot follow preview progress settings options takeback remake gpuswitch'
         'exclusive'
 )
 declare -A layer=()

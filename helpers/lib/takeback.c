@@ -7,10 +7,10 @@
 #include "bootfile.h"
 #include "child.h"
 #include "fs.h"
-#include "initramfs.h"
 #include "known.h"
 #include "modeset.h"
 #include "reboot.h"
+#include "remake.h"
 #include "restore.h"
 #include "trialboot.h"
 #include "unitfile.h"
@@ -24,19 +24,18 @@ void takeback_done(Takeback *t) {
         free(t->done);
 }
 
-static void failed(Takeback *tb, int error) {
+void takeback_failed(Takeback *tb, int error) {
         if (tb->error == 0)
                 tb->error = error;
 }
 
-/* True for records of that kind that are to be taken back. */
-static bool wanted(const Takeback *tb, size_t i, const char *kind) {
+bool takeback_wants(const Takeback *tb, size_t i, const char *kind) {
         const LedgerRecord *r = &tb->ledger.records[i];
 
         return !tb->done[i] && streq(r->kind, kind) && restore_selects(tb->steps, r);
 }
 
-static int run_tool(Takeback *tb, const char *a, const char *b, const char *c, const char *d) {
+int takeback_tool(Takeback *tb, const char *a, const char *b, const char *c, const char *d) {
         const char *const argv[] = { a, b, c, d, NULL };
 
         return child_run(&(const Child){ PHASE_CHILD(tb->p), .argv = argv,
@@ -103,7 +102,7 @@ static int undo_one_file(Takeback *tb, const LedgerRecord *t) {
 /* What is left of a file where something ended us while we forgot: it is as it was before. */
 static void skip_orphans(Takeback *tb) {
         for (size_t i = 0; i < tb->ledger.n; i++)
-                if (wanted(tb, i, "wrote") &&
+                if (takeback_wants(tb, i, "wrote") &&
                     !restore_target(&tb->ledger, tb->steps, tb->ledger.records[i].object))
                         tb->done[i] = true;
 }
@@ -113,29 +112,29 @@ static void undo_files(Takeback *tb) {
                 const LedgerRecord *r = &tb->ledger.records[i], *t;
                 int k;
 
-                if (!wanted(tb, i, "file"))
+                if (!takeback_wants(tb, i, "file"))
                         continue;
                 t = restore_target(&tb->ledger, tb->steps, r->object);
                 if (t != r) /* an older record of the same file comes later in this loop */
                         continue;
                 k = undo_one_file(tb, r);
                 if (k < 0)
-                        failed(tb, k);
+                        takeback_failed(tb, k);
                 for (size_t n = 0; k > 0 && n < tb->ledger.n; n++)
                         if (streq(tb->ledger.records[n].object, r->object) &&
-                            (wanted(tb, n, "file") || wanted(tb, n, "wrote")))
+                            (takeback_wants(tb, n, "file") || takeback_wants(tb, n, "wrote")))
                                 tb->done[n] = true;
         }
         for (size_t i = tb->ledger.n; i-- > 0;) {
                 int k;
 
-                if (!wanted(tb, i, "dir"))
+                if (!takeback_wants(tb, i, "dir"))
                         continue;
                 k = tb->p->dry_run ? 0 : restore_dir(tb->p->root, tb->ledger.records[i].object);
                 if (k < 0)
-                        failed(tb,
-                               phase_fail(tb->p, k, "Look at it", "Cannot remove %s",
-                                          tb->ledger.records[i].object));
+                        takeback_failed(tb,
+                                        phase_fail(tb->p, k, "Look at it", "Cannot remove %s",
+                                                   tb->ledger.records[i].object));
                 tb->done[i] = k >= 0;
         }
 }
@@ -146,7 +145,7 @@ static int undo_one_unit(Takeback *tb, const LedgerRecord *r, const char *verb) 
 
         if (k <= 0)
                 return k;
-        k = run_tool(tb, "/usr/bin/systemctl", verb, r->object, NULL);
+        k = takeback_tool(tb, "/usr/bin/systemctl", verb, r->object, NULL);
         if (k == 0)
                 return 1;
         if (unitfile_exists(tb->p->root, r->object) == 0) {
@@ -163,11 +162,11 @@ static void undo_units(Takeback *tb, const char *kind, const char *on, const cha
                 const char *verb = streq(r->was, on) ? start : stop;
                 int k;
 
-                if (!wanted(tb, i, kind))
+                if (!takeback_wants(tb, i, kind))
                         continue;
                 k = undo_one_unit(tb, r, verb);
                 if (k < 0)
-                        failed(tb, k);
+                        takeback_failed(tb, k);
                 tb->done[i] = k > 0;
         }
 }
@@ -191,7 +190,7 @@ static void undo_libvirt(Takeback *tb) {
                 VirtKind kind;
                 int k;
 
-                if (!wanted(tb, i, "pool") && !wanted(tb, i, "network"))
+                if (!takeback_wants(tb, i, "pool") && !takeback_wants(tb, i, "network"))
                         continue;
                 kind = virt_kind_from_string(r->kind);
                 k = v ? 0 : virt_open_root(tb->p->root, &v, &message);
@@ -213,11 +212,11 @@ static void undo_libvirt(Takeback *tb) {
                 if (k > 0)
                         k = undo_libvirt_object(v, kind, r);
                 if (k < 0)
-                        failed(tb,
-                               phase_fail(tb->p, k,
-                                          "Start libvirt ('systemctl start libvirtd'), then try again",
-                                          "Cannot take back libvirt's %s '%s': %s", r->kind, r->object,
-                                          v ? virt_message(v) : strempty(message)));
+                        takeback_failed(tb,
+                                        phase_fail(tb->p, k,
+                                                   "Start libvirt ('systemctl start libvirtd'), then try again",
+                                                   "Cannot take back libvirt's %s '%s': %s", r->kind,
+                                                   r->object, v ? virt_message(v) : strempty(message)));
                 tb->done[i] = k >= 0;
         }
 }
@@ -227,7 +226,7 @@ static void undo_members(Takeback *tb) {
                 const LedgerRecord *r = &tb->ledger.records[i];
                 int k;
 
-                if (!wanted(tb, i, "member"))
+                if (!takeback_wants(tb, i, "member"))
                         continue;
                 k = account_is_member(tb->p->root, r->object, r->was);
                 if (k == -ENOENT || k == -ESRCH)
@@ -235,11 +234,12 @@ static void undo_members(Takeback *tb) {
                 if (k > 0)
                         k = phase_change(tb->p, "remove", r->object, "from the group '%s'", r->was);
                 if (k > 0)
-                        k = run_tool(tb, "/usr/bin/gpasswd", "-d", r->object, r->was);
+                        k = takeback_tool(tb, "/usr/bin/gpasswd", "-d", r->object, r->was);
                 if (k != 0)
-                        failed(tb,
-                               phase_fail(tb->p, MIN(k, 0), "Do it yourself: gpasswd -d USER GROUP",
-                                          "Cannot take '%s' out of the group '%s'", r->object, r->was));
+                        takeback_failed(tb,
+                                        phase_fail(tb->p, MIN(k, 0), "Do it yourself: gpasswd -d USER GROUP",
+                                                   "Cannot take '%s' out of the group '%s'", r->object,
+                                                   r->was));
                 tb->done[i] = k == 0;
         }
 }
@@ -249,115 +249,15 @@ static void undo_trial(Takeback *tb) {
         for (size_t i = 0; i < tb->ledger.n; i++) {
                 int r;
 
-                if (!wanted(tb, i, "refresh") || !streq(tb->ledger.records[i].object, "trial"))
+                if (!takeback_wants(tb, i, "refresh") || !streq(tb->ledger.records[i].object, "trial"))
                         continue;
                 r = trialboot_remove(tb->p);
                 if (r >= 0 && !tb->p->dry_run)
                         r = trial_forget(tb->p->root);
                 if (r < 0)
-                        failed(tb, r);
+                        takeback_failed(tb, r);
                 tb->done[i] = r >= 0;
         }
-}
-
-static int refresh_system(Takeback *tb, const char *what) {
-        const char *program = streq(what, "udev") ? "/usr/bin/udevadm" : "/usr/bin/systemctl";
-        int r;
-
-        r = phase_change(tb->p, "reload", streq(what, "udev") ? "udev" : "systemd", "reads its files again");
-        if (r <= 0)
-                return r;
-        r = streq(what, "udev") ? run_tool(tb, program, "control", "--reload", NULL)
-                                : run_tool(tb, program, "daemon-reload", NULL, NULL);
-        /* Where nothing is running (a chroot) there is nothing to tell. */
-        if (r != 0)
-                phase_note(tb->p, "%s did not take the change in; a restart will", program);
-        return 0;
-}
-
-static int refresh_boot(Takeback *tb) {
-        _cleanup_(boot_done) Boot b = {};
-        int r;
-
-        if (tb->grub_done)
-                return 0;
-        r = boot_detect(tb->p->root, &b);
-        if (r < 0)
-                return phase_fail(tb->p, r, "Look at /boot", "Cannot tell what starts this machine");
-        if (b.loader != BOOT_LOADER_GRUB)
-                return 0;
-        r = phase_change(tb->p, "write", BOOT_GRUB_CFG, "made anew beside, checked, then renamed");
-        return r > 0 ? boot_refresh(tb->p, NULL, NULL) : r;
-}
-
-/* The images to rebuild, each once: those that were recorded, and those that will start next if just
- * "initramfs" was.
- */
-static int list_images(const Takeback *tb, char ***ret) {
-        _cleanup_strv_ char **l = NULL;
-        int r = 0;
-
-        for (size_t i = 0; r >= 0 && i < tb->ledger.n; i++) {
-                const char *what = tb->ledger.records[i].object, *kernel = startswith(what, "initramfs/");
-                _cleanup_strv_ char **next = NULL;
-
-                if (!wanted(tb, i, "refresh") || !startswith(what, "initramfs"))
-                        continue;
-                r = kernel ? strv_extend(&next, kernel) : initramfs_kernels(tb->p->root, &next);
-                STRV_FOREACH(k, next)
-                        if (r >= 0 && !(l && strv_contains(l, *k)))
-                                r = strv_extend(&l, *k);
-        }
-        if (r >= 0)
-                *ret = TAKE_PTR(l);
-        return r;
-}
-
-static int refresh_images(Takeback *tb) {
-        _cleanup_strv_ char **kernels = NULL;
-        int r;
-
-        r = list_images(tb, &kernels);
-        if (r < 0)
-                return phase_fail(tb->p, r, "Look at /boot", "Cannot list the kernels");
-        STRV_FOREACH(k, kernels) {
-                r = initramfs_update_kernel(tb->p, NULL, *k, "without what gpuvm put in");
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-static bool same_need(const char *a, const char *b) {
-        return streq(a, b) || (startswith(a, "initramfs") && startswith(b, "initramfs"));
-}
-
-static void refresh(Takeback *tb) {
-        bool booted = false;
-
-        for (size_t i = 0; i < tb->ledger.n; i++) {
-                const char *what = tb->ledger.records[i].object;
-                bool boot = streq(what, "bootloader"), image = startswith(what, "initramfs");
-                int r;
-
-                if (!wanted(tb, i, "refresh") || streq(what, "trial"))
-                        continue;
-                r = boot ? refresh_boot(tb) : image ? refresh_images(tb) : refresh_system(tb, what);
-                booted |= boot || image;
-                if (r < 0)
-                        failed(tb, r);
-                for (size_t n = i; r >= 0 && n < tb->ledger.n;
-                     n++) /* the same need, perhaps of other steps */
-                        if (wanted(tb, n, "refresh") && same_need(tb->ledger.records[n].object, what))
-                                tb->done[n] = true;
-        }
-        if (!booted || tb->error < 0 || tb->p->dry_run)
-                return;
-        if (initramfs_settle(tb->p->root) < 0 || modeset_settle(tb->p->root) < 0 ||
-            bootfile_forget(tb->p->root) < 0)
-                failed(tb,
-                       phase_fail(tb->p, 0, "Remove the *" BOOTFILE_OLD " files yourself",
-                                  "Cannot tidy up in /boot and /var/lib/gpuvm"));
 }
 
 static void undo_packages(Takeback *tb) {
@@ -365,16 +265,16 @@ static void undo_packages(Takeback *tb) {
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < tb->ledger.n; i++)
-                if (wanted(tb, i, "package"))
+                if (takeback_wants(tb, i, "package"))
                         r = strv_extend(&packages, tb->ledger.records[i].object);
         if (!packages)
                 return;
         if (r >= 0)
                 r = apt_remove(tb->p, packages);
         if (r < 0)
-                failed(tb, r);
+                takeback_failed(tb, r);
         for (size_t i = 0; r >= 0 && i < tb->ledger.n; i++)
-                if (wanted(tb, i, "package"))
+                if (takeback_wants(tb, i, "package"))
                         tb->done[i] = true;
 }
 
@@ -391,9 +291,9 @@ static void forget(Takeback *tb) {
                                 continue;
                         k = ledger_remove(tb->p->root, r->name);
                         if (k < 0) {
-                                failed(tb,
-                                       phase_fail(tb->p, k, "Make it writable, then try again",
-                                                  "Cannot forget %s/%s", LEDGER_DIR, r->name));
+                                takeback_failed(tb,
+                                                phase_fail(tb->p, k, "Make it writable, then try again",
+                                                           "Cannot forget %s/%s", LEDGER_DIR, r->name));
                                 return;
                         }
                 }
@@ -444,10 +344,11 @@ static void end_story(Takeback *tb) {
         if (r >= 0)
                 r = k;
         if (r < 0)
-                failed(tb,
-                       phase_fail(tb->p, r,
-                                  "Remove " REBOOT_PENDING_PATH " and what is in /run/gpuvm/reboot.d",
-                                  "Cannot keep the bootstrap from going on by itself"));
+                takeback_failed(tb,
+                                phase_fail(tb->p, r,
+                                           "Remove " REBOOT_PENDING_PATH
+                                           " and what is in /run/gpuvm/reboot.d",
+                                           "Cannot keep the bootstrap from going on by itself"));
 }
 
 int takeback_run(Takeback *tb) {
@@ -462,7 +363,7 @@ int takeback_run(Takeback *tb) {
         undo_files(tb);
         skip_orphans(tb);
         undo_members(tb);
-        refresh(tb);
+        remake(tb);
         undo_packages(tb);
         forget(tb);
         if (!tb->steps && tb->error == 0)

@@ -27,3 +27,12 @@ typedef struct Takeback {
  * the first error, which has been told. */
 int takeback_run(Takeback *tb) _must_check_ _nonnull_all_;
 void takeback_done(Takeback *tb);
+
+/* For the rooms that it consists of. */
+
+/* Keeps the first error. */
+void takeback_failed(Takeback *tb, int error) _nonnull_all_;
+/* True for a record of that kind that is to be taken back and is not yet. */
+bool takeback_wants(const Takeback *tb, size_t i, const char *kind) _must_check_ _nonnull_all_;
+/* Runs a program with up to three arguments (NULL: none more), see child_run(). */
+int takeback_tool(Takeback *tb, const char *a, const char *b, const char *c, const char *d) _must_check_;

@@ -250,11 +250,12 @@ for name in sys.argv[1:]:
         ! reported verify Ready || is_ready || echo 'ready was said, and the report does not say it'
 }
 
-# All that lasts, but for what differs from run to run.
+# All that lasts, but for what differs from run to run. A record that was being written when the power went has left its
+# half beside; the next one takes that name again.
 digest() {
         (cd "$machine" && find etc boot var/lib/gpuvm var/lib/dpkg/status -printf '%p %y %m %l\n' &&
                 find etc boot var/lib/gpuvm var/lib/dpkg/status -type f -print0 | xargs -0 sha256sum) |
-                grep -Ev 'grubenv|machine-id|/(phases|report\.json|ledger|unproven)|resolv\.conf|\.gpuvm-old|\.updated|dpkg-new' | LC_ALL=C sort
+                grep -Ev 'grubenv|machine-id|/(phases|report\.json|ledger|unproven)|var/lib/gpuvm/\.[^/ ]*\.gpuvm-new|resolv\.conf|\.gpuvm-old|\.updated|dpkg-new' | LC_ALL=C sort
 }
 
 # Sets now, in milliseconds.

@@ -17,7 +17,7 @@ layers=(
         'account bootfile confvalid grubcfg child ini dropin ledger gpuarch osrelease findings uplink unitfile proc logfile journal'
         'phase'
         'conf confkey aptline aptrun cmdline claims pci restore undo dpkg module'
-        'apt aptrepair iommu earlyrule busy nodes holders handover worker nvml binding boot bootentry imagetool initramfs bus sdbus logind keep known modeset early reboot trial grubenv grubtrial entrytrial'
+        'apt aptrepair iommu earlyrule busy nodes console holders handover worker nvml binding boot bootentry imagetool initramfs bus sdbus logind keep known modeset early reboot trial grubenv grubtrial entrytrial'
         'vfio vfiofacts vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report'
         'trialboot follow preview progress settings options takeback remake gpuswitch'
         'exclusive'

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "console.h"
 #include "fs.h"
 #include "holders.h"
 #include "nodes.h"
@@ -365,64 +366,10 @@ static int scan_processes(Scan *s) {
         return 0;
 }
 
-/* Returns 1 if a text console is drawn on a frame buffer. */
-static int console_on_framebuffer(int root) {
-        _cleanup_strv_ char **names = NULL;
-        int r;
-
-        r = fs_list(root, "/sys/class/vtconsole", &names);
-        if (r < 0)
-                return r == -ENOENT ? 0 : r;
-        STRV_FOREACH(name, names) {
-                _cleanup_free_ char *name_path = NULL, *bind_path = NULL, *text = NULL;
-                uint64_t bound = 0;
-
-                if (str_printf(&name_path, "/sys/class/vtconsole/%s/name", *name) < 0 ||
-                    str_printf(&bind_path, "/sys/class/vtconsole/%s/bind", *name) < 0)
-                        return -ENOMEM;
-                if (fs_read_line(root, name_path, &text) >= 0 && strstr(text, "frame buffer") &&
-                    fs_read_u64(root, bind_path, &bound) >= 0 && bound == 1)
-                        return 1;
-        }
-        return 0;
-}
-
-/* Returns 1 if one of the kernel's drivers for the firmware's frame buffer is at work. */
-static int firmware_framebuffer(int root) {
-        static const char *const drivers[] = { "efi-framebuffer", "simple-framebuffer", "vesa-framebuffer" };
-
-        for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
-                _cleanup_free_ char *path = NULL;
-                int r;
-
-                if (str_printf(&path, "/sys/bus/platform/drivers/%s/%s.0", drivers[i], drivers[i]) < 0)
-                        return -ENOMEM;
-                r = fs_exists(root, path);
-                if (r != 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* The text console is no process and has nothing open. It is drawn by the GPU that the firmware started with,
- * as long as no driver took that over, or by the first frame buffer. */
 static int scan_console(Scan *s, const PciDevice *d) {
-        _cleanup_free_ char *fb0 = NULL;
-        int r;
+        int r = console_is_on(s->root, d);
 
-        if (!pci_is_display(d) || (d->driver && nodes_is_vfio_driver(d->driver)))
-                return 0;
-        r = console_on_framebuffer(s->root);
-        if (r <= 0)
-                return r;
-        if (str_printf(&fb0, "/sys/bus/pci/devices/%s/graphics/fb0", d->name) < 0)
-                return -ENOMEM;
-        r = fs_exists(s->root, fb0);
-        if (r == 0 && d->boot_vga && !d->driver)
-                r = firmware_framebuffer(s->root);
-        if (r <= 0)
-                return r;
-        return add_holder(s, 0, -EBADF, "the text console");
+        return r > 0 ? add_holder(s, 0, -EBADF, "the text console") : r;
 }
 
 int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *ret) {

@@ -3,7 +3,6 @@
 #include "vfio.h"
 #include "fs.h"
 #include "holders.h"
-#include "module.h"
 #include "nodes.h"
 #include "strv.h"
 #include "vfiofacts.h"
@@ -11,7 +10,6 @@
 #include "vfiojob.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
-#define PCI_DRIVERS "/sys/bus/pci/drivers"
 
 enum { PUT_BACK_TIMEOUT_SEC = 5 }; /* after something went wrong: it works at once or not at all */
 
@@ -44,45 +42,6 @@ int vfio_is_away(int root, const PciBus *bus, const PciDevice *gpu) {
                 if (r < 0 || before.n > 0)
                         return 1;
         }
-        return 0;
-}
-
-/* The VFIO driver that fits the function; its module is loaded if the driver is not there. */
-static int find_driver(VfioJob *j, const PciDevice *d, char **ret) {
-        _cleanup_free_ char *path = NULL, *modalias = NULL, *driver = NULL, *dir = NULL;
-        int r;
-
-        if (str_printf(&path, PCI_DEVICES "/%s/modalias", d->name) < 0)
-                return -ENOMEM;
-        r = fs_read_line(j->p->root, path, &modalias);
-        if (r >= 0)
-                r = module_find_vfio(j->p->root, modalias, &driver);
-        if (r == -ENOENT || r == -EINVAL)
-                r = free_and_strdup(&driver, "vfio_pci");
-        if (r < 0)
-                return r;
-        for (char *c = driver; *c; c++)
-                if (*c == '_')
-                        *c = '-'; /* a module has underscores, its driver has not */
-        r = str_printf(&dir, PCI_DRIVERS "/%s", driver);
-        if (r >= 0)
-                r = fs_exists(j->p->root, dir);
-        if (r == 0) {
-                r = phase_change(j->p, "load", driver, "the driver that gives devices to VMs");
-                if (r > 0)
-                        r = module_load(j->p->root, driver);
-                if (r < 0)
-                        return vfiojob_refuse(
-                                        j, r,
-                                        r == -EPERM ? "See 'modprobe --showconfig' for what forbids it, and "
-                                                      "/sys/kernel/security/lockdown"
-                                                    : "Install a kernel that has it: Debian's and Ubuntu's do, "
-                                                      "except for Debian's cloud kernel",
-                                        "Cannot load the kernel module %s", driver);
-        }
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(driver);
         return 0;
 }
 
@@ -272,7 +231,7 @@ static int attach_all(VfioJob *j) {
         int r = drivers ? 0 : -ENOMEM;
 
         for (size_t i = 0; i < j->n_todo && r >= 0; i++)
-                r = find_driver(j, j->todo[i], &drivers[i]);
+                r = vfiojob_find_driver(j, j->todo[i], &drivers[i]);
         if (r >= 0)
                 r = vfiofacts_tell(j);
         if (r >= 0)

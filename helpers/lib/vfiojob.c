@@ -6,10 +6,12 @@
 
 #include "fs.h"
 #include "holders.h"
+#include "module.h"
 #include "strv.h"
 #include "vfiojob.h"
 
 #define PCI_DEVICES  "/sys/bus/pci/devices"
+#define PCI_DRIVERS  "/sys/bus/pci/drivers"
 #define LOCK_DIR     RUN_DIR "/lock"
 #define PERSISTENCED "nvidia-persiste" /* as the kernel has it, cut after 15 bytes */
 
@@ -216,4 +218,42 @@ int vfiojob_wait_idle(VfioJob *j, VfioWait what) {
                 phase_status(j->p, "Waiting until %s is idle: %s", j->name, who);
                 (void) poll(NULL, 0, IDLE_POLL_MSEC);
         }
+}
+
+int vfiojob_find_driver(VfioJob *j, const PciDevice *d, char **ret) {
+        _cleanup_free_ char *path = NULL, *modalias = NULL, *driver = NULL, *dir = NULL;
+        int r;
+
+        if (str_printf(&path, PCI_DEVICES "/%s/modalias", d->name) < 0)
+                return -ENOMEM;
+        r = fs_read_line(j->p->root, path, &modalias);
+        if (r >= 0)
+                r = module_find_vfio(j->p->root, modalias, &driver);
+        if (r == -ENOENT || r == -EINVAL)
+                r = free_and_strdup(&driver, "vfio_pci");
+        if (r < 0)
+                return r;
+        for (char *c = driver; *c; c++)
+                if (*c == '_')
+                        *c = '-'; /* a module has underscores, its driver has not */
+        r = str_printf(&dir, PCI_DRIVERS "/%s", driver);
+        if (r >= 0)
+                r = fs_exists(j->p->root, dir);
+        if (r == 0) {
+                r = phase_change(j->p, "load", driver, "the driver that gives devices to VMs");
+                if (r > 0)
+                        r = module_load(j->p->root, driver);
+                if (r < 0)
+                        return vfiojob_refuse(
+                                        j, r,
+                                        r == -EPERM ? "See 'modprobe --showconfig' for what forbids it, and "
+                                                      "/sys/kernel/security/lockdown"
+                                                    : "Install a kernel that has it: Debian's and Ubuntu's do, "
+                                                      "except for Debian's cloud kernel",
+                                        "Cannot load the kernel module %s", driver);
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(driver);
+        return 0;
 }

@@ -55,3 +55,6 @@ typedef enum VfioWait {
 
 /* Nobody uses what is to be changed, at once or within IdleWaitSec=. */
 int vfiojob_wait_idle(VfioJob *j, VfioWait what) _must_check_ _nonnull_all_;
+
+/* The VFIO driver that fits the function; its module is loaded if the driver is not there. */
+int vfiojob_find_driver(VfioJob *j, const PciDevice *d, char **ret) _must_check_ _nonnull_all_;

@@ -286,6 +286,9 @@ run_lab() {
         lab_put "$deb"
         lab_ssh "DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o Dpkg::Use-Pty=0 ./$(basename "$deb")" \
                 >"$lab_directory/install.log" 2>&1 </dev/null || die "$(tail -n 5 "$lab_directory/install.log")"
+        # As an installation leaves it: the disk's own menu is written by hand, and cannot start an entry once.
+        lab_ssh 'grub-editenv /boot/grub/grubenv create && update-grub' >>"$lab_directory/install.log" 2>&1 </dev/null ||
+                die "$(tail -n 5 "$lab_directory/install.log")"
         printf '%s\n' '[Bootstrap]' 'RebootDelaySec=5' 'OverrideIommuOff=yes' |
                 lab_ssh 'mkdir -p /etc/gpuvm.conf.d && cat >/etc/gpuvm.conf.d/lab.conf'
         step "The bootstrap"

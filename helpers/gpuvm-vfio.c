@@ -86,7 +86,7 @@ static int run_again(const GpuSwitch *s, const PciDevice *gpu) {
                 return phase_fail(s->p, r, "Make /run/gpuvm writable", "Cannot tell which card %s is",
                                   gpu->name);
         if (r > 0)
-                gpuswitch_start_again(s, gpu);
+                gpuswitch_start_again(s, gpu, "a card was put in again");
         return r;
 }
 
@@ -117,6 +117,10 @@ static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
                 return 0;
         }
         r = gpuswitch_detach(s, bdf, name);
+        /* systemd lets nobody refuse to be stopped: the unit has failed then, and the GPU is still on VFIO.
+         */
+        if (r == -ECANCELED && gpu)
+                gpuswitch_start_again(s, gpu, "the GPU stays on VFIO");
         if (r >= 0 && gpu && gpuswitch_has_units(s->p))
                 gpuswitch_stop_followers(s, &bus, gpu);
         return r < 0 || gpu ? r : look_again(s, bdf);

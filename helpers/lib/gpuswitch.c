@@ -82,7 +82,7 @@ int gpuswitch_unit(const GpuSwitch *s, const PciDevice *gpu, bool on) {
                           isempty(bus_message(b)) ? "" : ", ", bus_message(b));
 }
 
-void gpuswitch_start_again(const GpuSwitch *s, const PciDevice *gpu) {
+void gpuswitch_start_again(const GpuSwitch *s, const PciDevice *gpu, const char *why) {
         _cleanup_free_ char *unit = NULL;
         _cleanup_bus_ Bus *b = NULL;
         int r;
@@ -93,7 +93,7 @@ void gpuswitch_start_again(const GpuSwitch *s, const PciDevice *gpu) {
         if (r >= 0)
                 r = bus_open(&b);
         if (r >= 0)
-                r = phase_change(s->p, "start", unit, "a card was put in again");
+                r = phase_change(s->p, "start", unit, "%s", why);
         if (r > 0)
                 r = bus_queue_unit(b, unit, NULL);
         if (r < 0)

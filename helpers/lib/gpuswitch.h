@@ -14,7 +14,8 @@ typedef struct GpuSwitch {
         uint64_t write_timeout_usec; /* for one write to sysfs; 0: the default of vfio.h */
 } GpuSwitch;
 
-/* Directly: what the unit itself runs. Returns 0; a negative result has been told. name: of the GPU, which
+/* Directly: what the unit itself runs. Returns 0; a negative result has been told, -ECANCELED if the GPU was
+ * refused and is where it was. name: of the GPU, which
  * need not be there any more to be detached. */
 int gpuswitch_attach(const GpuSwitch *s, Bdf gpu, const char *name) _must_check_ _nonnull_all_;
 int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name) _must_check_ _nonnull_all_;
@@ -26,7 +27,7 @@ bool gpuswitch_has_units(const Phase *p) _nonnull_all_;
 int gpuswitch_unit(const GpuSwitch *s, const PciDevice *gpu, bool on) _must_check_ _nonnull_all_;
 
 /* Asks for the unit to be started once it has stopped, and does not wait; for the unit's own ExecStop=. */
-void gpuswitch_start_again(const GpuSwitch *s, const PciDevice *gpu) _nonnull_all_;
+void gpuswitch_start_again(const GpuSwitch *s, const PciDevice *gpu, const char *why) _nonnull_all_;
 
 /* Whichever of the two it takes here. */
 int gpuswitch_set(const GpuSwitch *s, const PciDevice *gpu, bool on) _must_check_ _nonnull_all_;

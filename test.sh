@@ -106,7 +106,10 @@ while read -r name; do
         case " ${slow[*]} " in
         *" $name "*) [ "$mode" != quick ] || continue ;;
         esac
-        [ "$name" != long ] || [ "$mode" = long ] || continue
+        # powercut: one cut in about two hundred takes a third start by hand, which is not understood yet.
+        case $name in
+        long | powercut) [ "$mode" = long ] || continue ;;
+        esac
         suite $build "$name" "$name"
 done < <(suites)
 

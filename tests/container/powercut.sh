@@ -115,18 +115,25 @@ install_machine() {
         { declare -f step_boot; echo step_boot; } >"$work/driver"
 }
 
-# Inside, at each boot: starts by hand only what does not go on by itself. While it does, the boot is not over.
+# Inside, at each boot: starts by hand only what does not go on by itself. While it does, the boot is not over. Between
+# the disk's end and the machine's no program can be started: then nobody asks for anything.
 step_boot() {
+        local state
+
         touch /shared/up
         systemctl is-system-running --wait >/dev/null
-        if ! systemctl is-active --quiet gpuvm-bootstrap.target; then
+        state=$(systemctl is-active gpuvm-bootstrap.target)
+        [ -n "$state" ] || return
+        if [ "$state" != active ]; then
                 find /var/lib/gpuvm -maxdepth 1 -printf '%f ' >>/shared/by-hand
                 echo >>/shared/by-hand
                 systemctl start gpuvm-bootstrap.target
                 # A restart is under way.
                 ! systemctl is-system-running 2>/dev/null | grep -q stopping || sleep 60
         fi
-        systemctl is-active gpuvm-bootstrap.target >/shared/over.new
+        state=$(systemctl is-active gpuvm-bootstrap.target)
+        [ -n "$state" ] || return
+        echo "$state" >/shared/over.new
         mv /shared/over.new /shared/over
         sleep 60
 }

@@ -4,8 +4,9 @@
 # Saves a machine of the lab while it runs, so that scenarios go on from there instead of booting (stage.sh), each with a
 # copy of its own. Prints its directory. What was saved before for the same inputs is used again.
 #
-#     saved.sh booted       a stocked Debian 13 with the IOMMU on and three GPUs, and without gpuvm
-#     saved.sh installed    and the package, with all GPUs flexible, on the stand-in for NVIDIA's driver
+#     saved.sh booted          a stocked Debian 13 with the IOMMU on and three GPUs, and without gpuvm
+#     saved.sh installed       and the package, with all GPUs flexible, on the stand-in for NVIDIA's driver
+#     saved.sh bootstrapped    and the first GPU exclusive, as is any that comes later; the other two stay flexible
 
 # shellcheck source=stage.sh
 . "$(dirname "$0")/stage.sh"
@@ -36,15 +37,27 @@ install() {
 		END
 }
 
+bootstrap() {
+        stage_run "printf '[Gpu]\nMode=exclusive\n[Gpu $stage_twin]\nMode=flexible\n[Gpu $stage_shared]\nMode=flexible\n' \
+                >/etc/gpuvm.conf.d/modes.conf"
+        scenario_bootstrap 2400
+        [ "$scenario_result" != "done" ] || return 0
+        stage_run 'journalctl -b --no-pager' >"$lab_directory/journal" || true
+        lab_fail "the bootstrap is $scenario_result"
+        exit 1
+}
+
 # Each is kept with the one that it goes on from: its disk is the difference.
 disk=
 if [ "$kind" = booted ]; then
         disk=$("$scenario_here/image.sh" --stocked --cmdline intel_iommu=on)
         parent=$lab_cache
-else
+elif [ "$kind" = installed ]; then
         [ -n "${GPUVM_LAB_DEB-}" ] ||
                 GPUVM_LAB_DEB=$("$scenario_top/tests/package/build.sh" bookworm amd64 | tail -n 1)
         parent=$("$0" booted)
+else
+        parent=$("$0" installed)
 fi
 key=$({
         cat "$scenario_here"/{lab,saved}.sh "$scenario_here/standin.py"
@@ -65,13 +78,14 @@ if [ ! -e "$directory/state" ]; then
                 tail -n +3 | cut -d' ' -f2 | xargs -r rm -rf
         rm -rf "$directory.new"
         lab_begin "$kind"
-        if [ "$kind" = booted ]; then
-                boot
-        else
+        case $kind in
+        booted) boot ;;
+        installed | bootstrapped)
                 lab_resume "$parent" "${stage_hardware[@]}"
                 lab_wait_boot 200
-                install
-        fi
+                if [ "$kind" = installed ]; then install; else bootstrap; fi
+                ;;
+        esac
         # What is not in memory need not be saved.
         stage_run 'sync; echo 3 >/proc/sys/vm/drop_caches'
         lab_save "$directory.new"

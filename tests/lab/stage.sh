@@ -4,7 +4,7 @@
 # Machines of the lab that go on from where saved.sh has saved one, in seconds: for scenarios that are about something
 # else than to boot and to install. Source this; it sources scenario.sh.
 #
-#     stage_up NAME          the machine with gpuvm installed, and what lab_begin gives
+#     stage_up NAME [KIND]   the machine that saved.sh makes of that kind ("installed", if not told), and what lab_begin gives
 #     stage_run SCRIPT       runs it in the machine; the output
 #     stage_driver ADDRESS   a function's driver, or nothing
 #     stage_unit ADDRESS     a GPU's unit
@@ -60,7 +60,7 @@ stage_up() {
         [ "$(id -u)" = 0 ] || skip_all "needs root, to make a disk"
         command -v qemu-system-x86_64 >/dev/null || skip_all "no qemu-system-x86_64 here"
         scenario_since=$SECONDS
-        directory=$("$scenario_here/saved.sh" installed)
+        directory=$("$scenario_here/saved.sh" "${2:-installed}")
         scenario_time "package, disk and saved machine"
         lab_begin "$1"
         lab_resume "$directory" "${stage_hardware[@]}"

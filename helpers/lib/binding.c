@@ -7,43 +7,38 @@
 #include "log.h"
 #include "module.h"
 #include "nodes.h"
+#include "poison.h"
+#include "strv.h"
 
 #define PCI_DEVICES   "/sys/bus/pci/devices"
 #define PCI_DRIVERS   "/sys/bus/pci/drivers"
 #define DRIVERS_PROBE "/sys/bus/pci/drivers_probe"
 
-enum { BIND_TIMEOUT_MSEC = 2000, POLL_MSEC = 20 }; /* for a probe that goes on in the background */
+enum {
+        BIND_TIMEOUT_MSEC = 2000, /* for a probe that goes on in the background */
+        POLL_MSEC = 20,
+        LEAVE_POLL_MSEC = 200,
+};
 
 void binder_done(Binder *b) {
         worker_freep(&b->worker);
         free(b->hang);
+        strv_free(b->hung);
         b->worker = NULL;
         b->hang = NULL;
+        b->hung = NULL;
 }
 
-int binding_poisoned(int root, const PciDevice *d, char **ret_why) {
-        _cleanup_free_ char *path = NULL;
-        int r;
+void binder_poison(Binder *b, const PciDevice *d, const char *driver, const char *doing, pid_t child) {
+        _cleanup_free_ char *why = NULL;
 
-        if (str_printf(&path, POISONED_DIR "/%s", d->name) < 0)
-                return -ENOMEM;
-        r = fs_read_line(root, path, ret_why);
-        return r >= 0 ? 1 : r == -ENOENT ? 0 : r;
-}
-
-void binder_poison(Binder *b, const PciDevice *d, const char *doing) {
-        _cleanup_free_ char *path = NULL, *line = NULL;
-
-        if (str_printf(&path, POISONED_DIR "/%s", d->name) < 0 ||
-            str_printf(&line, "the kernel did not come back from %s (driver %s)\n", doing, strna(d->driver)) <
-                            0)
+        if (strv_extend(&b->hung, d->name) < 0)
+                log_debug("Cannot remember that %s hangs", d->name);
+        if (b->dry_run)
                 return;
-        if (fs_write_atomic(b->root, path, line, strlen(line), 0644) < 0)
-                log_debug("Cannot write %s", path);
-        if (b->hang)
-                return;
-        line[strcspn(line, "\n")] = '\0';
-        if (str_printf(&b->hang, "%s hangs: %s", d->name, line) < 0)
+        if (poison_mark(b->root, d, driver, doing, child, b->timeout_usec, &why) < 0)
+                log_debug("Cannot mark %s", d->name);
+        if (!b->hang && str_printf(&b->hang, "%s hangs: %s", d->name, why ?: doing) < 0)
                 b->hang = NULL;
 }
 
@@ -53,12 +48,13 @@ static int get_worker(Binder *b) {
 
 /* A child that did not come back is left behind; the next write gets a new one. */
 static int settle(Binder *b, const PciDevice *d, int r, const char *doing) {
+        pid_t stuck;
+
+        if (r != -ETIMEDOUT && r != -ECHILD)
+                return r;
+        stuck = worker_end(TAKE_PTR(b->worker));
         if (r == -ETIMEDOUT)
-                binder_poison(b, d, doing);
-        if (r == -ETIMEDOUT || r == -ECHILD) {
-                worker_freep(&b->worker);
-                b->worker = NULL;
-        }
+                binder_poison(b, d, d->driver ?: "n/a", doing, stuck);
         return r;
 }
 
@@ -121,6 +117,64 @@ static int put_override(Binder *b, const PciDevice *d, const char *value) {
         return streq_ptr(now, value) ? 0 : -EIO;
 }
 
+/* A driver on its way out has no links any more when its remove() is called, which is done with the device
+ * locked
+ * (__device_release_driver() in the kernel's drivers/base/dd.c), but uevent names it until the end. Waits for
+ * that end. Returns 0 if there is none such, 1 if it is there at the deadline. */
+static int await_leaving(Binder *b, const PciDevice *d, uint64_t timeout_usec, char **ret) {
+        uint64_t deadline = monotonic_usec() + timeout_usec;
+
+        for (;;) {
+                _cleanup_free_ char *line = NULL, *link = NULL;
+                const char *driver;
+                int r;
+
+                r = binder_get(b, d, "uevent", &line);
+                if (r < 0)
+                        return r == -ENOENT || r == -ENODEV ? 0 : r;
+                driver = startswith(line, "DRIVER=");
+                r = driver ? pci_read_driver(b->root, d->bdf, &link) : 0;
+                if (r < 0 || !driver || link)
+                        return r == -ENODEV ? 0 : r;
+                if (monotonic_usec() >= deadline)
+                        return free_and_strdup(ret, driver) < 0 ? -ENOMEM : 1;
+                if (b->tick)
+                        b->tick(b->userdata);
+                (void) poll(NULL, 0, LEAVE_POLL_MSEC);
+        }
+}
+
+/* Returns 0 if no driver is on its way out, else -ETIMEDOUT with the function marked. */
+static int check_leaving(Binder *b, const PciDevice *d) {
+        _cleanup_free_ char *driver = NULL;
+        int r;
+
+        r = await_leaving(b, d, b->timeout_usec, &driver);
+        if (r <= 0)
+                return r;
+        binder_poison(b, d, driver, "taking it from its driver", 0);
+        return -ETIMEDOUT;
+}
+
+int binder_check(Binder *b, const PciDevice *d, char **ret_why) {
+        _cleanup_(poison_done) Poison mark = {};
+        _cleanup_free_ char *driver = NULL;
+        int r;
+
+        r = poison_find(b->root, d, &mark);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return d->driver ? 0 : check_leaving(b, d);
+        /* One of ours that is in there still says enough. */
+        r = poison_is_stuck(&mark) ? 1 : await_leaving(b, d, 0, &driver);
+        if (r > 0)
+                *ret_why = TAKE_PTR(mark.why);
+        else if (r == 0 && !b->dry_run)
+                r = MIN(poison_forget(b->root, d), 0);
+        return r;
+}
+
 static int unbind(Binder *b, const PciDevice *d) {
         _cleanup_free_ char *driver = NULL, *path = NULL;
         int r;
@@ -162,7 +216,13 @@ int binder_bind(Binder *b, const PciDevice *d, const char *driver) {
                 r = unbind(b, d);
         if (r >= 0)
                 r = put(b, d, DRIVERS_PROBE, d->name, "binding it to VFIO");
-        return r < 0 ? r : await_driver(b, d, driver);
+        if (r >= 0)
+                r = await_driver(b, d, driver);
+        if (r != -EIO)
+                return r;
+        /* The kernel is content as well as long as another driver is on its way out. */
+        r = check_leaving(b, d);
+        return r < 0 ? r : -EIO;
 }
 
 /* To the driver that it had: by that driver's own bind, because several may claim the function. */
@@ -197,6 +257,8 @@ int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) 
         _cleanup_free_ char *override = NULL, *driver = NULL;
         int r;
 
+        if (strv_contains(b->hung, d->name))
+                return -EBUSY; /* one more write would leave one more child behind */
         r = binder_get_override(b, d, &override);
         if (r >= 0 && !streq_ptr(override, was ? was->override : NULL))
                 r = put_override(b, d, was ? was->override : NULL);

@@ -12,9 +12,13 @@
 
 /* Tells why a hand-over failed. Returns error. */
 static int tell(Phase *p, int error, const VfioFailure *f, const char *name) {
-        if (f->cause)
-                return phase_fail(p, error == -EPERM || error == -EBUSY ? 0 : error, strempty(f->remedy),
-                                  "%s", f->cause);
+        bool said = error == -EPERM || error == -EBUSY || error == -ETIMEDOUT; /* by the cause */
+        int r;
+
+        if (f->cause) {
+                r = phase_fail(p, said ? 0 : error, strempty(f->remedy), "%s", f->cause);
+                return error == -ETIMEDOUT ? error : r;
+        }
         return phase_fail(p, error, "See the lines before and 'dmesg'", "Cannot hand %s over", name);
 }
 

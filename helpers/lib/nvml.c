@@ -213,7 +213,7 @@ int nvml_set_draining(Nvml *n, Bdf gpu, bool on, uint64_t timeout_usec) {
         return call(n, gpu, on ? "draining=1" : "draining=0", timeout_usec, NULL);
 }
 
-bool nvml_end(Nvml *n) {
+pid_t nvml_end(Nvml *n) {
         Worker *w = n->worker;
 
         free(n);

@@ -31,7 +31,7 @@ int nvml_get(Nvml *n, Bdf gpu, uint64_t timeout_usec, NvmlState *ret) _must_chec
 int nvml_set_persistent(Nvml *n, Bdf gpu, bool on, uint64_t timeout_usec) _must_check_ _nonnull_all_;
 int nvml_set_draining(Nvml *n, Bdf gpu, bool on, uint64_t timeout_usec) _must_check_ _nonnull_all_;
 
-/* Lets the child go. Returns false if it is stuck in the kernel, perhaps with the GPU open. */
-bool nvml_end(Nvml *n) _nonnull_all_;
+/* Lets the child go. Returns 0, or the child if it is stuck in the kernel, perhaps with the GPU open. */
+pid_t nvml_end(Nvml *n) _nonnull_all_;
 void nvml_free(Nvml *n);
 DEFINE_POINTER_CLEANUP(Nvml, nvml_free)

@@ -48,10 +48,7 @@ int vfio_is_away(int root, const PciBus *bus, const PciDevice *gpu) {
 /* What the kernel did not come back from is the reason, whatever was being done. Returns error. */
 static int tell(VfioJob *j, int error, const PciDevice *d, const char *doing) {
         if (j->binder.hang)
-                return vfiojob_refuse(
-                                j, error,
-                                "Restart the machine: only that frees the device. Other GPUs are not concerned",
-                                "%s", j->binder.hang);
+                return vfiojob_refuse_hang(j, error);
         return vfiojob_refuse(j, error, "'dmesg' has the kernel's reason", "Cannot %s %s", doing, d->name);
 }
 
@@ -356,7 +353,9 @@ static int detach(VfioJob *j) {
                 return r < 0 ? r : 0;
         }
         r = plan_detach(j);
-        if (r <= 0)
+        if (r == 0)
+                r = vfiojob_check_poisoned(j);
+        if (r < 0 || j->n_todo == 0)
                 return r;
         j->n_todo = 0;
         r = vfiojob_lock_and_look(j, false);
@@ -379,6 +378,7 @@ static int run_job(Phase *p, const VfioRequest *q, int (*work)(VfioJob *j), Vfio
                 .binder = {
                         .root = p->root,
                         .timeout_usec = q->write_timeout_usec ?: VFIO_WRITE_TIMEOUT_SEC * USEC_PER_SEC,
+                        .dry_run = p->dry_run,
                         .tick = phase_alive,
                         .userdata = p,
                 },

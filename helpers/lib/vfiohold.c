@@ -28,9 +28,10 @@ static int noted(VfioJob *j, int r) {
  */
 static void close_nvml(VfioJob *j, Nvml **n, const PciDevice *d) {
         Nvml *nvml = TAKE_PTR(*n);
+        pid_t stuck = nvml ? nvml_end(nvml) : 0;
 
-        if (nvml && !nvml_end(nvml) && d)
-                binder_poison(&j->binder, d, "a call of NVIDIA's management library");
+        if (stuck > 0 && d)
+                binder_poison(&j->binder, d, d->driver, "a call of NVIDIA's management library", stuck);
 }
 
 static int save(VfioJob *j) {

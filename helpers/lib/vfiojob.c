@@ -10,9 +10,12 @@
 #include "strv.h"
 #include "vfiojob.h"
 
-#define PCI_DEVICES  "/sys/bus/pci/devices"
-#define PCI_DRIVERS  "/sys/bus/pci/drivers"
-#define LOCK_DIR     RUN_DIR "/lock"
+#define PCI_DEVICES "/sys/bus/pci/devices"
+#define PCI_DRIVERS "/sys/bus/pci/drivers"
+#define LOCK_DIR    RUN_DIR "/lock"
+#define HANG_REMEDY                                                                                       \
+        "End who has it open, and it comes free by itself; where nobody is named, only a restart of the " \
+        "machine helps. Other GPUs are not concerned"
 #define PERSISTENCED "nvidia-persiste" /* as the kernel has it, cut after 15 bytes */
 
 enum {
@@ -140,16 +143,27 @@ int vfiojob_lock_and_look(VfioJob *j, bool keep) {
         return r;
 }
 
-int vfiojob_check_poisoned(VfioJob *j) {
-        for (size_t i = 0; i < j->n_todo; i++) {
-                _cleanup_free_ char *why = NULL;
-                int r;
+int vfiojob_refuse_hang(VfioJob *j, int error) {
+        return vfiojob_refuse(j, error, HANG_REMEDY, "%s", j->binder.hang);
+}
 
-                r = binding_poisoned(j->p->root, j->todo[i], &why);
-                if (r > 0)
-                        return vfiojob_refuse(j, -EBUSY, "Restart the machine: only that frees the device",
-                                              "%s is left alone since its driver hangs: %s", j->todo[i]->name,
-                                              why);
+static int check_function(VfioJob *j, const PciDevice *d) {
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        r = binder_check(&j->binder, d, &why);
+        if (r > 0)
+                return vfiojob_refuse(j, -EBUSY, HANG_REMEDY, "%s is left alone since its driver hangs: %s",
+                                      d->name, why);
+        return r < 0 && j->binder.hang ? vfiojob_refuse_hang(j, r) : r;
+}
+
+int vfiojob_check_poisoned(VfioJob *j) {
+        for (size_t i = 0; i < j->bus.n; i++) {
+                int r = j->bus.devices[i].iommu_group == j->gpu->iommu_group
+                                ? check_function(j, &j->bus.devices[i])
+                                : 0;
+
                 if (r < 0)
                         return r;
         }

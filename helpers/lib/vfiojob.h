@@ -38,8 +38,11 @@ int vfiojob_look(VfioJob *j, bool keep) _must_check_ _nonnull_all_;
 /* Looks again under the lock, and with all functions of the card there. */
 int vfiojob_lock_and_look(VfioJob *j, bool keep) _must_check_ _nonnull_all_;
 
-/* None of what is to be changed is marked as hanging. */
+/* No function of the group is marked as hanging, or hangs in fact. Where one is marked it is not touched. */
 int vfiojob_check_poisoned(VfioJob *j) _must_check_ _nonnull_all_;
+
+/* What the kernel did not come back from (the binder's hang) is the reason. Returns error. */
+int vfiojob_refuse_hang(VfioJob *j, int error) _nonnull_all_;
 
 /* Virtual functions in use by somebody go down with their parent. */
 int vfiojob_check_virtual_functions(VfioJob *j) _must_check_ _nonnull_all_;

@@ -176,7 +176,7 @@ int worker_read(Worker *w, const char *path, uint64_t timeout_usec, char **ret) 
         return worker_call(w, path, strlen(path) + 1, timeout_usec, ret);
 }
 
-bool worker_end(Worker *w) {
+pid_t worker_end(Worker *w) {
         uint64_t deadline = monotonic_usec() + GRACE_MSEC * USEC_PER_MSEC;
         pid_t pid = w->pid;
 
@@ -185,11 +185,11 @@ bool worker_end(Worker *w) {
         while (waitpid(pid, NULL, WNOHANG) == 0) {
                 if (monotonic_usec() >= deadline) {
                         (void) kill(pid, SIGKILL);
-                        return false;
+                        return pid;
                 }
                 (void) poll(NULL, 0, 1);
         }
-        return true;
+        return 0;
 }
 
 void worker_free(Worker *w) {

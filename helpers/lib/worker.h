@@ -8,6 +8,8 @@
  * for the device's lock, which a driver's callback may hold for ever: not even SIGKILL ends that wait. So the
  * child does it, holds nothing of ours (no lock, no socket), and is given up at the deadline. */
 
+#include <sys/types.h>
+
 #include "macro.h"
 
 enum { WORKER_MESSAGE_MAX = 8192 }; /* bytes of a request, and of an answer */
@@ -34,7 +36,7 @@ int worker_write(Worker *w, const char *path, const char *value,
 /* The first line of the attribute. Result as worker_call(). */
 int worker_read(Worker *w, const char *path, uint64_t timeout_usec, char **ret) _must_check_ _nonnull_all_;
 
-/* Lets the child go, and all that it has open. Returns false if it is stuck and stays behind. */
-bool worker_end(Worker *w) _nonnull_all_;
+/* Lets the child go, and all that it has open. Returns 0, or the child if it is stuck and stays behind. */
+pid_t worker_end(Worker *w) _nonnull_all_;
 void worker_free(Worker *w);
 DEFINE_POINTER_CLEANUP(Worker, worker_free)

@@ -41,7 +41,9 @@ card() {
 
 # on_driver ADDRESS DRIVER: bound to it, and claimed by it from now on.
 on_driver() {
+        printf 'PCI_CLASS=30000\n' >"$root/sys/bus/pci/devices/$1/uevent"
         [ -n "$2" ] || return 0
+        printf 'DRIVER=%s\nPCI_CLASS=30000\n' "$2" >"$root/sys/bus/pci/devices/$1/uevent"
         add_driver "$2"
         ln -sfn "/sys/bus/pci/drivers/$2" "$root/sys/bus/pci/devices/$1/driver"
         ln -sfn "/sys/bus/pci/devices/$1" "$root/sys/bus/pci/drivers/$2/$1"

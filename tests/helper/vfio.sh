@@ -77,6 +77,7 @@ is 'writes nothing' "$(writes)" 0
 
 usual
 rm "$root/sys/bus/pci/devices/$audio/driver" "$root/sys/bus/pci/drivers/snd_hda_intel/$audio"
+echo PCI_CLASS=40300 >"$root/sys/bus/pci/devices/$audio/uevent"
 echo pci-stub >"$root/sys/bus/pci/devices/$audio/driver_override"
 state >"$work/before"
 check 'attach of a function without a driver' vfio attach $gpu
@@ -298,16 +299,73 @@ done
 check 'each change of it was cut' test "$n" -gt $((attach_writes + 1))
 
 # --- a driver that hangs
+# hanging NAME PATTERN VERB: fails in time, for that reason.
+hanging() {
+        local start=$SECONDS status=0
+
+        vfio --write-timeout=1s "$3" $gpu 2>/dev/null || status=$?
+        is "$1: exit status" "$status" 1
+        check "$1: in time" test $((SECONDS - start)) -lt 30
+        like "$1: the reason" "$(said)" "$2"
+}
+mark=run/gpuvm/poisoned/$gpu
+
 usual
-start=$SECONDS status=0
-FAKESYS_HANG=drivers/nvidia/unbind vfio --write-timeout=1s attach $gpu || status=$?
-is 'a driver that hangs fails the attach' "$status" 1
-check 'in time' test $((SECONDS - start)) -lt 30
-like 'and is named' "$(said)" "$gpu hangs: the kernel did not come back from unbinding it \(driver nvidia\)"
-check 'the GPU is marked' test -e "$root/run/gpuvm/poisoned/$gpu"
-is 'its override was put back' "$(override $gpu)" '(null)'
-refused 'a marked GPU' 'is left alone since its driver hangs' attach $gpu
+FAKESYS_HANG=drivers/nvidia/unbind hanging 'a driver that hangs' \
+        "$gpu hangs: the kernel did not come back from unbinding it \(driver nvidia\), since 20[-0-9]* [0-9:]* UTC" attach
+like 'what is left is told' "$(said)" "Not put back: $gpu; '.*/gpuvm-vfio detach $gpu' finishes that"
+is 'the other function was put back' "$(driver $audio) $(override $audio)" 'snd_hda_intel (null)'
+is 'nothing more was written to the one that hangs' "$(sed '1,/nvidia\/unbind/d' "$log" | grep -c "/$gpu/\|bind $gpu")" 0
+check 'the GPU is marked' test -e "$root/$mark"
+for verb in attach detach; do
+        refused "$verb of a marked GPU" "$gpu is left alone since its driver hangs: the kernel did not come back from unbinding it" \
+                $verb $gpu
+        like "$verb of a marked GPU: the remedy" "$(said)" 'End who has it open.*only a restart of the machine'
+done
 check 'its twin is not concerned' vfio attach $twin
+check 'and goes back' vfio detach $twin
+echo PCI_CLASS=30000 >"$root/sys/bus/pci/devices/$gpu/uevent"
+check 'attach when the driver has gone after all' vfio attach $gpu
+check 'takes it' attached
+check 'the mark is gone' test ! -e "$root/$mark"
+check 'detach' vfio detach $gpu
+check 'all is as it was before it hung' same
+
+usual
+FAKESYS_HANG=drivers/nvidia/unbind hanging 'again' 'hangs' attach
+echo PCI_CLASS=30000 >"$root/sys/bus/pci/devices/$gpu/uevent"
+check 'detach when the driver has gone after all' vfio detach $gpu
+check 'restores everything' same
+check 'and takes the mark away' test ! -e "$root/$mark"
+
+# Somebody else took the GPU from its driver, which waits for one who has it open.
+usual
+mkdir -p "$root/sys/bus/pci/devices/$gpu/drm/card7" "$root/proc/77/fd" "$root/dev"
+echo 1:5 >"$root/sys/bus/pci/devices/$gpu/drm/card7/dev"
+echo viewer >"$root/proc/77/comm"
+: >"$root/proc/77/maps"
+ln -s /dev/zero "$root/dev/zero"
+ln -s "$root/dev/zero" "$root/proc/77/fd/3"
+rm "$root/sys/bus/pci/devices/$gpu/driver" "$root/sys/bus/pci/drivers/nvidia/$gpu"
+state >"$work/before"
+check_fails 'a dry run' 1 vfio --dry-run --write-timeout=1s attach $gpu
+check 'marks nothing' test ! -e "$root/$mark"
+hanging 'a GPU that somebody else took' "$gpu hangs: .* taking it from its driver \(driver nvidia\).*; viewer \(pid 77, .*\) has drm/card7 open" attach
+is 'nothing was written to it' "$(writes)" 0
+check 'all is as before' same
+refused 'it is marked' "$gpu is left alone since its driver hangs: .*viewer \(pid 77" attach $gpu
+hanging 'a marked GPU, with a deadline' 'is left alone' detach
+echo PCI_CLASS=30000 >"$root/sys/bus/pci/devices/$gpu/uevent"
+rm -r "$root/proc/77"
+check 'attach when that has ended' vfio attach $gpu
+check 'takes it' attached
+
+# A kernel that locks the device for uevent.
+usual
+rm "$root/sys/bus/pci/devices/$gpu/driver" "$root/sys/bus/pci/drivers/nvidia/$gpu"
+FAKESYS_HANG=$gpu/uevent hanging 'a GPU that does not answer' "$gpu hangs: the kernel did not come back from reading uevent" attach
+check 'is marked' test -e "$root/$mark"
+is 'and not written to' "$(writes)" 0
 
 # --- the phase
 usual

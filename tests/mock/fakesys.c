@@ -9,7 +9,8 @@
  *   FAKESYS_KILL_AT=N       SIGKILL to the whole program before its N-th change (from 1): sysfs writes, file
  *                           writes, renames and unlinks below DIR count, in the program and its children
  *   FAKESYS_FAIL_AT=N:E     the N-th write to sysfs fails with errno E
- *   FAKESYS_HANG=TAIL       a write to a sysfs path that ends in TAIL never returns
+ *   FAKESYS_HANG=TAIL       a write to a sysfs path that ends in TAIL, or a read of it, never returns; one to
+ *                           unbind leaves the driver on its way out: its links are gone, uevent names it
  *
  * In the tree, devices/ADDRESS/fake_drivers names the drivers that claim the function by its ids, best first;
  * drivers/NAME/fake_refuses makes a driver's probe fail. A driver whose directory is missing is not loaded.
@@ -37,6 +38,7 @@ typedef struct Shared {
 
 static struct {
         ssize_t (*write)(int, const void *, size_t);
+        ssize_t (*read)(int, void *, size_t);
         int (*renameat)(int, const char *, int, const char *);
         int (*unlinkat)(int, const char *, int);
 } real;
@@ -45,6 +47,7 @@ static Shared *shared;
 
 __attribute__((constructor)) static void setup(void) {
         real.write = dlsym(RTLD_NEXT, "write");
+        real.read = dlsym(RTLD_NEXT, "read");
         real.renameat = dlsym(RTLD_NEXT, "renameat");
         real.unlinkat = dlsym(RTLD_NEXT, "unlinkat");
         root = getenv("FAKESYS_ROOT");
@@ -145,9 +148,41 @@ static bool claims(const char *driver, const char *device) {
         return false;
 }
 
+static void hang(void) {
+        for (;;)
+                (void) pause();
+}
+
+/* The driver that uevent names, as dev_uevent() in the kernel does; "" for none. */
+static void get_driver(const char *device, char *buf, size_t size) {
+        char path[PATH_MAX], line[256];
+
+        first_line(path_of(path, "devices/%s/uevent", device), line, sizeof(line));
+        (void) snprintf(buf, size, "%s", strncmp(line, "DRIVER=", 7) == 0 ? line + 7 : "");
+}
+
+static void set_driver(const char *device, const char *driver) {
+        char path[PATH_MAX];
+        FILE *f = fopen(path_of(path, "devices/%s/uevent", device), "we");
+
+        if (!f || (driver && fprintf(f, "DRIVER=%s\n", driver) < 0) || fputs("PCI_CLASS=30000\n", f) < 0 ||
+            fclose(f) != 0)
+                abort();
+}
+
+/* True while the driver that it had is on its way out, with the device locked. */
+static bool is_leaving(const char *device) {
+        char path[PATH_MAX], driver[128];
+
+        get_driver(device, driver, sizeof(driver));
+        return *driver && !there(path_of(path, "devices/%s/driver", device));
+}
+
 static int bind_to(const char *driver, const char *device) {
         char path[PATH_MAX], target[PATH_MAX];
 
+        if (is_leaving(device))
+                hang();
         if (there(path_of(path, "devices/%s/driver", device)))
                 return -EBUSY;
         if (!there(path_of(path, "drivers/%s", driver)) ||
@@ -157,24 +192,31 @@ static int bind_to(const char *driver, const char *device) {
         if (symlink(target, path_of(path, "devices/%s/driver", device)) < 0)
                 return -errno;
         (void) snprintf(target, sizeof(target), BUS "devices/%s", device);
+        set_driver(device, driver);
         return symlink(target, path_of(path, "drivers/%s/%s", driver, device)) < 0 ? -errno : 0;
 }
 
-static int unbind_from(const char *driver, const char *device) {
+static int unbind_from(const char *driver, const char *device, bool hangs) {
         char path[PATH_MAX];
 
         if (real.unlinkat(AT_FDCWD, path_of(path, "drivers/%s/%s", driver, device), 0) < 0)
                 return -ENODEV;
-        return real.unlinkat(AT_FDCWD, path_of(path, "devices/%s/driver", device), 0) < 0 ? -errno : 0;
+        if (real.unlinkat(AT_FDCWD, path_of(path, "devices/%s/driver", device), 0) < 0)
+                return -errno;
+        set_driver(device, hangs ? driver : NULL);
+        if (hangs)
+                hang();
+        return 0;
 }
 
-/* As bus_rescan_devices_helper(): no driver taking the device is no error. */
+/* As bus_rescan_devices_helper(): no driver taking the device is no error, nor is one that is on its way out.
+ */
 static int probe(const char *device) {
         char path[PATH_MAX], candidates[256], *state = NULL;
 
         if (!there(path_of(path, "devices/%s", device)))
                 return -EINVAL;
-        if (there(path_of(path, "devices/%s/driver", device)))
+        if (there(path_of(path, "devices/%s/driver", device)) || is_leaving(device))
                 return 0;
         get_override(device, candidates, sizeof(candidates));
         if (!*candidates)
@@ -194,6 +236,12 @@ static int set_override(int fd, const char *value) {
         return 0;
 }
 
+static bool hangs_at(const char *path) {
+        const char *tail = getenv("FAKESYS_HANG");
+
+        return tail && strlen(path) >= strlen(tail) && strcmp(path + strlen(path) - strlen(tail), tail) == 0;
+}
+
 /* What the kernel does with it; path is relative to the bus. */
 static int handle(int fd, const char *path, const char *value) {
         char driver[128];
@@ -204,7 +252,7 @@ static int handle(int fd, const char *path, const char *value) {
         if (sscanf(path, "drivers/%127[^/]", driver) == 1) {
                 tail = path + strlen("drivers/") + strlen(driver);
                 if (strcmp(tail, "/unbind") == 0)
-                        return unbind_from(driver, value);
+                        return unbind_from(driver, value, hangs_at(path));
                 if (strcmp(tail, "/bind") == 0)
                         return bind_to(driver, value);
         }
@@ -217,7 +265,7 @@ static int handle(int fd, const char *path, const char *value) {
 }
 
 static ssize_t write_sysfs(int fd, const char *path, const void *data, size_t size) {
-        const char *hang = getenv("FAKESYS_HANG"), *fail = getenv("FAKESYS_FAIL_AT");
+        const char *fail = getenv("FAKESYS_FAIL_AT"), *last = strrchr(path, '/');
         char value[256];
         long at = 0;
         int error = 0, r;
@@ -226,9 +274,8 @@ static ssize_t write_sysfs(int fd, const char *path, const void *data, size_t si
                 return 0;
         (void) snprintf(value, sizeof(value), "%.*s", (int) size, (const char *) data);
         value[strcspn(value, "\n")] = '\0';
-        if (hang && strlen(path) >= strlen(hang) && strcmp(path + strlen(path) - strlen(hang), hang) == 0)
-                for (;;)
-                        (void) pause();
+        if (hangs_at(path) && !(last && strcmp(last, "/unbind") == 0))
+                hang();
         if (fail && sscanf(fail, "%ld:%d", &at, &error) == 2 &&
             __atomic_add_fetch(&shared->sysfs_writes, 1, __ATOMIC_SEQ_CST) == at) {
                 errno = error;
@@ -268,6 +315,16 @@ __attribute__((visibility("default"))) ssize_t write(int fd, const void *data, s
         change();
         bus = bus_path(path, other);
         return bus ? write_sysfs(fd, bus, data, size) : real.write(fd, data, size);
+}
+
+__attribute__((visibility("default"))) ssize_t read(int fd, void *data, size_t size) {
+        char buf[PATH_MAX], other[PATH_MAX];
+        const char *path = getenv("FAKESYS_HANG") ? below_root(fd, buf) : NULL,
+                   *bus = path ? bus_path(path, other) : NULL;
+
+        if (bus && hangs_at(bus))
+                hang();
+        return real.read(fd, data, size);
 }
 
 __attribute__((visibility("default"))) int renameat(int from_dir, const char *from, int to_dir,

@@ -98,5 +98,5 @@ TEST(serves_whatever_it_is_given) {
         ASSERT_EQ(worker_call(w, "die", 3, SEC, NULL), -ECHILD);
         ASSERT_EQ(worker_start(root, serve, NULL, NULL, &stuck), 0);
         ASSERT_EQ(worker_call(stuck, "hang", 4, SEC / 10, NULL), -ETIMEDOUT);
-        ASSERT(worker_end(TAKE_PTR(stuck)));
+        ASSERT_EQ(worker_end(TAKE_PTR(stuck)), 0);
 }

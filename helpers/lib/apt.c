@@ -42,11 +42,29 @@ static void refresh_lists(Phase *p, AptRun *a) {
                            strna(a->cause));
 }
 
+/* What apt trips over most often, and does not name. */
+static void tell_held(Phase *p) {
+        _cleanup_(dpkg_done) DpkgStatus s = {};
+        _cleanup_strv_ char **names = NULL;
+        _cleanup_free_ char *list = NULL;
+
+        if (dpkg_read(p->root, &s) < 0)
+                return;
+        for (size_t i = 0; i < s.n; i++)
+                if (s.packages[i].held && strv_extend(&names, s.packages[i].name) < 0)
+                        return;
+        list = names ? strv_join(names, ", ") : NULL;
+        if (list)
+                phase_note(p, "On hold, so that apt may not change them: %s", list);
+}
+
 static int fail_apt(Phase *p, const AptRun *a, int status, const char *what, char *const *packages) {
         _cleanup_free_ char *list = strv_join(packages, ", ");
 
         if (!list)
                 return log_oom();
+        if (a->trouble == APT_TROUBLE_BROKEN)
+                tell_held(p);
         if (status < 0)
                 return phase_fail(p, status, apt_remedy(a->trouble), "Failed to %s %s", what, list);
         if (a->cause)

@@ -15,12 +15,19 @@ static const struct {
         { APT_TROUBLE_LOCK, "lock was locked by another process" },
         { APT_TROUBLE_SPACE, "No space left on device" },
         { APT_TROUBLE_SPACE, "You don't have enough free space" },
+        { APT_TROUBLE_PROXY, "407  Proxy" },
+        { APT_TROUBLE_PROXY, "Invalid response from proxy" },
+        { APT_TROUBLE_PROXY, "HTTP proxy returned" },
+        { APT_TROUBLE_PROXY, "Certificate verification failed" },
         { APT_TROUBLE_KEY, "NO_PUBKEY" },
         { APT_TROUBLE_KEY, "EXPKEYSIG" },
         { APT_TROUBLE_KEY, "The following signatures" },
+        { APT_TROUBLE_KEY, "signature verification failed" }, /* by sqv, from Debian 13 on */
         { APT_TROUBLE_KEY, "is not signed" },
+        { APT_TROUBLE_KEY, "is no longer signed" },
         { APT_TROUBLE_KEY, "cannot be authenticated" },
         { APT_TROUBLE_KEY, "is not valid yet" },
+        { APT_TROUBLE_KEY, "is expired (invalid since" },
         { APT_TROUBLE_STALE, "404  Not Found" },
         { APT_TROUBLE_STALE, "Hash Sum mismatch" },
         { APT_TROUBLE_STALE, "File has unexpected size" },
@@ -37,6 +44,12 @@ static const struct {
         { APT_TROUBLE_MISSING, "Unable to locate package" },
         { APT_TROUBLE_MISSING, "has no installation candidate" },
         { APT_TROUBLE_SOURCES, "Malformed entry" },
+        { APT_TROUBLE_SOURCES, "Malformed stanza" },
+        { APT_TROUBLE_SOURCES, "Malformed line" },
+        { APT_TROUBLE_SOURCES, "is not known on line" },
+        { APT_TROUBLE_SOURCES, "does not have a Release file" },
+        { APT_TROUBLE_SOURCES, "Unable to parse package file" },
+        { APT_TROUBLE_SOURCES, "Invalid record in the preferences file" },
         { APT_TROUBLE_SOURCES, "The list of sources could not be read" },
         { APT_TROUBLE_SOURCES, "Conflicting values set for option" },
         { APT_TROUBLE_SOURCES, "is invalid for APT::Default-Release" },
@@ -67,6 +80,9 @@ const char *apt_remedy(AptTrouble t) {
                 [APT_TROUBLE_MISSING] = "Check /etc/apt/sources.list.d: the distribution's main archive "
                                         "(Ubuntu: and universe) must be there.",
                 [APT_TROUBLE_SPACE] = "Free disk space ('apt-get clean' helps), then start this phase again.",
+                [APT_TROUBLE_PROXY] =
+                                "Correct the proxy (apt's Acquire::http::Proxy, http_proxy): its user and "
+                                "password, what it lets through, its certificate; and check the clock.",
                 [APT_TROUBLE_KEY] = "Renew the archive's keyring and check the clock, or remove that source.",
                 [APT_TROUBLE_SOURCES] = "Correct the file below /etc/apt that the message names.",
                 [APT_TROUBLE_BROKEN] = "See 'apt-mark showhold', 'dpkg --audit' and "

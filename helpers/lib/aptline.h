@@ -13,7 +13,8 @@ typedef enum AptTrouble {
         APT_TROUBLE_STALE,   /* the lists are older than the archive: update, try again */
         APT_TROUBLE_MISSING, /* no source has the package */
         APT_TROUBLE_SPACE,
-        APT_TROUBLE_KEY,
+        APT_TROUBLE_PROXY,   /* it lets nobody through, or breaks into TLS */
+        APT_TROUBLE_KEY,     /* unknown, expired, or of a kind that is not trusted any more */
         APT_TROUBLE_SOURCES, /* a sources file cannot be understood */
         APT_TROUBLE_BROKEN,  /* held packages, unmet dependencies, a maintainer script that fails */
         _APT_TROUBLE_MAX,

@@ -66,7 +66,7 @@ static int configure_pending(Phase *p, AptRun *a) {
         static const char *const locked[] = { "DPKG_FRONTEND_LOCKED=1", NULL };
 
         phase_status(p, "Completing what an interrupted dpkg left");
-        return aptrun_program(a, (char *const *) argv, (char *const *) locked, DPKG_SEC, false);
+        return aptrun_program(a, (char *const *) argv, (char *const *) locked, DPKG_SEC, APT_JOB_CHANGE);
 }
 
 static int fail_broken(Phase *p, const DpkgStatus *s) {

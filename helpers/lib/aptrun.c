@@ -6,6 +6,7 @@
 #include "aptrun.h"
 #include "child.h"
 #include "fs.h"
+#include "logind.h"
 
 /* Seconds. */
 enum {
@@ -27,6 +28,16 @@ void aptrun_done(AptRun *a) {
         *a = (AptRun){ .phase = a->phase, .status_fd = -EBADF };
 }
 
+/* Without the full stop: it becomes part of a sentence. */
+static void keep_cause(AptRun *a, const char *line) {
+        size_t n = strlen(line);
+
+        while (n > 0 && strchr(". ", line[n - 1]))
+                n--;
+        free(a->cause);
+        a->cause = strndup(line, n);
+}
+
 /* For the journal as if the program had written there itself; its words are also the only reason it gives. */
 static void on_complaint(const char *line, void *userdata) {
         AptRun *a = userdata;
@@ -35,9 +46,11 @@ static void on_complaint(const char *line, void *userdata) {
         fprintf(stderr, "%s\n", line);
         if (t != APT_TROUBLE_NONE && a->trouble == APT_TROUBLE_NONE) {
                 a->trouble = t;
-                (void) free_and_strdup(&a->cause, line);
-        } else if (!a->cause && (startswith(line, "E: ") || startswith(line, "dpkg: error")))
-                (void) free_and_strdup(&a->cause, line);
+                keep_cause(a, line);
+        } else if (!a->cause &&
+                   (startswith(line, "E: ") || startswith(line, "Error: ") ||
+                    startswith(line, "dpkg: error")))
+                keep_cause(a, line);
 }
 
 static void on_step(const char *line, void *userdata) {
@@ -97,9 +110,24 @@ static int make_environment(char ***ret) {
         return 0;
 }
 
+/* A shutdown in the middle of a maintainer script is what dpkg recovers from worst. Without a logind there is
+ * nobody who would shut down in good order either. */
+static void keep_running(const Phase *p, int *ret_fd) {
+        _cleanup_bus_ Bus *b = NULL;
+        int r;
+
+        if (!fs_is_host(p->root))
+                return;
+        r = bus_open(&b);
+        if (r >= 0)
+                r = logind_inhibit(b, "Packages are being installed or removed", ret_fd);
+        if (r < 0)
+                log_debug("Cannot keep the machine from shutting down meanwhile: %s", strerror(-r));
+}
+
 int aptrun_program(AptRun *a, char *const *argv, char *const *more_environment, unsigned timeout_sec,
-                   bool simulate) {
-        _cleanup_close_ int write_end = -EBADF;
+                   AptJob job) {
+        _cleanup_close_ int write_end = -EBADF, inhibitor = -EBADF;
         _cleanup_strv_ char **environment = NULL;
         Child c = { PHASE_CHILD(a->phase) };
         int r, p[2];
@@ -122,18 +150,22 @@ int aptrun_program(AptRun *a, char *const *argv, char *const *more_environment, 
         c.argv = (const char *const *) argv;
         c.environment = (const char *const *) environment;
         c.timeout_usec = timeout_sec * USEC_PER_SEC;
-        c.on_stdout = simulate ? on_step : NULL;
+        c.on_stdout = job == APT_JOB_SIMULATE ? on_step : NULL;
         c.on_stderr = on_complaint;
         c.tick = on_tick;
         c.userdata = a;
         c.pass_fd = write_end;
+        if (job == APT_JOB_CHANGE)
+                keep_running(a->phase, &inhibitor);
         r = child_run(&c);
         on_tick(a);
         return r >= 0 && a->error < 0 ? a->error : r;
 }
 
 int aptrun_apt(AptRun *a, const char *const *verb, char *const *packages, unsigned timeout_sec) {
-        bool simulate = streq(verb[0], "--simulate");
+        AptJob job = streq(verb[0], "--simulate")  ? APT_JOB_SIMULATE
+                        : streq(verb[0], "update") ? APT_JOB_FETCH
+                                                   : APT_JOB_CHANGE;
         _cleanup_strv_ char **argv = NULL;
         int r;
 
@@ -152,7 +184,7 @@ int aptrun_apt(AptRun *a, const char *const *verb, char *const *packages, unsign
                         r = strv_extend(&argv, *p);
         if (r < 0)
                 return r;
-        return aptrun_program(a, argv, NULL, timeout_sec, simulate);
+        return aptrun_program(a, argv, NULL, timeout_sec, job);
 }
 
 void aptrun_pause(const Phase *p, unsigned sec) {

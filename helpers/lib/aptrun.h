@@ -21,9 +21,15 @@ typedef struct AptRun {
 
 void aptrun_done(AptRun *a);
 
-/* Returns the exit status or an error, as child_run(). simulate: stdout is read for steps. */
+typedef enum AptJob {
+        APT_JOB_SIMULATE, /* its stdout is read for steps */
+        APT_JOB_FETCH,    /* changes lists */
+        APT_JOB_CHANGE,   /* changes packages: the machine is kept from shutting down meanwhile */
+} AptJob;
+
+/* Returns the exit status or an error, as child_run(). */
 int aptrun_program(AptRun *a, char *const *argv, char *const *more_environment, unsigned timeout_sec,
-                   bool simulate) _must_check_;
+                   AptJob job) _must_check_;
 
 #define VERB(...) ((const char *const[]){ __VA_ARGS__, NULL })
 

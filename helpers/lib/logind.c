@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <fcntl.h>
 #include <inttypes.h>
 
 #include "logind.h"
@@ -52,6 +53,23 @@ int logind_scheduled_shutdown(Bus *b, char **ret_type, uint64_t *ret_usec) {
                 return -ENOMEM;
         *ret_usec = when;
         return 1;
+}
+
+int logind_inhibit(Bus *b, const char *why, int *ret_fd) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        int r, fd;
+
+        r = LOGIND_CALL(b, &reply, "Inhibit", "ssss", "shutdown:sleep", "gpuvm", why, "block");
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "h", &fd);
+        if (r < 0)
+                return r;
+        /* The message closes its own. */
+        r = RET_NERRNO(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+        if (r < 0)
+                return r;
+        *ret_fd = r;
+        return 0;
 }
 
 /* "shutdown:sleep" names shutdown; "handle-power-key" does not. */

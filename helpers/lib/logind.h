@@ -16,5 +16,9 @@ int logind_cancel_shutdown(Bus *b) _must_check_ _nonnull_all_;
 /* Returns 1 and the kind and time of the scheduled shutdown, or 0 if none is. */
 int logind_scheduled_shutdown(Bus *b, char **ret_type, uint64_t *ret_usec) _must_check_ _nonnull_all_;
 
+/* Keeps the machine from shutting down and from sleeping ("block") as long as the descriptor is open; why is
+ * shown to who asks for it. systemd before 257 heeds it only for who is not root. */
+int logind_inhibit(Bus *b, const char *why, int *ret_fd) _must_check_ _nonnull_all_;
+
 /* Who blocks a shutdown, as "WHO (pid N): WHY"; NULL if nobody does. */
 int logind_shutdown_blockers(Bus *b, char ***ret) _must_check_ _nonnull_all_;

@@ -124,7 +124,8 @@ is 'a held list lock is tried again, stale lists are fetched again' "$(ran ' upd
 
 # Trouble that does not.
 for row in 'Unable to locate package pciutils|sources.list' 'No space left on device|Free disk space' \
-        'GPG error: NO_PUBKEY 0E98404D386FA1D9|keyring' 'you have held broken packages.|showhold'; do
+        'GPG error: NO_PUBKEY 0E98404D386FA1D9|keyring' 'Missing key: OpenPGP signature verification failed|keyring' \
+        '407  Proxy Authentication Required|http_proxy' 'Malformed stanza 1 in source list|below /etc/apt' 'you have held broken packages.|showhold'; do
         machine kmod
         printf '99\nE: %s\n' "${row%|*}" >"$root/trouble.simulate"
         run
@@ -132,6 +133,14 @@ for row in 'Unable to locate package pciutils|sources.list' 'No space left on de
         like "'${row%|*}' has its remedy" "$said" "${row#*|}"
         is "'${row%|*}' installs nothing" "$(state pciutils)" ''
 done
+
+# A package on hold.
+machine kmod
+printf 'Package: stays\nStatus: hold ok installed\nVersion: 1.0\n\n' >>"$root/var/lib/dpkg/status"
+printf '99\nE: Unable to correct problems, you have held broken packages.\n' >"$root/trouble.simulate"
+run
+check_fails 'a sentence ends once' 1 grep -qF 'packages..' <<<"$said"
+like 'what is on hold is named' "$said" 'On hold, so that apt may not change them: stays'
 
 # apt succeeds, dpkg knows nothing of it; and the other way round.
 machine kmod

@@ -26,6 +26,33 @@ TEST(understands_complaints) {
                 { "W: GPG error: http://deb.example x InRelease: The following signatures couldn't be verified "
                   "because the public key is not available: NO_PUBKEY 0E98404D386FA1D9",
                   APT_TROUBLE_KEY },
+                { "W: OpenPGP signature verification failed: https://deb.example  InRelease: Sub-process "
+                  "/usr/bin/sqv returned an error code (1), error message is: Missing key 0E98404D386FA1D9",
+                  APT_TROUBLE_KEY },
+                { "Warning: OpenPGP signature verification failed: http://deb.example x InRelease: Signing key "
+                  "on 0E98404D is not bound: because: SHA1 is not considered secure since 2026-02-01",
+                  APT_TROUBLE_KEY },
+                { "E: Release file for http://deb.example/dists/x/InRelease is expired (invalid since 9d 1h 2s). "
+                  "Updates for this repository will not be applied.",
+                  APT_TROUBLE_KEY },
+                { "E: The repository 'http://deb.example x InRelease' is no longer signed.",
+                  APT_TROUBLE_KEY },
+                { "E: Failed to fetch http://deb.example/a.deb  407  Proxy Authentication Required [IP: 1.2.3.4 80]",
+                  APT_TROUBLE_PROXY },
+                { "W: Failed to fetch https://deb.example/x/InRelease  Invalid response from proxy: HTTP/1.1 403 "
+                  "Forbidden",
+                  APT_TROUBLE_PROXY },
+                { "E: Failed to fetch https://deb.example/x  Certificate verification failed: The certificate is "
+                  "NOT trusted.",
+                  APT_TROUBLE_PROXY },
+                { "E: Malformed stanza 1 in source list /etc/apt/sources.list.d/x.sources (type)",
+                  APT_TROUBLE_SOURCES },
+                { "E: Type 'dep' is not known on line 1 in source list /etc/apt/sources.list",
+                  APT_TROUBLE_SOURCES },
+                { "E: The repository 'http://deb.example x Release' does not have a Release file.",
+                  APT_TROUBLE_SOURCES },
+                { "E: Invalid record in the preferences file /etc/apt/preferences.d/x, no Package header",
+                  APT_TROUBLE_SOURCES },
                 { "E: Malformed entry 3 in list file /etc/apt/sources.list (Suite)", APT_TROUBLE_SOURCES },
                 { "E: Conflicting values set for option Signed-By regarding source http://a",
                   APT_TROUBLE_SOURCES },

@@ -14,7 +14,7 @@ layers=(
         'macro'
         'log parse strv json'
         'fs'
-        'account bootfile confvalid grubcfg child ini dropin ledger gpuarch ubuntudrivers osrelease findings netlink netstate netowner netpeer uplink unitfile proc logfile journal'
+        'account bootfile confvalid grubcfg child ini dropin ledger gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer uplink unitfile proc logfile journal'
         'phase'
         'conf confkey gpudriver aptline cmdline claims pci restore undo dpkg module'
         'apt aptrun aptrepair iommu earlyrule busy nodes console holders handover worker nvml poison binding boot bootentry imagetool initramfs bus sdbus logind keep known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'

@@ -19,3 +19,36 @@ static inline void json_putp(json_object **o) {
 static inline int json_print(json_object *o, FILE *f) {
         return fprintf(f, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY)) < 0 ? -EIO : 0;
 }
+
+/* Takes the value, also where that fails; a NULL value or object is one that could not be made, so that calls
+ * can be nested. Returns 0 or -ENOMEM. */
+static inline int json_add(json_object *o, const char *key, json_object *value) {
+        if (o && value && json_object_object_add(o, key, value) == 0)
+                return 0;
+        (void) json_object_put(value);
+        return -ENOMEM;
+}
+
+static inline int json_add_text(json_object *o, const char *key, const char *value) {
+        return json_add(o, key, json_object_new_string(value));
+}
+
+/* As json_add(). */
+static inline int json_append(json_object *array, json_object *value) {
+        if (array && value && json_object_array_add(array, value) == 0)
+                return 0;
+        (void) json_object_put(value);
+        return -ENOMEM;
+}
+
+/* Words up to NULL; words may be NULL. Returns NULL without memory. */
+static inline json_object *json_new_list(const char *const *words) {
+        json_object *list = json_object_new_array();
+
+        for (; words && *words; words++)
+                if (json_append(list, json_object_new_string(*words)) < 0) {
+                        (void) json_object_put(list);
+                        return NULL;
+                }
+        return list;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cloudinit.h"
+#include "fs.h"
+#include "json.h"
+
+#define HEADER       "#cloud-config\n"
+#define OLD_RELEASES "http://old-releases.ubuntu.com/ubuntu"
+
+#define LOWER  "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+
+int cloudinit_check_user(const char *user) {
+        size_t n = strlen(user);
+
+        if (n == 0 || n > 32 || !strchr(LOWER "_", user[0]) || strspn(user, LOWER DIGITS "_-") != n)
+                return -EINVAL;
+        return streq(user, "root") || streq(user, "nobody") ? -EINVAL : 0;
+}
+
+int cloudinit_check_hostname(const char *name) {
+        size_t n = strlen(name);
+
+        if (n == 0 || n > 63 || strspn(name, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "-") != n)
+                return -EINVAL;
+        return name[0] == '-' || name[n - 1] == '-' ? -EINVAL : 0;
+}
+
+int cloudinit_check_ssh_key(const char *line) {
+        static const char *const kinds[] = {
+                "ssh-ed25519 ",
+                "ssh-rsa ",
+                "ecdsa-sha2-nistp256 ",
+                "ecdsa-sha2-nistp384 ",
+                "ecdsa-sha2-nistp521 ",
+                "sk-ssh-ed25519@openssh.com ",
+                "sk-ecdsa-sha2-nistp256@openssh.com ",
+        };
+        const char *key = NULL;
+        size_t n;
+
+        for (size_t i = 0; i < ELEMENTSOF(kinds) && !key; i++)
+                key = startswith(line, kinds[i]);
+        if (!key)
+                return -EINVAL;
+        n = strspn(key, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "+/=");
+        if (n < 32 || (key[n] && key[n] != ' '))
+                return -EINVAL;
+        for (const char *c = key + n; *c; c++)
+                if ((unsigned char) *c < ' ' || *c == 0x7f)
+                        return -EINVAL;
+        return 0;
+}
+
+static int check(const CloudInit *c) {
+        int r;
+
+        if (c->kind < 0 || c->kind >= _CLOUDINIT_KIND_MAX || isempty(c->instance_id) || !c->ssh_keys ||
+            !*c->ssh_keys)
+                return -EINVAL;
+        r = cloudinit_check_hostname(c->hostname);
+        if (r >= 0)
+                r = cloudinit_check_user(c->user);
+        for (const char *const *k = c->ssh_keys; r >= 0 && *k; k++)
+                r = cloudinit_check_ssh_key(*k);
+        return r;
+}
+
+static int add_user(json_object *o, const CloudInit *c) {
+        json_object *users = json_object_new_array(), *user = json_object_new_object();
+        int r, q;
+
+        r = json_append(users, user);
+        q = json_add(o, "users", users);
+        if (r < 0 || q < 0)
+                return -ENOMEM;
+        r = json_add_text(user, "name", c->user);
+        if (r >= 0)
+                r = json_add(user, "groups",
+                             json_new_list((const char *const[]){ "adm", "sudo", "video", "render", NULL }));
+        if (r >= 0)
+                r = json_add_text(user, "sudo", "ALL=(ALL) NOPASSWD:ALL");
+        if (r >= 0)
+                r = json_add_text(user, "shell", "/bin/bash");
+        if (r >= 0)
+                r = json_add(user, "lock_passwd", json_object_new_boolean(true));
+        return r < 0 ? r : json_add(user, "ssh_authorized_keys", json_new_list(c->ssh_keys));
+}
+
+static int add_packages(json_object *o, const CloudInit *c) {
+        static const char *const common[] = { "qemu-guest-agent", NULL };
+        static const char *const desktop[] = { "qemu-guest-agent", "ubuntu-desktop-minimal", NULL };
+        json_object *packages = json_new_list(c->kind == CLOUDINIT_UBUNTU_DESKTOP ? desktop : common);
+        int r;
+
+        r = json_add(o, "package_update", json_object_new_boolean(true));
+        if (r >= 0 && c->gpu && c->kind != CLOUDINIT_DEBIAN)
+                r = json_append(packages, json_object_new_string("ubuntu-drivers-common"));
+        if (r < 0) {
+                (void) json_object_put(packages);
+                return r;
+        }
+        return json_add(o, "packages", packages);
+}
+
+/* After its end of life a release of Ubuntu is served from another place, and apt finds nothing at the old
+ * one. */
+static int add_sources(json_object *o) {
+        json_object *apt = json_object_new_object(), *primary = json_object_new_array(),
+                    *entry = json_object_new_object();
+        int r, q;
+
+        r = json_append(primary, entry);
+        if (r >= 0)
+                r = json_add(entry, "arches", json_new_list((const char *const[]){ "default", NULL }));
+        if (r >= 0)
+                r = json_add_text(entry, "uri", OLD_RELEASES);
+        q = json_add(apt, "primary", primary);
+        if (json_add(o, "apt", apt) < 0)
+                return -ENOMEM;
+        return r < 0 ? r : q;
+}
+
+/* The driver's own idea of what fits the card, then one restart into it. */
+static int add_commands(json_object *o, const CloudInit *c) {
+        bool desktop = c->kind == CLOUDINIT_UBUNTU_DESKTOP, driver = c->gpu && c->kind != CLOUDINIT_DEBIAN;
+        json_object *commands = json_object_new_array();
+        int r;
+
+        r = json_append(commands,
+                        json_new_list((const char *const[]){ "systemctl", "enable", "--now",
+                                                             "qemu-guest-agent.service", NULL }));
+        if (r >= 0 && desktop)
+                r = json_append(commands,
+                                json_new_list((const char *const[]){ "systemctl", "set-default",
+                                                                     "graphical.target", NULL }));
+        if (r >= 0 && driver)
+                r = json_append(commands,
+                                json_new_list(desktop ? (const char *const[]){ "ubuntu-drivers", "install",
+                                                                               NULL }
+                                                      : (const char *const[]){ "ubuntu-drivers", "install",
+                                                                               "--gpgpu", NULL }));
+        if (json_add(o, "runcmd", commands) < 0)
+                return -ENOMEM;
+        return r;
+}
+
+static int add_restart(json_object *o) {
+        json_object *state = json_object_new_object();
+        int r;
+
+        r = json_add_text(state, "mode", "reboot");
+        if (r >= 0)
+                r = json_add_text(state, "message", "The first boot is complete");
+        if (json_add(o, "power_state", state) < 0)
+                return -ENOMEM;
+        return r;
+}
+
+/* The text ends with a newline. */
+static int finish(json_object *o, const char *header, char **ret) {
+        const char *text = json_object_to_json_string_ext(o,
+                                                          JSON_C_TO_STRING_PRETTY |
+                                                                          JSON_C_TO_STRING_NOSLASHESCAPE);
+
+        return text ? str_printf(ret, "%s%s\n", header, text) : -ENOMEM;
+}
+
+int cloudinit_user_data(const CloudInit *c, char **ret) {
+        _cleanup_json_ json_object *o = json_object_new_object();
+        bool ubuntu = c->kind != CLOUDINIT_DEBIAN;
+        int r;
+
+        r = check(c);
+        if (r >= 0)
+                r = json_add_text(o, "hostname", c->hostname);
+        if (r >= 0)
+                r = json_add(o, "ssh_pwauth", json_object_new_boolean(false));
+        if (r >= 0)
+                r = add_user(o, c);
+        if (r >= 0 && ubuntu && c->end_of_life)
+                r = add_sources(o);
+        if (r >= 0)
+                r = add_packages(o, c);
+        if (r >= 0)
+                r = add_commands(o, c);
+        if (r >= 0 && ubuntu && (c->gpu || c->kind == CLOUDINIT_UBUNTU_DESKTOP))
+                r = add_restart(o);
+        return r < 0 ? r : finish(o, HEADER, ret);
+}
+
+int cloudinit_meta_data(const CloudInit *c, char **ret) {
+        _cleanup_json_ json_object *o = json_object_new_object();
+        int r;
+
+        r = check(c);
+        if (r >= 0)
+                r = json_add_text(o, "instance-id", c->instance_id);
+        if (r >= 0)
+                r = json_add_text(o, "local-hostname", c->hostname);
+        return r < 0 ? r : finish(o, "", ret);
+}

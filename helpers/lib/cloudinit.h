@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Cloudinit: what a guest with cloud-init is told at its first boot: user-data and meta-data of NoCloud.
+ * Pure.
+ *
+ * Emitted as JSON, which is YAML. Nobody gets a password, and ssh takes keys alone. */
+
+#include "macro.h"
+
+typedef enum CloudInitKind {
+        CLOUDINIT_DEBIAN,
+        CLOUDINIT_UBUNTU_SERVER,
+        CLOUDINIT_UBUNTU_DESKTOP, /* a minimal GNOME */
+        _CLOUDINIT_KIND_MAX,
+} CloudInitKind;
+
+typedef struct CloudInit {
+        CloudInitKind kind;
+        const char *hostname;
+        const char *instance_id;     /* the machine's UUID: another one, and all is done again */
+        const char *user;            /* made, with sudo */
+        const char *const *ssh_keys; /* lines of authorized_keys, up to NULL; at least one */
+        bool gpu;                    /* install NVIDIA's driver, then restart once (Ubuntu) */
+        bool end_of_life;            /* this release of Ubuntu has moved to old-releases */
+} CloudInit;
+
+/* A user name that useradd(8) takes, and that is no account of the image: 0 or -EINVAL. */
+int cloudinit_check_user(const char *user) _must_check_ _nonnull_all_;
+
+/* A label of RFC 1123: 0 or -EINVAL. */
+int cloudinit_check_hostname(const char *name) _must_check_ _nonnull_all_;
+
+/* One line of authorized_keys(5): key type, key, comment; options are refused. 0 or -EINVAL. */
+int cloudinit_check_ssh_key(const char *line) _must_check_ _nonnull_all_;
+
+/* Each returns 0, -EINVAL if something in it is not as above, or -ENOMEM. */
+int cloudinit_user_data(const CloudInit *c, char **ret) _must_check_ _nonnull_all_;
+int cloudinit_meta_data(const CloudInit *c, char **ret) _must_check_ _nonnull_all_;

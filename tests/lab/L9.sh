@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck disable=SC2154 # stage.sh and scenario.sh set what is not set here
 # L9, L8 and L12, one after the other on one machine (Debian 13, the IOMMU switched off on its command line):
 # L9: the trial's kernel panics: the machine restarts by itself, into what it was before; no loop.
 # L8: somebody's drop-in takes our words out of the command line: that file is named, and nothing restarts.
@@ -8,8 +7,8 @@
 #
 # shellcheck disable=SC2016 # what is quoted so is expanded in the machine
 
-# shellcheck source=../scenario.sh
-. "$(dirname "$0")/../scenario.sh"
+# shellcheck source=scenario.sh
+. "$(dirname "$0")/scenario.sh"
 
 hostile=/etc/default/grub.d/zzz-somebody.cfg
 
@@ -26,6 +25,11 @@ boot_files() {
                 for i in boot/initrd.img-*; do echo "$i"; lsinitramfs "$i" | sort; done'
 }
 
+# The disk's own menu names the root file system in another way than GRUB's.
+command_line() {
+        in_machine 'sed "s/ root=[^ ]*//" /proc/cmdline'
+}
+
 drivers() {
         in_machine 'cd /sys/bus/pci/devices && for d in *; do echo "$d $(readlink $d/driver) $(cat $d/driver_override)"; done'
 }
@@ -40,33 +44,10 @@ unchanged() {
         is "$1" "$(diff <(echo "$2") <("$3") | head -n 20)" ""
 }
 
-scenario_up_stocked() {
-        local deb disk
-
-        [ "$(id -u)" = 0 ] || skip_all "needs root, to make a disk"
-        command -v qemu-system-x86_64 >/dev/null || skip_all "no qemu-system-x86_64 here"
-        scenario_since=$SECONDS
-        deb=${GPUVM_LAB_DEB:-}
-        [ -n "$deb" ] || deb=$("$scenario_top/tests/package/build.sh" bookworm amd64 | tail -n 1)
-        disk=$("$scenario_here/image.sh" --stocked --cmdline intel_iommu=off)
-        scenario_time "package and disk"
-        lab_begin L9
-        lab_boot "$disk"
-        lab_wait_boot 1500
-        scenario_time "first boot"
-        lab_put "$deb"
-        in_machine "dpkg -i ./$(basename "$deb") && rm ./*.deb" >"$lab_directory/install.log" 2>&1 ||
-                { lab_fail "the package cannot be installed"; exit 1; }
-        # As grub-install and update-grub leave it: the disk's own menu is written by hand.
-        in_machine 'grub-editenv /boot/grub/grubenv create && update-grub' >>"$lab_directory/install.log" 2>&1 ||
-                { lab_fail "GRUB cannot make its menu"; exit 1; }
-        scenario_time "package installed"
-}
-
 # --- L9
-scenario_up_stocked
+scenario_stocked L9
 scenario_configure OverrideIommuOff=yes Reboot=never
-files=$(boot_files) bound=$(drivers) command_line=$(in_machine 'cat /proc/cmdline')
+files=$(boot_files) bound=$(drivers) words=$(command_line)
 in_machine 'systemctl start gpuvm-bootstrap.target' >/dev/null 2>&1 || true
 like "L9: the next start is to be a trial" "$(in_machine 'grub-editenv list')" 'next_entry=gpuvm-trial'
 check "L9: with an image of its own" in_machine 'ls /boot/initrd.img-*.gpuvm-trial'
@@ -74,11 +55,11 @@ check "L9: with an image of its own" in_machine 'ls /boot/initrd.img-*.gpuvm-tri
 in_machine "sed -i '/^\tlinux/s/\$/ init=\/nonexistent rdinit=\/nonexistent/' /boot/grub/custom.cfg && sync"
 booted=$lab_boot_id
 in_machine 'systemctl reboot' || true
-check "L9: the machine comes back" lab_wait_boot 1500 "$booted"
+lab_wait_boot 1500 "$booted"
 scenario_time "L9: over the panic"
 check "L9: the trial's kernel panicked" grep -aq 'Kernel panic - not syncing' "$lab_directory/serial.log"
 is "L9: it restarted by itself: once as it was told to, once after the panic" "$(lab_reboots)" 2
-is "L9: into what it was started with before" "$(in_machine 'cat /proc/cmdline')" "$command_line"
+is "L9: into what it was started with before" "$(command_line)" "$words"
 # gpuvm-resume looks when the boot is over.
 check "L9: the boot ends" in_machine 'timeout 300 systemctl is-system-running --wait || true'
 like "L9: the trial is said to have failed" "$(said resume)$(said iommu)" '[Tt]rial.*fail'
@@ -112,8 +93,8 @@ is "L12: GRUB is told nothing" "$(in_machine 'grub-editenv list | grep gpuvm || 
 is "L12: the ledger is empty" "$(in_machine 'ls /var/lib/gpuvm/ledger 2>/dev/null || true')" ""
 booted=$lab_boot_id
 in_machine 'systemctl reboot' || true
-check "L12: the machine starts" lab_wait_boot 1500 "$booted"
-is "L12: with its own command line" "$(in_machine 'cat /proc/cmdline')" "$command_line"
+lab_wait_boot 1500 "$booted"
+is "L12: with its own command line" "$(command_line)" "$words"
 unchanged "L12: the drivers are as before" "$bound" drivers
 check "L12: nothing failed" in_machine 'test -z "$(systemctl list-units --no-legend --state=failed)"'
 scenario_end

@@ -197,6 +197,19 @@ int netpeer_ports(int root, uint16_t ports[static NETPEER_PORTS_MAX + 1]) {
         return 0;
 }
 
+int netpeer_load(int root, NetPeers *ret) {
+        uint16_t ports[NETPEER_PORTS_MAX + 1];
+        int r;
+
+        *ret = (NetPeers){};
+        if (!fs_is_host(root))
+                return 0;
+        r = netpeer_ports(root, ports);
+        if (r >= 0)
+                r = netpeer_read(ports, ret);
+        return r == -ENOENT ? 0 : r;
+}
+
 static const NetPeer *find(const NetPeers *p, uint64_t cookie) {
         for (size_t i = 0; i < p->n; i++)
                 if (p->items[i].cookie == cookie)

@@ -33,6 +33,10 @@ int netpeer_parse(NetPeers *p, const uint16_t *ports, const void *data, size_t s
 int netpeer_read(const uint16_t *ports, NetPeers *ret) _must_check_ _nonnull_all_;
 void netpeer_done(NetPeers *p);
 
+/* Those of sshd's ports; nobody, below another root than the machine's own. Where the kernel has no such list
+ * there is nobody either: then the gateways have to do. */
+int netpeer_load(int root, NetPeers *ret) _must_check_ _nonnull_all_;
+
 enum { NETPEER_PORTS_MAX = 16 };
 
 /* Ports in an sshd_config: Port and the port of ListenAddress. Appends to ports (which ends in 0) what is not

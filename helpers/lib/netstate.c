@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "netstate.h"
+#include "fs.h"
 #include "netlink.h"
 
 #include <arpa/inet.h>
@@ -250,6 +251,24 @@ int netstate_read(NetState *ret) {
         int r;
 
         r = netstate_record(&data, &size);
+        if (r >= 0)
+                r = netstate_parse(&s, data, size);
+        if (r < 0)
+                return r;
+        *ret = s;
+        s = (NetState){};
+        return 0;
+}
+
+int netstate_load(int root, NetState *ret) {
+        _cleanup_(netstate_done) NetState s = {};
+        _cleanup_free_ char *data = NULL;
+        size_t size;
+        int r;
+
+        if (fs_is_host(root))
+                return netstate_read(ret);
+        r = fs_read(root, NETSTATE_RECORD, FS_FILE_MAX, &data, &size);
         if (r >= 0)
                 r = netstate_parse(&s, data, size);
         if (r < 0)

@@ -69,6 +69,10 @@ int netstate_read(NetState *ret) _must_check_ _nonnull_all_;
 int netstate_record(char **ret, size_t *ret_size) _must_check_ _nonnull_all_;
 void netstate_done(NetState *s);
 
+/* netstate_read(), or, below another root than the machine's own, what NETSTATE_RECORD there says. */
+int netstate_load(int root, NetState *ret) _must_check_ _nonnull_all_;
+#define NETSTATE_RECORD "/run/gpuvm/netstate"
+
 /* NULL if there is none. */
 const NetLink *netstate_link(const NetState *s, int index) _nonnull_all_;
 const NetLink *netstate_named(const NetState *s, const char *name) _nonnull_all_;

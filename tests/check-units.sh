@@ -19,8 +19,8 @@ budget() {
         # Binds drivers, has to see the open files of everybody, and to tell NVIDIA's driver to let nobody in, which asks for
         # CAP_SYS_ADMIN (0.3).
         gpuvm-vfio@.service) echo 2.3 ;;
-        # Build an initramfs from the host's disks and modules.
-        gpuvm-iommu.service | gpuvm-vfio.service) echo 2.2 ;;
+        # Build an initramfs from the host's disks, modules and /root (0.1).
+        gpuvm-iommu.service | gpuvm-vfio.service) echo 2.3 ;;
         # Maintainer scripts of any package run in these two: nearly nothing can be taken away.
         gpuvm-packages.service | gpuvm-kvm.service) echo 7.8 ;;
         *) return 1 ;;
@@ -66,9 +66,11 @@ for unit in "$work"/*; do
                 awk -v e="${exposure:-99}" -v a="$allowed" -v s="$slack" 'BEGIN { exit !(e <= a + s) }'
 done
 
-# What builds an initramfs runs hooks that call LVM and cryptsetup: without their directories those fail or wait.
+# What builds an initramfs runs hooks that call LVM and cryptsetup: without their directories those fail or wait. They take
+# along what lies in /root as well, and only warn when it is not there.
 for unit in "$work"/*.service; do
         grep -q '^ReadWritePaths=.*/var/lib/initramfs-tools' "$unit" || continue
+        is "${unit##*/} sees /root" "$(sed -n 's/^ProtectHome=//p' "$unit")" read-only
         for dir in /run/lock /run/lvm /run/cryptsetup; do
                 check "${unit##*/} may write $dir" grep -Eq "^ReadWritePaths=(.* )?-$dir( |\$)" "$unit"
         done

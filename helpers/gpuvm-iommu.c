@@ -10,7 +10,8 @@
  *
  * Where the loader can do it, the words are tried first, by an entry that it takes once (trialboot.h). A
  * machine that comes up with it and has groups makes them the default; one that does not starts with the old
- * ones next time, and the phase says so and tries nothing by itself. */
+ * ones next time, and the phase says so and tries nothing by itself. One that comes up without the network
+ * that it had restarts into the old ones. */
 
 #include "boot.h"
 #include "bootfile.h"
@@ -25,7 +26,9 @@
 #include "known.h"
 #include "phase.h"
 #include "reboot.h"
+#include "rebootcheck.h"
 #include "trialboot.h"
+#include "trialnet.h"
 
 /* There are groups: this boot is a good one, so what was kept for a bad one may go. */
 static int settle(Phase *p) {
@@ -133,6 +136,7 @@ static int make_trial(Phase *p, Undo *u, const Conf *conf, const char *firmware,
         r = trialboot_plan(p, firmware, conf->override_iommu_off, words, &plan);
         if (r <= 0)
                 return r;
+        plan.network = trialnet_is_up(p->root);
         r = prepare_trial(p, u, conf, &plan);
         if (r <= 0)
                 return trialboot_forget(p) < 0 ? -ECANCELED : r;
@@ -180,11 +184,22 @@ static int commit(Phase *p, const Conf *conf, Trial *t) {
 static int have_groups(Phase *p, const Conf *conf, Trial *t, TrialVerdict v) {
         int r = 0;
 
+        if (v == TRIAL_RUNNING && t->network && trialnet_wait(p) == 0)
+                return trialnet_fail(p, t);
         if (v == TRIAL_RUNNING || v == TRIAL_GOOD)
                 r = commit(p, conf, t);
         else if (t->boot_id) /* groups without it */
                 r = trialboot_forget(p);
         return r < 0 ? r : settle(p);
+}
+
+/* A restart that would be refused is not prepared: the order to the loader would wait for whichever comes
+ * next. */
+static int see_if_granted(Phase *p, const Conf *conf) {
+        _cleanup_(reboot_story_done) RebootStory story = {};
+        char *causes[] = { (char *) p->name, NULL };
+
+        return rebootcheck_story(p, causes, conf->reboot == REBOOT_AUTO, &story);
 }
 
 static int no_groups(Phase *p, const Conf *conf, const Trial *t, TrialVerdict v) {
@@ -200,6 +215,8 @@ static int no_groups(Phase *p, const Conf *conf, const Trial *t, TrialVerdict v)
         if (r < 0)
                 return phase_fail(p, r, "Mount /proc", "Cannot read the kernel command line");
         r = iommucheck_useful(p, conf->override_iommu_off, firmware, words);
+        if (r >= 0)
+                r = see_if_granted(p, conf);
         if (r >= 0)
                 r = open_step(p, p->name, &u);
         if (r < 0)

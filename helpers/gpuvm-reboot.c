@@ -193,6 +193,20 @@ static int arm(Phase *p, const RebootStory *story, bool by_us, const char *why) 
         return 0;
 }
 
+/* Whatever stands against our restart below, an administrator who makes one himself, as he is told, finds the
+ * bootstrap going on after it. Not counted. */
+static int expect_restart_by_other(Phase *p, char *const *causes) {
+        _cleanup_(reboot_story_done) RebootStory story = {};
+        int r = rebootcheck_story(p, causes, false, &story);
+
+        if (r < 0 || p->dry_run)
+                return r;
+        r = reboot_story_save(p->root, &story);
+        return r < 0 ? phase_fail(p, r, "Without it nothing would go on after a restart, so none is made.",
+                                  "Cannot write " REBOOT_PENDING_PATH)
+                     : 0;
+}
+
 static int act(Phase *p, const Conf *conf, char *const *causes, const char *why) {
         _cleanup_(reboot_story_done) RebootStory story = {};
         bool by_us = conf->reboot == REBOOT_AUTO;
@@ -200,6 +214,8 @@ static int act(Phase *p, const Conf *conf, char *const *causes, const char *why)
         int r;
 
         r = rebootcheck_story(p, causes, by_us, &story);
+        if (r >= 0 && by_us)
+                r = expect_restart_by_other(p, causes);
         if (r >= 0 && by_us)
                 r = rebootcheck_busy(p, p->dry_run ? 0 : DPKG_WAIT);
         if (r >= 0 && by_us)

@@ -305,6 +305,13 @@ static int grub_is_ready(int root, const char *firmware) {
         return r < 0 ? r : r == 0;
 }
 
+bool boot_grub_asks(int root) {
+        _cleanup_free_ char *text = NULL;
+
+        return fs_read(root, BOOT_GRUB_CFG, FS_FILE_MAX, &text, NULL) < 0 || strstr(text, "iommu=pt") ||
+                        strstr(text, "iommu=on");
+}
+
 /* After a failure: the drop-in would otherwise take effect with the next kernel update. */
 static void dropin_back(Phase *p, const char *before) {
         int r = before ? fs_write_if_changed(p->root, BOOT_GRUB_DROPIN, before, strlen(before), 0644)
@@ -389,7 +396,10 @@ int boot_rehearse(Phase *p, Undo *u, const char *firmware, bool override, char *
         if (r <= 0)
                 return r < 0 ? phase_fail(p, r, "Try again", "Cannot go on") : 0;
         (void) !fs_read(p->root, BOOT_GRUB_DROPIN, FS_FILE_MAX, &before, NULL);
-        r = undo_write_file(u, BOOT_GRUB_DROPIN, text, strlen(text), 0644);
+        /* Should the machine stop here, the next update-grub of anybody takes the words over. */
+        r = undo_record_refresh(u, "bootloader");
+        if (r >= 0)
+                r = undo_write_file(u, BOOT_GRUB_DROPIN, text, strlen(text), 0644);
         if (r < 0)
                 return phase_fail(p, r, "Make it writable, with some room; nothing was changed",
                                   "Cannot write " BOOT_GRUB_DROPIN);

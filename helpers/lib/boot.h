@@ -46,6 +46,9 @@ int boot_rehearse(Phase *p, Undo *u, const char *firmware, bool override, char *
 /* Is the file that GRUB calls so there, and not empty? For grubcfg_check(); userdata: the root (int *). */
 int boot_grub_file_exists(const char *path, void *userdata) _must_check_ _nonnull_all_;
 
+/* Whether the menu may have words of ours, also where we did not write it. */
+bool boot_grub_asks(int root) _must_check_;
+
 /* Makes grub.cfg anew, for what was changed or taken back in /etc. Returns 1 if it differs now, 0 if it was
  * so already or GRUB is not what starts this machine. firmware: what every entry must ask for, or NULL. u may
  * be NULL: nothing is recorded. A negative result has been told. */

@@ -159,11 +159,13 @@ static int image_line(const char *line, const char *suffix, GrubTrial *t, char *
         return t->image ? strv_extendf(text, "%.*s%s\n", (int) n, line, suffix) : -ENOMEM;
 }
 
-/* Not part of it: what an entry does to the choice of the next start, and remarks: one could be our mark. */
+/* Not part of it: what an entry does to the choice of the next start, and remarks: one could be our mark.
+ * Ubuntu's initrdfail (its 10_linux, where GRUB_FORCE_PARTUUID is set) has the same entry taken again after a
+ * start that failed. */
 static bool is_left_out(const char *line) {
         const char *p = first_word(line);
 
-        return *p == '#' || streq(p, "savedefault") || streq(p, "recordfail");
+        return *p == '#' || streq(p, "savedefault") || streq(p, "recordfail") || streq(p, "initrdfail");
 }
 
 static int copy_entry(const Entry *e, const TrialWish *w, const char *suffix, GrubTrial *t, char ***text) {

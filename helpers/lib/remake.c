@@ -22,6 +22,16 @@ static int refresh_system(Takeback *tb, const char *what) {
         return 0;
 }
 
+/* Only a menu that was made beside was recorded, and nobody else has made one since with what it was made
+ * from. */
+static bool menu_is_not_ours(const Takeback *tb) {
+        for (size_t i = 0; i < tb->ledger.n; i++)
+                if (streq(tb->ledger.records[i].kind, "file") &&
+                    streq(tb->ledger.records[i].object, BOOT_GRUB_CFG))
+                        return false;
+        return !boot_grub_asks(tb->p->root);
+}
+
 static int refresh_boot(Takeback *tb) {
         _cleanup_(boot_done) Boot b = {};
         int r;
@@ -31,7 +41,7 @@ static int refresh_boot(Takeback *tb) {
         r = boot_detect(tb->p->root, &b);
         if (r < 0)
                 return phase_fail(tb->p, r, "Look at /boot", "Cannot tell what starts this machine");
-        if (b.loader != BOOT_LOADER_GRUB)
+        if (b.loader != BOOT_LOADER_GRUB || menu_is_not_ours(tb))
                 return 0;
         r = phase_change(tb->p, "write", BOOT_GRUB_CFG, "made anew beside, checked, then renamed");
         return r > 0 ? boot_refresh(tb->p, NULL, NULL) : r;

@@ -10,7 +10,7 @@
 
 enum { TRIAL_MAX = 4096 };
 
-static const char *const stages[] = { "making", "ready", "up", "good", "lost", "useless" };
+static const char *const stages[] = { "making", "ready", "up", "good", "lost", "useless", "offline" };
 
 void trial_done(Trial *t) {
         free(t->boot_id);
@@ -29,20 +29,32 @@ static int parse_stage(const char *line, TrialStage *ret) {
         return -EBADMSG;
 }
 
-/* A line that says what it is, "boot ID", "stage NAME", perhaps "off WORD", and "end". */
-static int parse_lines(char *const *lines, Trial *t) {
-        size_t n = strv_length(lines);
-        const char *id, *off;
+static int parse_off(const char *line, Trial *t) {
+        const char *word = startswith(line, "off ");
 
-        if (n < 4 || n > 5 || !streq(lines[0], HEADER) || !streq(lines[n - 1], "end"))
+        if (!word || !*word || strpbrk(word, " \t"))
+                return -EBADMSG;
+        return free_and_strdup(&t->off, word);
+}
+
+/* A line that says what it is, "boot ID", "stage NAME", perhaps "off WORD", perhaps "network", and "end". */
+static int parse_lines(char *const *lines, Trial *t) {
+        size_t n = strv_length(lines), i = 3;
+        const char *id;
+        int r = 0;
+
+        if (n < 4 || n > 6 || !streq(lines[0], HEADER) || !streq(lines[n - 1], "end"))
                 return -EBADMSG;
         id = startswith(lines[1], "boot ");
-        off = n == 5 ? startswith(lines[3], "off ") : NULL;
-        if (!id || !reboot_boot_id_is_valid(id) || parse_stage(lines[2], &t->stage) < 0 ||
-            (n == 5 && (!off || !*off || strpbrk(off, " \t"))))
+        if (!id || !reboot_boot_id_is_valid(id) || parse_stage(lines[2], &t->stage) < 0)
                 return -EBADMSG;
+        t->network = n > 4 && streq(lines[n - 2], "network");
+        if (n - t->network > 4)
+                r = parse_off(lines[i++], t);
+        if (r < 0 || i + t->network + 1 != n)
+                return r < 0 ? r : -EBADMSG;
         t->boot_id = strdup(id);
-        return t->boot_id ? free_and_strdup(&t->off, off) : -ENOMEM;
+        return t->boot_id ? 0 : -ENOMEM;
 }
 
 int trial_parse(const char *text, size_t size, Trial *ret) {
@@ -68,8 +80,9 @@ int trial_parse(const char *text, size_t size, Trial *ret) {
 }
 
 int trial_format(const Trial *t, char **ret) {
-        return str_printf(ret, HEADER "\nboot %s\nstage %s\n%s%s%send\n", strna(t->boot_id), stages[t->stage],
-                          t->off ? "off " : "", strempty(t->off), t->off ? "\n" : "");
+        return str_printf(ret, HEADER "\nboot %s\nstage %s\n%s%s%s%send\n", strna(t->boot_id),
+                          stages[t->stage], t->off ? "off " : "", strempty(t->off), t->off ? "\n" : "",
+                          t->network ? "network\n" : "");
 }
 
 int trial_load(int root, Trial *ret) {
@@ -108,7 +121,10 @@ TrialVerdict trial_judge(const Trial *t, const char *boot_id, char *const *words
                 return running ? TRIAL_RUNNING : TRIAL_NONE;
         if (t->stage == TRIAL_STAGE_GOOD)
                 return TRIAL_GOOD;
-        if (t->stage == TRIAL_STAGE_LOST || t->stage == TRIAL_STAGE_USELESS)
+        /* Still the boot that was cut off: the network may have come back. */
+        if (t->stage == TRIAL_STAGE_OFFLINE && running)
+                return TRIAL_RUNNING;
+        if (t->stage >= TRIAL_STAGE_LOST)
                 return TRIAL_FAILED;
         if (streq(t->boot_id, boot_id))
                 return armed && t->stage == TRIAL_STAGE_READY ? TRIAL_PENDING : TRIAL_NONE;
@@ -128,7 +144,7 @@ int trial_note_boot(int root) {
         r = trial_load(root, &t);
         if (r <= 0)
                 return r;
-        if (t.stage == TRIAL_STAGE_LOST || t.stage == TRIAL_STAGE_USELESS)
+        if (t.stage >= TRIAL_STAGE_LOST)
                 return 1;
         r = reboot_boot_id(root, &boot_id);
         if (r >= 0)

@@ -24,12 +24,14 @@ typedef enum TrialStage {
         TRIAL_STAGE_GOOD,    /* and had groups: it is becoming the default */
         TRIAL_STAGE_LOST,    /* over: the machine did not come up with it */
         TRIAL_STAGE_USELESS, /* over: it came up, without groups */
+        TRIAL_STAGE_OFFLINE, /* over: it came up with groups, and without the network that there was before */
 } TrialStage;
 
 typedef struct Trial {
         TrialStage stage;
         char *boot_id; /* of the boot that made it; NULL: there is none */
         char *off;     /* the word that an override leaves out, or NULL */
+        bool network;  /* the boot that made it had a default route */
 } Trial;
 
 /* What the entry is to be. */

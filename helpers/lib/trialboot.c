@@ -146,7 +146,11 @@ int trialboot_plan(Phase *p, const char *firmware, bool override, char *const *w
 }
 
 static int save_stage(Phase *p, const TrialPlan *plan, TrialStage stage) {
-        int r = trial_save(p->root, &(Trial){ .stage = stage, .boot_id = plan->boot_id, .off = plan->off });
+        const Trial t = { .stage = stage,
+                          .boot_id = plan->boot_id,
+                          .off = plan->off,
+                          .network = plan->network };
+        int r = trial_save(p->root, &t);
 
         return r < 0 ? phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room",
                                   "Cannot write " TRIAL_PATH)

@@ -11,7 +11,8 @@ typedef struct TrialPlan {
         Boot boot;
         char *kernel; /* the version that it starts */
         char *boot_id, *running;
-        char *off; /* the word that an override leaves out, or NULL */
+        char *off;    /* the word that an override leaves out, or NULL */
+        bool network; /* see Trial; trialboot_plan() leaves it to the caller */
 } TrialPlan;
 
 void trialboot_plan_done(TrialPlan *plan);

@@ -335,6 +335,99 @@ for part in 00_header 41_custom; do
         at_once "a menu without $part" 'the boot menu'
 done
 
+# --- the network that a trial takes away
+
+network() {
+        mkdir -p "$root/proc/self/net"
+        {
+                printf 'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n'
+                [ "$1" = off ] || printf 'eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\n'
+        } >"$root/proc/self/net/route"
+}
+
+reboot_phase() {
+        status=0
+        said=$("$helpers/gpuvm-reboot" --root="$root" 2>&1) || status=$?
+}
+
+machine
+network on
+run
+check 'with a network: that is noted' grep -qx network "$root/var/lib/gpuvm/trial"
+restart >/dev/null
+resume
+network off
+run
+is 'cut off: a restart is asked for' "$status $(requested) $(stage)" '0 yes offline'
+like 'cut off: says why' "$said" 'has no default route any more'
+is 'cut off: the loader takes the old entry' "$(armed)" no
+reboot_phase
+is 'cut off: the restart is granted' "$status $(sed -n 's/^cause //p' "$root/var/lib/gpuvm/pending")" '75 iommu 2'
+is 'cut off: by the old image' "$(next_boot "$root")" $real
+network on
+resume
+is 'cut off: nothing goes on by itself' "$status $(requested)" '1 no'
+back 'cut off'
+run
+like 'cut off: a third restart for it is refused' "$said" "asks for a restart after 2 restarts for it already"
+is 'cut off: and nothing waits for one' "$status $(requested) $(armed)" '1 no no'
+rm "$root/var/lib/gpuvm/pending"
+run
+is 'cut off: started anew it is tried again' "$status $(requested) $(stage)" '0 yes ready'
+
+machine
+network on
+run
+restart >/dev/null
+resume
+network off
+run
+network on
+run
+is 'cut off for a while: good in the end' "$status $(requested) $(stage)" '0 no '
+check 'cut off for a while: the default' grep -q 'intel_iommu=on' "$root/boot/grub/grub.cfg"
+
+machine
+run
+restart >/dev/null
+resume
+run
+is 'never had a network: good' "$status $(requested) $(stage)" '0 no '
+
+# --- a restart that is refused, and then made by an administrator
+
+machine
+run
+mkdir -p "$root/proc/77"
+echo qemu-system-x86 >"$root/proc/77/comm"
+printf 'qemu-system-x86_64\0-m\0001\0' >"$root/proc/77/cmdline"
+reboot_phase
+is 'a VM runs: refused' "$status" 1
+like 'a VM runs: and an own restart is offered' "$said" 'or restart the machine yourself'
+check 'a VM runs: none is counted' grep -qx 'total 0' "$root/var/lib/gpuvm/pending"
+rm -r "$root/proc/77"
+next_boot "$root" >/dev/null
+resume
+is 'a VM ran: after it the bootstrap goes on' "$status $(stage)" '0 up'
+run
+is 'a VM ran: the trial was good' "$status $(requested) $(stage)" '0 no '
+
+# --- the power goes while a menu with the words is made, and somebody else makes one
+
+machine
+touch "$root/kill-grub-mkconfig"
+run
+rm "$root/kill-grub-mkconfig"
+GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
+check 'made by somebody else: the words are in it' grep -q intel_iommu=on "$root/boot/grub/grub.cfg"
+undo --all
+is 'made by somebody else: undone' "$status $(grep -c intel_iommu=on "$root/boot/grub/grub.cfg")" '0 0'
+machine
+run
+: >"$root/calls"
+undo --all
+is 'a mere trial: undo makes no menu' "$status $(grep -c grub-mkconfig "$root/calls")" '0 0'
+
 # systemd-boot.
 systemd_machine() {
         root=$work/$((n += 1))

@@ -17,11 +17,12 @@ static int parse(const char *text, Trial *ret) {
 }
 
 TEST(state_comes_back) {
-        for (int stage = TRIAL_STAGE_MAKING; stage <= TRIAL_STAGE_USELESS; stage++)
-                for (int off = 0; off < 2; off++) {
+        for (int stage = TRIAL_STAGE_MAKING; stage <= TRIAL_STAGE_OFFLINE; stage++)
+                for (int with = 0; with < 4; with++) {
                         Trial t = { .stage = (TrialStage) stage,
                                     .boot_id = (char *) BOOT_1,
-                                    .off = off ? (char *) "iommu=off" : NULL };
+                                    .off = with & 1 ? (char *) "iommu=off" : NULL,
+                                    .network = with & 2 };
                         _cleanup_(trial_done) Trial again = {};
                         _cleanup_free_ char *text = NULL;
 
@@ -30,6 +31,7 @@ TEST(state_comes_back) {
                         ASSERT_EQ(again.stage, t.stage);
                         ASSERT_STREQ(again.boot_id, BOOT_1);
                         ASSERT(streq_ptr(again.off, t.off));
+                        ASSERT_EQ(again.network, t.network);
                 }
 }
 
@@ -45,6 +47,9 @@ TEST(state_is_strict) {
                 "gpuvm-trial 1\nboot " BOOT_1 "\nstage ready\noff a b\nend\n",
                 "gpuvm-trial 1\nboot " BOOT_1 "\nstage ready\non a\nend\n",
                 "gpuvm-trial 1\nboot " BOOT_1 "\nstage ready\noff a\nmore\nend\n",
+                "gpuvm-trial 1\nboot " BOOT_1 "\nstage ready\nnetwork\noff a\nend\n",
+                "gpuvm-trial 1\nboot " BOOT_1 "\nstage ready\noff a\nnetwork\nmore\nend\n",
+                "gpuvm-trial 1\nboot " BOOT_1 "\nstage ready\noff a\noff a\nnetwork\nend\n",
         };
         Trial t = {};
 
@@ -84,6 +89,8 @@ TEST(verdicts) {
         ASSERT_EQ(judge(TRIAL_STAGE_GOOD, BOOT_2, true, false), TRIAL_GOOD);
         ASSERT_EQ(judge(TRIAL_STAGE_LOST, BOOT_2, false, false), TRIAL_FAILED);
         ASSERT_EQ(judge(TRIAL_STAGE_USELESS, BOOT_2, true, false), TRIAL_FAILED);
+        ASSERT_EQ(judge(TRIAL_STAGE_OFFLINE, BOOT_2, true, false), TRIAL_RUNNING);
+        ASSERT_EQ(judge(TRIAL_STAGE_OFFLINE, BOOT_2, false, false), TRIAL_FAILED);
 }
 
 static void save(int root, TrialStage stage) {
@@ -112,6 +119,8 @@ TEST(notes_the_boot) {
         ASSERT_EQ(saved(root), TRIAL_STAGE_GOOD);
         save(root, TRIAL_STAGE_LOST);
         ASSERT_EQ(trial_note_boot(root), 1);
+        save(root, TRIAL_STAGE_OFFLINE);
+        ASSERT_EQ(trial_note_boot(root), 1);
         save(root, TRIAL_STAGE_READY);
         tree_put("/proc/cmdline", "ro\n");
         ASSERT_EQ(trial_note_boot(root), 0);
@@ -126,10 +135,10 @@ TEST(notes_the_boot) {
         "  load_env\nfi\nif [ \"${next_entry}\" ] ; then\n   set default=\"${next_entry}\"\n   set "      \
         "next_entry=\n   save_env next_entry\n   set boot_once=true\nelse\n   set default=\"%s\"\nfi\n"   \
         "### END /etc/grub.d/00_header ###\n"
-#define ENTRY(title, kernel)                                                                      \
-        "menuentry '" title "' --class debian --unrestricted $menuentry_id_option 'gnulinux' {\n" \
-        "\tload_video\n\tsavedefault\n\tif [ x$grub_platform = xxen ]; then insmod xzio; fi\n"    \
-        "\techo\t'Loading Linux ...'\n\tlinux\t/boot/vmlinuz-" kernel " root=UUID=1 ro  quiet\n"  \
+#define ENTRY(title, kernel)                                                                                 \
+        "menuentry '" title "' --class debian --unrestricted $menuentry_id_option 'gnulinux' {\n"            \
+        "\tload_video\n\tsavedefault\n\tinitrdfail\n\tif [ x$grub_platform = xxen ]; then insmod xzio; fi\n" \
+        "\techo\t'Loading Linux ...'\n\tlinux\t/boot/vmlinuz-" kernel " root=UUID=1 ro  quiet\n"             \
         "\tinitrd\t/boot/ucode.img /boot/initrd.img-" kernel "\n}\n"
 #define CUSTOM                                                                                   \
         "### BEGIN /etc/grub.d/41_custom ###\nif [ -f  ${config_directory}/custom.cfg ]; then\n" \

@@ -238,7 +238,9 @@ static int rebind(Binder *b, const PciDevice *d, const char *driver) {
         if (r < 0)
                 return r;
         r = put(b, d, r > 0 ? bind : DRIVERS_PROBE, d->name, "giving it back to its driver");
-        return r < 0 ? r : await_driver(b, d, driver);
+        /* A driver that is loaded, just now by us perhaps, takes what is free: bind comes too late then
+         * (drivers/base/dd.c, __driver_probe_device()). Which one it was is looked at. */
+        return r < 0 && r != -EBUSY ? r : await_driver(b, d, driver);
 }
 
 /* To the driver that claims it, which may never have been loaded in this boot. A machine without one is no

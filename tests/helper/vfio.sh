@@ -75,6 +75,20 @@ check 'and its record is gone' test ! -e "$root/run/gpuvm/vfio/$gpu"
 check 'detach again' vfio detach $gpu
 is 'writes nothing' "$(writes)" 0
 
+# --- a module that is loaded takes what is free, before anybody is asked
+prepared attach
+export FAKESYS_EAGER=1
+check 'detach where the driver comes by itself' vfio detach $gpu
+check 'is done' same
+unset FAKESYS_EAGER
+prepared attach
+mkdir "$root/sys/bus/pci/drivers/nouveau"
+echo 'nouveau nvidia' >"$root/sys/bus/pci/devices/$gpu/fake_drivers"
+export FAKESYS_EAGER=1
+check_fails 'another that comes by itself is none' 1 vfio detach $gpu
+is 'and is seen' "$(driver $gpu)" nouveau
+unset FAKESYS_EAGER
+
 usual
 rm "$root/sys/bus/pci/devices/$audio/driver" "$root/sys/bus/pci/drivers/snd_hda_intel/$audio"
 echo PCI_CLASS=40300 >"$root/sys/bus/pci/devices/$audio/uevent"

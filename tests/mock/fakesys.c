@@ -11,6 +11,7 @@
  *   FAKESYS_FAIL_AT=N:E     the N-th write to sysfs fails with errno E
  *   FAKESYS_HANG=TAIL       a write to a sysfs path that ends in TAIL, or a read of it, never returns; one to
  *                           unbind leaves the driver on its way out: its links are gone, uevent names it
+ *   FAKESYS_EAGER=1         what was unbound is probed at once, as when a driver is loaded meanwhile
  *
  * In the tree, devices/ADDRESS/fake_drivers names the drivers that claim the function by its ids, best first;
  * drivers/NAME/fake_refuses makes a driver's probe fail. A driver whose directory is missing is not loaded.
@@ -112,8 +113,9 @@ __attribute__((format(printf, 2, 3))) static char *path_of(char buf[static PATH_
         return buf;
 }
 
+/* A link may well lead nowhere: what it says counts from the tree's root. */
 static bool there(const char *path) {
-        return access(path, F_OK) == 0;
+        return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static void first_line(const char *path, char *buf, size_t size) {
@@ -196,19 +198,6 @@ static int bind_to(const char *driver, const char *device) {
         return symlink(target, path_of(path, "drivers/%s/%s", driver, device)) < 0 ? -errno : 0;
 }
 
-static int unbind_from(const char *driver, const char *device, bool hangs) {
-        char path[PATH_MAX];
-
-        if (real.unlinkat(AT_FDCWD, path_of(path, "drivers/%s/%s", driver, device), 0) < 0)
-                return -ENODEV;
-        if (real.unlinkat(AT_FDCWD, path_of(path, "devices/%s/driver", device), 0) < 0)
-                return -errno;
-        set_driver(device, hangs ? driver : NULL);
-        if (hangs)
-                hang();
-        return 0;
-}
-
 /* As bus_rescan_devices_helper(): no driver taking the device is no error, nor is one that is on its way out.
  */
 static int probe(const char *device) {
@@ -225,6 +214,19 @@ static int probe(const char *device) {
                 if (bind_to(d, device) == 0)
                         break;
         return 0;
+}
+
+static int unbind_from(const char *driver, const char *device, bool hangs) {
+        char path[PATH_MAX];
+
+        if (real.unlinkat(AT_FDCWD, path_of(path, "drivers/%s/%s", driver, device), 0) < 0)
+                return -ENODEV;
+        if (real.unlinkat(AT_FDCWD, path_of(path, "devices/%s/driver", device), 0) < 0)
+                return -errno;
+        set_driver(device, hangs ? driver : NULL);
+        if (hangs)
+                hang();
+        return getenv("FAKESYS_EAGER") ? probe(device) : 0;
 }
 
 static int set_override(int fd, const char *value) {

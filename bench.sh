@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|holders|boot]...
+# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|holders|boot|handover]...
 #
 # Not a test: a busy machine makes them worse. Needs hyperfine, valgrind and time; boot needs root, for real boots of
-# systemd in a container. The result names the machine and goes to dist/figures.md.
+# systemd in a container, and so does handover, for an emulated machine (tests/lab). The result names the machine and goes
+# to dist/figures.md.
 
 set -euo pipefail
 
@@ -17,20 +18,27 @@ fi
 for tool in hyperfine valgrind time meson ninja; do
         type -P "$tool" >/dev/null || { echo "bench.sh: $tool is missing: apt-get install hyperfine valgrind time meson" >&2; exit 1; }
 done
-[ $# -gt 0 ] || set -- generator help helpers holders boot
-if [[ " $* " == *' boot '* ]]; then
-        for tool in systemd-nspawn mmdebstrap; do
+[ $# -gt 0 ] || set -- generator help helpers holders boot handover
+# needs FIGURE PACKAGES TOOL...: those tools and root, if that figure is asked for.
+asked=" $* "
+needs() {
+        local figure=$1 packages=$2 tool
+
+        [[ $asked == *" $figure "* ]] || return 0
+        for tool in "${@:3}"; do
                 type -P "$tool" >/dev/null ||
-                        { echo "bench.sh: $tool is missing, for boot: apt-get install systemd-container mmdebstrap" >&2; exit 1; }
+                        { echo "bench.sh: $tool is missing, for $figure: apt-get install $packages" >&2; exit 1; }
         done
-        [ "$(id -u)" -eq 0 ] || { echo 'bench.sh: boot needs root' >&2; exit 1; }
-fi
+        [ "$(id -u)" -eq 0 ] || { echo "bench.sh: $figure needs root" >&2; exit 1; }
+}
+needs boot "systemd-container mmdebstrap" systemd-nspawn mmdebstrap
+needs handover "qemu-system-x86 qemu-utils ovmf mmdebstrap" qemu-system-x86_64 qemu-img mmdebstrap
 
 # In memory, as /run is: what a helper leaves there is no disk's business.
 work=$(mktemp -d -p /dev/shm)
 trap 'rm -rf "$work"' EXIT
 rows=()
-for part in lib generator helpers holders boot; do
+for part in lib generator helpers holders boot handover; do
         # shellcheck source=/dev/null
         . "tests/bench/$part.sh"
 done

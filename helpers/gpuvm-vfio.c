@@ -14,24 +14,25 @@
 #include "iommu.h"
 #include "known.h"
 #include "parse.h"
+#include "pcigroup.h"
 
 enum { ARG_WRITE_TIMEOUT = 0x200 };
 
 static uint64_t arg_write_timeout;
 
 /* The GPU, and the one whose unit owns its group. Returns 1 if the GPU is there, 0 if not. */
-static int find(const Phase *p, const Conf *c, PciBus *bus, Bdf bdf, const PciDevice **ret_gpu,
+static int find(const Phase *p, const Conf *c, PciBus *group, Bdf bdf, const PciDevice **ret_gpu,
                 const PciDevice **ret_owner) {
         _cleanup_(iommu_verdict_done) IommuVerdict v = {};
         const PciDevice *gpu;
         int r;
 
-        r = pci_scan(p->root, bus);
-        gpu = r < 0 ? NULL : pci_find(bus, bdf);
+        r = pcigroup_read(p->root, bdf, group);
+        gpu = r < 0 ? NULL : pci_find(group, bdf);
         if (!gpu)
                 return r;
-        r = iommu_group_check(bus, gpu, NULL, 0, conf_gpu_accept_siblings(c, gpu->name, strempty(gpu->path)),
-                              &v);
+        r = iommu_group_check(group, gpu, NULL, 0,
+                              conf_gpu_accept_siblings(c, gpu->name, strempty(gpu->path)), &v);
         if (r < 0 && r != -ENODEV)
                 return r;
         *ret_gpu = gpu;
@@ -39,23 +40,25 @@ static int find(const Phase *p, const Conf *c, PciBus *bus, Bdf bdf, const PciDe
         return 1;
 }
 
-static int attach(const GpuSwitch *s, const PciDevice *d) {
+static int attach(const GpuSwitch *s, Bdf bdf, const char *name, PciBus *group) {
+        const PciDevice *d;
         int r;
 
-        r = gpuswitch_attach(s, d->bdf, d->name);
-        if (r < 0)
+        r = gpuswitch_attach(s, bdf, name, group);
+        d = r < 0 ? NULL : pci_find(group, bdf);
+        if (!d)
                 return r;
         r = exclusive_remember(s->p, s->conf, d);
-        return r < 0 ? phase_fail(s->p, r, "Make /run/gpuvm writable", "Cannot remember %s", d->name) : 0;
+        return r < 0 ? phase_fail(s->p, r, "Make /run/gpuvm writable", "Cannot remember %s", name) : 0;
 }
 
 /* The group of a GPU that is not its owner goes with the owner's unit. */
 static int run_attach(const GpuSwitch *s, Bdf bdf, const char *name) {
-        _cleanup_(pci_bus_done) PciBus bus = {};
+        _cleanup_(pci_bus_done) PciBus group = {};
         const PciDevice *gpu = NULL, *owner = NULL;
         int r;
 
-        r = find(s->p, s->conf, &bus, bdf, &gpu, &owner);
+        r = find(s->p, s->conf, &group, bdf, &gpu, &owner);
         if (r < 0)
                 return phase_fail(s->p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
         if (r == 0)
@@ -66,7 +69,7 @@ static int run_attach(const GpuSwitch *s, Bdf bdf, const char *name) {
                 if (r < 0)
                         return r;
         }
-        return attach(s, gpu);
+        return attach(s, bdf, name, &group);
 }
 
 /* The card was pulled out and one is at its address again. That one is not given away, and what the old one
@@ -92,21 +95,21 @@ static int run_again(const GpuSwitch *s, const PciDevice *gpu) {
 
 /* After a card that was gone: one may have come since. */
 static int look_again(const GpuSwitch *s, Bdf bdf) {
-        _cleanup_(pci_bus_done) PciBus bus = {};
+        _cleanup_(pci_bus_done) PciBus group = {};
         const PciDevice *gpu;
         int r;
 
-        r = pci_scan(s->p->root, &bus);
-        gpu = r < 0 ? NULL : pci_find(&bus, bdf);
+        r = pcigroup_read(s->p->root, bdf, &group);
+        gpu = r < 0 ? NULL : pci_find(&group, bdf);
         return gpu ? MIN(run_again(s, gpu), 0) : 0;
 }
 
 static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
-        _cleanup_(pci_bus_done) PciBus bus = {};
+        _cleanup_(pci_bus_done) PciBus group = {};
         const PciDevice *gpu = NULL, *owner = NULL;
         int r;
 
-        r = find(s->p, s->conf, &bus, bdf, &gpu, &owner);
+        r = find(s->p, s->conf, &group, bdf, &gpu, &owner);
         if (r < 0)
                 return phase_fail(s->p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
         r = gpu ? run_again(s, gpu) : 0;
@@ -116,13 +119,14 @@ static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
                 phase_note(s->p, "The IOMMU group of %s belongs to gpuvm-vfio@%s.service", name, owner->name);
                 return 0;
         }
-        r = gpuswitch_detach(s, bdf, name);
+        r = gpuswitch_detach(s, bdf, name, &group);
+        gpu = pci_find(&group, bdf);
         /* systemd lets nobody refuse to be stopped: the unit has failed then, and the GPU is still on VFIO.
          */
         if (r == -ECANCELED && gpu)
                 gpuswitch_start_again(s, gpu, "the GPU stays on VFIO");
         if (r >= 0 && gpu && gpuswitch_has_units(s->p))
-                gpuswitch_stop_followers(s, &bus, gpu);
+                gpuswitch_stop_followers(s, &group, gpu);
         return r < 0 || gpu ? r : look_again(s, bdf);
 }
 

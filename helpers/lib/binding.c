@@ -85,7 +85,7 @@ int binder_set_d3cold(Binder *b, const PciDevice *d, bool allowed) {
                 return -ENOMEM;
         r = put(b, d, path, value, "writing d3cold_allowed");
         if (r >= 0)
-                r = fs_read_line(b->root, path, &now);
+                r = binder_get(b, d, "d3cold_allowed", &now);
         return r < 0 ? r : streq(now, value) ? 0 : -EIO;
 }
 
@@ -133,7 +133,7 @@ static int await_leaving(Binder *b, const PciDevice *d, uint64_t timeout_usec, c
                 if (r < 0)
                         return r == -ENOENT || r == -ENODEV ? 0 : r;
                 driver = startswith(line, "DRIVER=");
-                r = driver ? pci_read_driver(b->root, d->bdf, &link) : 0;
+                r = driver ? pci_read_driver(b->root, d, &link) : 0;
                 if (r < 0 || !driver || link)
                         return r == -ENODEV ? 0 : r;
                 if (monotonic_usec() >= deadline)
@@ -176,16 +176,13 @@ int binder_check(Binder *b, const PciDevice *d, char **ret_why) {
 }
 
 static int unbind(Binder *b, const PciDevice *d) {
-        _cleanup_free_ char *driver = NULL, *path = NULL;
+        _cleanup_free_ char *path = NULL;
         int r;
 
-        r = pci_read_driver(b->root, d->bdf, &driver);
-        if (r < 0 || !driver)
-                return r;
         if (str_printf(&path, PCI_DEVICES "/%s/driver/unbind", d->name) < 0)
                 return -ENOMEM;
         r = put(b, d, path, d->name, "unbinding it");
-        return r == -ENOENT ? 0 : r; /* it went by itself in between */
+        return r == -ENOENT ? 0 : r; /* it has none */
 }
 
 /* The kernel says yes before the driver does. Returns 0 once the function is on it. */
@@ -196,7 +193,7 @@ static int await_driver(Binder *b, const PciDevice *d, const char *driver) {
                 _cleanup_free_ char *now = NULL;
                 int r;
 
-                r = pci_read_driver(b->root, d->bdf, &now);
+                r = pci_read_driver(b->root, d, &now);
                 if (r < 0)
                         return r;
                 if (streq_ptr(now, driver))
@@ -267,7 +264,7 @@ int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) 
         if (r >= 0 && was && was->d3cold)
                 r = binder_set_d3cold(b, d, true);
         if (r >= 0)
-                r = pci_read_driver(b->root, d->bdf, &driver);
+                r = pci_read_driver(b->root, d, &driver);
         if (r < 0)
                 return r;
         if (was ? streq_ptr(driver, was->driver) : driver && !nodes_is_vfio_driver(driver))

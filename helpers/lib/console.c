@@ -45,10 +45,12 @@ static int firmware_framebuffer(int root) {
 }
 
 int console_is_on(int root, const PciDevice *gpu) {
+        bool unclaimed = gpu->boot_vga && !gpu->driver;
         _cleanup_free_ char *fb0 = NULL;
         int r;
 
-        if (!pci_is_display(gpu) || (gpu->driver && nodes_is_vfio_driver(gpu->driver)))
+        if (!pci_is_display(gpu) || (gpu->driver && nodes_is_vfio_driver(gpu->driver)) ||
+            (gpu->names && !strv_contains(gpu->names, "graphics") && !unclaimed))
                 return 0;
         r = console_on_framebuffer(root);
         if (r <= 0)
@@ -56,7 +58,7 @@ int console_is_on(int root, const PciDevice *gpu) {
         if (str_printf(&fb0, "/sys/bus/pci/devices/%s/graphics/fb0", gpu->name) < 0)
                 return -ENOMEM;
         r = fs_exists(root, fb0);
-        if (r == 0 && gpu->boot_vga && !gpu->driver)
+        if (r == 0 && unclaimed)
                 r = firmware_framebuffer(root);
         return r;
 }

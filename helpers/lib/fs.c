@@ -8,7 +8,7 @@
 #include "parse.h"
 #include "strv.h"
 
-enum { RACES_MAX = 1000 };
+enum { RACES_MAX = 1000, PAGE_MAX = 4096 };
 
 int fs_open_root(const char *path) {
         return RET_NERRNO(open(isempty(path) ? "/" : path, O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -55,16 +55,21 @@ int fs_stat(int root, const char *path, struct stat *ret) {
 }
 
 int fs_exists(int root, const char *path) {
-        struct stat st;
-        int r = fs_stat(root, path, &st);
+        _cleanup_close_ int fd = -EBADF;
+        int r;
 
+        if (fs_is_host(root))
+                r = RET_NERRNO(faccessat(root, relative(path), F_OK, 0));
+        else
+                r = fd = fs_open(root, path, O_PATH, 0);
         if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
                 return 0;
         return r < 0 ? r : 1;
 }
 
-/* expected: how many bytes that may be, so that they are read at once; 0 where nobody knows. */
-static int read_fd(int fd, size_t expected, size_t max, char **ret, size_t *ret_size) {
+/* expected: how many bytes that may be, so that they are read at once; 0 where nobody knows. line: only the
+ * first one is of interest. */
+static int read_fd(int fd, size_t expected, size_t max, bool line, char **ret, size_t *ret_size) {
         _cleanup_free_ char *buf = NULL;
         size_t size = 0, room = 0;
 
@@ -85,9 +90,9 @@ static int read_fd(int fd, size_t expected, size_t max, char **ret, size_t *ret_
                         continue;
                 if (n < 0)
                         return -errno;
-                if (n == 0)
-                        break;
                 size += (size_t) n;
+                if (n == 0 || (line && memchr(buf, '\n', size)))
+                        break;
                 if (size > max)
                         return -EFBIG;
         }
@@ -98,7 +103,7 @@ static int read_fd(int fd, size_t expected, size_t max, char **ret, size_t *ret_
         return 0;
 }
 
-static int read_regular(int fd, size_t max, char **ret, size_t *ret_size) {
+static int read_regular(int fd, size_t max, bool line, char **ret, size_t *ret_size) {
         struct stat st;
 
         if (fstat(fd, &st) < 0)
@@ -107,20 +112,20 @@ static int read_regular(int fd, size_t max, char **ret, size_t *ret_size) {
                 return -EISDIR;
         if (!S_ISREG(st.st_mode))
                 return -ENOTSUP;
-        return read_fd(fd, (size_t) st.st_size, max, ret, ret_size);
+        return read_fd(fd, (size_t) st.st_size, max, line, ret, ret_size);
 }
 
 int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size) {
         _cleanup_close_ int fd = fs_open(root, path, O_RDONLY | O_NONBLOCK, 0);
 
-        return fd < 0 ? fd : read_regular(fd, max, ret, ret_size);
+        return fd < 0 ? fd : read_regular(fd, max, false, ret, ret_size);
 }
 
 int fs_read_at(int dir, const char *name, size_t max, char **ret) {
         _cleanup_close_ int fd = RET_NERRNO(
                         openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC));
 
-        return fd < 0 ? fd : read_regular(fd, max, ret, NULL);
+        return fd < 0 ? fd : read_regular(fd, max, false, ret, NULL);
 }
 
 static int first_line(const char *text, char **ret) {
@@ -133,17 +138,32 @@ static int first_line(const char *text, char **ret) {
 }
 
 int fs_read_line(int root, const char *path, char **ret) {
+        _cleanup_close_ int fd = fs_open(root, path, O_RDONLY | O_NONBLOCK, 0);
         _cleanup_free_ char *text = NULL;
-        int r = fs_read(root, path, FS_ATTR_MAX, &text, NULL);
+        int r;
 
+        if (fd < 0)
+                return fd;
+        r = read_regular(fd, FS_ATTR_MAX, true, &text, NULL);
         return r < 0 ? r : first_line(text, ret);
 }
 
-int fs_read_line_at(int dir, const char *name, char **ret) {
-        _cleanup_free_ char *text = NULL;
-        int r = fs_read_at(dir, name, FS_ATTR_MAX, &text);
+int fs_read_attr_at(int dir, const char *name, char **ret) {
+        _cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+        char text[PAGE_MAX + 1], *start = text;
+        ssize_t n;
 
-        return r < 0 ? r : first_line(text, ret);
+        if (fd < 0)
+                return -errno;
+        n = read(fd, text, PAGE_MAX);
+        if (n < 0)
+                return -errno;
+        while (n > 0 && strchr(" \t\n", text[n - 1]))
+                n--;
+        text[n] = '\0';
+        start += strspn(start, " \t");
+        *ret = strdup(start);
+        return *ret ? 0 : -ENOMEM;
 }
 
 int fs_read_hex(int root, const char *path, uint64_t *ret) {
@@ -204,6 +224,8 @@ int fs_readlink(int root, const char *path, char **ret) {
         _cleanup_close_ int dir = -EBADF;
         _cleanup_free_ char *name = NULL;
 
+        if (fs_is_host(root))
+                return readlink_at(root, relative(path), ret);
         dir = open_parent(root, path, false, &name);
         return dir < 0 ? dir : readlink_at(dir, name, ret);
 }
@@ -229,38 +251,32 @@ int fs_readlink_name_at(int dir, const char *name, char **ret) {
         return r < 0 ? r : last_component(target, ret);
 }
 
-int fs_list(int root, const char *path, char ***ret) {
-        _cleanup_closedir_ DIR *d = NULL;
+/* getdents64(2) itself: readdir(3) would cost three more system calls. */
+int fs_list_fd(int dir, char ***ret) {
+        char entries[16384] __attribute__((aligned(__alignof__(struct dirent64))));
         _cleanup_strv_ char **l = NULL;
-        int fd;
+        ssize_t n;
+        int r = 0;
 
-        fd = fs_open(root, path, O_RDONLY | O_DIRECTORY, 0);
-        if (fd < 0)
-                return fd;
-        d = fdopendir(fd);
-        if (!d) {
-                (void) safe_close(fd);
-                return -errno;
-        }
-        for (;;) {
-                struct dirent *e;
-                int r;
+        while ((n = getdents64(dir, entries, sizeof(entries))) > 0)
+                for (ssize_t i = 0; i < n && r >= 0;) {
+                        const struct dirent64 *e = (const void *) (entries + i);
 
-                errno = 0;
-                e = readdir(d);
-                if (!e && errno != 0)
-                        return -errno;
-                if (!e)
-                        break;
-                if (streq(e->d_name, ".") || streq(e->d_name, ".."))
-                        continue;
-                r = strv_extend(&l, e->d_name);
-                if (r < 0)
-                        return r;
-        }
+                        i += e->d_reclen;
+                        if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
+                                r = strv_extend(&l, e->d_name);
+                }
+        if (n < 0 || r < 0)
+                return r < 0 ? r : -errno;
         strv_sort(l);
         *ret = TAKE_PTR(l);
         return 0;
+}
+
+int fs_list(int root, const char *path, char ***ret) {
+        _cleanup_close_ int fd = fs_open(root, path, O_RDONLY | O_DIRECTORY, 0);
+
+        return fd < 0 ? fd : fs_list_fd(fd, ret);
 }
 
 bool fs_has_entry(int root, const char *path, const char *prefix) {

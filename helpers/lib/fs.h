@@ -32,11 +32,14 @@ int fs_open(int root, const char *path, int flags, mode_t mode) _must_check_ _no
  * is -ENOTSUP, a directory -EISDIR, more than max bytes -EFBIG. ret_size may be NULL. */
 int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size) _must_check_;
 
-/* As fs_read(), fs_read_line() and fs_readlink_name(), by name in an open directory that is no root: one of
- * /proc or /sys. No link is followed. */
+/* As fs_read() and fs_readlink_name(), by name in an open directory that is no root: one of /proc or /sys. No
+ * link is followed. */
 int fs_read_at(int dir, const char *name, size_t max, char **ret) _must_check_ _nonnull_all_;
-int fs_read_line_at(int dir, const char *name, char **ret) _must_check_ _nonnull_all_;
 int fs_readlink_name_at(int dir, const char *name, char **ret) _must_check_ _nonnull_all_;
+
+/* A sysfs attribute by name in its open directory, whole, without the newline and blanks around it. One read:
+ * the kernel gives up to a page, and all of it at once (sysfs_kf_seq_show() in fs/sysfs/file.c). */
+int fs_read_attr_at(int dir, const char *name, char **ret) _must_check_ _nonnull_all_;
 
 /* The first line, without the newline and blanks around it. -ENODATA never happens: empty is "". */
 int fs_read_line(int root, const char *path, char **ret) _must_check_ _nonnull_all_;
@@ -59,6 +62,8 @@ int fs_stat(int root, const char *path, struct stat *ret) _must_check_ _nonnull_
 
 /* Names in a directory, sorted, without "." and "..". A missing directory is -ENOENT. */
 int fs_list(int root, const char *path, char ***ret) _must_check_ _nonnull_all_;
+/* The same of an open directory, from where it is: a new one is at its start. */
+int fs_list_fd(int dir, char ***ret) _must_check_ _nonnull_all_;
 
 /* True if the directory can be read and holds a name that starts with the prefix ("": any). */
 bool fs_has_entry(int root, const char *path, const char *prefix) _nonnull_all_;

@@ -22,9 +22,9 @@ static int tell(Phase *p, int error, const VfioFailure *f, const char *name) {
         return phase_fail(p, error, "See the lines before and 'dmesg'", "Cannot hand %s over", name);
 }
 
-int gpuswitch_attach(const GpuSwitch *s, Bdf gpu, const char *name) {
+int gpuswitch_attach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group) {
         _cleanup_(vfio_failure_done) VfioFailure failure = {};
-        const VfioRequest request = { gpu, s->conf, s->write_timeout_usec };
+        const VfioRequest request = { gpu, s->conf, s->write_timeout_usec, group };
         int r;
 
         s->p->failure_event = EVENT_GPU_REFUSED;
@@ -37,9 +37,9 @@ int gpuswitch_attach(const GpuSwitch *s, Bdf gpu, const char *name) {
         return 0;
 }
 
-int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name) {
+int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group) {
         _cleanup_(vfio_failure_done) VfioFailure failure = {};
-        const VfioRequest request = { gpu, s->conf, s->write_timeout_usec };
+        const VfioRequest request = { gpu, s->conf, s->write_timeout_usec, group };
         int r;
 
         r = vfio_detach(s->p, &request, &failure);
@@ -107,7 +107,8 @@ void gpuswitch_start_again(const GpuSwitch *s, const PciDevice *gpu, const char 
 int gpuswitch_set(const GpuSwitch *s, const PciDevice *gpu, bool on) {
         if (gpuswitch_has_units(s->p))
                 return gpuswitch_unit(s, gpu, on);
-        return on ? gpuswitch_attach(s, gpu->bdf, gpu->name) : gpuswitch_detach(s, gpu->bdf, gpu->name);
+        return on ? gpuswitch_attach(s, gpu->bdf, gpu->name, NULL)
+                  : gpuswitch_detach(s, gpu->bdf, gpu->name, NULL);
 }
 
 /* Stops the unit of a GPU whose group went back. Not waited for: the job that stops it may itself wait for

@@ -16,9 +16,9 @@ typedef struct GpuSwitch {
 
 /* Directly: what the unit itself runs. Returns 0; a negative result has been told, -ECANCELED if the GPU was
  * refused and is where it was. name: of the GPU, which
- * need not be there any more to be detached. */
-int gpuswitch_attach(const GpuSwitch *s, Bdf gpu, const char *name) _must_check_ _nonnull_all_;
-int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name) _must_check_ _nonnull_all_;
+ * need not be there any more to be detached. group: see VfioRequest, or NULL. */
+int gpuswitch_attach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group) _must_check_;
+int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group) _must_check_;
 
 /* Units are for the machine that runs; a recorded one, and one without systemd, is worked on directly. */
 bool gpuswitch_has_units(const Phase *p) _nonnull_all_;

@@ -40,7 +40,7 @@ static int add(Search *s, const PciDevice *d, const char *why) {
 
 /* sysfs links spell out the way from the root bus down, so the text alone names each function that the thing
  * at its end hangs on: its controller, and one that a whole bus hides behind (VMD). Returns how many there
- * are. */
+ * are, those included that the bus here does not have. */
 static int add_link(Search *s, const char *path, const char *why) {
         _cleanup_strv_ char **parts = NULL;
         _cleanup_free_ char *target = NULL;
@@ -59,9 +59,9 @@ static int add_link(Search *s, const char *path, const char *why) {
                 if (bdf_parse(*p, &b) < 0)
                         continue;
                 d = pci_find(s->bus, b);
-                if (!d || pci_is_bridge(d))
+                if (d && pci_is_bridge(d))
                         continue;
-                r = add(s, d, why);
+                r = d ? add(s, d, why) : 0;
                 if (r < 0)
                         return r;
                 n++;
@@ -251,6 +251,11 @@ static int add_controllers(Search *s, const char *why) {
         return r;
 }
 
+/* With a number of no device: proc, tmpfs, but also btrfs. */
+static bool is_unnamed(const ProcMount *m) {
+        return startswith(m->device, "0:");
+}
+
 static int add_mount(Search *s, const ProcMount *m) {
         _cleanup_free_ char *why = NULL, *link = NULL, *name = NULL;
         int r;
@@ -260,10 +265,27 @@ static int add_mount(Search *s, const ProcMount *m) {
                 return -ENOMEM;
         if (streq(m->type, "zfs"))
                 return add_controllers(s, why);
+        if (is_unnamed(m))
+                return add_source(s, m->source, why);
+        r = add_link(s, link, why);
+        if (r != 0)
+                return MIN(r, 0);
         r = fs_readlink_name(s->root, link, &name);
         if (r == -ENOMEM)
                 return r;
         return r < 0 ? add_source(s, m->source, why) : add_block(s, name, why, 0);
+}
+
+/* A disk whose file system has another mount, that of "/" or one above in the table. */
+static bool is_told(const ProcMounts *mounts, size_t i, const ProcMount *top) {
+        const ProcMount *m = &mounts->items[i];
+
+        if (m == top || is_unnamed(m))
+                return m == top;
+        for (size_t k = 0; k < i; k++)
+                if (streq(mounts->items[k].device, m->device))
+                        return true;
+        return top && streq(top->device, m->device);
 }
 
 static int find_mounts(Search *s) {
@@ -278,7 +300,8 @@ static int find_mounts(Search *s) {
         if (top)
                 r = add_mount(s, top);
         for (size_t i = 0; i < mounts.n && r >= 0; i++)
-                r = add_mount(s, &mounts.items[i]);
+                if (!is_told(&mounts, i, top))
+                        r = add_mount(s, &mounts.items[i]);
         return r;
 }
 

@@ -228,16 +228,17 @@ static int add_entry(int root, Nodes *s, const char *device, const char *name) {
 static int add_function(int root, Nodes *s, const PciDevice *d) {
         _cleanup_strv_ char **names = NULL;
         _cleanup_free_ char *device = NULL;
-        int r;
+        int r = 0;
 
         if (!d->driver)
                 return 0;
         if (str_printf(&device, PCI_DEVICES "/%s", d->name) < 0)
                 return -ENOMEM;
-        r = fs_list(root, device, &names);
+        if (!d->names)
+                r = fs_list(root, device, &names);
         if (r < 0 && r != -ENOENT && r != -ENOTDIR && r != -ENODEV)
                 return r;
-        STRV_FOREACH(name, names) {
+        STRV_FOREACH(name, d->names ?: names) {
                 r = add_entry(root, s, device, *name);
                 if (r < 0)
                         return r;

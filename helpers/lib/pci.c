@@ -17,54 +17,6 @@ enum {
         RESOURCE_UNPLACED = 0x20000000, /* IORESOURCE_UNSET */
 };
 
-/* Reads exactly digits hex digits and moves behind them; more than 64 bits cannot come together here. */
-static int eat_hex(const char **s, size_t min, size_t max, uint64_t *ret) {
-        static const char digits[] = "0123456789abcdef";
-        uint64_t v = 0;
-        size_t n = 0;
-
-        for (; n <= max; n++) {
-                char c = (*s)[n] >= 'A' && (*s)[n] <= 'F' ? (char) ((*s)[n] - 'A' + 'a') : (*s)[n];
-                const char *d = c ? strchr(digits, c) : NULL;
-
-                if (!d)
-                        break;
-                v = v << 4 | (uint64_t) (d - digits);
-        }
-        if (n < min || n > max)
-                return -EINVAL;
-        *s += n;
-        *ret = v;
-        return 0;
-}
-
-int bdf_parse(const char *s, Bdf *ret) {
-        uint64_t domain, bus, slot, function;
-
-        if (eat_hex(&s, 4, 8, &domain) < 0 || *s++ != ':' || eat_hex(&s, 2, 2, &bus) < 0 || *s++ != ':' ||
-            eat_hex(&s, 2, 2, &slot) < 0 || *s++ != '.' || eat_hex(&s, 1, 1, &function) < 0 || *s)
-                return -EINVAL;
-        if (slot > 0x1f || function > 7)
-                return -EINVAL;
-        *ret = (Bdf){ (uint32_t) domain, (uint8_t) bus, (uint8_t) slot, (uint8_t) function };
-        return 0;
-}
-
-const char *bdf_format(Bdf b, char buf[static BDF_STRING_MAX]) {
-        (void) snprintf(buf, BDF_STRING_MAX, "%04x:%02x:%02x.%x", (unsigned) b.domain, (unsigned) b.bus,
-                        (unsigned) (b.slot & 0x1f), (unsigned) (b.function & 7));
-        return buf;
-}
-
-int bdf_compare(Bdf a, Bdf b) {
-        uint64_t x = (uint64_t) a.domain << 16 | (uint64_t) a.bus << 8 |
-                        (uint64_t) (a.slot << 3 | a.function);
-        uint64_t y = (uint64_t) b.domain << 16 | (uint64_t) b.bus << 8 |
-                        (uint64_t) (b.slot << 3 | b.function);
-
-        return (x > y) - (x < y);
-}
-
 /* The stable path: "pci-" and the address of the function on the root bus, in full, then "/SLOT.FUNCTION" for
  * each function further down: "pci-0000:00:01.0/00.0" is function 0 behind the root port 00:01.0. A root bus
  * has its number from the firmware; every bus below it is numbered in the order of discovery and changes when
@@ -109,18 +61,11 @@ static int stable_path(const char *link, const PciDevice *d, int vf_offset, char
         return r;
 }
 
-/* One function's directory. It is opened once: a host has a hundred functions with a dozen attributes each.
- */
-typedef struct Node {
-        int root, dir;
-        const char *name;
-} Node;
-
-static int node_hex(const Node *n, const char *attribute, uint64_t max, uint64_t *ret) {
+static int read_hex(const PciDevice *d, const char *attribute, uint64_t max, uint64_t *ret) {
         _cleanup_free_ char *line = NULL;
         int r;
 
-        r = fs_read_line_at(n->dir, attribute, &line);
+        r = fs_read_attr_at(d->dir, attribute, &line);
         return r < 0 ? r : parse_hex(line, max, ret);
 }
 
@@ -128,19 +73,19 @@ static int routing_id(Bdf b) {
         return b.bus << 8 | b.slot << 3 | b.function;
 }
 
-static int read_path(const Node *n, PciDevice *d) {
+static int read_path(int root, PciDevice *d) {
         _cleanup_free_ char *link = NULL, *sysfs = NULL, *physfn = NULL;
         int r, offset = 0;
         Bdf pf;
 
-        if (str_printf(&sysfs, PCI_DEVICES "/%s", n->name) < 0)
+        if (str_printf(&sysfs, PCI_DEVICES "/%s", d->name) < 0)
                 return -ENOMEM;
-        r = fs_readlink(n->root, sysfs, &link);
+        r = fs_readlink(root, sysfs, &link);
         if (r >= 0 && strstr(link, "/devices/"))
                 r = free_and_strdup(&d->devpath, strstr(link, "/devices/"));
         if (r == -ENOMEM)
                 return r;
-        if (fs_readlink_name_at(n->dir, "physfn", &physfn) >= 0 && bdf_parse(physfn, &pf) >= 0) {
+        if (fs_readlink_name_at(d->dir, "physfn", &physfn) >= 0 && bdf_parse(physfn, &pf) >= 0) {
                 char *last = link ? strrchr(link, '/') : NULL;
 
                 d->virtual_function = true;
@@ -152,20 +97,10 @@ static int read_path(const Node *n, PciDevice *d) {
         return stable_path(strempty(link), d, offset, &d->path);
 }
 
-static int read_u16(const Node *n, const char *attribute, uint16_t *ret) {
-        uint64_t v;
-        int r;
-
-        r = node_hex(n, attribute, UINT16_MAX, &v);
-        if (r >= 0)
-                *ret = (uint16_t) v;
-        return r;
-}
-
 /* Asked of bridges only: reading config space wakes a sleeping function up, and nothing but base class 06 has
  * another header than that of an endpoint. A function that fell off the bus reads as all ones. */
-static uint8_t read_header_type(const Node *n) {
-        _cleanup_close_ int fd = openat(n->dir, "config", O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+static uint8_t read_header_type(const PciDevice *d) {
+        _cleanup_close_ int fd = openat(d->dir, "config", O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
         uint8_t type;
 
         if (fd < 0 || pread(fd, &type, 1, CONFIG_HEADER_TYPE) != 1 || type == UINT8_MAX)
@@ -175,11 +110,11 @@ static uint8_t read_header_type(const Node *n) {
 
 /* A line per BAR: first address, last address, flags. An unused one is all zeros; one that nobody placed yet
  * starts at zero and still has its size. */
-static void read_bars(const Node *n, PciDevice *d) {
+void pci_read_bars(PciDevice *d) {
         _cleanup_free_ char *text = NULL;
         _cleanup_strv_ char **lines = NULL;
 
-        if (fs_read_at(n->dir, "resource", FS_ATTR_MAX, &text) < 0 || strv_split(text, "\n", &lines) < 0)
+        if (fs_read_attr_at(d->dir, "resource", &text) < 0 || strv_split(text, "\n", &lines) < 0)
                 return;
         for (size_t i = 0; i < ELEMENTSOF(d->bar_size) && i < strv_length(lines); i++) {
                 _cleanup_strv_ char **words = NULL;
@@ -200,36 +135,51 @@ static void read_bars(const Node *n, PciDevice *d) {
         }
 }
 
-/* Absent or unreadable: the default of the field stays. Returns 0 or -ENOMEM. */
-static int read_optional(const Node *n, PciDevice *d) {
-        _cleanup_free_ char *group = NULL, *node = NULL;
+static int read_driver(PciDevice *d) {
+        int r = fs_readlink_name_at(d->dir, "driver", &d->driver);
+
+        return r == -ENOMEM ? r : 0;
+}
+
+static void read_boot_vga(PciDevice *d) {
         uint64_t boot_vga = 0;
+
+        if (d->class >> 8 == 0x0300 && read_hex(d, "boot_vga", 1, &boot_vga) >= 0)
+                d->boot_vga = boot_vga == 1;
+}
+
+/* Absent or unreadable: the default of the field stays. Returns 0 or -ENOMEM. */
+static int read_optional(PciDevice *d) {
+        _cleanup_free_ char *group = NULL, *node = NULL;
         unsigned v;
         int r;
 
-        r = fs_readlink_name_at(n->dir, "driver", &d->driver);
-        if (r == -ENOMEM)
+        r = read_driver(d);
+        if (r < 0)
                 return r;
-        if (fs_readlink_name_at(n->dir, "iommu_group", &group) >= 0 && parse_uint(group, INT32_MAX, &v) >= 0)
+        if (fs_readlink_name_at(d->dir, "iommu_group", &group) >= 0 && parse_uint(group, INT32_MAX, &v) >= 0)
                 d->iommu_group = (int) v;
-        if (fs_read_line_at(n->dir, "numa_node", &node) >= 0 && parse_uint(node, INT32_MAX, &v) >= 0)
+        if (fs_read_attr_at(d->dir, "numa_node", &node) >= 0 && parse_uint(node, INT32_MAX, &v) >= 0)
                 d->numa_node = (int) v;
-        if (d->class >> 8 == 0x0300 && node_hex(n, "boot_vga", 1, &boot_vga) >= 0)
-                d->boot_vga = boot_vga == 1;
-        r = fs_read_line_at(n->dir, "reset_method", &d->reset_method);
+        read_boot_vga(d);
+        r = fs_read_attr_at(d->dir, "reset_method", &d->reset_method);
         if (r == -ENOMEM)
                 return r;
         if (d->class >> 16 == 0x06)
-                d->header_type = read_header_type(n);
-        read_bars(n, d);
+                d->header_type = read_header_type(d);
+        pci_read_bars(d);
         return 0;
 }
 
-static void pci_device_done(PciDevice *d) {
+void pci_device_done(PciDevice *d) {
         free(d->driver);
         free(d->reset_method);
         free(d->path);
         free(d->devpath);
+        free(d->modalias);
+        strv_free(d->names);
+        if (d->dir > 0)
+                (void) close(d->dir);
         *d = (PciDevice){};
 }
 
@@ -240,51 +190,98 @@ static bool is_gone(int r) {
                         r == -EISDIR;
 }
 
-static int read_identity(const Node *n, PciDevice *d) {
+/* "pci:v000010DEd00002684sv00001458sd000040E5bc03sc00i00" has it all: modalias_show() in the kernel's
+ * drivers/pci/pci-sysfs.c. Returns 1 if it does. */
+static int parse_modalias(PciDevice *d) {
+        unsigned vendor, device, subvendor, subdevice, base, sub, interface;
+        int n = 0;
+
+        if (sscanf(d->modalias, "pci:v%8Xd%8Xsv%8Xsd%8Xbc%2Xsc%2Xi%2X%n", &vendor, &device, &subvendor,
+                   &subdevice, &base, &sub, &interface, &n) != 7 ||
+            d->modalias[n] || (vendor | device | subvendor | subdevice) > UINT16_MAX)
+                return 0;
+        d->vendor = (uint16_t) vendor;
+        d->device = (uint16_t) device;
+        d->subsystem_vendor = (uint16_t) subvendor;
+        d->subsystem_device = (uint16_t) subdevice;
+        d->class = base << 16 | sub << 8 | interface;
+        return 1;
+}
+
+static int read_u16(const PciDevice *d, const char *attribute, uint16_t *ret) {
+        uint64_t v;
+        int r;
+
+        r = read_hex(d, attribute, UINT16_MAX, &v);
+        if (r >= 0)
+                *ret = (uint16_t) v;
+        return r;
+}
+
+static int read_identity(PciDevice *d) {
         uint64_t class;
         int r;
 
-        r = node_hex(n, "class", 0xffffff, &class);
+        r = fs_read_attr_at(d->dir, "modalias", &d->modalias);
+        if (r == -ENOMEM || (r >= 0 && parse_modalias(d)))
+                return r < 0 ? r : 1;
+        r = read_hex(d, "class", 0xffffff, &class);
         if (r >= 0)
-                r = read_u16(n, "vendor", &d->vendor);
+                r = read_u16(d, "vendor", &d->vendor);
         if (r >= 0)
-                r = read_u16(n, "device", &d->device);
+                r = read_u16(d, "device", &d->device);
         if (r < 0)
                 return is_gone(r) ? 0 : r;
         d->class = (uint32_t) class;
-        if (read_u16(n, "subsystem_vendor", &d->subsystem_vendor) < 0 ||
-            read_u16(n, "subsystem_device", &d->subsystem_device) < 0)
+        if (read_u16(d, "subsystem_vendor", &d->subsystem_vendor) < 0 ||
+            read_u16(d, "subsystem_device", &d->subsystem_device) < 0)
                 d->subsystem_vendor = d->subsystem_device = 0;
         return 1;
 }
 
-/* Returns 1 if read, 0 if the device is gone or is no PCI function as we know them. */
-static int read_device(int root, const char *name, PciDevice *ret) {
-        _cleanup_(pci_device_done) PciDevice d = { .iommu_group = -1, .numa_node = -1 };
-        _cleanup_close_ int dir = -EBADF;
+/* Opens its directory: a host has a hundred functions with a dozen attributes each. */
+static int open_device(int root, PciDevice *d) {
         _cleanup_free_ char *path = NULL;
-        Node n = { .root = root, .name = name };
+
+        (void) bdf_format(d->bdf, d->name);
+        d->iommu_group = d->numa_node = -1;
+        if (str_printf(&path, PCI_DEVICES "/%s", d->name) < 0)
+                return -ENOMEM;
+        d->dir = fs_open(root, path, O_RDONLY | O_DIRECTORY, 0);
+        if (d->dir < 0)
+                return is_gone(d->dir) ? 0 : d->dir;
+        return read_identity(d);
+}
+
+int pci_read(int root, PciDevice *d) {
         int r;
 
-        if (bdf_parse(name, &d.bdf) < 0)
-                return 0;
-        (void) bdf_format(d.bdf, d.name);
-        if (str_printf(&path, PCI_DEVICES "/%s", name) < 0)
-                return -ENOMEM;
-        n.dir = dir = fs_open(root, path, O_PATH | O_DIRECTORY, 0);
-        if (dir < 0)
-                return is_gone(dir) ? 0 : dir;
-        r = read_identity(&n, &d);
+        r = open_device(root, d);
         if (r <= 0)
                 return r;
-        r = read_optional(&n, &d);
+        r = read_optional(d);
         if (r >= 0)
-                r = read_path(&n, &d);
-        if (r < 0)
+                r = read_path(root, d);
+        return r < 0 ? r : 1;
+}
+
+int pci_read_brief(int root, PciDevice *d) {
+        int r;
+
+        r = open_device(root, d);
+        if (r <= 0)
                 return r;
-        *ret = d;
-        d = (PciDevice){};
-        return 1;
+        r = read_driver(d);
+        if (d->class >> 16 == 0x06)
+                d->header_type = read_header_type(d);
+        if (!pci_is_display(d))
+                return r < 0 ? r : 1;
+        /* Of NVIDIA's it matters only where no driver has taken the display over. */
+        if (d->vendor != VENDOR_NVIDIA || !d->driver)
+                read_boot_vga(d);
+        if (r >= 0)
+                r = read_path(root, d);
+        return r < 0 ? r : 1;
 }
 
 static int compare_devices(const void *a, const void *b) {
@@ -307,10 +304,16 @@ int pci_scan(int root, PciBus *ret) {
         if (!bus.devices)
                 return -ENOMEM;
         STRV_FOREACH(n, names) {
-                r = read_device(root, *n, &bus.devices[bus.n]);
+                _cleanup_(pci_device_done) PciDevice d = {};
+
+                r = bdf_parse(*n, &d.bdf) < 0 ? 0 : pci_read(root, &d);
                 if (r < 0)
                         return r;
-                bus.n += (size_t) r;
+                if (r == 0)
+                        continue;
+                d.dir = safe_close(d.dir);
+                bus.devices[bus.n++] = d;
+                d = (PciDevice){};
         }
         qsort(bus.devices, bus.n, sizeof(PciDevice), compare_devices);
         *ret = bus;
@@ -371,23 +374,22 @@ bool pci_same_slot(const PciDevice *a, const PciDevice *b) {
         return a->bdf.domain == b->bdf.domain && a->bdf.bus == b->bdf.bus && a->bdf.slot == b->bdf.slot;
 }
 
-int pci_read_driver(int root, Bdf bdf, char **ret) {
+int pci_read_driver(int root, const PciDevice *d, char **ret) {
         _cleanup_free_ char *path = NULL, *name = NULL;
-        char address[BDF_STRING_MAX];
         int r;
 
-        r = str_printf(&path, PCI_DEVICES "/%s/driver", bdf_format(bdf, address));
+        /* That of a function that was pulled out has nothing in it, also if one is at its address again. */
+        if (d->dir > 0 && fs_readlink_name_at(d->dir, "driver", ret) >= 0)
+                return 0;
+        r = str_printf(&path, PCI_DEVICES "/%s/driver", d->name);
         if (r < 0)
                 return r;
         r = fs_readlink_name(root, path, &name);
         if (r < 0 && r != -ENOENT)
                 return r;
         if (r == -ENOENT) {
-                _cleanup_free_ char *parent = strndup(path, strlen(path) - strlen("/driver"));
-
-                if (!parent)
-                        return -ENOMEM;
-                r = fs_exists(root, parent);
+                path[strlen(path) - strlen("/driver")] = '\0';
+                r = fs_exists(root, path);
                 if (r <= 0)
                         return r < 0 ? r : -ENODEV;
         }

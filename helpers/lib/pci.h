@@ -5,21 +5,8 @@
  * taking the device's lock: driver_override is not here because reading it waits as long as a driver's
  * callback hangs (see worker.h). */
 
+#include "bdf.h"
 #include "gpuarch.h"
-#include "macro.h"
-
-/* A PCI address, "0000:01:00.0". */
-typedef struct Bdf {
-        uint32_t domain; /* up to 8 hex digits: VMD domains lie above 0xffff */
-        uint8_t bus, slot, function;
-} Bdf;
-
-enum { BDF_STRING_MAX = sizeof("ffffffff:ff:1f.7") };
-
-/* Full form only, lower or upper case. 0 or -EINVAL. */
-int bdf_parse(const char *s, Bdf *ret) _must_check_ _nonnull_all_;
-const char *bdf_format(Bdf b, char buf[static BDF_STRING_MAX]);
-int bdf_compare(Bdf a, Bdf b);
 
 typedef struct PciDevice {
         Bdf bdf;
@@ -41,7 +28,11 @@ typedef struct PciDevice {
                                 * behind the root port 0000:00:01.0, one "/SLOT.FUNCTION" per bridge below;
                                 * on the root bus itself "pci-0000:00:02.0". See pci.c. Says nothing of which
                                 * card is in the slot: compare the ids too */
-        char *devpath; /* as udev has it: "/devices/pci0000:00/0000:00:01.0/0000:01:00.0"; NULL if unknown */
+        char *devpath;  /* as udev has it: "/devices/pci0000:00/0000:00:01.0/0000:01:00.0"; NULL if unknown */
+        char *modalias; /* "pci:v000010DEd00002684..."; NULL if the kernel does not say */
+        /* Of a group only (pcigroup.h). */
+        int dir;      /* its directory, open; 0 or less: not */
+        char **names; /* what is in there; NULL: not known */
 } PciDevice;
 
 typedef struct PciBus {
@@ -52,6 +43,15 @@ typedef struct PciBus {
 /* A missing /sys/bus/pci is an empty bus. Devices that vanish while being read are left out. */
 int pci_scan(int root, PciBus *ret) _must_check_ _nonnull_all_;
 void pci_bus_done(PciBus *bus);
+
+/* One function, of which the address is set. Returns 1 if it was read, 0 if it is gone or no PCI function as
+ * we know them. The directory stays open. */
+int pci_read(int root, PciDevice *d) _must_check_ _nonnull_all_;
+/* The same, of what a hand-over has to know: who it is, its driver and, for displays, where it is. */
+int pci_read_brief(int root, PciDevice *d) _must_check_ _nonnull_all_;
+/* Sizes of the BARs, of a function whose directory is open. */
+void pci_read_bars(PciDevice *d) _nonnull_all_;
+void pci_device_done(PciDevice *d);
 
 const PciDevice *pci_find(const PciBus *bus, Bdf bdf) _nonnull_all_;
 
@@ -68,4 +68,4 @@ bool pci_same_kind(const PciDevice *a, const PciDevice *b) _nonnull_all_;
 bool pci_same_slot(const PciDevice *a, const PciDevice *b) _nonnull_all_;
 
 /* Reads the driver link again: what sysfs says now. NULL in ret for none; -ENODEV if the device is gone. */
-int pci_read_driver(int root, Bdf bdf, char **ret) _must_check_ _nonnull_all_;
+int pci_read_driver(int root, const PciDevice *d, char **ret) _must_check_ _nonnull_all_;

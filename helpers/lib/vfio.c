@@ -9,8 +9,6 @@
 #include "vfiohold.h"
 #include "vfiojob.h"
 
-#define PCI_DEVICES "/sys/bus/pci/devices"
-
 enum { PUT_BACK_TIMEOUT_SEC = 5 }; /* after something went wrong: it works at once or not at all */
 
 void vfio_failure_done(VfioFailure *f) {
@@ -54,8 +52,7 @@ static int tell(VfioJob *j, int error, const PciDevice *d, const char *doing) {
 
 /* What there is now of one function. */
 static int read_function(VfioJob *j, const PciDevice *d) {
-        _cleanup_free_ char *override = NULL, *path = NULL;
-        uint64_t d3cold = 0;
+        _cleanup_free_ char *override = NULL, *d3cold = NULL;
         int r;
 
         if (handover_find(&j->before, d->bdf))
@@ -63,13 +60,13 @@ static int read_function(VfioJob *j, const PciDevice *d) {
         r = binder_get_override(&j->binder, d, &override);
         if (r < 0)
                 return tell(j, r, d, "read driver_override of");
-        if (str_printf(&path, PCI_DEVICES "/%s/d3cold_allowed", d->name) < 0)
-                return -ENOMEM;
-        if (fs_read_u64(j->p->root, path, &d3cold) < 0)
-                d3cold = 0; /* the kernel knows nothing of that */
+        r = binder_get(&j->binder, d, "d3cold_allowed", &d3cold);
+        if (r == -ETIMEDOUT || r == -ECHILD)
+                return tell(j, r, d, "read d3cold_allowed of");
+        /* Any other error: this kernel knows nothing of that. */
         r = handover_add(&j->before, d->bdf, d->driver, override);
         if (r >= 0)
-                handover_find(&j->before, d->bdf)->d3cold = d3cold == 1;
+                handover_find(&j->before, d->bdf)->d3cold = streq(strempty(d3cold), "1");
         return r;
 }
 
@@ -247,7 +244,7 @@ static int attach_all(VfioJob *j) {
 static int attach(VfioJob *j) {
         int r;
 
-        r = vfiojob_look(j, true);
+        r = vfiojob_look(j, j->p->dry_run);
         if (r > 0)
                 return vfiojob_refuse(j, -ENODEV, "'lspci -D' lists what there is",
                                       "There is no PCI device %s", j->name);
@@ -265,9 +262,9 @@ static int attach(VfioJob *j) {
                 return r;
         r = vfiojob_check_poisoned(j);
         if (r >= 0)
-                r = vfiojob_check_virtual_functions(j);
-        if (r >= 0)
                 r = vfiojob_wait_idle(j, VFIO_WAIT_LOOK);
+        if (r >= 0)
+                r = vfiojob_check_virtual_functions(j);
         return r < 0 ? r : attach_all(j);
 }
 
@@ -387,6 +384,10 @@ static int run_job(Phase *p, const VfioRequest *q, int (*work)(VfioJob *j), Vfio
 
         (void) bdf_format(q->gpu, j.name);
         r = work(&j);
+        if (q->group) {
+                *q->group = j.bus;
+                j.bus = (PciBus){};
+        }
         if (r < 0) {
                 *reterr = j.failure;
                 j.failure = (VfioFailure){};

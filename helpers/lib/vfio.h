@@ -19,6 +19,8 @@ typedef struct VfioRequest {
         Bdf gpu;
         const Conf *conf;            /* AcceptSiblings= and IdleWaitSec= */
         uint64_t write_timeout_usec; /* for one write to sysfs; 0: VFIO_WRITE_TIMEOUT_SEC */
+        PciBus *group; /* as pcigroup_read() gave it just now, or NULL; afterwards as it was seen last, so
+                        * that devices of it have to be looked up again */
 } VfioRequest;
 
 /* For phase_fail(). */

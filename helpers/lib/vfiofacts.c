@@ -8,6 +8,8 @@
 enum { MIB_SHIFT = 20 };
 
 static bool get(VfioJob *j, const PciDevice *d, const char *attribute, char **ret) {
+        if (d->names && !strv_contains(d->names, attribute) && !strchr(attribute, '/'))
+                return false;
         return binder_get(&j->binder, d, attribute, ret) >= 0;
 }
 
@@ -17,21 +19,23 @@ static bool get_number(VfioJob *j, const PciDevice *d, const char *attribute, ui
         return get(j, d, attribute, &line) && parse_u64(line, ret) >= 0;
 }
 
-static int tell_reset(const PciDevice *d, char ***words, json_object *o) {
-        if (!d->reset_method)
-                return 0;
-        json_object_object_add(o, "reset_method", json_object_new_string(d->reset_method));
-        if (isempty(d->reset_method))
+static int tell_reset(VfioJob *j, const PciDevice *d, char ***words, json_object *o) {
+        _cleanup_free_ char *method = NULL;
+
+        if (!get(j, d, "reset_method", &method))
+                return 0; /* kernels before 5.15 do not say */
+        json_object_object_add(o, "reset_method", json_object_new_string(method));
+        if (isempty(method))
                 return strv_extend(words,
                                    "cannot be reset, so that the next VM finds it as the last one left it");
-        return strv_extendf(words, "is reset by %s", d->reset_method);
+        return strv_extendf(words, "is reset by %s", method);
 }
 
 static int tell_power(VfioJob *j, const PciDevice *d, char ***words, json_object *o) {
         _cleanup_free_ char *control = NULL;
         uint64_t d3cold;
 
-        if (get(j, d, "power/control", &control))
+        if (j->p->json && get(j, d, "power/control", &control))
                 json_object_object_add(o, "power_control", json_object_new_string(control));
         if (!get_number(j, d, "d3cold_allowed", &d3cold))
                 return 0;
@@ -75,16 +79,29 @@ static int tell_bar(VfioJob *j, const PciDevice *d, unsigned bar, char ***words,
                             (unsigned long long) (most >> MIB_SHIFT));
 }
 
+static bool has_resizable_bar(const PciDevice *d) {
+        STRV_FOREACH(name, d->names)
+                if (endswith(*name, "_resize"))
+                        return true;
+        return false;
+}
+
 static int tell_function(VfioJob *j, const PciDevice *d, json_object *o) {
-        json_object *bars = json_object_new_array();
         _cleanup_strv_ char **words = NULL;
         _cleanup_free_ char *text = NULL;
+        json_object *bars;
         int r;
 
+        /* Of companions nothing is told but to programs. */
+        if (!pci_is_display(d) && !j->p->json)
+                return 0;
+        if (has_resizable_bar(d))
+                pci_read_bars(&j->bus.devices[d - j->bus.devices]);
         json_object_object_add(o, "address", json_object_new_string(d->name));
         json_object_object_add(o, "driver", d->driver ? json_object_new_string(d->driver) : NULL);
+        bars = json_object_new_array();
         json_object_object_add(o, "resizable_bars", bars);
-        r = tell_reset(d, &words, o);
+        r = tell_reset(j, d, &words, o);
         if (r >= 0)
                 r = tell_power(j, d, &words, o);
         if (r >= 0)

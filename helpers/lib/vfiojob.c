@@ -29,7 +29,6 @@ enum {
 static void job_forget(VfioJob *j) {
         iommu_verdict_done(&j->group);
         keep_done(&j->keep);
-        pci_bus_done(&j->bus);
         free(j->todo);
         j->todo = NULL;
         j->n_todo = 0;
@@ -37,7 +36,9 @@ static void job_forget(VfioJob *j) {
 
 void vfiojob_done(VfioJob *j) {
         job_forget(j);
+        pci_bus_done(&j->bus);
         handover_done(&j->before);
+        free(j->driver_there);
         binder_done(&j->binder);
         vfio_failure_done(&j->failure);
         (void) safe_close(j->lock);
@@ -58,11 +59,23 @@ int vfiojob_refuse(VfioJob *j, int error, const char *remedy, const char *format
         return error;
 }
 
+/* What is known of the group, by now or by the caller, is only looked at again. */
+static int read_group(VfioJob *j) {
+        if (j->looked)
+                return pcigroup_read_again(j->p->root, j->q->gpu, &j->bus);
+        j->looked = true;
+        if (!j->q->group)
+                return pcigroup_read(j->p->root, j->q->gpu, &j->bus);
+        j->bus = *j->q->group;
+        *j->q->group = (PciBus){};
+        return 0;
+}
+
 int vfiojob_look(VfioJob *j, bool keep) {
         int r;
 
         job_forget(j);
-        r = pci_scan(j->p->root, &j->bus);
+        r = read_group(j);
         if (r < 0)
                 return r;
         j->gpu = pci_find(&j->bus, j->q->gpu);
@@ -175,6 +188,8 @@ int vfiojob_check_virtual_functions(VfioJob *j) {
                 _cleanup_free_ char *path = NULL;
                 uint64_t n = 0;
 
+                if (j->todo[i]->names && !strv_contains(j->todo[i]->names, "sriov_numvfs"))
+                        continue;
                 if (str_printf(&path, PCI_DEVICES "/%s/sriov_numvfs", j->todo[i]->name) < 0)
                         return -ENOMEM;
                 if (fs_read_u64(j->p->root, path, &n) >= 0 && n > 0)
@@ -207,9 +222,12 @@ int vfiojob_wait_idle(VfioJob *j, VfioWait what) {
         for (;;) {
                 _cleanup_(holders_done) Holders holders = {};
                 _cleanup_free_ char *who = NULL;
-                int r;
+                int r = 0;
 
-                r = holders_scan(j->p->root, leaving, n, &holders);
+                for (size_t i = 0; i < n && r >= 0; i++)
+                        r = pcigroup_list(&j->bus, leaving[i]);
+                if (r >= 0)
+                        r = holders_scan(j->p->root, leaving, n, &holders);
                 if (r < 0)
                         return vfiojob_refuse(j, r, "Nothing was changed", "Cannot find out who uses %s",
                                               j->name);
@@ -235,14 +253,10 @@ int vfiojob_wait_idle(VfioJob *j, VfioWait what) {
 }
 
 int vfiojob_find_driver(VfioJob *j, const PciDevice *d, char **ret) {
-        _cleanup_free_ char *path = NULL, *modalias = NULL, *driver = NULL, *dir = NULL;
+        _cleanup_free_ char *driver = NULL, *dir = NULL;
         int r;
 
-        if (str_printf(&path, PCI_DEVICES "/%s/modalias", d->name) < 0)
-                return -ENOMEM;
-        r = fs_read_line(j->p->root, path, &modalias);
-        if (r >= 0)
-                r = module_find_vfio(j->p->root, modalias, &driver);
+        r = d->modalias ? module_find_vfio(j->p->root, d->modalias, &driver) : -ENOENT;
         if (r == -ENOENT || r == -EINVAL)
                 r = free_and_strdup(&driver, "vfio_pci");
         if (r < 0)
@@ -252,7 +266,7 @@ int vfiojob_find_driver(VfioJob *j, const PciDevice *d, char **ret) {
                         *c = '-'; /* a module has underscores, its driver has not */
         r = str_printf(&dir, PCI_DRIVERS "/%s", driver);
         if (r >= 0)
-                r = fs_exists(j->p->root, dir);
+                r = streq_ptr(j->driver_there, driver) ? 1 : fs_exists(j->p->root, dir);
         if (r == 0) {
                 r = phase_change(j->p, "load", driver, "the driver that gives devices to VMs");
                 if (r > 0)
@@ -266,6 +280,8 @@ int vfiojob_find_driver(VfioJob *j, const PciDevice *d, char **ret) {
                                                       "except for Debian's cloud kernel",
                                         "Cannot load the kernel module %s", driver);
         }
+        if (r >= 0)
+                r = free_and_strdup(&j->driver_there, driver);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(driver);

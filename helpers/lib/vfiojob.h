@@ -6,6 +6,7 @@
 
 #include "binding.h"
 #include "keep.h"
+#include "pcigroup.h"
 #include "vfio.h"
 
 /* One hand-over, either way. */
@@ -13,7 +14,8 @@ typedef struct VfioJob {
         Phase *p;
         const VfioRequest *q;
         char name[BDF_STRING_MAX]; /* of the GPU */
-        PciBus bus;
+        bool looked;
+        PciBus bus; /* of the group only (pcigroup.h) */
         KeepList keep;
         const PciDevice *gpu;
         IommuVerdict group;
@@ -22,7 +24,8 @@ typedef struct VfioJob {
         int lock;
         Handover before;
         Binder binder;
-        bool hold_hangs; /* a call of NVIDIA's library did not come back: it is not asked again */
+        char *driver_there; /* a VFIO driver that was found loaded */
+        bool hold_hangs;    /* a call of NVIDIA's library did not come back: it is not asked again */
         VfioFailure failure;
 } VfioJob;
 
@@ -31,7 +34,7 @@ void vfiojob_done(VfioJob *j) _nonnull_all_;
 /* Says why not; the first word stands. Returns error. */
 int vfiojob_refuse(VfioJob *j, int error, const char *remedy, const char *format, ...) _printf_(4, 5);
 
-/* The bus, the GPU and its group as they are now. keep: ask what the host itself needs. Returns 0, or 1 if
+/* The GPU and its group as they are now. keep: ask what the host itself needs. Returns 0, or 1 if
  * the GPU is not there. */
 int vfiojob_look(VfioJob *j, bool keep) _must_check_ _nonnull_all_;
 

@@ -10,7 +10,7 @@
 #include "fs.h"
 #include "worker.h"
 
-enum { TICK_MSEC = 1000, GRACE_MSEC = 1000 };
+enum { TICK_MSEC = 1000, GRACE_MSEC = 1000, ATTRIBUTES_MAX = 256 };
 
 struct Worker {
         pid_t pid;
@@ -26,24 +26,60 @@ typedef struct Reply {
         char text[WORKER_MESSAGE_MAX];
 } Reply;
 
-static int serve_read(int root, const char *path, char answer[WORKER_MESSAGE_MAX]) {
-        _cleanup_free_ char *line = NULL;
-        int r;
+/* What the child has open to read, and keeps open until it ends: most is read again, and what was opened for
+ * one device never reads of another at its address. */
+typedef struct Attribute {
+        char *path;
+        int fd;
+} Attribute;
 
-        r = fs_read_line(root, path, &line);
-        if (r < 0)
-                return r;
-        if (strlen(line) >= WORKER_MESSAGE_MAX)
-                return -EFBIG;
-        strcpy(answer, line);
+static int open_to_read(int root, const char *path) {
+        static Attribute attributes[ATTRIBUTES_MAX];
+        static size_t n;
+        Attribute *a = &attributes[n];
+
+        for (size_t i = 0; i < n; i++)
+                if (streq(attributes[i].path, path))
+                        return attributes[i].fd;
+        if (n == ELEMENTSOF(attributes))
+                return -EMFILE;
+        a->fd = fs_open(root, path, O_RDONLY | O_NONBLOCK, 0);
+        if (a->fd < 0)
+                return a->fd;
+        a->path = strdup(path);
+        if (!a->path)
+                return -ENOMEM;
+        n++;
+        return a->fd;
+}
+
+/* The first line: the kernel makes the text anew for a read from the start. */
+static int serve_read(int root, const char *path, char answer[WORKER_MESSAGE_MAX]) {
+        int fd = open_to_read(root, path);
+        ssize_t n = fd < 0 ? fd : pread(fd, answer, WORKER_MESSAGE_MAX - 1, 0);
+
+        if (n < 0)
+                return fd < 0 ? fd : -errno;
+        answer[n] = '\0';
+        answer[strcspn(answer, "\n")] = '\0';
         return 0;
+}
+
+/* Opened anew each time: a path may go through the link to a driver. It is closed as the child ends, soon. */
+static int serve_write(int root, const char *path, const char *value) {
+        int fd = fs_open(root, path, O_WRONLY, 0);
+        ssize_t n = fd < 0 ? fd : write(fd, value, strlen(value));
+
+        if (n < 0)
+                return fd < 0 ? fd : -errno;
+        return (size_t) n == strlen(value) ? 0 : -EIO;
 }
 
 /* A request is "PATH\0VALUE\0" to write or "PATH\0" to read. */
 static int serve_sysfs(int root, const char *request, size_t n, char answer[WORKER_MESSAGE_MAX]) {
         size_t k = strlen(request) + 1;
 
-        return n > k ? fs_write_attr(root, request, request + k) : serve_read(root, request, answer);
+        return n > k ? serve_write(root, request, request + k) : serve_read(root, request, answer);
 }
 
 /* The child. */

@@ -6,7 +6,7 @@
 holders_machine() {
         local device=$1/sys/bus/pci/devices/0000:01:00.0
 
-        mkdir -p "$device/drm/card0" "$device/graphics" "$1"/{proc,etc,run} "$1/sys/bus/pci/drivers"/{nouveau,vfio-pci}
+        mkdir -p "$device/drm/card0" "$device/graphics" "$1"/{proc,etc,run,sys/kernel/iommu_groups/1/devices/0000:01:00.0} "$1/sys/bus/pci/drivers"/{nouveau,vfio-pci}
         echo 0x10de >"$device/vendor"
         echo 0x2684 >"$device/device"
         echo 0x030000 >"$device/class"

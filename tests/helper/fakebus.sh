@@ -32,7 +32,7 @@ card() {
         printf '0x%s\n' "$4" >"$dev/class"
         printf '0x1458\n' | tee "$dev/subsystem_vendor" >"$dev/subsystem_device"
         printf '(null)\n' >"$dev/driver_override"
-        printf 'pci:v0000%sd0000%ssv00001458sd00001458bc03sc00i00\n' "${2^^}" "${3^^}" >"$dev/modalias"
+        printf 'pci:v0000%sd0000%ssv00001458sd00001458bc%ssc%si%s\n' "${2^^}" "${3^^}" "${4:0:2}" "${4:2:2}" "${4:4:2}" >"$dev/modalias"
         ln -s "../../../devices/pci0000:00/$1" "$root/sys/bus/pci/devices/$1"
         ln -s "../../../kernel/iommu_groups/$5" "$dev/iommu_group"
         ln -s "../../../../devices/pci0000:00/$1" "$root/sys/kernel/iommu_groups/$5/devices/$1"
@@ -103,4 +103,16 @@ said() {
 
 writes() {
         grep -c '^write ' "$log" || true
+}
+
+# sysfs_calls COMMAND...: how many system calls of it, and of its children, touch sysfs.
+sysfs_calls() {
+        : >"$log"
+        strace -f -y -qq -e trace=%file,%desc -e signal=none -o "$work/trace" -E FAKESYS_ROOT="$root" -E FAKESYS_LOG="$log" -E LD_PRELOAD="${fakesys:?}" \
+                -E ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0 "$@" >"$work/said" 2>&1 || return
+        # The names of a root's own paths have no slash in front; what the preload does in the kernel's place is not ours,
+        # and what it takes for a write is one.
+        awk '/ write\(-1, "\("/ { away[$1] = 1 } / write\(-1, "\)"/ { away[$1] = 0; next }
+                !away[$1] && /[\/"]sys\// && !/proc\/sys\// && !/ resumed>/ { print }' "$work/trace" >"$work/touched"
+        echo $(($(wc -l <"$work/touched") + $(writes)))
 }

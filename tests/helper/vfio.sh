@@ -381,6 +381,36 @@ FAKESYS_HANG=$gpu/uevent hanging 'a GPU that does not answer' "$gpu hangs: the k
 check 'is marked' test -e "$root/$mark"
 is 'and not written to' "$(writes)" 0
 
+# --- how often sysfs is touched, for a card as there are many: what counts is each function
+if command -v strace >/dev/null; then
+        usual
+        for function in $gpu $audio; do
+                echo 1 >"$root/sys/bus/pci/devices/$function/d3cold_allowed"
+                echo 'flr bus' >"$root/sys/bus/pci/devices/$function/reset_method"
+        done
+        mkdir -p "$root"/sys/{dev/block,class/net,class/tty,class/vtconsole/vtcon0,devices/pci0000:00/0000:00:04.0/{block/vda/vda1,net/eth0}} \
+                "$root/proc/self/net"
+        ln -s ../../devices/pci0000:00/0000:00:04.0/block/vda/vda1 "$root/sys/dev/block/254:1"
+        ln -s ../../devices/pci0000:00/0000:00:04.0/net/eth0 "$root/sys/class/net/eth0"
+        {
+                echo '22 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw'
+                echo '23 22 0:22 / /proc rw shared:2 - proc proc rw'
+                echo '24 22 0:23 / /sys rw shared:3 - sysfs sysfs rw'
+        } >"$root/proc/self/mountinfo"
+        printf 'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\n' \
+                >"$root/proc/self/net/route"
+        budget=40
+        for verb in attach detach; do
+                calls=$(sysfs_calls "$helper" --root="$root" $verb $gpu) || { not_ok "$verb under strace" "$(said)"; continue; }
+                diag "$verb: $((calls / 2)) system calls that touch sysfs for each of two functions"
+                check "$verb touches sysfs at most $budget times a function" test "$calls" -le $((2 * budget))
+                check "$verb touches it at all" test "$calls" -ge 20
+        done
+        check 'and all is as before' test "$(driver $gpu) $(driver $audio)" = 'nvidia snd_hda_intel'
+else
+        skip 'system calls that touch sysfs' 'needs strace'
+fi
+
 # --- the phase
 usual
 mkdir -p "$root/usr/sbin"

@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUS "/sys/bus/pci/"
@@ -40,6 +41,7 @@ typedef struct Shared {
 static struct {
         ssize_t (*write)(int, const void *, size_t);
         ssize_t (*read)(int, void *, size_t);
+        ssize_t (*pread)(int, void *, size_t, off_t);
         int (*renameat)(int, const char *, int, const char *);
         int (*unlinkat)(int, const char *, int);
 } real;
@@ -49,6 +51,7 @@ static Shared *shared;
 __attribute__((constructor)) static void setup(void) {
         real.write = dlsym(RTLD_NEXT, "write");
         real.read = dlsym(RTLD_NEXT, "read");
+        real.pread = dlsym(RTLD_NEXT, "pread");
         real.renameat = dlsym(RTLD_NEXT, "renameat");
         real.unlinkat = dlsym(RTLD_NEXT, "unlinkat");
         root = getenv("FAKESYS_ROOT");
@@ -308,25 +311,48 @@ static const char *bus_path(const char *path, char buf[static PATH_MAX]) {
         return buf;
 }
 
-__attribute__((visibility("default"))) ssize_t write(int fd, const void *data, size_t size) {
-        char buf[PATH_MAX], other[PATH_MAX];
-        const char *path = below_root(fd, buf), *bus;
+/* For one who counts system calls: what lies between an open and a close parenthesis is the kernel's. */
+static void kernel(const char *mark) {
+        int saved = errno;
 
-        if (!path)
-                return real.write(fd, data, size);
-        change();
-        bus = bus_path(path, other);
-        return bus ? write_sysfs(fd, bus, data, size) : real.write(fd, data, size);
+        (void) real.write(-1, mark, 1);
+        errno = saved;
 }
 
-__attribute__((visibility("default"))) ssize_t read(int fd, void *data, size_t size) {
+__attribute__((visibility("default"))) ssize_t write(int fd, const void *data, size_t size) {
+        char buf[PATH_MAX], other[PATH_MAX];
+        const char *path, *bus = NULL;
+        ssize_t n = -1;
+
+        kernel("(");
+        path = below_root(fd, buf);
+        if (path) {
+                change();
+                bus = bus_path(path, other);
+        }
+        if (bus)
+                n = write_sysfs(fd, bus, data, size);
+        kernel(")");
+        return bus ? n : real.write(fd, data, size);
+}
+
+static void hang_if_read(int fd) {
         char buf[PATH_MAX], other[PATH_MAX];
         const char *path = getenv("FAKESYS_HANG") ? below_root(fd, buf) : NULL,
                    *bus = path ? bus_path(path, other) : NULL;
 
         if (bus && hangs_at(bus))
                 hang();
+}
+
+__attribute__((visibility("default"))) ssize_t read(int fd, void *data, size_t size) {
+        hang_if_read(fd);
         return real.read(fd, data, size);
+}
+
+__attribute__((visibility("default"))) ssize_t pread(int fd, void *data, size_t size, off_t offset) {
+        hang_if_read(fd);
+        return real.pread(fd, data, size, offset);
 }
 
 __attribute__((visibility("default"))) int renameat(int from_dir, const char *from, int to_dir,

@@ -76,17 +76,38 @@ TEST(lists_sorted) {
 TEST(reads_by_name_in_a_directory) {
         _cleanup_free_ char *line = NULL, *target = NULL;
         _cleanup_close_ int dir = -EBADF;
+        _cleanup_strv_ char **names = NULL, **again = NULL;
         int root = tree_new();
 
-        tree_put("/d/a", "  x \ny\n");
+        tree_put("/d/a", "  x \ny \n");
         tree_link("/d/link", "/elsewhere/a");
-        dir = fs_open(root, "/d", O_PATH | O_DIRECTORY, 0);
-        ASSERT_EQ(fs_read_line_at(dir, "a", &line), 0);
-        ASSERT_STREQ(line, "x");
+        dir = fs_open(root, "/d", O_RDONLY | O_DIRECTORY, 0);
+        ASSERT_EQ(fs_read_attr_at(dir, "a", &line), 0);
+        ASSERT_STREQ(line, "x \ny");
         ASSERT_EQ(fs_readlink_name_at(dir, "link", &target), 0);
         ASSERT_STREQ(target, "a");
         /* In a recorded tree it could lead out of it. */
-        ASSERT_EQ(fs_read_line_at(dir, "link", &line), -ELOOP);
-        ASSERT_EQ(fs_read_line_at(dir, "b", &line), -ENOENT);
+        ASSERT_EQ(fs_read_attr_at(dir, "link", &line), -ELOOP);
+        ASSERT_EQ(fs_read_attr_at(dir, "b", &line), -ENOENT);
         ASSERT_EQ(fs_readlink_name_at(dir, "a", &target), -EINVAL);
+        ASSERT_EQ(fs_list_fd(dir, &names), 0);
+        ASSERT_EQ(strv_length(names), 2);
+        tree_put("/d/b", "");
+        ASSERT_EQ(lseek(dir, 0, SEEK_SET), 0);
+        ASSERT_EQ(fs_list_fd(dir, &again), 0);
+        ASSERT_EQ(strv_length(again), 3);
+}
+
+TEST(reads_the_first_line_alone) {
+        _cleanup_free_ char *line = NULL, *big = malloc(2 * FS_ATTR_MAX);
+        int root = tree_new();
+
+        memset(big, 'x', 2 * FS_ATTR_MAX);
+        big[2 * FS_ATTR_MAX - 1] = '\0';
+        tree_put("/endless", big);
+        ASSERT_EQ(fs_read_line(root, "/endless", &line), -EFBIG);
+        big[1] = '\n';
+        tree_put("/long", big);
+        ASSERT_EQ(fs_read_line(root, "/long", &line), 0);
+        ASSERT_STREQ(line, "x");
 }

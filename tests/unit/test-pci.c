@@ -134,6 +134,7 @@ static void put_device(const char *below, const char *bdf, const char *class, co
 TEST(scan_reads_a_machine) {
         int root = tree_new();
         const PciDevice *d;
+        PciDevice none = {};
         char *driver = NULL;
         PciBus bus;
         Bdf b;
@@ -178,15 +179,15 @@ TEST(scan_reads_a_machine) {
         ASSERT_EQ(bdf_parse("0000:01:00.1", &b), 0);
         ASSERT(pci_find(&bus, b) == &bus.devices[1]);
         ASSERT(pci_same_slot(&bus.devices[0], &bus.devices[1]));
-        ASSERT_EQ(pci_read_driver(root, b, &driver), 0);
+        ASSERT_EQ(pci_read_driver(root, &bus.devices[1], &driver), 0);
         ASSERT_STREQ(driver, "snd_hda_intel");
         free(driver);
         driver = (char *) "";
-        b.function = 0;
-        ASSERT_EQ(pci_read_driver(root, b, &driver), 0);
+        ASSERT_EQ(pci_read_driver(root, &bus.devices[0], &driver), 0);
         ASSERT(!driver);
         b.function = 5;
-        ASSERT_EQ(pci_read_driver(root, b, &driver), -ENODEV);
+        (void) bdf_format(b, none.name);
+        ASSERT_EQ(pci_read_driver(root, &none, &driver), -ENODEV);
         ASSERT(!pci_find(&bus, b));
         pci_bus_done(&bus);
 }
@@ -269,4 +270,31 @@ TEST(no_bus_is_an_empty_bus) {
         ASSERT_EQ(pci_scan(root, &bus), 0);
         ASSERT_EQ(bus.n, 0);
         pci_bus_done(&bus);
+}
+
+/* One read instead of five; what it does not say exactly is read in the old way. */
+TEST(ids_are_read_at_once) {
+        static const struct {
+                const char *modalias;
+                unsigned device;
+        } cases[] = {
+                { "pci:v000010DEd00002684sv00001458sd000040E5bc03sc00i00\n", 0x2684 },
+                { "pci:v000010DEd00002684sv00001458sd000040E5bc03sc00i00x\n", 0x1111 },
+                { "pci:v000010DEd00002684sv00001458sd000040E5bc03sc00\n", 0x1111 },
+                { "pci:v000010DEd00012684sv00001458sd000040E5bc03sc00i00\n", 0x1111 },
+                { "\n", 0x1111 },
+        };
+        int root = tree_new();
+
+        put_device("pci0000:00", "0000:01:00.0", "0x030200\n", "0x1111\n");
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                PciBus bus = {};
+
+                tree_put("/sys/devices/pci0000:00/0000:01:00.0/modalias", cases[i].modalias);
+                ASSERT_EQ(pci_scan(root, &bus), 0);
+                ASSERT_EQ(bus.n, 1);
+                ASSERT_EQ(bus.devices[0].device, cases[i].device);
+                ASSERT_EQ(bus.devices[0].class, cases[i].device == 0x1111 ? 0x030200u : 0x030000u);
+                pci_bus_done(&bus);
+        }
 }

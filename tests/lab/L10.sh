@@ -5,8 +5,8 @@
 #
 # All GPUs of this machine are exclusive that its configuration does not name: so are cards that it has never seen.
 
-# shellcheck source=../stage.sh
-. "$(dirname "$0")/../stage.sh"
+# shellcheck source=stage.sh
+. "$(dirname "$0")/stage.sh"
 
 stage_up L10 bootstrapped
 stage_run "echo 'file dd.c +p' >/proc/dynamic_debug/control"
@@ -24,12 +24,12 @@ put_in() {
         done
 }
 
-# The GPU is on VFIO, and nothing else was tried on it. $1: name
+# The GPU is on VFIO, as a whole. $1: name, $2: the drivers that were tried on it
 check_active() {
         check "$1 becomes an active unit" stage_wait 90 active "systemctl show -P ActiveState $(stage_unit "$gpu")"
         is "on vfio-pci, with both functions" "$(stage_driver "$gpu") $(stage_driver "${gpu%0}1")" "vfio-pci vfio-pci"
-        is "and no other driver was tried" \
-                "$(stage_run "dmesg | sed -n 's/.*probing driver \([^ ]*\) with device ${gpu%0}[01]\$/\1/p' | sort -u")" vfio-pci
+        is "that were tried on it: $2" "$(stage_run "dmesg |
+                sed -n 's/.* ${gpu%0}[01]: bus: .* probing driver \([^ ]*\) with device\$/\1/p' | sort -u | paste -sd' '")" "$2"
 }
 
 # Its unit has ended as one that was stopped, and left nothing. $1: name
@@ -45,7 +45,8 @@ check_gone() {
 since=$(stage_run 'date +%s')
 put_in slot2 first
 check "the machine sees a card" test -n "$gpu"
-check_active "a card"
+# The kernel tries a driver that is loaded as soon as it has told udev of the card.
+check_active "a card" "nvidia snd_hda_intel vfio-pci"
 # From the kernel's first word of it. What an emulated machine takes for this, a real one takes as much less for as it
 # takes less for units that do nothing.
 event=$(stage_run "dmesg | sed -n 's/^\[ *\([0-9.]*\)\] pci $gpu: \[10de:2684\].*/\1/p' | tail -n 1")
@@ -56,15 +57,26 @@ check "that is less than 2 s of a real machine" awk -v e="$event" -v a="$active"
         'BEGIN { t = a / 1e6 - e; exit !(e > 0 && t > 0 && idle > 0 && t / idle * 8 * 0.021 < 2) }'
 scenario_time "a card in"
 
+unit=$(stage_unit "$gpu")
+before=$(stage_run "systemctl show -P InvocationID -P ActiveState $unit")
+stage_run "for i in \$(seq 100); do echo add >/sys/bus/pci/devices/$gpu/uevent; [ \$i != 50 ] || systemctl daemon-reload; done
+        udevadm settle"
+is "a hundred more of its events, and a daemon-reload in between, are none" \
+        "$(stage_run "systemctl show -P InvocationID -P ActiveState $unit")" "$before"
+scenario_time "a hundred events"
+
 lab_machine tear slot2 first
 check_gone "a card that was torn out"
 scenario_time "a card torn out"
 
+# Nothing loads one for a card that is exclusive.
+check "the host's drivers can go" stage_run "systemctl start $(stage_unit $stage_twin) && rmmod nvidia snd_hda_intel"
 since=$(stage_run 'date +%s')
 put_in slot5 second
-check_active "another card, in another slot,"
+check_active "another card, in another slot," vfio-pci
 lab_machine unplug second
 check_gone "a card that was asked for"
+check "the twin goes back" stage_run "systemctl stop $(stage_unit $stage_twin)"
 is "the other GPUs are as they were" "$(stage_driver $stage_gpu) $(stage_word $stage_gpu) $(stage_driver $stage_twin)" \
         "vfio-pci active nvidia"
 scenario_time "another in and out"

@@ -47,6 +47,7 @@ PR_SET_PDEATHSIG = 1
 # Offsets in a configuration space and bits there: include/uapi/linux/pci_regs.h
 CLASS, HEADER, SUBSYSTEM_IDS, CAPABILITIES = 0x09, 0x0E, 0x2C, 0x34
 EXPRESS, SLOT_CAPABILITIES, SLOT_CONTROL = 0x10, 0x14, 0x18
+MULTIFUNCTION = 0x80
 POWERED_OFF = 0x0400 | 0x0300  # power controller off, power indicator off
 TELLS_PRESENCE = 0x0008
 SAVE_SECONDS = 300
@@ -143,14 +144,16 @@ class Memory:
         os.pwrite(self.fd, data, address)
 
     def disguise(self, expected):
-        # Function 0 is the one with the multifunction bit.
-        spaces = sorted(self.spaces(BOCHS, BOCHS_CLASS), key=lambda space: not space[1][HEADER] & 0x80)
+        # Function 0 is the one with the multifunction bit. Afterwards all have it, as in real cards: by that a kernel puts the
+        # functions of a card that comes later into one IOMMU group (get_pci_function_alias_group(), drivers/iommu/iommu.c).
+        spaces = sorted(self.spaces(BOCHS, BOCHS_CLASS), key=lambda space: not space[1][HEADER] & MULTIFUNCTION)
         if len(spaces) != expected:
             raise Refused(f"{len(spaces)} configuration spaces in QEMU's memory for {expected} stand-in functions")
         for i, (address, _) in enumerate(spaces):
             vendor, device, klass = IDENTITIES[0 if i < len(spaces) // 2 else 1]
             self.write(address, vendor.to_bytes(2, "little") + device.to_bytes(2, "little"))
             self.write(address + CLASS, klass.to_bytes(3, "little"))
+            self.write(address + HEADER, bytes([MULTIFUNCTION]))
             self.write(address + SUBSYSTEM_IDS, b"".join(x.to_bytes(2, "little") for x in SUBSYSTEM))
 
     def slot_control(self, slot):

@@ -13,12 +13,12 @@ cd "$1/helpers/lib"
 layers=(
         'macro'
         'bdf log parse strv json'
-        'fs'
+        'fs fswrite'
         'account aptsource bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile proc logfile journal'
         'phase'
         'conf confkey gpudriver talos aptline cmdline claims pci pcigroup restore undo dpkg module'
-        'apt aptrun aptrepair iommu earlyrule busy nodes console holders handover worker nvml poison binding boot bootentry imagetool initramfs bus sdbus logind keep known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
-        'bridge bridgechange bridgeowner vfio vfiofacts vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report'
+        'apt aptrun aptrepair iommu earlyrule busy nodes console openfile holders handover worker nvml poison binding boot bootentry imagetool initramfs etcfile bus sdbus logind keep known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
+        'nvidiasource repository nvidiahost bridge bridgechange bridgeowner vfio vfiofacts vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report'
         'trialboot trialnet follow preview progress settings options takeback remake gpuswitch'
         'exclusive'
 )

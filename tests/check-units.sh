@@ -21,8 +21,10 @@ budget() {
         gpuvm-vfio@.service) echo 2.3 ;;
         # Build an initramfs from the host's disks, modules and /root (0.1).
         gpuvm-iommu.service | gpuvm-vfio.service) echo 2.3 ;;
-        # Maintainer scripts of any package run in these two: nearly nothing can be taken away.
+        # Maintainer scripts of any package run in these: nearly nothing can be taken away.
         gpuvm-packages.service | gpuvm-kvm.service) echo 7.8 ;;
+        # And builds a module, makes an initramfs, loads the driver.
+        gpuvm-nvidia.service) echo 7.8 ;;
         *) return 1 ;;
         esac
 }

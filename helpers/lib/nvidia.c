@@ -6,19 +6,24 @@
 #include "nvidia.h"
 #include "parse.h"
 
+#define OLDER_KEY "3bf863cc.pub", "EB693B3035CD5710E231E123A4B469963BF863CC"
+#define NEWER_KEY "8793F200.pub", "02182E60104FCDC26EAE1B8597A5D4CB8793F200"
+
 /* The releases that gpuvm knows; what their own archives have, and which directory of NVIDIA's repository is
  * theirs. Ubuntu's drivers are offered by ubuntu-drivers. A long-term branch that the repository of a newer
- * release never had cannot be asked for. */
+ * release never had cannot be asked for. The fingerprints are those that NVIDIA's guides and other tools
+ * publish: apt itself holds a repository's signatures against them. */
 static const struct Release {
         const char *id, *version;
-        unsigned branch;            /* of the archive's driver; 0: ask ubuntu-drivers */
-        Cuda cuda;                  /* the archive's toolkit */
-        const char *directory;      /* of NVIDIA's repository */
+        unsigned branch;       /* of the archive's driver; 0: ask ubuntu-drivers */
+        Cuda cuda;             /* the archive's toolkit */
+        const char *directory; /* of NVIDIA's repository */
+        const char *key, *fingerprint;
         unsigned repository_branch; /* what to take from there; 0: its newest */
 } releases[] = {
-        { "debian", "12", 535, { 11, 8 }, "debian12", DRIVER_LONG_TERM },
-        { "debian", "13", 550, { 12, 4 }, "debian13", 0 },
-        { "ubuntu", "24.04", 0, { 12, 0 }, "ubuntu2404", DRIVER_LONG_TERM },
+        { "debian", "12", 535, { 11, 8 }, "debian12", OLDER_KEY, DRIVER_LONG_TERM },
+        { "debian", "13", 550, { 12, 4 }, "debian13", NEWER_KEY, 0 },
+        { "ubuntu", "24.04", 0, { 12, 0 }, "ubuntu2404", OLDER_KEY, DRIVER_LONG_TERM },
 };
 
 /* From here on the branch is no part of the names of NVIDIA's own packages for Ubuntu. */
@@ -316,6 +321,8 @@ static int use_ubuntu(Decision *d) {
 }
 
 static int name_repository(Decision *d) {
+        d->plan.key = d->release->key;
+        d->plan.fingerprint = d->release->fingerprint;
         return str_printf(&d->plan.repository, "%s/%s", d->release->directory, d->arm ? "sbsa" : "x86_64");
 }
 

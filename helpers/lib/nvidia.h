@@ -12,6 +12,9 @@
 #include "strv.h"
 #include "ubuntudrivers.h"
 
+/* Where NVIDIA's own packages are, one directory for each release and architecture. */
+#define NVIDIA_REPOSITORY "https://developer.download.nvidia.com/compute/cuda/repos/"
+
 typedef enum NvidiaSource {
         NVIDIA_SOURCE_AUTO, /* the distribution's, unless another is here or that one cannot drive the GPUs */
         NVIDIA_SOURCE_DISTRO,
@@ -60,14 +63,16 @@ typedef struct NvidiaPlan {
         char **notes;       /* what the user should know besides */
 
         /* NVIDIA_INSTALL */
-        NvidiaSource source;    /* DISTRO or NVIDIA */
-        unsigned branch;        /* 0: the newest of the source */
-        bool open;              /* open kernel modules */
-        bool built_here;        /* by DKMS, else built and signed by the distribution */
-        char **packages;        /* driver and tools; NULL: the driver that is here will do */
-        char **toolkit;         /* of CUDA; NULL: none */
-        bool container_toolkit; /* wanted */
-        char *repository;       /* below NVIDIA's repositories, "debian12/x86_64"; NULL: none is needed */
+        NvidiaSource source;     /* DISTRO or NVIDIA */
+        unsigned branch;         /* 0: the newest of the source */
+        bool open;               /* open kernel modules */
+        bool built_here;         /* by DKMS, else built and signed by the distribution */
+        char **packages;         /* driver and tools; NULL: the driver that is here will do */
+        char **toolkit;          /* of CUDA; NULL: none */
+        bool container_toolkit;  /* wanted */
+        char *repository;        /* below NVIDIA_REPOSITORY, "debian12/x86_64"; NULL: none is needed */
+        const char *key;         /* the file with its key there */
+        const char *fingerprint; /* and what that one's has to be */
 } NvidiaPlan;
 
 /* Returns 0 or -ENOMEM. */

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* gpuvm-nvidia: NVIDIA's driver for the GPUs that the host itself uses, with CUDA's toolkit and the one for
+ * containers.
+ *
+ * What to install is decided in the room nvidia; this is the doing: sources that can be taken back, packages,
+ * and a look whether each kernel that may start next has the module. */
+
+#include "apt.h"
+#include "aptrun.h"
+#include "child.h"
+#include "conf.h"
+#include "etcfile.h"
+#include "fs.h"
+#include "initramfs.h"
+#include "known.h"
+#include "module.h"
+#include "nvidiasource.h"
+#include "phase.h"
+#include "reboot.h"
+
+#define NOUVEAU_PATH   "/etc/modprobe.d/gpuvm-nouveau.conf"
+#define UBUNTU_DRIVERS "/usr/bin/ubuntu-drivers"
+#define DKMS           "/usr/sbin/dkms"
+
+enum { OFFERS_SEC = 60, DKMS_SEC = 30 * 60 };
+
+/* What all steps need. */
+typedef struct State {
+        Phase *p;
+        Undo *u;
+        Conf conf;
+        DpkgStatus packages;
+        AptSources sources;
+        NvidiaFacts facts;
+        UbuntuDrivers offers;
+        NvidiaPlan plan;
+} State;
+
+static void state_done(State *s) {
+        undo_free(s->u);
+        conf_done(&s->conf);
+        dpkg_done(&s->packages);
+        aptsources_done(&s->sources);
+        nvidia_facts_done(&s->facts);
+        ubuntu_drivers_done(&s->offers);
+        nvidia_plan_done(&s->plan);
+}
+
+static int read_machine(State *s) {
+        _cleanup_strv_ char **notes = NULL, **refusals = NULL;
+        Phase *p = s->p;
+        int r;
+
+        r = known_apply(p->root, &s->conf, &notes, &refusals);
+        if (r < 0)
+                return phase_fail(p, r, "Make " KNOWN_PATH " readable.", "Cannot tell which GPUs are which");
+        STRV_FOREACH(n, notes)
+                phase_note(p, "%s", *n);
+        if (refusals)
+                return phase_fail(p, 0, KNOWN_REMEDY, "%s", *refusals);
+        r = aptrun_status(p, &s->packages);
+        if (r < 0)
+                return r;
+        r = aptsources_load(p->root, NULL, &s->sources);
+        if (r >= 0)
+                r = nvidia_facts_read(p->root, &s->conf, &s->packages, &s->sources, &s->facts);
+        return r < 0 ? phase_fail(p, r, "Make /etc, /proc and /sys readable for it.",
+                                  "Cannot tell which GPUs and which driver are here")
+                     : 0;
+}
+
+static void on_offer(const char *line, void *userdata) {
+        State *s = userdata;
+
+        if (ubuntu_drivers_add_line(&s->offers, line) < 0)
+                log_debug("Out of memory, leaving out: %s", line);
+}
+
+/* Its exit status is 0 also when it finds nothing, so only what it says counts. */
+static int ask_ubuntu(State *s) {
+        static const char *const package[] = { "ubuntu-drivers-common", NULL };
+        /* userdata is the one of on_stdout, so no tick: it is done long before systemd's patience is. */
+        const Child c = {
+                .root = s->p->root,
+                .root_path = s->p->root_path,
+                .argv = (const char *const[]){ UBUNTU_DRIVERS, "list", "--gpgpu", NULL },
+                .timeout_usec = OFFERS_SEC * USEC_PER_SEC,
+                .on_stdout = on_offer,
+                .userdata = s,
+        };
+        int r;
+
+        r = apt_ensure(s->p, s->u, package);
+        if (r < 0)
+                return r;
+        if (r > 0 && s->p->dry_run) {
+                phase_note(s->p, "Which driver it is to be, ubuntu-drivers tells when it is installed");
+                return 1;
+        }
+        phase_status(s->p, "Asking ubuntu-drivers which drivers there are");
+        r = child_run(&c);
+        if (r < 0)
+                return phase_fail(s->p, r, "Run 'ubuntu-drivers list --gpgpu' to see what is wrong with it.",
+                                  "Failed to run ubuntu-drivers");
+        s->facts.host.offers = &s->offers;
+        return 0;
+}
+
+/* Returns 1 to go on, or what run() shall return. */
+static int decide(State *s, int *ret_end) {
+        int r;
+
+        r = nvidia_decide(&s->facts.host, &s->conf, &s->plan);
+        if (r >= 0 && s->plan.verdict == NVIDIA_ASK) {
+                nvidia_plan_done(&s->plan);
+                r = ask_ubuntu(s);
+                if (r != 0) {
+                        *ret_end = MIN(r, PHASE_OK);
+                        return 0;
+                }
+                r = nvidia_decide(&s->facts.host, &s->conf, &s->plan);
+        }
+        if (r < 0) {
+                *ret_end = log_oom();
+                return 0;
+        }
+        STRV_FOREACH(n, s->plan.notes)
+                phase_note(s->p, "%s", *n);
+        if (s->plan.verdict == NVIDIA_INSTALL)
+                return 1;
+        if (s->plan.verdict == NVIDIA_REFUSED)
+                *ret_end = phase_fail(s->p, 0, s->plan.remedy, "%s", s->plan.reason);
+        else {
+                phase_note(s->p, "No driver of NVIDIA's is installed: %s", s->plan.reason);
+                *ret_end = PHASE_NOT_APPLICABLE;
+        }
+        return 0;
+}
+
+/* nouveau, and its successor, take a card before NVIDIA's module can. */
+static int keep_nouveau_away(State *s) {
+        int r, holds;
+
+        r = etcfile_put(s->p, s->u, NOUVEAU_PATH,
+                        "# Written by gpuvm: NVIDIA's own driver is used here; 'gpuvm-undo nvidia' takes it back.\n"
+                        "blacklist nouveau\nblacklist nova_core\nblacklist nova_drm\noptions nouveau modeset=0\n",
+                        "nouveau leaves the GPUs to NVIDIA's driver");
+        if (r <= 0 || s->p->dry_run)
+                return r;
+        holds = initramfs_holds(s->p, "nouveau.ko*");
+        if (holds <= 0)
+                return holds;
+        return initramfs_update(s->p, s->u, "nouveau leaves the GPUs to NVIDIA's driver");
+}
+
+/* Returns 1 if one of them is not here. */
+static int is_missing(const State *s, char *const *packages) {
+        _cleanup_strv_ char **missing = NULL;
+        int r;
+
+        if (!packages)
+                return 0;
+        r = dpkg_missing(&s->packages, (const char *const *) packages, &missing);
+        return r < 0 ? log_oom() : missing != NULL;
+}
+
+static int install_driver(State *s) {
+        static const char *const none[] = { NULL };
+        const NvidiaPlan *plan = &s->plan;
+        int driver = is_missing(s, plan->packages), toolkit = is_missing(s, plan->toolkit), r;
+
+        if (driver < 0 || toolkit < 0)
+                return MIN(driver, toolkit);
+        if (!driver && !toolkit)
+                return 0;
+        r = nvidia_source_add(s->p, s->u, &s->facts, plan, &s->sources);
+        if (r >= 0)
+                r = apt_ensure(s->p, s->u, plan->packages ? (const char *const *) plan->packages : none);
+        if (r >= 0)
+                r = apt_ensure(s->p, s->u, plan->toolkit ? (const char *const *) plan->toolkit : none);
+        return r;
+}
+
+static int install_all(State *s) {
+        static const char *const containers[] = { "nvidia-container-toolkit", NULL };
+        int r;
+
+        r = nvidia_source_keep_together(s->p, s->u);
+        if (r >= 0)
+                r = keep_nouveau_away(s);
+        if (r >= 0)
+                r = install_driver(s);
+        if (r < 0 || !s->plan.container_toolkit)
+                return r;
+        r = is_missing(s, (char *const *) containers);
+        if (r > 0)
+                r = nvidia_source_add_containers(s->p, s->u, &s->facts, &s->sources);
+        return r < 0 ? r : apt_ensure(s->p, s->u, containers);
+}
+
+/* DKMS builds for kernels whose headers were there; what it left out shows now and not at the next start. */
+static int build_for(State *s, const char *kernel) {
+        const Child c = {
+                PHASE_CHILD(s->p),
+                .argv = (const char *const[]){ DKMS, "autoinstall", "-k", kernel, NULL },
+                .timeout_usec = DKMS_SEC * USEC_PER_SEC,
+        };
+        int r;
+
+        r = phase_change(s->p, "build", kernel, "NVIDIA's module by DKMS");
+        if (r <= 0)
+                return r < 0 ? log_oom() : 0;
+        phase_status(s->p, "Building NVIDIA's module for kernel %s", kernel);
+        r = child_run(&c);
+        if (r != 0 || nvidia_kernel_has_module(s->p->root, kernel) <= 0)
+                return phase_fail(
+                                s->p, MIN(r, 0),
+                                "See /var/lib/dkms/*/*/build/make.log, and that the headers of that kernel are "
+                                "installed (UpdateSystem=yes brings a kernel that has some).",
+                                "NVIDIA's module cannot be built for kernel %s", kernel);
+        return 0;
+}
+
+/* What was installed may have brought a kernel. */
+static int read_kernels(State *s) {
+        _cleanup_strv_ char **kernels = NULL;
+        int r;
+
+        r = initramfs_kernels(s->p->root, &kernels);
+        if (r < 0)
+                return phase_fail(s->p, r, "Look at /boot.", "Cannot tell which kernels are installed");
+        if (kernels) {
+                strv_free(s->facts.kernels);
+                s->facts.kernels = TAKE_PTR(kernels);
+        }
+        return 0;
+}
+
+static int check_modules(State *s) {
+        int r;
+
+        r = read_kernels(s);
+        STRV_FOREACH(k, s->facts.kernels) {
+                if (r < 0)
+                        return r;
+                r = nvidia_kernel_has_module(s->p->root, *k);
+                if (r == 0 && s->plan.built_here)
+                        r = build_for(s, *k);
+                else if (r == 0 && !k[1])
+                        return phase_fail(
+                                        s->p, 0,
+                                        "Install the newest kernel (UpdateSystem=yes), or set DriverBranch= to "
+                                        "another one of 'ubuntu-drivers list --gpgpu'.",
+                                        "The distribution's modules of driver %u are not for %s, the kernel that "
+                                        "starts next",
+                                        s->plan.branch, *k);
+                else if (r < 0)
+                        return phase_fail(s->p, r, "See that /lib/modules can be read.",
+                                          "Cannot tell whether kernel %s has NVIDIA's module", *k);
+        }
+        return MIN(r, 0);
+}
+
+/* Returns 1 if only a restart gives the GPU to the driver. */
+static int bind_gpu(State *s, const PciDevice *d) {
+        _cleanup_free_ char *driver = NULL;
+        int r;
+
+        r = pci_read_driver(s->p->root, d, &driver);
+        if (r < 0 || (driver && (streq(driver, "nvidia") || streq(driver, "vfio-pci"))))
+                return 0;
+        if (driver)
+                return 1;
+        if (nvidia_kernel_has_module(s->p->root, s->facts.kernels[0]) <= 0)
+                return 1;
+        r = module_load(s->p->root, "nvidia");
+        if (r < 0)
+                r = module_load(s->p->root, "nvidia-current");
+        if (r < 0 || pci_read_driver(s->p->root, d, &driver) < 0 || !driver)
+                phase_note(s->p, "NVIDIA's module did not take GPU %s: 'dmesg | grep NVRM' may say why",
+                           d->name);
+        return 0;
+}
+
+static int bind_gpus(State *s) {
+        const NvidiaFacts *f = &s->facts;
+        const char *waits = NULL;
+        DriverNeed need;
+        int r;
+
+        for (size_t i = 0, k = 0; i < f->bus.n; i++) {
+                const PciDevice *d = &f->bus.devices[i];
+
+                if (pci_is_nvidia_gpu(d) && !f->gpus[k++].given_away && driver_need(d->device, &need) >= 0 &&
+                    bind_gpu(s, d) > 0)
+                        waits = d->name;
+        }
+        if (!waits)
+                r = reboot_withdraw(s->p->root, s->p->name);
+        else if (phase_change(s->p, "request", "reboot", "for GPU %s to get NVIDIA's driver", waits) < 0)
+                return log_oom();
+        else
+                r = reboot_request(s->p->root, s->p->name,
+                                   "NVIDIA's driver takes its GPUs when the machine starts");
+        if (r < 0)
+                return phase_fail(s->p, r, "See that " STATE_DIR " can be written.",
+                                  "Cannot write down whether to restart");
+        return 0;
+}
+
+static int run(Phase *p, int argc, char *argv[]) {
+        _cleanup_(state_done) State s = { .p = p };
+        int r, end = PHASE_OK;
+
+        r = conf_load_and_warn(p->root, &s.conf);
+        if (r >= 0)
+                r = undo_open(p->root, p->name, &s.u);
+        if (r < 0)
+                return log_oom();
+        if (!s.conf.nvidia) {
+                phase_note(p, "Nvidia=no: nothing to do");
+                return PHASE_NOT_APPLICABLE;
+        }
+        r = read_machine(&s);
+        if (r < 0)
+                return r;
+        if (decide(&s, &end) == 0)
+                return end;
+        r = install_all(&s);
+        if (r < 0 || p->dry_run)
+                return MIN(r, PHASE_OK);
+        r = check_modules(&s);
+        if (r >= 0)
+                r = bind_gpus(&s);
+        return MIN(r, PHASE_OK);
+}
+
+static const Helper helper = {
+        .name = "gpuvm-nvidia",
+        .summary = "Install NVIDIA's driver for the GPUs that the host uses, and CUDA's toolkits.",
+        .run = run,
+};
+
+DEFINE_HELPER(helper)

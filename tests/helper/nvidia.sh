@@ -1,0 +1,291 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gpuvm-nvidia on made-up machines: nvidia.sh DIRECTORY-OF-HELPERS
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+here=$(cd "$(dirname "$0")" && pwd)
+helper=$1/gpuvm-nvidia
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+n=0
+kernel=6.1.0-40-amd64
+
+# add_gpu ADDRESS DEVICE [DRIVER]
+add_gpu() {
+        local dir=$root/sys/devices/pci0000:00/$1
+
+        mkdir -p "$dir" "$root/sys/bus/pci/devices"
+        ln -s "../../../devices/pci0000:00/$1" "$root/sys/bus/pci/devices/$1"
+        echo 0x030000 >"$dir/class"
+        echo 0x10de >"$dir/vendor"
+        echo "$2" >"$dir/device"
+        drive "$1" "${3-}"
+}
+
+drive() {
+        rm -f "$root/sys/bus/pci/devices/$1/driver"
+        [ -z "$2" ] || ln -s "../../../bus/pci/drivers/$2" "$root/sys/bus/pci/devices/$1/driver"
+        [ -z "$2" ] || mkdir -p "$root/sys/bus/pci/drivers/$2"
+}
+
+# has_package NAME VERSION
+has_package() {
+        printf 'Package: %s\nStatus: install ok installed\nVersion: %s\n\n' "$1" "$2" >>"$root/var/lib/dpkg/status"
+}
+
+stub() {
+        mkdir -p "${root:?}${1%/*}"
+        cat >"$root$1"
+        chmod 755 "$root$1"
+}
+
+# machine DEVICE [DRIVER]: Debian 12 with that GPU, and a DKMS that builds.
+machine() {
+        root=$work/$((n += 1))
+        mkdir -p "$root"/{etc/apt/sources.list.d,boot,packages,proc/sys/kernel,run/gpuvm,usr/bin,var/lib/dpkg/updates} \
+                "$root"/{var/lib/apt/lists/partial,lib/modules/$kernel}
+        install "$here/apt-stub.sh" "$root/usr/bin/apt-get"
+        install "$here/apt-stub.sh" "$root/usr/bin/dpkg"
+        printf 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n' >"$root/etc/os-release"
+        printf 'Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n%s\n' \
+                'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' >"$root/etc/apt/sources.list.d/debian.sources"
+        echo "$kernel" >"$root/proc/sys/kernel/osrelease"
+        echo x86_64 >"$root/proc/sys/kernel/arch"
+        : >"$root/boot/vmlinuz-$kernel"
+        : >"$root/boot/initrd.img-$kernel"
+        : >"$root/calls"
+        : >"$root/var/lib/dpkg/status"
+        : >"$root/lib/modules/$kernel/modules.dep"
+        touch "$root/var/lib/apt/lists/deb_Packages"
+        [ -z "${1-}" ] || add_gpu 0000:01:00.0 "$1" "${2-}"
+        stub /usr/sbin/dkms <<'S'
+#!/bin/bash
+echo "dkms $*" >>"$GPUVM_ROOT/calls"
+[ ! -e "$GPUVM_ROOT/dkms-fails" ] || exit 10
+echo "updates/dkms/nvidia-current.ko:" >>"$GPUVM_ROOT/lib/modules/$3/modules.dep"
+S
+        stub /usr/lib/apt/apt-helper <<'S'
+#!/bin/bash
+echo "apt-helper $*" >>"$GPUVM_ROOT/calls"
+[ ! -e "$GPUVM_ROOT/fetch-fails" ] || { cat "$GPUVM_ROOT/fetch-fails" >&2; exit 100; }
+if [ -e "$GPUVM_ROOT/key" ]; then cat "$GPUVM_ROOT/key"; else printf -- '-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAA==\n'; fi >"${@: -1}"
+S
+        configure ContainerToolkit=no
+}
+
+configure() {
+        { echo '[Gpu]'; printf '%s\n' "$@"; } >"$root/etc/gpuvm.conf"
+}
+
+# The firmware has Secure Boot on.
+secure_boot() {
+        mkdir -p "$root/sys/firmware/efi/efivars"
+        printf '\006\000\000\000\001' >"$root/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+}
+
+run() {
+        status=0
+        said=$("$helper" --root="$root" "$@" 2>&1) || status=$?
+}
+
+installed() {
+        sed -n 's/^Package: //p' "$root/var/lib/dpkg/status" | sort | xargs
+}
+
+written() {
+        (cd "$root/etc" && find . -newer "$root/etc/gpuvm.conf" -type f | sort | xargs)
+}
+
+# Debian's own driver, from nothing.
+machine 0x2684
+run --dry-run
+is 'a dry run succeeds' "$status" 0
+like 'a dry run tells the packages' "$said" 'would install nvidia-kernel-dkms'
+like 'a dry run tells the sources' "$said" 'would write /etc/apt/sources.list.d/gpuvm-nvidia.sources'
+is 'a dry run changes nothing' "$(installed)$(written)$(cat "$root/calls")" ''
+run
+is 'the driver of the archive' "$status" 0
+is 'is this' "$(installed)" \
+        'libcuda1 linux-headers-amd64 nvidia-cuda-toolkit nvidia-kernel-dkms nvidia-persistenced nvidia-smi'
+is 'with these files' "$(written)" \
+        './apt/apt.conf.d/52gpuvm-nvidia ./apt/sources.list.d/gpuvm-nvidia.sources ./modprobe.d/gpuvm-nouveau.conf'
+is 'from the same mirror, with the same key' "$(grep -v '^#' "$root/etc/apt/sources.list.d/gpuvm-nvidia.sources" | xargs)" \
+        'Types: deb URIs: http://mirror.example/debian Suites: bookworm Components: contrib non-free non-free-firmware Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg Types: deb URIs: http://mirror.example/debian Suites: bookworm-updates Components: contrib non-free non-free-firmware Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg'
+like 'its module is built where DKMS has not' "$(cat "$root/calls")" "dkms autoinstall -k $kernel"
+check 'nouveau is kept away' grep -qx 'blacklist nouveau' "$root/etc/modprobe.d/gpuvm-nouveau.conf"
+check 'unattended-upgrades leaves it alone' grep -q '"libnvidia-"' "$root/etc/apt/apt.conf.d/52gpuvm-nvidia"
+: >"$root/calls"
+run
+is 'the second run starts no program' "$status $(cat "$root/calls")" '0 '
+like 'and says so' "$said" 'Nothing to do|nothing to do'
+status=0
+said=$("$1/gpuvm-undo" --root="$root" nvidia 2>&1) || status=$?
+is 'undo takes all of it back' "$status $(installed) $(written)" '0  '
+
+# The card is nouveau's until the machine starts again.
+machine 0x2684 nouveau
+run
+is 'a card that has another driver waits for a restart' "$status" 0
+like 'and names the card' "$said" '0000:01:00.0'
+check 'which is written down' test -e "$root/run/gpuvm/reboot.d/nvidia"
+drive 0000:01:00.0 nvidia
+run
+is 'after which all is well' "$status" 0
+check_fails 'and none is asked for any more' 1 test -e "$root/run/gpuvm/reboot.d/nvidia"
+
+# Nothing to do for this host.
+machine
+run
+is 'no GPU, no driver' "$status $(cat "$root/calls")$(written)" '77 '
+machine 0x2684
+configure Mode=exclusive
+run
+is 'all GPUs for VMs, no driver' "$status $(cat "$root/calls")$(written)" '77 '
+machine 0x2684
+printf '[Bootstrap]\nNvidia=no\n' >"$root/etc/gpuvm.conf"
+run
+is 'Nvidia=no' "$status $(cat "$root/calls")$(written)" '77 '
+
+# A card that only NVIDIA's repository has a driver for.
+machine 0x2d04
+sed -i 's/12/13/; s/bookworm/trixie/' "$root/etc/os-release"
+configure ContainerToolkit=no
+run
+is 'a new card gets its driver from NVIDIA' "$status" 0
+is 'with open modules' "$(installed)" 'cuda-toolkit linux-headers-amd64 nvidia-driver-cuda nvidia-kernel-open-dkms'
+is 'from a source that names its key' "$(grep -v '^#' "$root/etc/apt/sources.list.d/gpuvm-cuda.sources" | xargs)" \
+        'Types: deb URIs: https://developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64/ Suites: / Signed-By: /etc/apt/keyrings/gpuvm-cuda.asc 02182E60104FCDC26EAE1B8597A5D4CB8793F200'
+like 'that is fetched by apt' "$(cat "$root/calls")" \
+        'download-file https://developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64/8793F200.pub '
+check 'and kept' grep -q 'BEGIN PGP' "$root/etc/apt/keyrings/gpuvm-cuda.asc"
+check 'with a pin to that place' grep -q '^Pin: origin developer.download.nvidia.com' "$root/etc/apt/preferences.d/gpuvm-nvidia"
+: >"$root/calls"
+run
+is 'the second run fetches nothing' "$status $(cat "$root/calls")" '0 '
+status=0
+said=$("$1/gpuvm-undo" --root="$root" nvidia 2>&1) || status=$?
+is 'undo takes key, source and pin back' "$status $(installed) $(written)" '0  '
+
+# A long-term branch is pinned.
+machine 0x1b06
+configure DriverSource=nvidia ContainerToolkit=no
+run
+is 'the last branch for an old card' "$status $(installed)" \
+        '0 cuda-toolkit-12-9 linux-headers-amd64 nvidia-driver-cuda nvidia-kernel-dkms'
+check 'is the only one' grep -qx 'Pin: version 580.\*' "$root/etc/apt/preferences.d/gpuvm-nvidia"
+
+# What a proxy says in place of a key.
+machine 0x2d04
+echo '<html>sign in</html>' >"$root/key"
+run
+is 'what is no key is not taken for one' "$status $(installed)" '1 '
+check 'nor kept' test ! -e "$root/etc/apt/keyrings/gpuvm-cuda.asc" -a ! -e "$root/etc/apt/sources.list.d/gpuvm-cuda.sources"
+machine 0x2d04
+echo 'E: Failed to fetch https://developer.download.nvidia.com/x  Could not connect' >"$root/fetch-fails"
+run
+is 'without a network' "$status $(grep -c apt-helper "$root/calls")" '1 4'
+like 'it says what to check' "$said" 'Check network'
+
+# A source that somebody has set up.
+machine 0x2d04
+echo 'deb [signed-by=/usr/share/keyrings/cuda-archive-keyring.gpg] https://developer.download.nvidia.com/compute/cuda/repos/debian12/x86_64/ /' \
+        >"$root/etc/apt/sources.list.d/cuda-debian12-x86_64.list"
+run
+is 'a source that is there is not added twice' "$status $(grep -c apt-helper "$root/calls" || true)" '0 0'
+
+# Secure Boot.
+machine 0x2684
+secure_boot
+run
+is 'an unsigned module under Secure Boot is refused' "$status $(installed)$(written)" '1 '
+like 'with the ways out' "$said" 'mokutil --import.*turn Secure Boot off.*DriverSource=none'
+mkdir -p "$root/var/lib/dkms"
+head -c 700 /dev/urandom >"$root/var/lib/dkms/mok.pub"
+{ printf '\006\000\000\000headers'; cat "$root/var/lib/dkms/mok.pub"; } \
+        >"$root/sys/firmware/efi/efivars/MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23"
+run
+is 'but not if the firmware knows the key' "$status" 0
+
+# The two families.
+machine 0x2684 nvidia
+has_package nvidia-kernel-open-dkms 580.95.05-1
+has_package nvidia-driver-cuda 580.95.05-1
+: >"$root/usr/bin/nvidia-smi"
+echo 'kernel/nvidia.ko:' >"$root/lib/modules/$kernel/modules.dep"
+configure DriverSource=distro
+run
+is 'a second family is refused' "$status" 1
+like 'and which one is here is told' "$said" 'DriverSource=nvidia.* is here'
+configure CudaToolkit=no ContainerToolkit=no
+run
+is 'a driver that drives the GPUs is left as it is' "$status $(cat "$root/calls")" '0 '
+
+# Half of a driver is made a whole one, of the same family.
+machine 0x2684
+has_package nvidia-kernel-open-dkms 580.95.05-1
+configure CudaToolkit=no ContainerToolkit=no
+run
+is 'half of a driver is completed' "$status $(installed)" '0 linux-headers-amd64 nvidia-driver-cuda nvidia-kernel-open-dkms'
+
+# Ubuntu's archive, as ubuntu-drivers tells it.
+machine 0x2684
+printf 'ID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\n' >"$root/etc/os-release"
+configure CudaToolkit=no ContainerToolkit=no
+run --dry-run
+like 'a dry run cannot ask what is not there yet' "$status $said" '^0.*would install ubuntu-drivers-common'
+stub /usr/bin/ubuntu-drivers <<'S'
+#!/bin/bash
+echo 'udevadm hwdb is deprecated. Use systemd-hwdb instead.'
+echo 'nvidia-driver-580-server-open, (kernel modules provided by linux-modules-nvidia-580-server-open-generic)'
+echo 'nvidia-driver-580-server, (kernel modules provided by None)'
+S
+run
+is 'modules that are for another kernel fail' "$status" 1
+like 'and the kernel is named' "$said" "not for $kernel"
+next=6.8.0-51-generic
+mkdir "$root/lib/modules/$next"
+echo 'kernel/nvidia-580server-open/nvidia.ko:' >"$root/lib/modules/$next/modules.dep"
+: >"$root/boot/vmlinuz-$next"
+: >"$root/boot/initrd.img-$next"
+run
+is 'modules for a kernel that is not running yet' "$status" 0
+check 'ask for a restart' test -e "$root/run/gpuvm/reboot.d/nvidia"
+cp "$root/lib/modules/$next/modules.dep" "$root/lib/modules/$kernel/modules.dep"
+run
+is "Ubuntu's signed modules" "$status $(installed)" \
+        '0 linux-modules-nvidia-580-server-open-generic nvidia-headless-no-dkms-580-server-open nvidia-utils-580-server ubuntu-drivers-common'
+is 'need no DKMS' "$(grep -c dkms\  "$root/calls" || true)" 0
+machine 0x2684
+printf 'ID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\n' >"$root/etc/os-release"
+stub /usr/bin/ubuntu-drivers <<<'#!/bin/bash'
+run
+is 'an archive without a driver fails' "$status" 1
+like 'and says which component to look for' "$said" "'restricted'"
+
+# The toolkit for containers.
+machine 0x2684
+configure CudaToolkit=no
+run
+is 'the container toolkit' "$status" 0
+like 'comes too' "$(installed)" 'nvidia-container-toolkit'
+check 'signed by its own key' grep -q 'C95B321B61E88C1809C4F759DDCAE044F796ECB0' "$root/etc/apt/sources.list.d/gpuvm-nvidia-container.sources"
+
+# A module that cannot be built.
+machine 0x2684
+: >"$root/dkms-fails"
+run
+is 'a module that cannot be built fails' "$status" 1
+like 'and names the kernel and the log' "$said" "kernel $kernel.*make.log"
+
+# Apt's own trouble keeps its words.
+machine 0x2684
+printf '99\nE: You don'"'"'t have enough free space in /var/cache/apt/archives/.\n' >"$root/trouble.install"
+run
+is 'a full disk fails' "$status" 1
+like 'as a full disk' "$said" 'Free disk space'
+
+machine 0x2684
+run surplus
+is 'an argument is bad usage' "$status" 2
+done_testing

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck disable=SC2154 # stage.sh and scenario.sh set what is not set here
 # L13: the driver of one GPU hangs in the kernel. That GPU is given up in time and left alone; another one changes hands.
+# When what the driver waits for has ended, the first one does as well.
 
-# shellcheck source=../stage.sh
-. "$(dirname "$0")/../stage.sh"
+# shellcheck source=stage.sh
+. "$(dirname "$0")/stage.sh"
 
-stage_up L13 installed
+stage_up L13
 bad=$stage_twin good=$stage_gpu
 unit=$(stage_unit $bad)
 
@@ -30,7 +31,9 @@ is "with both functions" "$(stage_driver $good) $(stage_driver ${good%0}1)" "vfi
 is "while the first one is still waited for" "$(stage_word $bad)" activating
 
 check "that ends in time" stage_wait 300 failed "systemctl show -P ActiveState $unit"
-like "the unit says what hangs" "$(stage_said $bad)" "$bad hangs: the kernel did not come back from"
+said=$(stage_said $bad)
+like "the unit says what hangs" "$said" "$bad hangs: the kernel did not come back from .*\(driver nvidia\)"
+like "and who is waited for" "$said" "hangs: .*sleep \(pid $(stage_run 'systemctl show -P MainPID lab-holder')"
 check "the GPU is marked" stage_run "test -s /run/gpuvm/poisoned/$bad"
 children=$(stage_run 'grep -l "^State:.D" /proc/[0-9]*/status 2>/dev/null | wc -l')
 check "a second start" stage_run "! timeout 30 systemctl start $unit"
@@ -43,5 +46,11 @@ is "to the host" "$(stage_driver $good)" nvidia
 check "and back" stage_run "timeout 60 systemctl start $(stage_unit $good)"
 is "to VFIO" "$(stage_driver $good)" vfio-pci
 check "others can look at the machine" stage_run 'timeout 60 systemctl start gpuvm-preflight.service'
+
+stage_run 'systemctl stop lab-holder'
+check "that process ended, the driver comes back" stage_wait 60 inactive "systemctl show -P ActiveState lab-puller"
+check "and the GPU goes to VFIO" stage_run "systemctl start $unit"
+is "with both functions" "$(stage_driver $bad) $(stage_driver ${bad%0}1)" "vfio-pci vfio-pci"
+check "without a mark" stage_run "test ! -e /run/gpuvm/poisoned/$bad"
 scenario_time "hand-overs"
 scenario_end

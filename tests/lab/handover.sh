@@ -9,8 +9,8 @@
 # shellcheck source=stage.sh
 . "$(dirname "$0")/stage.sh"
 
-# The kernel counts cards without sound that it was given, and takes no more of them than 32 (azx_probe() in
-# sound/pci/hda/hda_intel.c): three of the machine, and three a round.
+# The kernel counts cards that gave no sound, and takes no more of them than 32 (azx_probe() of snd_hda_intel): three of
+# the machine, and three a round.
 result=$1 rounds=7
 stage_up handover installed
 

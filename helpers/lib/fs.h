@@ -5,14 +5,13 @@
  *
  * Every path is absolute and is looked up below the directory fd "root" (fs_open_root()). For a root other
  * than / symbolic links are resolved as if it were the root directory (openat2(2), RESOLVE_IN_ROOT): a
- * recorded tree can never lead out of itself. Lasting files are written beside, fsynced and renamed: old or
- * new, never torn. */
+ * recorded tree can never lead out of itself. Here is what reads; what changes is in fswrite.h. */
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include "macro.h"
+#include "fswrite.h"
 
 enum {
         FS_ATTR_MAX = 64 * 1024,        /* bytes in a sysfs or proc file we care for */
@@ -68,32 +67,9 @@ int fs_list_fd(int dir, char ***ret) _must_check_ _nonnull_all_;
 /* True if the directory can be read and holds a name that starts with the prefix ("": any). */
 bool fs_has_entry(int root, const char *path, const char *prefix) _nonnull_all_;
 
-/* Replaces the file: written beside, fsynced, renamed, directory fsynced. mode is exact, whatever the umask.
- * Directories above are made (0755). */
-int fs_write_atomic(int root, const char *path, const void *data, size_t size, mode_t mode) _must_check_;
-
-/* As fs_write_atomic(), with the owner as well; (uid_t) -1 and (gid_t) -1: as the process makes files. */
-int fs_write_atomic_owned(int root, const char *path, const void *data, size_t size, mode_t mode, uid_t uid,
-                          gid_t gid) _must_check_;
-
-/* As fs_write_atomic() if the content or mode differs. Returns 1 if it was written, 0 if it was so already.
- */
-int fs_write_if_changed(int root, const char *path, const void *data, size_t size, mode_t mode) _must_check_;
-
-/* Writes a sysfs attribute with one write(2). What was written must be read back by the caller. */
-int fs_write_attr(int root, const char *path, const char *value) _must_check_ _nonnull_all_;
-
-/* Makes the directory and those above it. Returns 0, also if it was there. */
-int fs_mkdir_p(int root, const char *path, mode_t mode) _must_check_ _nonnull_all_;
-
-/* Unlinks the file and fsyncs its directory. Returns 1 if it was there, 0 if not. */
-int fs_remove(int root, const char *path) _must_check_ _nonnull_all_;
-
-/* Renames inside one directory tree, fsyncs the directory of the target. */
-int fs_rename(int root, const char *from, const char *to) _must_check_ _nonnull_all_;
-
-/* Writes all bytes. */
-int write_all(int fd, const void *data, size_t size) _must_check_;
+/* Splits an absolute path into its directory, which is opened (make: with those above it, 0755), and its
+ * name. */
+int fs_open_parent(int root, const char *path, bool make, char **ret_name) _must_check_ _nonnull_all_;
 
 /* asprintf() that returns 0 or -ENOMEM. */
 int str_printf(char **ret, const char *format, ...) _must_check_ _printf_(2, 3);

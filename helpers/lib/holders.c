@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <linux/magic.h>
-#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 
 #include "console.h"
 #include "fs.h"
 #include "holders.h"
 #include "nodes.h"
+#include "openfile.h"
 #include "parse.h"
 #include "strv.h"
 
@@ -120,37 +118,6 @@ static int add_holder(Scan *s, pid_t pid, int proc, const char *what) {
         return 0;
 }
 
-static bool is_gone(int r) {
-        return r == -ENOENT || r == -ESRCH || r == -ENOTDIR;
-}
-
-static bool is_forbidden(int r) {
-        return r == -EACCES || r == -EPERM;
-}
-
-/* What an open or mapped file is: type and number, as far as the kernel knows without asking a server. */
-static int look_at(int dir, const char *name, struct stat *ret) {
-        struct statx x;
-
-        if (statx(dir, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &x) < 0)
-                return -errno;
-        *ret = (struct stat){
-                .st_mode = x.stx_mode,
-                .st_rdev = makedev(x.stx_rdev_major, x.stx_rdev_minor),
-        };
-        return 0;
-}
-
-/* A user's own FUSE file system (sshfs, the document portal, an AppImage) answers nobody else, root included.
- * On one that was mounted without device files, as fusermount does, nobody has a device open. statfs(2) is
- * answered by the kernel: fuse_statfs() in fs/fuse/inode.c. */
-static bool is_without_devices(int dir, const char *name) {
-        _cleanup_close_ int fd = openat(dir, name, O_PATH | O_CLOEXEC);
-        struct statfs fs;
-
-        return fd >= 0 && fstatfs(fd, &fs) >= 0 && fs.f_type == FUSE_SUPER_MAGIC && (fs.f_flags & ST_NODEV);
-}
-
 /* What was found in an fd directory. */
 typedef struct Fds {
         size_t n;         /* open files */
@@ -165,9 +132,10 @@ static void look_at_fd(const Scan *s, int dir, const char *name, Fds *f) {
         int r;
 
         f->n++;
-        r = look_at(dir, name, &st);
+        r = openfile_look_at(dir, name, &st);
         if (r < 0) {
-                f->hidden = f->hidden || (is_forbidden(r) && !is_without_devices(dir, name));
+                f->hidden = f->hidden ||
+                                (openfile_is_forbidden(r) && !openfile_is_without_devices(dir, name));
                 return;
         }
         f->name = nodes_match(&s->nodes, &st);
@@ -251,10 +219,10 @@ static int look_at_mapping(int all, const char *pid, const char *range, const ch
         if (str_printf(&file, "%s/map_files/%s", pid, range) < 0 ||
             str_printf(&seen, "%s/root%s", pid, path) < 0)
                 return -ENOMEM;
-        r = look_at(all, file, ret);
-        if (is_forbidden(r) && is_without_devices(all, file))
+        r = openfile_look_at(all, file, ret);
+        if (openfile_is_forbidden(r) && openfile_is_without_devices(all, file))
                 return -ENODEV;
-        return r < 0 ? look_at(all, seen, ret) : 0;
+        return r < 0 ? openfile_look_at(all, seen, ret) : 0;
 }
 
 /* A mapping outlives the descriptor that it was made from. Only character devices interest, and those are
@@ -282,7 +250,7 @@ static int scan_maps(Scan *s, int all, const char *pid, const char **ret) {
                 r = look_at_mapping(all, pid, line, path, &st);
                 if (r == -ENOMEM)
                         return r;
-                hidden = hidden || is_forbidden(r);
+                hidden = hidden || openfile_is_forbidden(r);
                 *ret = r < 0 ? NULL : nodes_match(&s->nodes, &st);
                 if (*ret)
                         return 0;
@@ -303,7 +271,7 @@ static int scan_threads(const Scan *s, int all, const char *pid, Fds *f) {
         STRV_FOREACH(t, tasks) {
                 (void) snprintf(dir, sizeof(dir), "%s/task/%s/fd", pid, *t);
                 r = scan_fds(s, all, dir, f);
-                if (r < 0 && !is_gone(r))
+                if (r < 0 && !openfile_is_gone(r))
                         return r;
                 if (f->name)
                         return 0;
@@ -329,10 +297,10 @@ static int scan_process(Scan *s, int all, const char *name) {
                 r = scan_maps(s, all, name, &f.name);
         if (r == -ENOMEM)
                 return r;
-        if (is_gone(r) || (r >= 0 && !f.name))
+        if (openfile_is_gone(r) || (r >= 0 && !f.name))
                 return 0;
         proc = RET_NERRNO(openat(all, name, O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (is_gone(proc))
+        if (openfile_is_gone(proc))
                 return 0;
         return add_holder(s, (pid_t) pid, proc, r < 0 ? "open files that cannot be read" : f.name);
 }

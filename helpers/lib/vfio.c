@@ -70,14 +70,6 @@ static int read_function(VfioJob *j, const PciDevice *d) {
         return r;
 }
 
-static int read_functions(VfioJob *j) {
-        int r = 0;
-
-        for (size_t i = 0; i < j->n_todo && r >= 0; i++)
-                r = read_function(j, j->todo[i]);
-        return r;
-}
-
 /* Returns 1 if somebody uses it, or nobody knows. */
 static bool is_held(const VfioJob *j, const PciDevice *d) {
         _cleanup_(holders_done) Holders holders = {};
@@ -175,8 +167,8 @@ static int record(VfioJob *j) {
         r = handover_load(j->p->root, j->group.owner->bdf, &j->before);
         if (r == -EBADMSG)
                 r = 0; /* nothing to go by: what is there now counts */
-        if (r >= 0)
-                r = read_functions(j);
+        for (size_t i = 0; i < j->n_todo && r >= 0; i++)
+                r = read_function(j, j->todo[i]);
         if (r >= 0)
                 r = handover_save(j->p->root, j->group.owner->bdf, &j->before);
         return r < 0 ? vfiojob_refuse(j, r, "Make /run/gpuvm writable; nothing was changed",

@@ -18,7 +18,7 @@ layers=(
         'phase'
         'conf confkey gpudriver talos aptline cmdline claims pci pcigroup restore undo dpkg module'
         'apt aptrun aptrepair iommu earlyrule busy nodes console openfile holders handover worker nvml poison binding boot bootentry imagetool initramfs etcfile bus sdbus logind keep known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
-        'nvidiasource repository nvidiahost bridge bridgechange bridgeowner vfio vfiofacts vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report'
+        'nvidiasource repository nvidiahost bridge bridgechange bridgeowner bridgeplan vfio vfiofacts vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report'
         'trialboot trialnet follow preview progress settings options takeback remake gpuswitch'
         'exclusive'
 )

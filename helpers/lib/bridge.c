@@ -144,12 +144,12 @@ int bridge_format(const BridgeState *s, char **ret) {
                           s->profile ?: "-", strempty(files));
 }
 
-int bridge_load(int root, BridgeState *ret) {
+static int load(int root, const char *path, BridgeState *ret) {
         _cleanup_free_ char *text = NULL;
         size_t size;
         int r;
 
-        r = fs_read(root, BRIDGE_PATH, STATE_MAX, &text, &size);
+        r = fs_read(root, path, STATE_MAX, &text, &size);
         if (r == -ENOENT) {
                 *ret = (BridgeState){};
                 return 0;
@@ -159,18 +159,32 @@ int bridge_load(int root, BridgeState *ret) {
         return r < 0 ? r : 1;
 }
 
+int bridge_load(int root, BridgeState *ret) {
+        int r = load(root, BRIDGE_PENDING, ret);
+
+        return r != 0 ? r : load(root, BRIDGE_KEPT_AT, ret);
+}
+
 int bridge_save(int root, const BridgeState *s) {
+        bool kept = s->stage == BRIDGE_KEPT;
         _cleanup_free_ char *text = NULL;
         int r;
 
         r = bridge_format(s, &text);
-        return r < 0 ? r : fs_write_atomic(root, BRIDGE_PATH, text, strlen(text), 0644);
+        if (r >= 0)
+                r = fs_write_atomic(root, kept ? BRIDGE_KEPT_AT : BRIDGE_PENDING, text, strlen(text), 0644);
+        /* Until this one is gone the change is not kept, and is taken back. */
+        if (r >= 0 && kept)
+                r = fs_remove(root, BRIDGE_PENDING);
+        return MIN(r, 0);
 }
 
 int bridge_forget(int root) {
-        int r = fs_remove(root, BRIDGE_PATH);
+        int r = fs_remove(root, BRIDGE_KEPT_AT);
 
-        return r < 0 ? r : 0;
+        if (r >= 0)
+                r = fs_remove(root, BRIDGE_PENDING);
+        return MIN(r, 0);
 }
 
 bool bridge_is_kept(const BridgeState *s, const char *bridge) {
@@ -211,21 +225,34 @@ int bridge_advance(int root, BridgeState *s, BridgeStage from, BridgeStage to) {
         return r;
 }
 
-static int forget_records(int root, const Ledger *l, const BridgeState *s) {
-        /* What we wrote goes last: a file record alone would no longer know our bytes. */
-        for (int pass = 0; pass < 2; pass++)
-                for (size_t i = 0; i < l->n; i++) {
-                        const LedgerRecord *rec = &l->records[i];
-                        int r;
+/* objects: of which; NULL: all. */
+static int forget_kind(int root, const Ledger *l, const char *kind, char *const *objects) {
+        for (size_t i = 0; i < l->n; i++) {
+                const LedgerRecord *rec = &l->records[i];
+                int r;
 
-                        if (!streq(rec->step, BRIDGE_STEP) || !strv_contains(s->files, rec->object) ||
-                            !streq(rec->kind, pass == 0 ? "file" : "wrote"))
-                                continue;
+                if (!streq(rec->step, BRIDGE_STEP) || !streq(rec->kind, kind) ||
+                    (objects && !strv_contains(objects, rec->object)))
+                        continue;
+                /* A directory that we made, unless somebody uses it now. */
+                r = streq(kind, "dir") ? restore_dir(root, rec->object) : 0;
+                if (r >= 0)
                         r = ledger_remove(root, rec->name);
-                        if (r < 0)
-                                return r;
-                }
+                if (r < 0)
+                        return r;
+        }
         return 0;
+}
+
+/* What we wrote goes last: a file record alone would no longer know our bytes. */
+static int forget_records(int root, const Ledger *l, const BridgeState *s) {
+        int r = forget_kind(root, l, "file", s->files);
+
+        if (r >= 0)
+                r = forget_kind(root, l, "wrote", s->files);
+        if (r >= 0)
+                r = forget_kind(root, l, "dir", NULL);
+        return r < 0 ? r : forget_kind(root, l, "refresh", NULL);
 }
 
 /* Whatever happened to its record: a file of this name is nobody else's. */

@@ -3,15 +3,18 @@
 
 /* Bridge: how far the change of the network is, on disk.
  *
- * /var/lib/gpuvm/bridge is written and fsynced before each step that it is about. As long as the change is
- * not kept, whoever finds the file takes it back: the timer that was armed before the first step, and the
- * next boot before any network is up. The files themselves are in the ledger (undo.h), as they were. */
+ * /var/lib/gpuvm/bridge.pending is written and fsynced before each step that it is about. As long as the
+ * change is not kept, whoever finds the file takes it back: the timer that was armed before the first step,
+ * and the next boot before any network is up. One that is kept has another name, so that no boot has to look.
+ * The files themselves are in the ledger (undo.h), as they were.
+ */
 
 #include "netfile.h"
 #include "netowner.h"
 
-#define BRIDGE_PATH "/var/lib/gpuvm/bridge"
-#define BRIDGE_STEP "bridge" /* in the ledger */
+#define BRIDGE_PENDING "/var/lib/gpuvm/bridge.pending"
+#define BRIDGE_KEPT_AT "/var/lib/gpuvm/bridge"
+#define BRIDGE_STEP    "bridge" /* in the ledger */
 
 enum { BRIDGE_FILES_MAX = 8 };
 

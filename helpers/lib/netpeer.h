@@ -48,7 +48,7 @@ int netpeer_ports(int root, uint16_t ports[static NETPEER_PORTS_MAX + 1]) _must_
 
 typedef enum NetFlow {
         NETFLOW_NONE,  /* there was nobody */
-        NETFLOW_MOVES, /* bytes went to and fro since */
+        NETFLOW_MOVES, /* bytes went and came since */
         NETFLOW_QUIET, /* there, with nothing to say: proves nothing */
         NETFLOW_STUCK, /* what we sent is not confirmed, though it was sent again */
         NETFLOW_GONE,  /* closed since */

@@ -108,6 +108,8 @@ TEST(stages_go_on_unless_taken_over) {
         ASSERT_EQ(bridge_advance(root, &s, BRIDGE_CHANGED, BRIDGE_KEPT), -ESTALE);
         other.stage = BRIDGE_KEPT; /* confirmed */
         ASSERT_EQ(bridge_save(root, &other), 0);
+        ASSERT_EQ(fs_exists(root, BRIDGE_PENDING), 0); /* what the next boot looks for */
+        ASSERT_EQ(fs_exists(root, BRIDGE_KEPT_AT), 1);
         ASSERT_EQ(bridge_advance(root, &s, BRIDGE_CHANGED, BRIDGE_KEPT), 0);
         s.stage = BRIDGE_CHANGED;
         s.boot_id = (char *) OTHER_BOOT;

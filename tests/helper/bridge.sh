@@ -1,0 +1,264 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gpuvm-bridge on made-up machines, with stand-ins for each network's owner: bridge.sh DIRECTORY-OF-HELPERS FAKESYS
+#
+# What the kernel says before and after is recorded (tests/fuzz/corpus/netstate); an owner's stand-in puts the one or the
+# other in place, by the files that it finds.
+
+# shellcheck disable=SC2016 # what is in single quotes is for the stand-ins
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+helper=$1/gpuvm-bridge fakesys=$2
+records=$(cd "$(dirname "$0")/../fuzz/corpus/netstate" && pwd)
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+n=0
+
+# stub NAME: from standard input.
+stub() {
+        mkdir -p "$root/${1%/*}"
+        { printf '#!/bin/bash\necho "%s $*" >>"$GPUVM_ROOT/calls"\n' "${1##*/}" && cat; } >"$root/$1"
+        chmod 755 "$root/$1"
+}
+
+put() {
+        mkdir -p "$root/${1%/*}"
+        cat >"$root/$1"
+}
+
+# machine CONF-LINE...: eth0 is up, by nobody yet.
+machine() {
+        root=$work/$((n += 1))
+        mkdir -p "$root"/{etc,var/lib/gpuvm,proc/sys/net/ipv4,proc/sys/kernel/random,sys/class/net/eth0,run/gpuvm}
+        echo 11111111-1111-4111-8111-111111111111 >"$root/proc/sys/kernel/random/boot_id"
+        echo 'root=/dev/sda1' >"$root/proc/cmdline"
+        echo 0 >"$root/proc/sys/net/ipv4/ip_forward"
+        printf '%s\n' '[Network]' "$@" >"$root/etc/gpuvm.conf"
+        cp "$records/moving" "$root/run/gpuvm/netstate"
+        stub usr/bin/systemd-run <<<'while [ $# -gt 0 ]; do [ "$1" != -- ] || { shift; exec "$GPUVM_ROOT$1" "${@:2}"; }; shift; done'
+        stub usr/bin/systemctl </dev/null
+        stub usr/sbin/ip <<'EOF'
+rm -rf "$GPUVM_ROOT/sys/class/net/br0"
+EOF
+}
+
+# How an owner's stand-in takes the files up: "$made" is a test for that the bridge is asked for.
+become='if eval "$made"; then mkdir -p "$GPUVM_ROOT/sys/class/net/br0"; now=moved; else now=moving; fi
+[ ! -e "$GPUVM_ROOT/broken" ] || [ $now = moving ] || now=onlink
+cp '"$records"'/$now "$GPUVM_ROOT/run/gpuvm/netstate"'
+
+networkd() {
+        index=$(eth0_index)
+        put "run/systemd/netif/links/$index" <<<"ADMIN_STATE=configured
+NETWORK_FILE=/etc/systemd/network/20-wired.network"
+        put etc/systemd/network/20-wired.network <<<$'[Match]\nName=eth0\n[Network]\nAddress=192.0.2.10/24\nGateway=192.0.2.1'
+        stub usr/bin/networkctl <<<'made='\''[ -e "$GPUVM_ROOT/etc/systemd/network/00-gpuvm-br0.network" ]'\'"
+$become"
+}
+
+ifupdown() {
+        put run/network/ifstate <<<'eth0=eth0'
+        put etc/network/interfaces <<<$'auto lo eth0\niface lo inet loopback\niface eth0 inet static\n    address 192.0.2.10/24\n    gateway 192.0.2.1'
+        chmod 640 "$root/etc/network/interfaces"
+        stub usr/sbin/ifdown </dev/null
+        stub usr/sbin/ifup <<<'made='\''grep -q "iface br0" "$GPUVM_ROOT/etc/network/interfaces"'\'"
+$become"
+}
+
+networkmanager() {
+        index=$(eth0_index)
+        put "run/NetworkManager/devices/$index" <<<$'[device]\nmanaged=true\nconnection-uuid=22222222-2222-4222-8222-222222222222'
+        put etc/NetworkManager/system-connections/a.nmconnection <<<$'[connection]\nuuid=22222222-2222-4222-8222-222222222222\ntype=ethernet\n[ipv4]\nmethod=manual'
+        stub usr/bin/nmcli <<<'made='\''[ -e "$GPUVM_ROOT/etc/NetworkManager/system-connections/gpuvm-br0.nmconnection" ]'\'"
+$become"
+}
+
+# The number that eth0 has in the records.
+eth0_index() {
+        python3 - "$records/moving" <<'EOF'
+import struct, sys
+d = open(sys.argv[1], 'rb').read()
+o = 0
+while o < len(d):
+    size, kind = struct.unpack_from('=IH', d, o)
+    if kind == 16 and b'eth0\0' in d[o:o + size]:
+        print(struct.unpack_from('=i', d, o + 20)[0])
+        break
+    o += (size + 3) & ~3
+EOF
+}
+
+bridge() {
+        status=0
+        said=$("$helper" --root="$root" "$@" 2>&1) || status=$?
+}
+
+# Everything that lasts and is not ours alone.
+state() {
+        (cd "$root" && find etc var/lib/gpuvm -type f ! -path '*/phases/*' -exec stat -c '%n %a %s' {} + -exec sha256sum {} + | sort)
+}
+
+calls() {
+        cat "$root/calls" 2>/dev/null || true
+}
+
+field() {
+        sed -n "s/^$1 //p" "$root"/var/lib/gpuvm/bridge*
+}
+
+# As if the helper had been killed when it waited for the proof.
+unkeep() {
+        sed 's/^stage kept/stage changed/' "$root/var/lib/gpuvm/bridge" >"$root/var/lib/gpuvm/bridge.pending"
+        rm "$root/var/lib/gpuvm/bridge"
+}
+
+for owner in networkd ifupdown networkmanager; do
+        machine
+        "$owner"
+        before=$(state)
+
+        bridge --dry-run
+        is "$owner: a dry run works" "$status" 0
+        like "$owner: and says what it would write" "$said" 'would write /etc/'
+        is "$owner: and changes nothing" "$(state)$(calls)" "$before"
+
+        bridge
+        is "$owner: a bridge is made" "$status" 0
+        is "$owner: and kept" "$(field stage)" kept
+        like "$owner: the timer was armed before the owner was told" "$(calls | tr '\n' '|')" \
+                'systemd-run --quiet --unit=gpuvm-bridge-revert.service --on-active=90s[^|]*\|(networkctl|systemd-run [^|]*/ifdown|nmcli)'
+        is "$owner: and stopped at the end" "$(calls | tail -n1)" 'systemctl stop gpuvm-bridge-revert.timer'
+        missing=
+        for file in $(sed -n 's/^file //p' "$root/var/lib/gpuvm/bridge"); do
+                grep -lzq "kind=file.object=$file" "$root"/var/lib/gpuvm/ledger/* || missing+="$file "
+        done
+        is "$owner: each file is in the ledger" "$missing" ''
+        after=$(state)
+
+        rm "$root/calls"
+        bridge
+        is "$owner: a second run does nothing" "$status$(calls)$(state)" "0$after"
+        bridge revert --unconfirmed
+        is "$owner: the timer leaves what is kept" "$status$(calls)$(state)" "0$after"
+        bridge revert --boot
+        is "$owner: and so does the next boot" "$status$(calls)$(state)" "0$after"
+        bridge status
+        like "$owner: status says so" "$said" 'br0 \(bridged, kept\) of eth0'
+        bridge revert
+        is "$owner: what the user takes back is gone" "$status$(state)" "0$before"
+        check "$owner: and the old network is there" cmp "$records/moving" "$root/run/gpuvm/netstate"
+done
+
+# The proof fails: everything back, in time.
+machine RevertSec=1
+networkd
+before=$(state)
+touch "$root/broken"
+start=$SECONDS
+bridge
+is 'a network that does not prove itself fails' "$status" 1
+like 'with what is missing' "$said" 'After the change of the network'
+is 'and is taken back' "$(state)" "$before"
+check 'before the timer would' test $((SECONDS - start)) -le 35
+like 'the timer has its least time' "$(calls | head -n2)" 'on-active=45s'
+check 'by its owner' cmp "$records/moving" "$root/run/gpuvm/netstate"
+
+# What does not hold before is not begun.
+machine
+networkd
+cp "$records/plain" "$root/run/gpuvm/netstate" # IPv6's gateway does not answer
+before=$(state)
+bridge
+is 'a network that does not hold before is not changed' "$status$(calls)$(state)" "1$before"
+like 'and why' "$said" 'gateway fe80::1 does not answer'
+
+# No timer, no change.
+machine
+networkd
+before=$(state)
+stub usr/bin/systemd-run <<<'exit 1'
+bridge
+is 'without the timer nothing is changed' "$status$(state)" "1$before"
+like 'and the timer is named' "$said" 'timer that would take the network back'
+
+# The user may say it first, and has the last word.
+machine
+networkd
+before=$(state)
+bridge
+unkeep
+bridge confirm
+is 'what is confirmed is kept' "$status$(field stage)" 0kept
+bridge confirm
+like 'once' "$said" 'nothing to confirm'
+unkeep
+bridge revert --unconfirmed
+is 'what is not confirmed is taken back by the timer' "$status$(state)" "0$before"
+
+# A state that cannot be read changes nothing.
+machine
+networkd
+echo rubbish >"$root/var/lib/gpuvm/bridge.pending"
+before=$(state)
+for verb in '' confirm revert 'revert --boot' status; do
+        # shellcheck disable=SC2086 # words
+        bridge $verb
+        is "an unreadable state stops '$verb'" "$status$(state)$(calls)" "1$before"
+done
+
+# Modes.
+machine Mode=nat
+networkd
+before=$(state)
+bridge
+is 'Mode=nat leaves the network alone' "$status$(state)$(calls)" "0$before"
+machine Mode=bridged
+bridge
+is 'what was asked for and cannot be is a failure' "$status" 1
+like 'with the reason' "$said" 'nobody is known who runs eth0'
+machine Mode=routed
+networkd
+before=$(state)
+cp "$records/moving" "$root/keep"
+sed -i 's/now=moved/now=moving/' "$root/usr/bin/networkctl"
+bridge
+is 'a routed bridge is made beside the uplink' "$status$(field mode)" 0routed
+is 'with forwarding' "$(cat "$root/proc/sys/net/ipv4/ip_forward")" 1
+check 'by a file as well' grep -q '^net.ipv4.ip_forward = 1' "$root/etc/sysctl.d/60-gpuvm-br0.conf"
+check 'the uplink has no file of ours' test ! -e "$root/etc/systemd/network/00-gpuvm-br0-port.network"
+sed -i 's/now=moving; else/now=moved; else/' "$root/usr/bin/networkctl"
+echo '[Network]' >"$root/etc/gpuvm.conf"
+bridge
+is 'another mode begins from the old network' "$status$(field mode)" 0bridged
+check 'with nothing left of the routed bridge' test ! -e "$root/etc/sysctl.d"
+bridge revert
+printf '[Network]\nMode=routed\n' >"$root/etc/gpuvm.conf"
+is 'and goes again' "$status$(state)" "0$before"
+
+# cut K: killed before its K-th change. A shell of its own, so that nobody tells of the kill.
+cut() {
+        (env FAKESYS_ROOT="$root" FAKESYS_KILL_AT="$1" LD_PRELOAD="$fakesys" ASAN_OPTIONS=verify_asan_link_order=0 \
+                "$helper" --root="$root" >/dev/null 2>&1; exit $?) 2>/dev/null
+}
+
+# The power gone before the N-th change, for every N; then the next boot, which has no owner running yet.
+for owner in networkd ifupdown; do
+        for ((k = 1; k < 200; k++)); do
+                machine
+                "$owner"
+                before=$(state)
+                status=0
+                cut $k || status=$?
+                [ "$status" -ne 0 ] || break
+                rm -f "$root/calls"
+                bridge revert --boot
+                got=$(state | grep -vE 'ledger|\.gpuvm-new')
+                want=$(grep -vE 'ledger' <<<"$before" || true)
+                [ "$status$got" = "0$want" ] && [ -z "$(calls)" ] || [ "$(field stage 2>/dev/null)" = kept ] ||
+                        not_ok "$owner: cut before change $k, the next boot has the old network" "$said
+$(diff <(echo "$want") <(echo "$got"))
+$(calls)"
+        done
+        check "$owner: each change was cut: $((k - 1))" test "$k" -gt 10
+done
+done_testing

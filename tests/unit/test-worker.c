@@ -28,6 +28,28 @@ TEST(writes_and_reads) {
         ASSERT_EQ(worker_write(w, "/attr", "\n", SEC), 0);
 }
 
+/* devices/ADDRESS/driver/unbind is another file for each driver; what is read again is what is there now. */
+TEST(opens_anew_what_it_writes) {
+        _cleanup_(worker_freep) Worker *w = NULL;
+        _cleanup_free_ char *first = NULL, *second = NULL, *line = NULL;
+        int root = tree_new();
+
+        tree_put("/one/unbind", "");
+        tree_put("/two/unbind", "");
+        tree_link("/driver", "one");
+        ASSERT_EQ(worker_start(root, NULL, NULL, NULL, &w), 0);
+        ASSERT_EQ(worker_write(w, "/driver/unbind", "a", SEC), 0);
+        ASSERT_EQ(worker_read(w, "/two/unbind", SEC, &first), 0);
+        ASSERT_STREQ(first, "");
+        ASSERT_EQ(unlinkat(root, "driver", 0), 0);
+        tree_link("/driver", "two");
+        ASSERT_EQ(worker_write(w, "/driver/unbind", "b", SEC), 0);
+        ASSERT_EQ(fs_read_line(root, "/one/unbind", &line), 0);
+        ASSERT_STREQ(line, "a");
+        ASSERT_EQ(worker_read(w, "/two/unbind", SEC, &second), 0);
+        ASSERT_STREQ(second, "b");
+}
+
 TEST(gives_up_at_the_deadline) {
         _cleanup_(worker_freep) Worker *w = NULL;
         _cleanup_free_ char *line = NULL;

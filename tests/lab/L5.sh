@@ -1,17 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck disable=SC2154 # stage.sh and scenario.sh set what is not set here
-# L5: nouveau has the GPU, the IOMMU is off: one reboot, and nouveau never touches it again.
+# L5: nouveau comes to the GPU first, the IOMMU is off: one reboot, and nouveau never touches it again.
 #
-# The lab's GPU is none: nouveau oopses in its probe and leaves the device locked for ever, with nouveau as its driver. To
-# gpuvm that is a driver that holds the GPU, and the worst one: whoever touched the device now would hang.
+# The lab's GPU is none: nouveau reads its registers, finds no chipset that it knows and lets go of it. In the kernel's log is
+# that it was there.
 
-# shellcheck source=../scenario.sh
-. "$(dirname "$0")/../scenario.sh"
+# shellcheck source=scenario.sh
+. "$(dirname "$0")/scenario.sh"
 export LAB_MEMORY=${LAB_MEMORY:-1536}
 
 [ "$(id -u)" = 0 ] || skip_all "needs root, to make a disk"
 command -v qemu-system-x86_64 >/dev/null || skip_all "no qemu-system-x86_64 here"
+# shellcheck disable=SC2034
 scenario_since=$SECONDS
 deb=${GPUVM_LAB_DEB:-}
 [ -n "$deb" ] || deb=$("$scenario_top/tests/package/build.sh" bookworm amd64 | tail -n 1)
@@ -35,10 +36,9 @@ driver() {
         in_machine "basename \"\$(readlink /sys/bus/pci/devices/$gpu/driver)\""
 }
 
-is "nouveau has the GPU" "$(driver)" nouveau
-like "and has begun with it" "$(touched)" 'nouveau'
+like "nouveau has been at the GPU" "$(touched)" 'unknown chipset'
 lab_put "$deb"
-lab_ssh "dpkg -i ./$(basename "$deb")" >"$lab_directory/install.log" 2>&1 </dev/null
+in_machine "dpkg -i ./$(basename "$deb")" >"$lab_directory/install.log" 2>&1
 scenario_configure OverrideIommuOff=yes
 scenario_bootstrap 2500
 is "the machine restarted once" "$(lab_reboots)" 1

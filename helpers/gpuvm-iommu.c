@@ -14,7 +14,6 @@
  * that it had restarts into the old ones. */
 
 #include "boot.h"
-#include "bootfile.h"
 #include "cmdline.h"
 #include "conf.h"
 #include "early.h"
@@ -30,23 +29,11 @@
 #include "trialboot.h"
 #include "trialnet.h"
 
-/* There are groups: this boot is a good one, so what was kept for a bad one may go. */
+/* There are groups: whatever waits for a restart waits in vain. */
 static int settle(Phase *p) {
-        int r;
+        int r = p->dry_run ? 0 : reboot_withdraw(p->root, p->name);
 
-        r = bootfile_is_proven(p->root);
-        if (r < 0)
-                return phase_fail(p, r, "Remove it and try again", "Cannot read /var/lib/gpuvm/unproven");
-        if (r > 0) {
-                r = phase_change(p, "remove", "/boot",
-                                 "the *" BOOTFILE_OLD " files: this machine has started well without them");
-                if (r > 0)
-                        r = bootfile_forget(p->root);
-        }
-        if (r >= 0 && !p->dry_run)
-                r = reboot_withdraw(p->root, p->name);
-        return r < 0 ? phase_fail(p, r, "Make /boot and /run writable", "Cannot tidy up after the restart")
-                     : 0;
+        return r < 0 ? phase_fail(p, r, "Make /run writable", "Cannot tidy up after the restart") : 0;
 }
 
 /* What exclusive GPUs need at boot, in /etc. It belongs to step vfio, whoever is first: that is where it is

@@ -11,7 +11,7 @@
 # them when a unit learns to do without something; a relaxation has its reason beside it in the unit.
 budget() {
         case $1 in
-        gpuvm-resume.service | gpuvm-bridge-boot.service) echo 0.7 ;;
+        gpuvm-resume.service | gpuvm-bootfile.service | gpuvm-bridge-boot.service) echo 0.7 ;;
         # Talk to the network's owner, and take a bridge away.
         gpuvm-bridge.service | gpuvm-bridge-revert.service) echo 1.9 ;;
         # Looks into libvirt's directories.

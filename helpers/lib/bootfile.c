@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <sys/sendfile.h>
 #include <sys/statvfs.h>
 
 #include "bootfile.h"
 #include "fs.h"
+#include "grubcfg.h"
 #include "strv.h"
 
-#define UNPROVEN "/var/lib/gpuvm/unproven"
+/* Where x86 keeps how many bytes of initramfs the loader has loaded: ext_ramdisk_size and hdr.ramdisk_size of
+ * struct boot_params (Documentation/arch/x86/zero-page.rst). GRUB rounds up to four. */
+#define BOOT_PARAMS "/sys/kernel/boot_params/data"
 
-enum { COPY_MAX = 1024 * 1024 };
+enum {
+        RAMDISK_SIZE_HIGH = 0xc4,
+        RAMDISK_SIZE = 0x21c,
+        MENU_MAX = 16 * 1024 * 1024,
+        COPY_AT_ONCE = 1024 * 1024
+};
 
 int bootfile_room(int root, const char *dir, uint64_t bytes) {
         _cleanup_close_ int fd = fs_open(root, dir, O_RDONLY | O_DIRECTORY, 0);
@@ -23,13 +32,59 @@ int bootfile_room(int root, const char *dir, uint64_t bytes) {
         return (uint64_t) st.f_bavail * st.f_frsize < bytes ? -ENOSPC : 0;
 }
 
-/* The list: the boot id of the last replacement, then the paths that have an old file. */
-static int unproven_read(int root, char ***ret) {
+static int path_beside(const char *path, const char *suffix, char **ret) {
+        return str_printf(ret, "%s%s", path, suffix);
+}
+
+static int path_above(const char *path, char **ret) {
+        *ret = strndup(path, (size_t) (strrchr(path, '/') + 1 - path));
+        return *ret ? 0 : -ENOMEM;
+}
+
+int bootfile_room_beside(int root, const char *path, uint64_t bytes) {
+        _cleanup_free_ char *dir = NULL, *old = NULL;
+        struct stat now = {}, kept = {};
+        int r;
+
+        r = path_above(path, &dir);
+        if (r >= 0)
+                r = path_beside(path, BOOTFILE_OLD, &old);
+        if (r >= 0)
+                r = fs_stat(root, path, &now);
+        if (r >= 0)
+                r = fs_stat(root, old, &kept);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        return bootfile_room(
+                        root, dir,
+                        bytes + (now.st_size > kept.st_size ? (uint64_t) (now.st_size - kept.st_size) : 0));
+}
+
+/* The list: a line "BOOT-ID PATH" for each file that has an old one. */
+static int list_read(int root, char ***ret) {
         _cleanup_free_ char *text = NULL;
         int r;
 
-        r = fs_read(root, UNPROVEN, FS_ATTR_MAX, &text, NULL);
+        r = fs_read(root, BOOTFILE_UNPROVEN, FS_ATTR_MAX, &text, NULL);
+        if (r == -ENOENT) {
+                *ret = NULL;
+                return 0;
+        }
         return r < 0 ? r : strv_split(text, "\n", ret);
+}
+
+/* The path in a line (borrowed), or NULL. */
+static const char *line_path(const char *line) {
+        const char *path = strchr(line, ' ');
+
+        return path && path[1] == '/' ? path + 1 : NULL;
+}
+
+static const char *list_find(char *const *list, const char *path) {
+        STRV_FOREACH(l, list)
+                if (streq_ptr(line_path(*l), path))
+                        return *l;
+        return NULL;
 }
 
 static int boot_id(int root, char **ret) {
@@ -38,63 +93,182 @@ static int boot_id(int root, char **ret) {
         return r == -ENOENT ? (*ret = strdup("unknown")) ? 0 : -ENOMEM : r;
 }
 
-static int unproven_add(int root, const char *path) {
-        _cleanup_strv_ char **old = NULL, **new = NULL;
-        _cleanup_free_ char *id = NULL, *text = NULL, *lines = NULL;
+/* id: since which boot path waits, or NULL: no more. */
+static int list_set(int root, const char *path, const char *id) {
+        _cleanup_strv_ char **list = NULL, **new = NULL;
+        _cleanup_free_ char *text = NULL;
+        bool known = false;
         int r;
 
-        r = unproven_read(root, &old);
-        if (r < 0 && r != -ENOENT)
-                return r;
-        r = boot_id(root, &id);
+        r = list_read(root, &list);
+        STRV_FOREACH(l, list) {
+                bool same = streq_ptr(line_path(*l), path);
+
+                if (r >= 0 && line_path(*l) && (!same || id))
+                        r = same ? strv_extendf(&new, "%s %s\n", id, path) : strv_extendf(&new, "%s\n", *l);
+                known |= same;
+        }
+        if (r >= 0 && id && !known)
+                r = strv_extendf(&new, "%s %s\n", id, path);
         if (r < 0)
                 return r;
-        if (old && streq(old[0], id) && strv_contains(old + 1, path))
-                return 0;
-        r = strv_extend(&new, id);
-        for (char **p = old ? old + 1 : NULL; r >= 0 && p && *p; p++)
-                if (!streq(*p, path))
-                        r = strv_extend(&new, *p);
-        if (r >= 0)
-                r = strv_extend(&new, path);
-        if (r < 0)
-                return r;
-        lines = strv_join(new, "\n");
-        if (!lines || str_printf(&text, "%s\n", lines) < 0)
-                return -ENOMEM;
-        return fs_write_atomic(root, UNPROVEN, text, strlen(text), 0644);
+        if (!new)
+                return MIN(fs_remove(root, BOOTFILE_UNPROVEN), 0);
+        text = strv_join(new, "");
+        return text ? MIN(fs_write_if_changed(root, BOOTFILE_UNPROVEN, text, strlen(text), 0644), 0)
+                    : -ENOMEM;
 }
 
-/* Returns 1 if path is waiting since this very boot: then its old file is the one that is known to start. */
+/* Returns 1 if this is a start by an entry of the menu, 0 if not. */
+static int menu_is_proven(int root, const char *path) {
+        _cleanup_free_ char *text = NULL, *cmdline = NULL;
+        int r;
+
+        r = fs_read(root, path, MENU_MAX, &text, NULL);
+        if (r >= 0)
+                r = fs_read(root, "/proc/cmdline", FS_ATTR_MAX, &cmdline, NULL);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        return grubcfg_has_start(text, cmdline);
+}
+
+/* "/boot/initrd.img-VERSION"; on the EFI partition "TOKEN/VERSION/initrd". */
+static int image_version(const char *path, char **ret) {
+        const char *name = strrchr(path, '/') + 1, *version = startswith(name, "initrd.img-"), *dir;
+
+        if (version) {
+                *ret = strdup(version);
+                return *ret ? 0 : -ENOMEM;
+        }
+        dir = memrchr(path, '/', (size_t) MAX(name - 1 - path, 0));
+        *ret = dir ? strndup(dir + 1, (size_t) (name - 1 - (dir + 1))) : strdup("");
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* How many bytes of initramfs this boot began with; 0: cannot be told. */
+static uint64_t loaded_size(int root) {
+        _cleanup_free_ char *data = NULL;
+        uint32_t low, high;
+        size_t size;
+
+        if (fs_read(root, BOOT_PARAMS, FS_ATTR_MAX, &data, &size) < 0 || size < RAMDISK_SIZE + sizeof(low))
+                return 0;
+        memcpy(&low, data + RAMDISK_SIZE, sizeof(low));
+        memcpy(&high, data + RAMDISK_SIZE_HIGH, sizeof(high));
+        return (uint64_t) high << 32 | low;
+}
+
+static bool could_be(uint64_t loaded, const struct stat *st) {
+        return loaded >= (uint64_t) st->st_size && loaded - (uint64_t) st->st_size < 4;
+}
+
+/* Without a file: is its kernel gone, or the file system not mounted? */
+static int image_is_gone(int root, const char *version, const char *old) {
+        _cleanup_free_ char *modules = NULL;
+        int r = fs_exists(root, old);
+
+        if (r != 0)
+                return r;
+        if (str_printf(&modules, "/lib/modules/%s", version) < 0)
+                return -ENOMEM;
+        r = fs_exists(root, modules);
+        return r < 0 ? r : !r;
+}
+
+/* Returns 1 if this boot is by the image, or by a kernel newer than its own, 0 if not. */
+static int image_is_proven(int root, const char *path) {
+        _cleanup_free_ char *version = NULL, *old = NULL, *running = NULL;
+        struct stat now, kept;
+        uint64_t loaded;
+        int r;
+
+        r = image_version(path, &version);
+        if (r >= 0)
+                r = path_beside(path, BOOTFILE_OLD, &old);
+        if (r >= 0)
+                r = fs_stat(root, path, &now);
+        if (r == -ENOENT)
+                return image_is_gone(root, version, old);
+        if (r >= 0)
+                r = fs_read_line(root, "/proc/sys/kernel/osrelease", &running);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        if (!streq(running, version))
+                return strverscmp(running, version) > 0;
+        r = fs_stat(root, old, &kept);
+        if (r < 0)
+                return r == -ENOENT ? 1 : r;
+        loaded = loaded_size(root);
+        return !could_be(loaded, &kept) || could_be(loaded, &now);
+}
+
+static bool is_menu(const char *path) {
+        return endswith(path, "/grub.cfg") != NULL;
+}
+
+/* Returns 1 if the machine has come up with the file of this line, 0 if not yet. */
+static int line_is_proven(int root, const char *line) {
+        _cleanup_free_ char *id = NULL;
+        const char *path = line_path(line), *rest;
+        int r = boot_id(root, &id);
+
+        if (r < 0)
+                return r;
+        rest = startswith(line, id);
+        if (rest && *rest == ' ')
+                return 0;
+        return is_menu(path) ? menu_is_proven(root, path) : image_is_proven(root, path);
+}
+
+/* Returns 1 if the old file is the one that is known to start, and the one in its place is not. */
 static int is_kept(int root, const char *path) {
         _cleanup_strv_ char **list = NULL;
-        _cleanup_free_ char *id = NULL, *old = NULL;
+        _cleanup_free_ char *old = NULL;
+        const char *line;
         int r;
 
-        r = unproven_read(root, &list);
-        if (r == -ENOENT || (r >= 0 && !list))
-                return 0;
-        if (r >= 0)
-                r = boot_id(root, &id);
-        if (r < 0)
+        r = list_read(root, &list);
+        line = r < 0 ? NULL : list_find(list, path);
+        if (!line)
                 return r;
-        if (!streq(list[0], id) || !strv_contains(list + 1, path))
-                return 0;
-        if (str_printf(&old, "%s" BOOTFILE_OLD, path) < 0)
-                return -ENOMEM;
-        return fs_exists(root, old);
+        r = line_is_proven(root, line);
+        if (r != 0)
+                return MIN(r, 0);
+        r = path_beside(path, BOOTFILE_OLD, &old);
+        return r < 0 ? r : fs_exists(root, old);
 }
 
-/* FAT has no hard links: small files are copied, an image goes without. */
+int bootfile_copy(int root, const char *from, const char *to) {
+        _cleanup_close_ int in = fs_open(root, from, O_RDONLY, 0),
+                            out = fs_open(root, to, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+        ssize_t n;
+
+        if (in < 0 || out < 0)
+                return in < 0 ? in : out;
+        while ((n = sendfile(out, in, NULL, COPY_AT_ONCE)) > 0)
+                ;
+        return n < 0 ? -errno : 0;
+}
+
+/* FAT has no hard links. */
 static int keep_copy(int root, const char *path, const char *old) {
-        _cleanup_free_ char *data = NULL;
-        size_t size;
+        _cleanup_free_ char *temp = NULL;
+        _cleanup_close_ int fd = -EBADF;
         int r;
 
-        r = fs_read(root, path, COPY_MAX, &data, &size);
-        if (r == -EFBIG)
-                return 0;
-        return r < 0 ? r : fs_write_atomic(root, old, data, size, 0600);
+        r = path_beside(old, BOOTFILE_NEW, &temp);
+        if (r < 0)
+                return r;
+        r = bootfile_copy(root, path, temp);
+        if (r >= 0)
+                r = fd = fs_open(root, temp, O_RDONLY | O_NOFOLLOW, 0);
+        if (r >= 0)
+                r = RET_NERRNO(fsync(fd));
+        if (r >= 0)
+                r = fs_rename(root, temp, old);
+        if (r < 0)
+                (void) !fs_remove(root, temp);
+        return r;
 }
 
 static int keep_old(int root, const char *path) {
@@ -103,9 +277,11 @@ static int keep_old(int root, const char *path) {
         const char *name = strrchr(path, '/') + 1;
         int r;
 
-        dir = strndup(path, (size_t) (name - path));
-        if (!dir || str_printf(&old, "%s" BOOTFILE_OLD, path) < 0)
-                return -ENOMEM;
+        r = path_above(path, &dir);
+        if (r >= 0)
+                r = path_beside(path, BOOTFILE_OLD, &old);
+        if (r < 0)
+                return r;
         fd = fs_open(root, dir, O_RDONLY | O_DIRECTORY, 0);
         if (fd < 0)
                 return fd;
@@ -115,6 +291,13 @@ static int keep_old(int root, const char *path) {
         if (linkat(fd, name, fd, strrchr(old, '/') + 1, 0) >= 0)
                 return 0;
         return errno == EPERM || errno == EOPNOTSUPP ? keep_copy(root, path, old) : -errno;
+}
+
+static int wait_from_now(int root, const char *path) {
+        _cleanup_free_ char *id = NULL;
+        int r = boot_id(root, &id);
+
+        return r < 0 ? r : list_set(root, path, id);
 }
 
 static int adopt(int fd, const struct stat *old) {
@@ -139,7 +322,7 @@ int bootfile_publish(int root, const char *temp, const char *path) {
         if (r >= 0) {
                 r = adopt(fd, &st);
                 if (r >= 0)
-                        r = unproven_add(root, path);
+                        r = wait_from_now(root, path);
                 if (r >= 0 && !kept)
                         r = keep_old(root, path);
                 if (r < 0)
@@ -150,37 +333,50 @@ int bootfile_publish(int root, const char *temp, const char *path) {
         return fs_rename(root, temp, path);
 }
 
-int bootfile_is_proven(int root) {
-        _cleanup_strv_ char **list = NULL;
-        _cleanup_free_ char *id = NULL;
-        int r;
+/* Menus: those of the list that may go, or its images. */
+static int find_proven(int root, char *const *list, bool menus, bool *all, char ***ret) {
+        int r = 0;
 
-        r = unproven_read(root, &list);
-        if (r == -ENOENT || (r >= 0 && !list))
-                return 0;
-        if (r >= 0)
-                r = boot_id(root, &id);
-        return r < 0 ? r : !streq(list[0], id);
+        STRV_FOREACH(l, list) {
+                if (!line_path(*l) || is_menu(line_path(*l)) != menus)
+                        continue;
+                r = line_is_proven(root, *l);
+                if (r > 0)
+                        r = strv_extend(ret, line_path(*l));
+                else
+                        *all = false;
+                if (r < 0)
+                        break;
+        }
+        return r;
 }
 
-int bootfile_forget(int root) {
-        _cleanup_strv_ char **list = NULL;
+int bootfile_proven(int root, char ***ret) {
+        _cleanup_strv_ char **list = NULL, **proven = NULL;
+        bool all = true;
         int r;
 
-        r = unproven_read(root, &list);
-        if (r == -ENOENT)
-                return 0;
+        r = list_read(root, &list);
+        if (r >= 0)
+                r = find_proven(root, list, false, &all, &proven);
+        if (r >= 0 && all)
+                r = find_proven(root, list, true, &all, &proven);
         if (r < 0)
                 return r;
-        for (char **p = list ? list + 1 : NULL; p && *p; p++) {
-                _cleanup_free_ char *old = NULL;
+        *ret = TAKE_PTR(proven);
+        return 0;
+}
 
-                if (str_printf(&old, "%s" BOOTFILE_OLD, *p) < 0)
-                        return -ENOMEM;
-                r = **p == '/' ? fs_remove(root, old) : 0;
-                if (r < 0 && r != -EROFS)
-                        return r;
-        }
-        r = fs_remove(root, UNPROVEN);
-        return r < 0 ? r : 0;
+int bootfile_forget(int root, const char *path) {
+        _cleanup_free_ char *old = NULL, *temp = NULL;
+        int r;
+
+        r = path_beside(path, BOOTFILE_OLD, &old);
+        if (r >= 0)
+                r = path_beside(old, BOOTFILE_NEW, &temp);
+        if (r >= 0)
+                r = fs_remove(root, temp);
+        if (r >= 0)
+                r = fs_remove(root, old);
+        return r < 0 ? r : list_set(root, path, NULL);
 }

@@ -191,3 +191,51 @@ int grubcfg_check(const char *text, const char *firmware, GrubFileExists exists,
         *ret_problem = s.problem;
         return 1;
 }
+
+/* As GRUB hands it over: its quotes and backslashes are not where the menu has them
+ * (grub_create_loader_cmdline() of grub-core/lib/cmdline.c). */
+static int plain_words(const char *line, char ***ret) {
+        _cleanup_free_ char *plain = strdup(line);
+        char *to = plain;
+
+        if (!plain)
+                return -ENOMEM;
+        for (const char *c = line; *c; c++)
+                if (!strchr("'\"\\", *c))
+                        *to++ = *c;
+        *to = '\0';
+        return strv_split(plain, BLANKS "\n", ret);
+}
+
+/* A variable is empty where the word behind it comes next. */
+static bool same_words(char *const *menu, char *const *words) {
+        for (; *menu; menu++) {
+                bool variable = strchr(*menu, '$') != NULL;
+
+                if (variable && (!*words || (menu[1] && streq(menu[1], *words))))
+                        continue;
+                if (!*words || (!variable && !streq(*menu, *words)))
+                        return false;
+                words++;
+        }
+        return !*words;
+}
+
+bool grubcfg_has_start(const char *text, const char *cmdline) {
+        _cleanup_strv_ char **lines = NULL, **words = NULL;
+        const char *image;
+
+        if (strv_split(text, "\n", &lines) < 0 || plain_words(cmdline, &words) < 0 || !words)
+                return false;
+        image = startswith(words[0], "BOOT_IMAGE=");
+        STRV_FOREACH(line, lines) {
+                _cleanup_strv_ char **menu = NULL;
+
+                if (!image || plain_words(*line, &menu) < 0 || !menu || !startswith(menu[0], "linux") ||
+                    !menu[1])
+                        continue;
+                if ((streq(menu[1], image) || strchr(menu[1], '$')) && same_words(menu + 2, words + 1))
+                        return true;
+        }
+        return false;
+}

@@ -24,3 +24,7 @@ typedef int (*GrubFileExists)(const char *path, void *userdata);
  * entries only: not off). Returns 0; 1 with a sentence on what is wrong; or -errno. */
 int grubcfg_check(const char *text, const char *firmware, GrubFileExists exists, void *userdata,
                   char **ret_problem) _must_check_;
+
+/* True if a kernel with this command line (/proc/cmdline) was started by an entry of the menu. GRUB's
+ * variables stand for any one word, or none. */
+bool grubcfg_has_start(const char *text, const char *cmdline) _nonnull_all_;

@@ -2,7 +2,6 @@
 
 #include "remake.h"
 #include "boot.h"
-#include "bootfile.h"
 #include "fs.h"
 #include "initramfs.h"
 #include "modeset.h"
@@ -110,9 +109,8 @@ void remake(Takeback *tb) {
         }
         if (!booted || tb->error < 0 || tb->p->dry_run)
                 return;
-        if (initramfs_settle(tb->p->root) < 0 || modeset_settle(tb->p->root) < 0 ||
-            bootfile_forget(tb->p->root) < 0)
+        if (initramfs_settle(tb->p->root) < 0 || modeset_settle(tb->p->root) < 0)
                 takeback_failed(tb,
-                                phase_fail(tb->p, 0, "Remove the *" BOOTFILE_OLD " files yourself",
-                                           "Cannot tidy up in /boot and /var/lib/gpuvm"));
+                                phase_fail(tb->p, 0, "Make it writable, with some room, then try again",
+                                           "Cannot tidy up in /var/lib/gpuvm"));
 }

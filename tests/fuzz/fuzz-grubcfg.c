@@ -28,6 +28,15 @@ static void check_menu(const char *text, const char *firmware) {
                 check(strstr(text, "on"));
 }
 
+static void check_start(const char *text) {
+        _cleanup_free_ char *menu = NULL, *words = NULL;
+
+        (void) grubcfg_has_start(text, text);
+        check(asprintf(&menu, "linux /x %s", text) >= 0 && asprintf(&words, "BOOT_IMAGE=/x %s", text) >= 0);
+        if (!strpbrk(text, "$\n"))
+                check(grubcfg_has_start(menu, words));
+}
+
 static void check_entry(const char *text, const char *firmware, bool override) {
         _cleanup_free_ char *once = NULL, *twice = NULL;
         int r = bootentry_edit(text, firmware, override, &once);
@@ -45,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_menu(text, NULL);
         check_menu(text, "intel");
         check_menu(text, "amd");
+        check_start(text);
         for (int override = 0; override < 2; override++) {
                 check_entry(text, "intel", override);
                 check_entry(text, "amd", override);

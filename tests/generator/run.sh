@@ -10,7 +10,7 @@
 
 generator=$1 source=$2 unitdir=$3
 here=$source/tests/generator
-phases=(preflight packages kvm iommu reboot vfio storage verify resume)
+phases=(preflight packages kvm iommu reboot vfio storage verify resume bootfile)
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 export GPUVM_LOG_LEVEL=debug
@@ -67,7 +67,7 @@ prepare_units() {
 verify() {
         local units=(gpuvm-bootstrap.target)
 
-        [ ! -e "$1/multi-user.target.wants" ] || units+=(gpuvm-resume.service)
+        [ ! -e "$1/multi-user.target.wants" ] || units+=(gpuvm-resume.service gpuvm-bootfile.service)
         SYSTEMD_UNIT_PATH="$1:$work/units:" systemd-analyze verify --man=no "${units[@]}" 2>&1 | sed "s|$work/||g"
 }
 

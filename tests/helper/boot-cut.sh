@@ -63,8 +63,6 @@ after_trial() {
 
 after_trial untry
 keeps_no_ledger[untry]=1
-# While the image is being made anew the one before has a second name.
-between[untry]='^\./(boot/initrd\.img-[^ ]*\.gpuvm-old|var/lib/gpuvm/unproven) '
 run_untry() {
         run_undo "$@"
 }

@@ -47,6 +47,7 @@ echo init >"$out"
 [ ! -e "$root/kill-mkinitramfs" ] || kill -9 $PPID
 for f in "$root"/etc/udev/rules.d/*.rules; do [ ! -e "$f" ] || echo "usr/lib/udev/rules.d/${f##*/}" >>"$out"; done
 sed -n 's/^vfio-pci$/usr\/lib\/modules\/VERSION\/kernel\/drivers\/vfio\/pci\/vfio-pci.ko/p' "$root/etc/initramfs-tools/modules" >>"$out"
+[ ! -e "$root/big-mkinitramfs" ] || seq 300000 >>"$out"
 [ -e "$root/small-mkinitramfs" ] || printf '%s\n' {1..300} "$version" >>"$out"
 STUB
         stub "$1/usr/bin/lsinitramfs" <<'STUB'
@@ -216,6 +217,22 @@ make_machine() {
         GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
         chmod 0444 "$root/boot/grub/grub.cfg"
         : >"$root/calls"
+}
+
+# The same with IOMMU groups, and a GPU that is on vfio-pci already: make_vfio_machine DIR.
+make_vfio_machine() {
+        local root=$1 gpu
+
+        make_machine "$root"
+        mkdir -p "$root/proc/self" "$root/var/lib/gpuvm" "$root/sys/kernel/iommu_groups/7/devices" "$root/sys/bus/pci/drivers/vfio-pci"
+        printf 'vfio_pci 16384 0 - Live 0x0\n' >"$root/proc/modules"
+        : >"$root/proc/self/mountinfo"
+        for gpu in 0000:01:00.0 0000:01:00.1; do
+                ln -s ../../../../kernel/iommu_groups/7 "$root/sys/bus/pci/devices/$gpu/iommu_group"
+                ln -s ../../../../bus/pci/drivers/vfio-pci "$root/sys/bus/pci/devices/$gpu/driver"
+                echo vfio-pci >"$root/sys/bus/pci/devices/$gpu/driver_override"
+                ln -s "../../../../bus/pci/devices/$gpu" "$root/sys/kernel/iommu_groups/7/devices/$gpu"
+        done
 }
 
 # What the next start would find, apart from what the kernel shows: names, modes and contents.

@@ -83,9 +83,9 @@ cut_end_digest() {
         cut_digest "${loose[$1]-}"
 }
 
-# Undo forgets what it has taken back; its directories stay.
+# Undo forgets what it has taken back; its directories stay, and what started until the new ones have.
 cut_start_digest() {
-        cut_digest "^\./var/lib/gpuvm(/| )${loose[$1]:+|${loose[$1]}}"
+        cut_digest "^\./var/lib/gpuvm(/| )|\.gpuvm-old${loose[$1]:+|${loose[$1]}}"
 }
 
 # Runs it and sets status. The one that was killed says so in bash's own voice.

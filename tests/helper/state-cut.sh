@@ -111,16 +111,7 @@ look_kvm() {
 }
 
 # --- vfio setup: a GPU that is on vfio-pci already, and nothing that would bind it at the next boot
-make_machine "$work/vfio"
-mkdir -p "$work/vfio/proc/self" "$work/vfio/var/lib/gpuvm" "$work/vfio/sys/kernel/iommu_groups/7/devices" "$work/vfio/sys/bus/pci/drivers/vfio-pci"
-printf 'vfio_pci 16384 0 - Live 0x0\n' >"$work/vfio/proc/modules"
-: >"$work/vfio/proc/self/mountinfo"
-for gpu in 0000:01:00.0 0000:01:00.1; do
-        ln -s ../../../../kernel/iommu_groups/7 "$work/vfio/sys/bus/pci/devices/$gpu/iommu_group"
-        ln -s ../../../../bus/pci/drivers/vfio-pci "$work/vfio/sys/bus/pci/devices/$gpu/driver"
-        echo vfio-pci >"$work/vfio/sys/bus/pci/devices/$gpu/driver_override"
-        ln -s "../../../../bus/pci/devices/$gpu" "$work/vfio/sys/kernel/iommu_groups/7/devices/$gpu"
-done
+make_vfio_machine "$work/vfio"
 # A cut before it is recorded that udev reads its rules again: the next run finds the rule written, and udev has started
 # with it.
 loose[vfio]='^\./var/lib/gpuvm/ledger'

@@ -21,6 +21,12 @@ undo() {
         said=$("$helpers/gpuvm-undo" --root="$root" "$@" 2>&1) || status=$?
 }
 
+# The next start, and what gpuvm-bootfile.service does at its end.
+settled() {
+        next_boot "$root" >/dev/null
+        "$helpers/gpuvm-bootfile" --root="$root" >/dev/null 2>&1
+}
+
 iommu() {
         "$helpers/gpuvm-iommu" --root="$root" >/dev/null 2>&1
 }
@@ -61,6 +67,7 @@ is 'a dry run keeps the records' "$(find "$root/var/lib/gpuvm/ledger" -type f | 
 : >"$root/calls"
 undo --all
 is 'all: succeeds' "$status" 0
+settled
 is 'all: /etc and /boot as before' "$(boot_digest "$root")" "$before"
 is 'all: no records left' "$(find "$root/var/lib/gpuvm" -type f)" ''
 is 'all: grub.cfg came back without grub-mkconfig' "$(grep -c grub-mkconfig "$root/calls")" 0
@@ -79,6 +86,7 @@ is 'the step: without its words' "$(grep -c intel_iommu=on "$root/boot/grub/grub
 check 'the step: what is for exclusive GPUs stays' test -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
 undo vfio
 is 'the step and vfio: succeeds' "$status" 0
+settled
 is 'the step and vfio: /etc and /boot as before' "$(boot_digest "$root")" "$before"
 undo nonsense
 is 'an unknown step: succeeds' "$status" 0

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Boot: what words do to the IOMMU, which grub.cfg would start a machine, and how boot files are replaced. */
+/* Boot: what words do to the IOMMU, which grub.cfg would start a machine, or did. */
 
 #include "boot.h"
 #include "bootentry.h"
-#include "bootfile.h"
 #include "grubcfg.h"
 #include "strv.h"
 #include "tests/tree.h"
@@ -194,42 +193,31 @@ TEST(detect) {
         ASSERT_EQ(b.loader, BOOT_LOADER_OTHER);
 }
 
-TEST(publish_keeps_the_one_that_started) {
-        int root = tree_new();
-        _cleanup_free_ char *text = NULL;
-        struct stat st;
+static bool started(const char *line) {
+        static const char menu[] = "set default=0\n"
+                                   "menuentry 'Debian' {\n"
+                                   "\tlinux\t/boot/vmlinuz-6.1 root=UUID=1 ro  quiet $vt_handoff\n"
+                                   "\tinitrd\t/boot/initrd.img-6.1\n"
+                                   "}\n"
+                                   "menuentry 'Other' {\n"
+                                   "  linux ($root)/vmlinuz-6.9 ro $extra splash 'dyndbg=file a.c +p'\n"
+                                   "}\n"
+                                   "linux\n";
 
-        put(root, "/proc/sys/kernel/random/boot_id", "one\n");
-        ASSERT_EQ(fs_write_atomic(root, "/boot/x", "good", 4, 0640), 0);
-        ASSERT_EQ(bootfile_is_proven(root), 0);
-        for (int i = 0; i < 2;
-             i++) { /* the second time in one boot the first old one is still the good one */
-                put(root, "/boot/x.gpuvm-new", "new");
-                ASSERT_EQ(bootfile_publish(root, "/boot/x.gpuvm-new", "/boot/x"), 0);
-        }
-        ASSERT_EQ(fs_stat(root, "/boot/x", &st), 0);
-        ASSERT_EQ(st.st_mode & 07777, 0640);
-        ASSERT_EQ(fs_read_line(root, "/boot/x.gpuvm-old", &text), 0);
-        ASSERT_STREQ(text, "good");
-        ASSERT_EQ(fs_exists(root, "/boot/x.gpuvm-new"), 0);
-        ASSERT_EQ(bootfile_is_proven(root), 0);
-        put(root, "/proc/sys/kernel/random/boot_id", "two\n");
-        ASSERT_EQ(bootfile_is_proven(root), 1);
-        put(root, "/boot/x.gpuvm-new", "newer");
-        ASSERT_EQ(bootfile_publish(root, "/boot/x.gpuvm-new", "/boot/x"), 0);
-        free(TAKE_PTR(text));
-        ASSERT_EQ(fs_read_line(root, "/boot/x.gpuvm-old", &text), 0);
-        ASSERT_STREQ(text, "new");
-        ASSERT_EQ(bootfile_forget(root), 0);
-        ASSERT_EQ(fs_exists(root, "/boot/x.gpuvm-old"), 0);
-        ASSERT_EQ(bootfile_is_proven(root), 0);
+        return grubcfg_has_start(menu, line);
 }
 
-TEST(room) {
-        int root = tree_new();
-
-        ASSERT_EQ(fs_mkdir_p(root, "/boot", 0755), 0);
-        ASSERT_EQ(bootfile_room(root, "/boot", 1), 0);
-        ASSERT_EQ(bootfile_room(root, "/boot", UINT64_MAX / 2), -ENOSPC);
-        ASSERT_EQ(bootfile_room(root, "/none", 1), -ENOENT);
+TEST(the_menu_that_this_is_a_start_of) {
+        ASSERT(started("BOOT_IMAGE=/boot/vmlinuz-6.1 root=UUID=1 ro quiet\n"));
+        ASSERT(started("BOOT_IMAGE=/boot/vmlinuz-6.1 root=UUID=1 ro quiet vt.handoff=7\n"));
+        ASSERT(!started("BOOT_IMAGE=/boot/vmlinuz-6.1 root=UUID=1 ro quiet vt.handoff=7 more\n"));
+        ASSERT(!started("BOOT_IMAGE=/boot/vmlinuz-6.1 root=UUID=1 ro\n"));
+        ASSERT(!started("BOOT_IMAGE=/boot/vmlinuz-6.1 root=UUID=1 ro quiet intel_iommu=on iommu=pt\n"));
+        ASSERT(!started("BOOT_IMAGE=/boot/vmlinuz-6.9-old root=UUID=1 ro quiet\n"));
+        ASSERT(!started("root=UUID=1 ro quiet\n"));
+        ASSERT(!started(""));
+        ASSERT(started("BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6.9 ro splash \"dyndbg=file a.c +p\"\n"));
+        ASSERT(started("BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6.9 ro one splash \"dyndbg=file a.c +p\"\n"));
+        ASSERT(!started("BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6.9 ro one two splash \"dyndbg=file a.c +p\"\n"));
+        ASSERT(!started("BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6.9 rw splash \"dyndbg=file a.c +p\"\n"));
 }

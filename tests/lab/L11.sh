@@ -31,11 +31,11 @@ teller() {
 		        gpuvm-undo --list 2>&1 | grep -q "no whole record" && tell "torn: the ledger"
 		}
 		end() {
-		        find /etc/{default,gpuvm.conf.d,initramfs-tools,modprobe.d,modules-load.d,udev} /boot/grub -type f ! -name grubenv -print0 |
+		        find /etc/{default,gpuvm.conf.d,initramfs-tools,modprobe.d,modules-load.d,udev} /boot/grub -type f ! -name grubenv ! -name "*.gpuvm-old" -print0 |
 		                sort -z | xargs -0 md5sum
 		        grub-editenv list
-		        ls /boot
-		        lsinitramfs /boot/initrd.img-* | sort
+		        ls -I "*.gpuvm-old" /boot
+		        lsinitramfs "/boot/initrd.img-$(uname -r)" | sort
 		        cd /sys/bus/pci/devices && for i in *; do echo "$i $(readlink $i/driver) $(cat $i/driver_override)"; done
 		}
 		by_hand() {

@@ -22,6 +22,7 @@
 #include "initramfs.h"
 #include "iommu.h"
 #include "iommucheck.h"
+#include "journal.h"
 #include "known.h"
 #include "phase.h"
 #include "reboot.h"
@@ -168,11 +169,23 @@ static int commit(Phase *p, const Conf *conf, Trial *t) {
         return r;
 }
 
+static int cut_off(Phase *p, Trial *t) {
+        int r = trialnet_fail(p, t);
+
+        if (r >= 0)
+                log_fields(LOG_WARNING, (const char *const[]){ EVENT_TRIAL_FAILED, NULL },
+                           "The trial failed: the machine came up with IOMMU groups, but has no default route any "
+                           "more, as it had before. A restart brings back the old entry; nothing of the trial is "
+                           "left. 'journalctl -b -1 -k' shows what its network card met. An update of the firmware "
+                           "may help");
+        return r;
+}
+
 static int have_groups(Phase *p, const Conf *conf, Trial *t, TrialVerdict v) {
         int r = 0;
 
         if (v == TRIAL_RUNNING && t->network && trialnet_wait(p) == 0)
-                return trialnet_fail(p, t);
+                return cut_off(p, t);
         if (v == TRIAL_RUNNING || v == TRIAL_GOOD)
                 r = commit(p, conf, t);
         else if (t->boot_id) /* groups without it */

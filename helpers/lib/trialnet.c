@@ -2,8 +2,6 @@
 
 #include "trialnet.h"
 #include "fs.h"
-#include "journal.h"
-#include "log.h"
 #include "proc.h"
 #include "reboot.h"
 #include "strv.h"
@@ -50,9 +48,5 @@ int trialnet_fail(Phase *p, Trial *t) {
         if (r < 0)
                 return phase_fail(p, r, "Restart it: it starts with the old entry",
                                   "The trial failed: %s, and no restart can be asked for", why);
-        log_fields(LOG_WARNING, (const char *const[]){ EVENT_TRIAL_FAILED, NULL },
-                   "The trial failed: the machine came up with IOMMU groups, but has no default route any more, as it had "
-                   "before. A restart brings back the old entry; nothing of the trial is left. 'journalctl -b -1 -k' shows "
-                   "what its network card met. An update of the firmware may help");
         return 0;
 }

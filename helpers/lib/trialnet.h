@@ -16,5 +16,5 @@ bool trialnet_is_up(int root);
 int trialnet_wait(Phase *p) _must_check_ _nonnull_all_;
 
 /* The trial is over: takes it away and asks for a restart, by which the machine comes up as before. Returns
- * 0, or an error that has been told. */
+ * 0, which the caller tells, or an error that has been told. */
 int trialnet_fail(Phase *p, Trial *t) _must_check_ _nonnull_all_;

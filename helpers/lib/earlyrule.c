@@ -143,12 +143,14 @@ int earlyrule_match(const PciDevice *d, bool whole_slot, char **ret) {
 enum { FUNCTION = 1, GPU = 2, KEPT = 4 };
 
 static const IommuKeep *kept_in_slot(const PciBus *bus, const PciDevice *gpu, const IommuKeep *keep,
-                                     size_t n_keep) {
-        for (size_t i = 0; i < n_keep; i++) {
-                const PciDevice *d = pci_find(bus, keep[i].bdf);
+                                     size_t n_keep, char *const *accept_siblings) {
+        for (size_t i = 0; i < bus->n; i++) {
+                const PciDevice *d = &bus->devices[i];
+                const IommuKeep *k = pci_same_slot(d, gpu) ? iommu_keep_find(keep, n_keep, d, accept_siblings)
+                                                           : NULL;
 
-                if (d && pci_same_slot(d, gpu))
-                        return &keep[i];
+                if (k)
+                        return k;
         }
         return NULL;
 }
@@ -157,18 +159,21 @@ static const IommuKeep *kept_in_slot(const PciBus *bus, const PciDevice *gpu, co
 static int mark(const Conf *c, const PciBus *bus, const PciDevice *gpu, const IommuKeep *keep, size_t n_keep,
                 uint8_t *marks, char ***left_out) {
         _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+        char *const *accept = conf_gpu_accept_siblings(c, gpu->name, strempty(gpu->path));
         const IommuKeep *k;
         int r;
 
-        r = iommu_group_check(bus, gpu, keep, n_keep,
-                              conf_gpu_accept_siblings(c, gpu->name, strempty(gpu->path)), &v);
+        r = iommu_group_check(bus, gpu, keep, n_keep, accept, &v);
         if (r < 0 && r != -ENODEV)
                 return r;
-        k = r < 0 ? kept_in_slot(bus, gpu, keep, n_keep) : NULL;
+        k = r < 0 ? kept_in_slot(bus, gpu, keep, n_keep, accept) : NULL;
         if (k || (r >= 0 && !v.viable)) {
                 marks[gpu - bus->devices] |= KEPT;
-                return strv_extendf(left_out, "%s stays with the host: %s%s", gpu->name, k ? "it is " : "",
-                                    k ? k->why : v.blocker);
+                return strv_extendf(left_out, "%s stays with the host: %s%s%s%s%s", gpu->name,
+                                    k ? "it is " : "", k ? k->why : v.blocker,
+                                    k && k->consent ? " (AcceptSiblings=" : "",
+                                    k && k->consent ? gpu->name : "",
+                                    k && k->consent ? " gives it away)" : "");
         }
         for (size_t i = 0; r >= 0 && i < v.n_endpoints; i++)
                 marks[v.endpoints[i] - bus->devices] |= FUNCTION;

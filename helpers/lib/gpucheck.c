@@ -155,14 +155,31 @@ static int describe_gpu(const PciDevice *d, GpuMode mode, const char *group, Fin
                             (unsigned long long) (big ? bar / GIB : bar / MIB), big ? "GiB" : "MiB");
 }
 
+#define CONSENT_REMEDY                                                                                   \
+        "If SSH is enough for you, name it in AcceptSiblings= of its section in gpuvm.conf; else add a " \
+        "serial console (console=ttyS0) or another display."
+
+/* Without groups yet: what would be in the way when they are there. */
+static int judge_console(const Facts *f, const Conf *c, const PciDevice *d, GpuMode mode, Findings *l) {
+        const IommuKeep *k = iommu_keep_find(f->keep.items, f->keep.n, d,
+                                             conf_gpu_accept_siblings(c, d->name, d->path));
+
+        if (!k || mode != GPU_EXCLUSIVE)
+                return 0;
+        return findings_add(l, FINDING_FAIL, "gpu", d->name, CONSENT_REMEDY,
+                            "Cannot be given to a VM: it is %s", k->why);
+}
+
 static int judge_group(const Facts *f, const Conf *c, const PciDevice *d, Findings *l) {
         _cleanup_(iommu_verdict_done) IommuVerdict v = {};
         _cleanup_free_ char *companions = NULL, *group = NULL;
         GpuMode mode = conf_gpu_mode(c, d->name, d->path);
         int r;
 
-        if (d->iommu_group < 0)
-                return describe_gpu(d, mode, "no IOMMU group yet", l);
+        if (d->iommu_group < 0) {
+                r = judge_console(f, c, d, mode, l);
+                return r < 0 ? r : describe_gpu(d, mode, "no IOMMU group yet", l);
+        }
         r = iommu_group_check(&f->bus, d, f->keep.items, f->keep.n,
                               conf_gpu_accept_siblings(c, d->name, d->path), &v);
         if (r < 0)
@@ -170,8 +187,9 @@ static int judge_group(const Facts *f, const Conf *c, const PciDevice *d, Findin
         if (!v.viable)
                 return findings_add(
                                 l, mode == GPU_EXCLUSIVE ? FINDING_FAIL : FINDING_WARN, "gpu", d->name,
-                                "Put one of the two into another slot; the firmware may also have a setting for "
-                                "ACS.",
+                                v.consent ? CONSENT_REMEDY
+                                          : "Put one of the two into another slot; the firmware may also have a setting for "
+                                            "ACS.",
                                 "Cannot be given to a VM: %s", v.blocker);
         r = format_companions(&v, d, &companions);
         if (r >= 0)

@@ -60,10 +60,15 @@ void iommu_verdict_done(IommuVerdict *v) {
         *v = (IommuVerdict){};
 }
 
-static const IommuKeep *find_keep(const IommuKeep *keep, size_t n_keep, const PciDevice *d) {
+static bool is_accepted(char *const *accept_siblings, const PciDevice *d) {
+        return accept_siblings && strv_contains(accept_siblings, d->name);
+}
+
+const IommuKeep *iommu_keep_find(const IommuKeep *keep, size_t n_keep, const PciDevice *d,
+                                 char *const *accept_siblings) {
         for (size_t i = 0; i < n_keep; i++)
                 if (bdf_compare(keep[i].bdf, d->bdf) == 0)
-                        return &keep[i];
+                        return keep[i].consent && is_accepted(accept_siblings, d) ? NULL : &keep[i];
         return NULL;
 }
 
@@ -119,13 +124,16 @@ static const char *kind(const PciDevice *d) {
 /* Adds d to the endpoints, passes it over, or adds to the list why the group cannot go. */
 static int judge(const PciBus *bus, const PciDevice *gpu, const PciDevice *d, const IommuKeep *keep,
                  size_t n_keep, char *const *accept_siblings, IommuVerdict *v, char ***blockers) {
-        const IommuKeep *k = find_keep(keep, n_keep, d);
+        const IommuKeep *k = iommu_keep_find(keep, n_keep, d, accept_siblings);
         bool bridge = pci_is_bridge(d);
 
-        if (k)
-                return strv_extendf(blockers, "%s, %s, which the host needs itself", d->name, k->why);
-        if (!bridge &&
-            (is_companion(bus, gpu, d) || (accept_siblings && strv_contains(accept_siblings, d->name)))) {
+        if (k) {
+                v->consent = v->consent || k->consent;
+                return strv_extendf(blockers, "%s, %s, which the host needs itself%s%s%s", d->name, k->why,
+                                    k->consent ? " (AcceptSiblings=" : "", k->consent ? d->name : "",
+                                    k->consent ? " gives it away)" : "");
+        }
+        if (!bridge && (is_companion(bus, gpu, d) || is_accepted(accept_siblings, d))) {
                 v->endpoints[v->n_endpoints++] = d;
                 return 0;
         }
@@ -143,13 +151,15 @@ static int judge(const PciBus *bus, const PciDevice *gpu, const PciDevice *d, co
 }
 
 /* In the order of the bus, which is sorted. */
-static int tell_blockers(int group, char *const *blockers, char **ret) {
+static int tell_blockers(const PciDevice *gpu, char *const *blockers, char **ret) {
         _cleanup_free_ char *list = NULL;
 
         if (!blockers)
                 return 0;
         list = strv_join(blockers, "; ");
-        return list ? str_printf(ret, "IOMMU group %d also holds %s", group, list) : -ENOMEM;
+        return list ? str_printf(ret, "IOMMU group %d %sholds %s", gpu->iommu_group,
+                                 startswith(list, gpu->name) ? "" : "also ", list)
+                    : -ENOMEM;
 }
 
 static const PciDevice *find_owner(const IommuVerdict *v, const PciDevice *gpu) {
@@ -174,7 +184,7 @@ int iommu_group_check(const PciBus *bus, const PciDevice *gpu, const IommuKeep *
                 if (bus->devices[i].iommu_group == gpu->iommu_group)
                         r = judge(bus, gpu, &bus->devices[i], keep, n_keep, accept_siblings, &v, &blockers);
         if (r >= 0)
-                r = tell_blockers(gpu->iommu_group, blockers, &v.blocker);
+                r = tell_blockers(gpu, blockers, &v.blocker);
         if (r < 0)
                 return r;
         v.viable = !v.blocker;

@@ -16,6 +16,7 @@ int iommu_firmware(int root, const char **ret) _must_check_ _nonnull_all_;
 typedef struct IommuKeep {
         Bdf bdf;
         const char *why; /* "the disk under /" */
+        bool consent;    /* may go where an administrator names it in AcceptSiblings= */
 } IommuKeep;
 
 typedef struct IommuVerdict {
@@ -24,7 +25,12 @@ typedef struct IommuVerdict {
         size_t n_endpoints;
         const PciDevice *owner; /* the group's lowest GPU: whose unit the others follow */
         char *blocker;          /* if not viable: all who are in the way, and why, for a user */
+        bool consent;           /* if not viable: one of them may go with consent */
 } IommuVerdict;
+
+/* What the device is kept for, or NULL, also if that is something which accept_siblings gives away. */
+const IommuKeep *iommu_keep_find(const IommuKeep *keep, size_t n_keep, const PciDevice *d,
+                                 char *const *accept_siblings) _must_check_ __attribute__((nonnull(3)));
 
 /* The group of the device, whole. gpu: a device of the bus. accept_siblings: names ("0000:03:00.0") that the
  * administrator allows to go along although they are not companions of the GPU. Without a group: -ENODEV. */

@@ -33,7 +33,7 @@ static int add(Search *s, const PciDevice *d, const char *why) {
         r = strv_extend(&s->list.reasons, why);
         if (r < 0)
                 return r;
-        t[s->list.n] = (IommuKeep){ d->bdf, s->list.reasons[s->list.n] };
+        t[s->list.n] = (IommuKeep){ .bdf = d->bdf, .why = s->list.reasons[s->list.n] };
         s->list.n++;
         return 0;
 }
@@ -377,21 +377,14 @@ static bool is_bmc_display(const PciDevice *d) {
                          || (d->vendor == 0x19e5 && d->device == 0x1711) /* HiSilicon Hibmc */);
 }
 
-static int find_consoles(Search *s) {
+/* The kernel's consoles that no display shows: serial ones, a hypervisor's. Returns 1 if there is one. */
+static int find_serial_consoles(Search *s) {
         _cleanup_strv_ char **lines = NULL;
         _cleanup_free_ char *text = NULL;
-        int r = 0;
+        int r, n = 0;
 
-        for (size_t i = 0; i < s->bus->n && r >= 0; i++) {
-                const PciDevice *d = &s->bus->devices[i];
-
-                if (is_bmc_display(d))
-                        r = add(s, d, "the display of the management controller (BMC)");
-                else if (pci_is_display(d) && d->boot_vga && !pci_is_nvidia_gpu(d))
-                        r = add(s, d, "the display of the console");
-        }
-        if (r < 0 || fs_read(s->root, "/proc/consoles", FS_ATTR_MAX, &text, NULL) < 0)
-                return r;
+        if (fs_read(s->root, "/proc/consoles", FS_ATTR_MAX, &text, NULL) < 0)
+                return 0;
         r = strv_split(text, "\n", &lines);
         STRV_FOREACH(l, lines) {
                 _cleanup_free_ char *link = NULL, *why = NULL;
@@ -400,9 +393,39 @@ static int find_consoles(Search *s) {
                 if (r < 0 || str_printf(&link, "/sys/class/tty/%.*s", length, *l) < 0 ||
                     str_printf(&why, "the console %.*s", length, *l) < 0)
                         return -ENOMEM;
+                n += !startswith(*l, "tty") || !strchr("0123456789", (*l)[3]);
                 r = add_link(s, link, why);
         }
-        return r < 0 ? r : 0;
+        return r < 0 ? r : n > 0;
+}
+
+/* A GPU that shows the console may go where there is another one: then it is the administrator's choice. */
+static int find_consoles(Search *s) {
+        const PciDevice *only = NULL;
+        int others = 0, r;
+
+        others = find_serial_consoles(s);
+        r = MIN(others, 0);
+        for (size_t i = 0; i < s->bus->n && r >= 0; i++) {
+                const PciDevice *d = &s->bus->devices[i];
+
+                if (!pci_is_display(d))
+                        continue;
+                if (is_bmc_display(d))
+                        r = add(s, d, "the display of the management controller (BMC)");
+                else if (d->boot_vga && !pci_is_nvidia_gpu(d))
+                        r = add(s, d, "the display of the console");
+                others += !pci_is_nvidia_gpu(d);
+                if (d->boot_vga && pci_is_nvidia_gpu(d))
+                        only = d;
+        }
+        if (r < 0 || !only || others > 0)
+                return r;
+        r = add(s, only, "the only console of this machine");
+        if (r >= 0)
+                s->list.items[s->list.n - 1].consent =
+                                bdf_compare(s->list.items[s->list.n - 1].bdf, only->bdf) == 0;
+        return r;
 }
 
 int keep_find(int root, const PciBus *bus, KeepList *ret) {

@@ -278,7 +278,8 @@ TEST(consoles_and_bmc) {
                                       .boot_vga = true };
         bus.devices[2].class = 0x030000;
         bus.devices[2].vendor = 0x10de;
-        bus.devices[2].boot_vga = true; /* a GPU that shows the firmware's console may go all the same */
+        bus.devices[2].boot_vga =
+                        true; /* a GPU that shows the firmware's console may go where there is another */
         bus.devices[3].class = 0x030000;
         bus.devices[3].vendor = 0x1a03;
         tree_put("/proc/consoles", "ttyS4                -W- (EC   p a)    4:68\ntty0 -WU (E p ) 4:1\n");
@@ -290,6 +291,51 @@ TEST(consoles_and_bmc) {
         ASSERT_STREQ(find(&k, "0000:03:00.0"), "the display of the management controller (BMC)");
         ASSERT_STREQ(find(&k, "0000:00:16.3"), "the console ttyS4");
         done(&k);
+}
+
+/* The GPU is the display that the firmware started with, and there is this of others. */
+static KeepList with_gpu_console(uint16_t other, const char *consoles) {
+        NEW_BUS("0000:00:02.0", "0000:01:00.0", "0000:01:00.1", "0000:02:00.0");
+        if (other)
+                bus.devices[0] = (PciDevice){ .bdf = bus.devices[0].bdf, .class = 0x038000, .vendor = other };
+        for (size_t i = 1; i < 4; i++) {
+                bus.devices[i].class = i == 2 ? 0x040300 : 0x030000;
+                bus.devices[i].vendor = 0x10de;
+                bus.devices[i].boot_vga = i == 1;
+        }
+        if (consoles)
+                tree_put("/proc/consoles", consoles);
+        return look();
+}
+
+TEST(the_only_console_asks_for_consent) {
+        static const char *const displays[] = { "tty0 -WU (EC p ) 4:7\n", "tty1 -WU (EC p ) 4:1\n", "",
+                                                NULL };
+        static const char *const others[] = { "ttyS0 -W- (EC p a) 4:64\ntty0 -WU (E p ) 4:7\n",
+                                              "tty0 -WU (E p ) 4:7\nhvc0 -W- (EC p ) 229:0\n",
+                                              "ttyAMA0 -W- (EC p a) 204:64\n" };
+
+        (void) tree_new();
+        for (size_t i = 0; i < ELEMENTSOF(displays); i++) {
+                KeepList k = with_gpu_console(0, displays[i]);
+
+                ASSERT_EQ(k.n, 1);
+                ASSERT_STREQ(find(&k, "0000:01:00.0"), "the only console of this machine");
+                ASSERT(k.items[0].consent);
+                done(&k);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+                KeepList k = with_gpu_console(0, others[i]);
+
+                ASSERT_EQ(k.n, 0);
+                done(&k);
+        }
+        {
+                KeepList k = with_gpu_console(0x8086, "tty0 -WU (EC p ) 4:7\n");
+
+                ASSERT_EQ(k.n, 0);
+                done(&k);
+        }
 }
 
 TEST(nothing_is_kept_of_an_empty_machine) {

@@ -12,7 +12,6 @@
 #define GRUB_DIR     "/boot/grub"
 #define GRUB_DROPINS "/etc/default/grub.d"
 #define GRUB_NEW     BOOT_GRUB_CFG BOOTFILE_NEW
-#define LOADER_INFO  "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 
 enum { GRUB_TIMEOUT_SEC = 300, GRUB_CFG_ROOM = 256 * 1024 };
 
@@ -21,27 +20,14 @@ void boot_done(Boot *b) {
         *b = (Boot){};
 }
 
-/* The variable is UTF-16 behind four bytes of attributes: "systemd-boot 252", "GRUB 2.12". */
-static bool started_by(int root, const char *name) {
-        _cleanup_free_ char *data = NULL;
-        size_t size;
-
-        if (fs_read(root, LOADER_INFO, FS_ATTR_MAX, &data, &size) < 0)
-                return false;
-        for (size_t i = 0; i < strlen(name); i++)
-                if (4 + 2 * i + 1 >= size || data[4 + 2 * i] != name[i] || data[4 + 2 * i + 1] != '\0')
-                        return false;
-        return true;
-}
-
 /* With both installed: what the firmware says, where that can be seen. Else GRUB leaves its mark on the
  * command line. */
 static bool systemd_boot_started_it(int root) {
         _cleanup_strv_ char **words = NULL;
 
-        if (started_by(root, "systemd-boot"))
+        if (bootentry_started_by(root, "systemd-boot"))
                 return true;
-        return !started_by(root, "GRUB") && cmdline_read(root, &words) >= 0 && words &&
+        return !bootentry_started_by(root, "GRUB") && cmdline_read(root, &words) >= 0 && words &&
                         !cmdline_get(words, "BOOT_IMAGE");
 }
 

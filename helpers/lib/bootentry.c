@@ -1,15 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <sys/sendfile.h>
-
-#include "boot.h"
 #include "bootentry.h"
+#include "boot.h"
 #include "bootfile.h"
 #include "fs.h"
 #include "grubcfg.h"
 #include "strv.h"
 
-#define BLANKS " \t"
+#define BLANKS      " \t"
+#define LOADER_INFO "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+
+/* The variable is UTF-16 behind four bytes of attributes: "systemd-boot 252", "GRUB 2.12". */
+bool bootentry_started_by(int root, const char *name) {
+        _cleanup_free_ char *data = NULL;
+        size_t size;
+
+        if (fs_read(root, LOADER_INFO, FS_ATTR_MAX, &data, &size) < 0)
+                return false;
+        for (size_t i = 0; i < strlen(name); i++)
+                if (4 + 2 * i + 1 >= size || data[4 + 2 * i] != name[i] || data[4 + 2 * i + 1] != '\0')
+                        return false;
+        return true;
+}
 
 int bootentry_list(int root, const char *partition, char ***ret) {
         _cleanup_strv_ char **names = NULL, **l = NULL;
@@ -39,9 +51,9 @@ int bootentry_list(int root, const char *partition, char ***ret) {
         return 0;
 }
 
-int bootentry_partition(int root, char **ret) {
-        static const char *const places[] = { "/boot", "/boot/efi", "/efi" };
+static const char *const places[] = { "/boot", "/boot/efi", "/efi" };
 
+int bootentry_partition(int root, char **ret) {
         for (size_t i = 0; i < ELEMENTSOF(places); i++) {
                 _cleanup_strv_ char **l = NULL;
                 int r;
@@ -219,22 +231,9 @@ int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmwa
         return changed;
 }
 
-int bootentry_copy(int root, const char *from, const char *to) {
-        _cleanup_close_ int in = fs_open(root, from, O_RDONLY, 0),
-                            out = fs_open(root, to, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
-        ssize_t n;
-
-        if (in < 0 || out < 0)
-                return in < 0 ? in : out;
-        while ((n = sendfile(out, in, NULL, 1 << 20)) > 0)
-                ;
-        return n < 0 ? -errno : 0;
-}
-
-/* Replaces the image that an entry names, if it is this kernel's. Returns 1 if so. */
-static int copy_to_entry(int root, const char *partition, const char *entry, const char *kernel,
-                         const char *image) {
-        _cleanup_free_ char *text = NULL, *version = NULL, *path = NULL, *temp = NULL;
+/* The image of this kernel that the entry names. Returns 1, or 0 if it names none. */
+static int entry_image(int root, const char *partition, const char *entry, const char *kernel, char **ret) {
+        _cleanup_free_ char *text = NULL, *version = NULL;
         _cleanup_strv_ char **lines = NULL;
         int r;
 
@@ -243,41 +242,67 @@ static int copy_to_entry(int root, const char *partition, const char *entry, con
                 r = strv_split(text, "\n", &lines);
         if (r >= 0)
                 r = str_printf(&version, "/%s/initrd", kernel);
-        if (r < 0)
-                return r;
         STRV_FOREACH(l, lines) {
-                const char *v = bootentry_value(*l, "initrd");
+                const char *v = r < 0 ? NULL : bootentry_value(*l, "initrd");
 
-                if (!v || !strstr(v, version))
-                        continue;
-                if (str_printf(&path, "%s%s", partition, v) < 0 ||
-                    str_printf(&temp, "%s" BOOTFILE_NEW, path) < 0)
-                        return -ENOMEM;
-                r = bootentry_copy(root, image, temp);
-                if (r >= 0)
-                        r = bootfile_publish(root, temp, path);
-                if (r < 0)
-                        (void) !fs_remove(root, temp);
-                return r < 0 ? r : 1;
+                if (v && strstr(v, version)) {
+                        r = str_printf(ret, "%s%s", partition, v);
+                        return r < 0 ? r : 1;
+                }
         }
-        return 0;
+        return r;
 }
 
-int bootentry_copy_initramfs(int root, const char *kernel, const char *image) {
+/* Returns 1 if a partition of the loader's is mounted, with entries of this machine or without. */
+static int is_mounted(int root) {
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(places); i++) {
+                _cleanup_free_ char *path = NULL;
+
+                r = str_printf(&path, "%s/loader", places[i]);
+                if (r >= 0)
+                        r = fs_exists(root, path);
+        }
+        return r;
+}
+
+int bootentry_images(int root, const char *kernel, char ***ret) {
         _cleanup_free_ char *partition = NULL;
-        _cleanup_strv_ char **entries = NULL;
-        int r, n = 0;
+        _cleanup_strv_ char **entries = NULL, **images = NULL;
+        int r;
 
         r = bootentry_partition(root, &partition);
-        if (r == -ENOENT)
-                return 0;
+        if (r == -ENOENT) {
+                r = bootentry_started_by(root, "systemd-boot") ? is_mounted(root) : 1;
+                return r == 0 ? -ENXIO : MIN(r, 0);
+        }
         if (r >= 0)
                 r = bootentry_list(root, partition, &entries);
         STRV_FOREACH(e, entries) {
-                if (r < 0)
-                        break;
-                r = copy_to_entry(root, partition, *e, kernel, image);
-                n |= r > 0;
+                _cleanup_free_ char *image = NULL;
+
+                if (r >= 0)
+                        r = entry_image(root, partition, *e, kernel, &image);
+                if (r > 0 && !(images && strv_contains(images, image)))
+                        r = strv_extend(&images, image);
         }
-        return r < 0 ? r : n;
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(images);
+        return 0;
+}
+
+int bootentry_replace_image(int root, const char *path, const char *image) {
+        _cleanup_free_ char *temp = NULL;
+        int r;
+
+        if (str_printf(&temp, "%s" BOOTFILE_NEW, path) < 0)
+                return -ENOMEM;
+        r = bootfile_copy(root, image, temp);
+        if (r >= 0)
+                r = bootfile_publish(root, temp, path);
+        if (r < 0)
+                (void) !fs_remove(root, temp);
+        return r;
 }

@@ -30,9 +30,12 @@ int bootentry_edit(const char *text, const char *firmware, bool override,
 int bootentry_iommu(Phase *p, Undo *u, const char *partition, const char *firmware,
                     bool override) _must_check_;
 
-/* Copies a file, not yet durable, for bootfile_publish(). */
-int bootentry_copy(int root, const char *from, const char *to) _must_check_ _nonnull_all_;
+/* True if the firmware says that this loader started the machine: "systemd-boot", "GRUB". */
+bool bootentry_started_by(int root, const char *name) _nonnull_all_;
 
-/* The entries name images of their own: brings the one of this kernel up to date. Returns 1 if there was one,
- * else 0. */
-int bootentry_copy_initramfs(int root, const char *kernel, const char *image) _must_check_ _nonnull_all_;
+/* The images of this kernel (NULL: none) that entries name: copies of the one in /boot. -ENXIO: systemd-boot
+ * started this machine, and its partition is not mounted. */
+int bootentry_images(int root, const char *kernel, char ***ret) _must_check_ _nonnull_all_;
+
+/* Replaces such a copy (or makes it) by one of this image, see bootfile_publish(). */
+int bootentry_replace_image(int root, const char *path, const char *image) _must_check_ _nonnull_all_;

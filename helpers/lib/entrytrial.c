@@ -142,20 +142,6 @@ static int own_image(const char *text, const char *partition, char **ret) {
         return r;
 }
 
-static int copy_image(int root, const char *from, const char *to) {
-        _cleanup_free_ char *temp = NULL;
-        int r;
-
-        if (str_printf(&temp, "%s" BOOTFILE_NEW, to) < 0)
-                return -ENOMEM;
-        r = bootentry_copy(root, from, temp);
-        if (r >= 0)
-                r = bootfile_publish(root, temp, to);
-        if (r < 0)
-                (void) !fs_remove(root, temp);
-        return r;
-}
-
 int entrytrial_put(Phase *p, Undo *u, const char *partition, const TrialWish *w, const char *image) {
         _cleanup_free_ char *text = NULL, *kernel = NULL, *reason = NULL, *path = NULL, *copy = NULL;
         int r;
@@ -169,7 +155,7 @@ int entrytrial_put(Phase *p, Undo *u, const char *partition, const TrialWish *w,
         if (r >= 0 && image)
                 r = own_image(text, partition, &copy);
         if (r >= 0 && copy)
-                r = copy_image(p->root, image, copy);
+                r = bootentry_replace_image(p->root, copy, image);
         if (r >= 0)
                 r = undo_write_file(u, path, text, strlen(text), 0644);
         return r < 0 ? phase_fail(p, r,

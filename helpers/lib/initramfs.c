@@ -90,23 +90,42 @@ int initramfs_settle(int root) {
         return r < 0 ? r : 0;
 }
 
+/* Where there is no image there is none to miss, unless there is no kernel either. */
+static int check_mounted(Phase *p) {
+        return fs_has_entry(p->root, "/boot", "vmlinuz-")
+                        ? 0
+                        : phase_fail(p, 0, "Mount it, then try again",
+                                     "There is no kernel in /boot, so the initramfs that this machine starts "
+                                     "with is elsewhere");
+}
+
+/* The kernels that start next, where something here makes images. A negative result has been told. */
+static int find_kernels(Phase *p, ImageTool *ret_tool, char ***ret) {
+        int r;
+
+        r = imagetool_find(p->root, ret_tool);
+        if (r >= 0)
+                r = initramfs_kernels(p->root, ret);
+        if (r < 0)
+                return phase_fail(p, r, "Look at /boot", "Cannot list the kernels");
+        return *ret || *ret_tool == IMAGE_TOOL_NONE ? 0 : check_mounted(p);
+}
+
 int initramfs_holds(Phase *p, const char *pattern) {
         _cleanup_strv_ char **kernels = NULL;
         ImageTool tool = IMAGE_TOOL_NONE;
         bool found = false;
         int r;
 
-        r = imagetool_find(p->root, &tool);
-        if (r >= 0 && tool != IMAGE_TOOL_NONE)
-                r = initramfs_kernels(p->root, &kernels);
+        r = find_kernels(p, &tool, &kernels);
         STRV_FOREACH(k, kernels) {
                 _cleanup_free_ char *image = NULL;
 
-                if (r < 0 || found)
+                if (r < 0 || found || tool == IMAGE_TOOL_NONE)
                         break;
-                r = image_path(*k, &image);
-                if (r >= 0)
-                        found = imagetool_holds(p, tool, image, pattern);
+                if (image_path(*k, &image) < 0)
+                        return phase_fail(p, -ENOMEM, "Try again", "Cannot go on");
+                found = imagetool_holds(p, tool, image, pattern);
         }
         return r < 0 ? r : found;
 }
@@ -131,12 +150,39 @@ static int trial_will_do(int root, const char *trial, const struct stat *real) {
                           st.st_mtim.tv_nsec >= real->st_mtim.tv_nsec));
 }
 
+/* Before anything is built. A negative result has been told. */
+static int find_copies(Phase *p, const char *kernel, uint64_t size, char ***ret) {
+        int r = bootentry_images(p->root, kernel, ret);
+
+        if (r == -ENXIO)
+                return phase_fail(
+                                p, 0, "Mount it, then try again",
+                                "The partition that systemd-boot started this machine from, with its copy of the "
+                                "initramfs of kernel %s, is not mounted",
+                                kernel);
+        if (r < 0)
+                return phase_fail(p, r, "Look at it", "Cannot read the entries of systemd-boot");
+        STRV_FOREACH(c, *ret) {
+                r = bootfile_room_beside(p->root, *c, size);
+                if (r < 0)
+                        return phase_fail(
+                                        p, r,
+                                        "Make room there ('apt autoremove' removes old kernels), or make it writable",
+                                        "Cannot replace %s and keep the old one", *c);
+        }
+        return 0;
+}
+
 /* Publishes temp, a trial's image or a new one, which is made then. */
 static int replace(Phase *p, Undo *u, ImageTool tool, const char *kernel, const char *path, const char *temp,
                    const struct stat *old, bool made) {
+        _cleanup_strv_ char **copies = NULL;
         _cleanup_free_ char *record = NULL;
         int r;
 
+        r = find_copies(p, kernel, (uint64_t) old->st_size + (uint64_t) old->st_size / 4, &copies);
+        if (r < 0)
+                return r;
         r = str_printf(&record, "initramfs/%s", kernel);
         if (r >= 0 && u)
                 r = undo_record_refresh(u, record);
@@ -147,8 +193,9 @@ static int replace(Phase *p, Undo *u, ImageTool tool, const char *kernel, const 
         if (r < 0)
                 return r;
         r = bootfile_publish(p->root, temp, path);
-        if (r >= 0)
-                r = bootentry_copy_initramfs(p->root, kernel, path);
+        STRV_FOREACH(c, copies)
+                if (r >= 0)
+                        r = bootentry_replace_image(p->root, *c, path);
         return r < 0 ? phase_fail(p, r, "Look at /boot", "Cannot replace %s", path) : 1;
 }
 
@@ -178,7 +225,7 @@ static int find_image(Phase *p, const char *kernel, Image *i) {
         if (r >= 0)
                 r = fs_stat(p->root, i->path, &i->st);
         if (r == -ENOENT)
-                return 0;
+                return i->tool == IMAGE_TOOL_NONE ? 0 : check_mounted(p);
         if (r < 0)
                 return phase_fail(p, r, "Look at /boot", "Cannot find the initramfs of kernel %s", kernel);
         if (i->tool == IMAGE_TOOL_NONE)
@@ -268,11 +315,12 @@ int initramfs_has_ours(int root) {
 
 int initramfs_update(Phase *p, Undo *u, const char *why) {
         _cleanup_strv_ char **kernels = NULL;
+        ImageTool tool;
         int r, n = 0;
 
-        r = initramfs_kernels(p->root, &kernels);
+        r = find_kernels(p, &tool, &kernels);
         if (r < 0)
-                return phase_fail(p, r, "Look at /boot", "Cannot list the kernels");
+                return r;
         STRV_FOREACH(k, kernels) {
                 r = initramfs_update_kernel(p, u, *k, why);
                 if (r < 0)

@@ -19,8 +19,9 @@ int initramfs_kernels(int root, char ***ret) _must_check_ _nonnull_all_;
 int initramfs_is_stale(int root) _must_check_;
 
 /* Rebuilds; u records it (or NULL: not recorded, for undo). why: what changed, for the user. Returns the
- * number of images rebuilt (in a dry run: to rebuild), 0 if this machine has none. A negative result has been
- * told; images are old or new, never between. */
+ * number of images rebuilt (in a dry run: to rebuild), 0 if this machine has none. Where something makes
+ * images and there is no kernel in /boot, or not the partition of systemd-boot, which has copies of them, it
+ * fails. A negative result has been told; images are old or new, never between. */
 int initramfs_update(Phase *p, Undo *u, const char *why) _must_check_ __attribute__((nonnull(1, 3)));
 
 /* The same for one kernel. Returns 1, or 0 if it has no image any more. */
@@ -28,7 +29,8 @@ int initramfs_update_kernel(Phase *p, Undo *u, const char *kernel, const char *w
                 __attribute__((nonnull(1, 3, 4)));
 
 /* Looks into the images of the kernels that start next. Returns 1 if one of them has a file whose name
- * matches the pattern (fnmatch(3), without directories), 0 if none has, or if they cannot be listed here. */
+ * matches the pattern (fnmatch(3), without directories), 0 if none has, or if they cannot be listed here. A
+ * negative result (no kernel in /boot, see above) has been told. */
 int initramfs_holds(Phase *p, const char *pattern) _must_check_ _nonnull_all_;
 
 /* Notes that the images are up to date with what is in /etc. After the last initramfs_update_kernel(). */

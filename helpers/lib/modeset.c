@@ -99,17 +99,25 @@ static int read_both(int root, char **ret_now, char **ret_seen) {
         return r == -ENOENT ? 0 : r;
 }
 
-/* Images are looked into once for each change: they are large. Returns 1 if one has the driver. */
+/* Images are looked into once for each change: they are large. Returns 1 if one has the driver. A negative
+ * result has been told. */
 static int look_at_images(Phase *p) {
         _cleanup_free_ char *now = NULL, *seen = NULL;
         int r;
 
         r = read_both(p->root, &now, &seen);
-        if (r < 0 || streq(strempty(now), strempty(seen)) || p->dry_run)
-                return r;
-        phase_status(p, "Looking for NVIDIA's driver in the initramfs");
-        r = initramfs_holds(p, "nvidia*drm.ko*");
-        return r != 0 ? r : modeset_settle(p->root);
+        if (r >= 0 && (streq(strempty(now), strempty(seen)) || p->dry_run))
+                return 0;
+        if (r >= 0) {
+                phase_status(p, "Looking for NVIDIA's driver in the initramfs");
+                r = initramfs_holds(p, "nvidia*drm.ko*");
+                if (r != 0)
+                        return r;
+                r = modeset_settle(p->root);
+        }
+        return r < 0 ? phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room",
+                                  "Cannot note with which options the images were seen")
+                     : 0;
 }
 
 int modeset_settle(int root) {
@@ -142,9 +150,7 @@ int modeset_apply(Phase *p, Undo *u, const Conf *c, const PciBus *bus) {
                            "it runs, no GPU that it shows something on is idle",
                            display->name);
         r = put_all(p, u, wanted);
-        if (r >= 0)
-                r = look_at_images(p);
         return r < 0 ? phase_fail(p, r, "Make /etc and /var/lib/gpuvm writable, with some room",
                                   "Cannot write " MODESET_PATH)
-                     : r;
+                     : look_at_images(p);
 }

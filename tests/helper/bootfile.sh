@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Which start proves a replaced boot file, on made-up machines: bootfile.sh DIRECTORY-OF-HELPERS
+# Which files of the boot are replaced, and which start proves them, on made-up machines: bootfile.sh DIRECTORY-OF-HELPERS
+# shellcheck disable=SC2016 # single quotes: for a shell that runs later
 
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -149,6 +150,75 @@ is 'vfio: the old image is kept' "$status $(old)" "0 $thirteen"
 next_boot "$root" >/dev/null
 settle
 is 'vfio: the next start, and it goes' "$status $(old)" '0 '
+
+# --- what the machine starts with is not mounted: nothing counts as done
+root=$work/$((n += 1))
+make_vfio_machine "$root"
+cp -a "$root" "$work/whole"
+mv "$root/boot" "$root/away"
+mkdir "$root/boot"
+run vfio setup
+is 'no /boot: refused' "$status" 1
+like 'no /boot: says so, with the remedy' "$said" 'There is no kernel in /boot, .* Mount it'
+rmdir "$root/boot"
+mv "$root/away" "$root/boot"
+run vfio setup
+is 'no /boot, mounted then: done' "$status" 0
+check 'no /boot, mounted then: with the rule in the image' grep -q gpuvm-vfio "$root/boot/initrd.img-6.1.0-13-amd64"
+mv "$root/boot" "$root/away"
+mkdir "$root/boot"
+run vfio setup
+is 'no /boot, and nothing to do: no matter' "$status $(grep -c 'Nothing to do' <<<"$said")" '0 1'
+run undo vfio
+is 'no /boot: nor is it undone' "$status" 1
+rmdir "$root/boot"
+mv "$root/away" "$root/boot"
+run undo vfio
+is 'no /boot, mounted then: undone' "$status $(grep -c gpuvm "$root/boot/initrd.img-6.1.0-13-amd64")" '0 0'
+
+root=$work/whole
+rm "$root"/boot/initrd.img-*
+run vfio setup
+is 'kernels without images: nothing to build' "$status $(grep -c mkinitramfs "$root/calls")" '0 0'
+
+# --- systemd-boot, whose entries have copies of their own
+systemd_machine() {
+        root=$work/$((n += 1))
+        make_vfio_machine "$root"
+        make_systemd_boot "$root"
+        copy=$root/boot/efi/0123456789abcdef0123456789abcdef/6.1.0-13-amd64/initrd.img-6.1.0-13-amd64
+}
+systemd_machine
+run vfio setup
+is 'systemd-boot: succeeds' "$status" 0
+check 'systemd-boot: the copy has the rule' grep -q gpuvm-vfio "$copy"
+check 'systemd-boot: the old copy is kept' bash -c '! grep -q gpuvm "$1"' sh "$copy.gpuvm-old"
+next_boot "$root" >/dev/null
+settle
+is 'systemd-boot: the next start, and both go' "$status $(old)" '0 '
+systemd_machine
+mv "$root/boot/efi" "$root/away"
+mkdir "$root/boot/efi"
+run vfio setup
+is 'no EFI partition: refused' "$status" 1
+like 'no EFI partition: says so, with the remedy' "$said" 'The partition that systemd-boot started this machine from, .* is not mounted. Mount it'
+is 'no EFI partition: nothing is replaced' "$(old)" ''
+rmdir "$root/boot/efi"
+mv "$root/away" "$root/boot/efi"
+run vfio setup
+is 'no EFI partition, mounted then: done' "$status" 0
+check 'no EFI partition, mounted then: with the rule in the copy' grep -q gpuvm-vfio "$copy"
+if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
+        systemd_machine
+        said=$(unshare -m bash -euc 'mount -t tmpfs -o size=1m none "$1/run"; cp -a "$1/boot/efi/." "$1/run"; mount --move "$1/run" "$1/boot/efi"
+                dd if=/dev/zero of="$1/boot/efi/filler" bs=4k 2>/dev/null || true; rc=0; "$2" --root="$1" setup 2>&1 || rc=$?; echo "rc=$rc"' \
+                sh "$root" "$helpers/gpuvm-vfio")
+        like 'a full EFI partition: refused with the remedy' "$said" 'Cannot replace /boot/efi/.* and keep the old one: No space left on device. Make room there.*rc=1'
+        is 'a full EFI partition: nothing is replaced' "$(old)" ''
+        check 'a full EFI partition: the image in /boot is as it was' bash -c '! grep -q gpuvm "$1"' sh "$root/boot/initrd.img-6.1.0-13-amd64"
+else
+        skip 'a full EFI partition' 'needs root and mount namespaces'
+fi
 
 # --- undo replaces what has never started
 machine

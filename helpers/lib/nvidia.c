@@ -101,6 +101,12 @@ static void decision_done(Decision *d) {
          str_printf(&(d)->plan.reason, __VA_ARGS__) < 0 ? -ENOMEM : 1)
 #define REFUSE(d, what, ...) END(d, NVIDIA_REFUSED, what, __VA_ARGS__)
 
+static bool is_automatic(const Conf *c) {
+        NvidiaSource s;
+
+        return nvidia_source_from_string(c->driver_source, &s) >= 0 && s == NVIDIA_SOURCE_AUTO;
+}
+
 static int look_at_gpus(Decision *d) {
         const NvidiaHost *h = d->host;
         const NvidiaGpu *legacy = NULL, *recent = NULL, *old = NULL;
@@ -125,6 +131,10 @@ static int look_at_gpus(Decision *d) {
                               "not know the second",
                               legacy->name, gpu_arch_to_string(gpu_arch_from_device_id(legacy->device)),
                               recent->name, gpu_arch_to_string(gpu_arch_from_device_id(recent->device)));
+        if (old && d->need.newest == GPU_ARCH_UNKNOWN && is_automatic(d->conf))
+                return END(d, NVIDIA_NOTHING, NULL,
+                           "GPU %s is older than any driver that is still maintained, and only a VM can use it",
+                           old->name);
         if (old && d->need.newest == GPU_ARCH_UNKNOWN)
                 return REFUSE(d, REMEDY_GIVE_AWAY, "GPU %s is older than any driver that is still maintained",
                               old->name);

@@ -18,6 +18,7 @@ static const struct {
 #define ALWAYS offsetof(Conf, enabled)
         { "preflight", ALWAYS },
         { "packages", ALWAYS },
+        { "nvidia", offsetof(Conf, nvidia) },
         { "kvm", offsetof(Conf, kvm) },
         { "iommu", offsetof(Conf, vfio) },
         { "reboot", ALWAYS },

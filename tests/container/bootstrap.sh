@@ -43,7 +43,7 @@ SH
 # The lasting part of a report, as the last phase writes it.
 report='mkdir -p /var/lib/gpuvm; rm -f /var/lib/gpuvm/pending /run/gpuvm/motd
         printf "{ \"phases\": [], \"checks\": [{ \"check\": \"moon\", \"result\": \"ok\", \"text\": \"is full\" }] }\n" >/var/lib/gpuvm/report.json'
-for phase in preflight packages kvm iommu vfio storage; do
+for phase in preflight packages nvidia kvm iommu vfio storage; do
         pretend "$phase"
 done
 pretend verify "$report"
@@ -95,7 +95,7 @@ Bridge=no
 Mode=exclusive'
 check "$release: and in the ledger" grep -rq 50-gpu-vm-bootstrap.conf "$machine/var/lib/gpuvm/ledger"
 is "$release: a later run without options keeps them" \
-        "$(grep -c exclusive "$machine/etc/gpuvm.conf.d/50-gpu-vm-bootstrap.conf") ${output##*$'\n'}" '1 8'
+        "$(grep -c exclusive "$machine/etc/gpuvm.conf.d/50-gpu-vm-bootstrap.conf") ${output##*$'\n'}" '1 9'
 like "$release: the log has the write" "$(cat "$machine/var/log/gpu-vm-bootstrap.log")" 'gpu-vm-bootstrap: Wrote '
 
 pretend iommu 'echo "<3>the moon is in the way"; exit 1'
@@ -131,7 +131,7 @@ later() {
 machine_boot later
 like "$release: and it did" "$output" 'bootstrap: done'
 is "$release: every phase ran" "$(ran)" \
-        'preflight packages kvm iommu preflight packages kvm iommu vfio storage verify'
+        'preflight packages nvidia kvm iommu preflight packages nvidia kvm iommu vfio storage verify'
 
 # Left to the administrator.
 echo 'root=/dev/vda1 ro' >"$shared/cmdline"

@@ -10,7 +10,7 @@
 
 container_require
 release=${1:-trixie}
-before='preflight packages kvm iommu'
+before='preflight packages nvidia kvm iommu'
 after='vfio storage verify'
 machine_new "$release"
 mkdir -p "$machine/etc/gpuvm.conf.d"
@@ -91,7 +91,7 @@ like "$release: it says why, and how to go on" \
         "$(machine_journal -o cat -n 1 MESSAGE_ID=619e730fe36a44b69a373ccd30a07568)" 'iommu.*2 restarts.*rm /var/lib/gpuvm/pending'
 machine_boot wait_for_target
 machine_boot wait_for_target
-is "$release: later boots give up" "$(ran | wc -w) $status" '16 0'
+is "$release: later boots give up" "$(ran | wc -w) $status" '20 0'
 like "$release: and the login message says so" "$output" 'has stopped before its end'
 
 # Power fails while it goes on.

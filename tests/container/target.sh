@@ -10,7 +10,7 @@
 
 container_require
 release=${1:-trixie}
-all='preflight packages kvm iommu vfio storage verify'
+all='preflight packages nvidia kvm iommu vfio storage verify'
 machine_new "$release"
 rm -f "$machine/etc/gpuvm.conf" "$machine"/etc/gpuvm.conf.d/*
 stub_all
@@ -36,7 +36,7 @@ run_twice() {
 }
 machine_boot run_twice
 is "$release: without a configuration all phases run, in order, and again" "$(ran)" "$all $all"
-is "$release: a second start is a second invocation of each" "$(cut -d' ' -f2 "$shared/ran" | sort -u | wc -l)" 14
+is "$release: a second start is a second invocation of each" "$(cut -d' ' -f2 "$shared/ran" | sort -u | wc -l)" 16
 like "$release: both succeed" "$output" '^first 0
 second 0 active'
 is "$release: the boot ended by itself" "$status" 0
@@ -50,7 +50,7 @@ fail_fresh() {
         systemctl is-active gpuvm-vfio.service
 }
 machine_boot fail_fresh
-is "$release: a phase that fails stops the chain" "$(ran)" 'preflight packages kvm iommu'
+is "$release: a phase that fails stops the chain" "$(ran)" 'preflight packages nvidia kvm iommu'
 is "$release: and the target" "$output" '1 inactive failed
 inactive'
 
@@ -71,7 +71,7 @@ machine_boot fail_later
 is "$release: also one that worked before; and it recovers" "$output" '0
 1
 0'
-is "$release: each start began at the first phase" "$(ran)" "$all preflight packages kvm iommu $all"
+is "$release: each start began at the first phase" "$(ran)" "$all preflight packages nvidia kvm iommu $all"
 
 stub iommu 'exit 77'
 rm "$shared/ran"
@@ -95,7 +95,7 @@ start_twice() {
 }
 machine_boot start_twice
 is "$release: a phase that is switched off does not run, and a reload is enough to switch one off" "$output $(ran)" '0
-0 preflight packages iommu vfio verify again preflight packages verify'
+0 preflight packages nvidia iommu vfio verify again preflight packages nvidia verify'
 rm "$machine"/etc/gpuvm.conf.d/5?-test.conf
 
 # Switched off.

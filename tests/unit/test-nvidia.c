@@ -285,6 +285,10 @@ static const Row rows[] = {
         /* No driver for all, but for those that stay. */
         { "debian 12",
           { KEPLER },
+          .want = "nothing: GPU 0 is older than any driver that is still maintained, and only a VM can use it" },
+        { "debian 12",
+          { KEPLER },
+          .source = "distro",
           .want = "refused: GPU 0 is older than any driver that is still maintained" },
         { "debian 12",
           { KEPLER, ADA },

@@ -31,9 +31,9 @@ TEST(phases_in_order) {
                             *no_kvm = phases("[Bootstrap]\nKvm=no\n"),
                             *off = phases("[Bootstrap]\nEnabled=no\n");
 
-        ASSERT_STREQ(all, "preflight packages kvm iommu reboot vfio storage verify");
-        ASSERT_STREQ(no_vfio, "preflight packages kvm reboot storage verify");
-        ASSERT_STREQ(no_kvm, "preflight packages iommu reboot vfio verify");
+        ASSERT_STREQ(all, "preflight packages nvidia kvm iommu reboot vfio storage verify");
+        ASSERT_STREQ(no_vfio, "preflight packages nvidia kvm reboot storage verify");
+        ASSERT_STREQ(no_kvm, "preflight packages nvidia iommu reboot vfio verify");
         ASSERT_STREQ(off, "");
 }
 

@@ -262,14 +262,55 @@ int boot_refresh(Phase *p, Undo *u, const char *firmware) {
         return r;
 }
 
-int boot_restore_grub_cfg(Phase *p, const char *text, size_t size) {
+typedef struct Files {
+        int root;
+        bool missing;
+} Files;
+
+static int note_missing(const char *path, void *userdata) {
+        Files *f = userdata;
+        int r = boot_grub_file_exists(path, &f->root);
+
+        f->missing |= r == 0;
+        return r;
+}
+
+static bool names_kernel(const char *menu, const char *name) {
+        size_t n = strlen(name);
+
+        for (const char *p = menu; (p = strstr(p, name)); p += n)
+                if (p > menu && p[-1] == '/' && (p[n] == '\0' || strchr(" \t\n", p[n])))
+                        return true;
+        return false;
+}
+
+/* Returns 1 if the menu is one for the kernels of today: all files that it names are there, since GRUB takes
+ * its first entry whatever that names, and no kernel is left out. */
+static int is_current(int root, const char *menu) {
+        _cleanup_strv_ char **names = NULL;
         _cleanup_free_ char *problem = NULL;
+        Files f = { .root = root };
         int r;
 
-        r = grubcfg_check(text, NULL, boot_grub_file_exists, &p->root, &problem);
-        if (r > 0)
+        r = grubcfg_check(menu, NULL, note_missing, &f, &problem);
+        if (r != 0)
+                return MIN(r, 0);
+        r = fs_list(root, "/boot", &names);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(n, names)
+                if (startswith(*n, "vmlinuz-") && !names_kernel(menu, *n))
+                        return 0;
+        return !f.missing;
+}
+
+int boot_restore_grub_cfg(Phase *p, const char *text, size_t size) {
+        int r;
+
+        r = is_current(p->root, text);
+        if (r == 0)
                 return 0;
-        if (r >= 0)
+        if (r > 0)
                 r = fs_write_atomic(p->root, GRUB_NEW, text, size, 0600);
         if (r >= 0)
                 r = bootfile_publish(p->root, GRUB_NEW, BOOT_GRUB_CFG);

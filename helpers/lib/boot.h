@@ -57,6 +57,6 @@ int boot_refresh(Phase *p, Undo *u, const char *firmware) _must_check_;
 /* Removes what a failure, or a run that was cut, has left beside grub.cfg. */
 void boot_tidy(int root);
 
-/* Puts this grub.cfg there, if it is one that the machine would start with. Returns 1, or 0 if it is not. A
- * negative result has been told. */
+/* Puts this grub.cfg there, if all that it names is there, and it names all kernels that are. Returns 1, or 0
+ * if not. A negative result has been told. */
 int boot_restore_grub_cfg(Phase *p, const char *text, size_t size) _must_check_ _nonnull_all_;

@@ -124,6 +124,45 @@ undo iommu
 is 'the old kernels are gone: succeeds' "$status" 0
 check 'the old kernels are gone: the menu has the one that is there' grep -q 6.1.0-20 "$root/boot/grub/grub.cfg"
 
+# The menu became ours twice, and the kernels changed in between.
+menu() {
+        GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
+}
+
+other_kernel() {
+        for f in vmlinuz initrd.img; do mv "$root/boot/$f-6.1.0-13-amd64" "$root/boot/$f-6.1.0-20-amd64"; done
+        echo 6.1.0-20-amd64 >"$root/proc/sys/kernel/osrelease"
+}
+
+kernels() {
+        sed -n 's/^\tlinux\t.*vmlinuz-\([^ ]*\).*/\1/p' "$root/boot/grub/grub.cfg" | sort -u | paste -sd' '
+}
+
+machine
+iommu
+rm "$root/etc/default/grub.d/zz-gpuvm.cfg"
+other_kernel
+menu
+iommu
+is 'ours again: asks for the IOMMU' "$(kernels) $(grep -c intel_iommu=on "$root/boot/grub/grub.cfg")" '6.1.0-20-amd64 6.1.0-9-amd64 4'
+undo iommu
+is 'ours again: succeeds' "$status" 0
+is 'ours again: the menu has the kernels of today' "$(kernels)" '6.1.0-20-amd64 6.1.0-9-amd64'
+is 'ours again: does not ask for the IOMMU' "$(grep -c iommu "$root/boot/grub/grub.cfg")" 0
+is 'ours again: no records left' "$(grep -l '^step=iommu' "$root"/var/lib/gpuvm/ledger/* || true)" ''
+
+# One kernel more, or one less, that nobody told GRUB of.
+machine
+iommu
+for f in vmlinuz initrd.img; do cp "$root/boot/$f-6.1.0-13-amd64" "$root/boot/$f-6.1.0-20-amd64"; done
+undo iommu
+is 'a kernel more: is in the menu' "$status $(kernels)" '0 6.1.0-13-amd64 6.1.0-20-amd64 6.1.0-9-amd64'
+machine
+iommu
+rm "$root"/boot/*-6.1.0-13-amd64
+undo iommu
+is 'a kernel less: is not in the menu' "$status $(kernels)" '0 6.1.0-9-amd64'
+
 machine
 iommu
 touch "$root/fail-mkinitramfs"

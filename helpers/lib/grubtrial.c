@@ -5,6 +5,7 @@
 #include "bootfile.h"
 #include "child.h"
 #include "fs.h"
+#include "restore.h"
 #include "strv.h"
 
 #define BLANKS    " \t"
@@ -230,28 +231,37 @@ int grubtrial_make(const char *cfg, const TrialWish *wish, const char *image_suf
         return 0;
 }
 
-/* Takes one block out of the text. Returns false if there is none. */
-static bool cut_block(char *text) {
-        char *begin = startswith(text, BEGIN) ? text : strstr(text, "\n" BEGIN), *end;
-
-        if (!begin)
-                return false;
-        begin += *begin == '\n';
-        end = strstr(begin, "\n" END);
-        end = end ? end + 1 + strcspn(end + 1, "\n") : begin + strlen(begin);
-        end += *end == '\n';
-        memmove(begin, end, strlen(end) + 1);
-        return true;
+static char *next_line(char *p) {
+        p += strcspn(p, "\n");
+        return p + (*p == '\n');
 }
 
-/* In front of all else: what follows stays byte for byte, with a newline at its end or without. */
+/* text: the beginning of a line. */
+static char *find_line(char *text, const char *start) {
+        while (*text && !startswith(text, start))
+                text = next_line(text);
+        return *text ? text : NULL;
+}
+
+/* In front of all else: what follows stays byte for byte, with a newline at its end or without. A block whose
+ * last line somebody took away stays too: where it ended nobody knows any more. */
 int grubtrial_edit(const char *text, const char *block, char **ret) {
         _cleanup_free_ char *rest = strdup(text);
 
         if (!rest)
                 return -ENOMEM;
-        while (cut_block(rest))
-                ;
+        for (char *begin = rest; (begin = find_line(begin, BEGIN));) {
+                char *behind = next_line(begin), *end = find_line(behind, END),
+                     *another = find_line(behind, BEGIN);
+
+                if (!end || (another && another < end)) {
+                        begin = behind;
+                        continue;
+                }
+                end = next_line(end);
+                memmove(begin, end, strlen(end) + 1);
+                begin = rest;
+        }
         return str_printf(ret, "%s%s", strempty(block), rest);
 }
 
@@ -275,6 +285,29 @@ static int check_script(Phase *p, const char *text) {
         return r > 0 ? -EBADMSG : r;
 }
 
+static int give_reason(const char *reason, char **ret) {
+        return (*ret = strdup(reason)) ? 1 : -ENOMEM;
+}
+
+int grubtrial_obstacle(int root, char **ret_reason) {
+        _cleanup_close_ int fd = fs_open(root, GRUBTRIAL_CFG, O_PATH | O_NOFOLLOW, 0);
+        _cleanup_free_ char *text = NULL, *rest = NULL;
+        struct stat st;
+
+        if (fd == -ENOENT)
+                return 0;
+        if (fd < 0 || fstat(fd, &st) < 0 || read_custom(root, &text) < 0)
+                return give_reason(GRUBTRIAL_CFG " cannot be read", ret_reason);
+        if (!S_ISREG(st.st_mode)) /* a new file would take its place */
+                return give_reason(GRUBTRIAL_CFG " is a link", ret_reason);
+        if (grubtrial_edit(text, NULL, &rest) < 0)
+                return -ENOMEM;
+        if (find_line(rest, BEGIN))
+                return give_reason(GRUBTRIAL_CFG " has the line '" BEGIN "' without the one that ends it",
+                                   ret_reason);
+        return 0;
+}
+
 int grubtrial_put(Phase *p, Undo *u, const char *block) {
         _cleanup_free_ char *old = NULL, *new = NULL;
         struct stat st = { .st_mode = 0644 };
@@ -295,26 +328,50 @@ int grubtrial_put(Phase *p, Undo *u, const char *block) {
                      : 0;
 }
 
-int grubtrial_remove(Phase *p) {
-        _cleanup_free_ char *old = NULL, *new = NULL;
+/* Returns 1 if there was a custom.cfg, an empty one perhaps, before ours. */
+static int was_there(int root) {
+        _cleanup_(ledger_done) Ledger l = {};
+        const LedgerRecord *t;
+        int r;
+
+        r = ledger_load(root, &l);
+        t = r < 0 ? NULL : restore_target(&l, NULL, GRUBTRIAL_CFG);
+        return r < 0 ? r : t && !streq(t->was, "absent");
+}
+
+static int write_rest(int root, const char *rest) {
         struct stat st;
+        int r = fs_stat(root, GRUBTRIAL_CFG, &st);
+
+        return r < 0 ? r
+                     : fs_write_atomic_owned(root, GRUBTRIAL_CFG, rest, strlen(rest), st.st_mode & 07777,
+                                             st.st_uid, st.st_gid);
+}
+
+static int take_out(Phase *p, const char *rest) {
+        int r, keep = isempty(rest) ? was_there(p->root) : 1;
+
+        if (keep < 0)
+                return keep;
+        r = phase_change(p, keep ? "write" : "remove", GRUBTRIAL_CFG, "without the trial's entry");
+        if (r > 0)
+                r = keep ? write_rest(p->root, rest) : fs_remove(p->root, GRUBTRIAL_CFG);
+        return r < 0 ? r : 1;
+}
+
+int grubtrial_remove(Phase *p) {
+        _cleanup_free_ char *old = NULL, *new = NULL, *reason = NULL;
         int r;
 
         r = read_custom(p->root, &old);
-        if (r >= 0)
-                r = grubtrial_edit(old, NULL, &new);
-        if (r < 0 || streq(old, new))
-                return r < 0 ? r : 0;
-        r = phase_change(p, isempty(new) ? "remove" : "write", GRUBTRIAL_CFG, "without the trial's entry");
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        if (isempty(new))
-                r = fs_remove(p->root, GRUBTRIAL_CFG);
-        else {
-                r = fs_stat(p->root, GRUBTRIAL_CFG, &st);
-                if (r >= 0)
-                        r = fs_write_atomic_owned(p->root, GRUBTRIAL_CFG, new, strlen(new),
-                                                  st.st_mode & 07777, st.st_uid, st.st_gid);
-        }
-        return r < 0 ? r : 1;
+        if (r < 0 || !find_line(old, BEGIN))
+                return MIN(r, 0);
+        r = grubtrial_obstacle(p->root, &reason);
+        if (r > 0)
+                phase_note(p, "The trial's entry stays, but nothing takes it: %s. Take it out yourself",
+                           reason);
+        if (r != 0)
+                return MIN(r, 0);
+        r = grubtrial_edit(old, NULL, &new);
+        return r < 0 ? r : take_out(p, new);
 }

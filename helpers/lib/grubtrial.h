@@ -26,12 +26,18 @@ void grubtrial_done(GrubTrial *t);
 int grubtrial_make(const char *cfg, const TrialWish *wish, const char *image_suffix, GrubTrial *ret,
                    char **ret_reason) _must_check_ _nonnull_all_;
 
-/* Pure. The text without our block, and with this one instead (NULL: none). */
+/* Pure. The text without our block, and with this one instead (NULL: none). A block without its last line
+ * stays: what is behind it may be anybody's. */
 int grubtrial_edit(const char *text, const char *block, char **ret) _must_check_
                 __attribute__((nonnull(1, 3)));
+
+/* Returns 1 with the reason if custom.cfg cannot be edited without harm: it is a link, or has a block without
+ * its last line; 0 if it can. */
+int grubtrial_obstacle(int root, char **ret_reason) _must_check_ _nonnull_all_;
 
 /* Puts the block into custom.cfg, checked by grub-script-check before; u records it. */
 int grubtrial_put(Phase *p, Undo *u, const char *block) _must_check_ _nonnull_all_;
 
-/* Takes it out; a file that is empty then goes. Returns 1 if it was there (announced), 0 if not. */
+/* Takes it out; a file that was not there before (by the ledger) goes. Returns 1 if it was there (announced),
+ * 0 if not, or if it has to stay: that is noted. */
 int grubtrial_remove(Phase *p) _must_check_ _nonnull_all_;

@@ -95,7 +95,8 @@ static int plan_grub(Phase *p, TrialPlan *plan, char **ret_reason) {
                                 ? 1
                                 : -ENOMEM;
         plan->kernel = TAKE_PTR(t.kernel);
-        return grubenv_obstacle(p, TRIAL_ENTRY, ret_reason);
+        r = grubtrial_obstacle(p->root, ret_reason);
+        return r != 0 ? r : grubenv_obstacle(p, TRIAL_ENTRY, ret_reason);
 }
 
 static int plan_loader(Phase *p, TrialPlan *plan) {

@@ -253,6 +253,41 @@ undo --all
 echo 6.1.0-13-amd64 >"$root/proc/sys/kernel/osrelease"
 undone "another's custom.cfg, undone"
 
+# An empty one is somebody's too.
+machine
+: >"$root/boot/grub/custom.cfg"
+before=$(boot_digest "$root")
+run
+undo --all
+is 'an empty custom.cfg: undone' "$status" 0
+undone 'an empty custom.cfg, undone'
+machine
+: >"$root/boot/grub/custom.cfg"
+run
+restart >/dev/null
+run
+is 'an empty custom.cfg: is there after the trial' "$status $(stat -c %s "$root/boot/grub/custom.cfg")" '0 0'
+
+# Somebody takes the end of our block away: what is behind it is not ours.
+machine
+run
+sed -i '/gpuvm trial ends here/d' "$root/boot/grub/custom.cfg"
+echo 'set color=blue' >>"$root/boot/grub/custom.cfg"
+undo --all
+is 'half a block: succeeds' "$status" 0
+like 'half a block: says that it stays' "$said" "stays, but nothing takes it: /boot/grub/custom.cfg has the line .* without the one that ends it"
+is 'half a block: nothing else goes' "$(tail -n 1 "$root/boot/grub/custom.cfg")" 'set color=blue'
+is 'half a block: the order goes' "$(armed)" no
+
+# A link stays one, during the trial too.
+machine
+run
+mv "$root/boot/grub/custom.cfg" "$root/etc/custom.cfg" && ln -s /etc/custom.cfg "$root/boot/grub/custom.cfg"
+restart dead
+restart >/dev/null
+run
+is 'a link since: stays one' "$status $(readlink "$root/boot/grub/custom.cfg")" '1 /etc/custom.cfg'
+
 machine
 sed -i 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="iommu=off"/' "$root/etc/default/grub"
 GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
@@ -312,7 +347,7 @@ at_once() {
         run
         is "$1: the default at once" "$status $(requested) $(grep -c '^.linux.*intel_iommu=on iommu=pt' "$root/boot/grub/grub.cfg")" '0 yes 4'
         like "$1: and that is said" "$said" "No trial start here, .*: .*$2"
-        is "$1: nothing of a trial" "$(find "$root/boot" "$root/var/lib/gpuvm" -name '*trial*' -o -name custom.cfg)$(stage)" ''
+        is "$1: nothing of a trial" "$(find "$root/boot" "$root/var/lib/gpuvm" -name '*trial*')$(grep -s menuentry "$root/boot/grub/custom.cfg")$(stage)" ''
 }
 
 for abstraction in lvm 'diskfilter mdraid1x' 'cryptodisk luks'; do
@@ -348,6 +383,15 @@ for part in 00_header 41_custom; do
         GPUVM_ROOT=$root "$root/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
         at_once "a menu without $part" 'the boot menu'
 done
+
+machine
+echo 'set color=blue' >"$root/etc/mine.cfg"
+ln -s /etc/mine.cfg "$root/boot/grub/custom.cfg"
+at_once 'custom.cfg is a link' 'custom.cfg is a link'
+is 'custom.cfg is a link: stays one' "$(readlink "$root/boot/grub/custom.cfg") $(cat "$root/etc/mine.cfg")" '/etc/mine.cfg set color=blue'
+machine
+printf '# gpuvm trial begins here\nset color=blue\n' >"$root/boot/grub/custom.cfg"
+at_once 'half a block before' 'without the one that ends it'
 
 # --- the network that a trial takes away
 

@@ -239,6 +239,23 @@ TEST(custom_cfg_keeps_its_bytes) {
         }
 }
 
+TEST(half_a_block_stays) {
+        static const char half[] = "set a=1\n# gpuvm trial begins here\nx\nset b=2\n";
+        static const char block[] = "# gpuvm trial begins here\ny\n# gpuvm trial ends here\n";
+        _cleanup_free_ char *without = NULL, *with = NULL, *again = NULL, *text = NULL;
+
+        ASSERT_EQ(grubtrial_edit(half, NULL, &without), 0);
+        ASSERT_STREQ(without, half);
+        ASSERT_EQ(grubtrial_edit(half, block, &with), 0);
+        ASSERT_EQ(grubtrial_edit(with, NULL, &again), 0);
+        ASSERT_STREQ(again, half);
+        /* The end of a later one is not its end. */
+        ASSERT_EQ(str_printf(&text, "%s%s", half, block), 0);
+        free(again);
+        ASSERT_EQ(grubtrial_edit(text, NULL, &again), 0);
+        ASSERT_STREQ(again, half);
+}
+
 TEST(environment_block) {
         char block[1024];
         _cleanup_free_ char *value = NULL;

@@ -148,7 +148,7 @@ static int write_one(Phase *p, Undo *u, const char *path, const char *new, const
         if (r == 0)
                 return 1;
         (void) !fs_stat(p->root, path, &st);
-        r = undo_write_file(u, path, new, strlen(new), st.st_mode & 07777);
+        r = undo_edit_file(u, path, NULL, new, st.st_mode & 07777);
         if (r < 0)
                 return phase_fail(p, r,
                                   "Make it writable, with some room; 'gpuvm-undo iommu' takes back the rest",

@@ -13,10 +13,11 @@ static const char dracut_text[] = "# Written by gpuvm: an exclusive GPU belongs 
                                   "add_drivers+=\" vfio-pci \"\n"
                                   "install_items+=\" " EARLY_RULE " \"\n";
 
-/* Makes the file hold the text; "" removes it. refresh: what undo has to make anew then, recorded first.
- * Returns 1 if that was (or, in a dry run, would be) a change. */
-static int put(Phase *p, Undo *u, const char *path, const char *text, const char *const *refresh,
-               const char *why) {
+/* Makes the file hold the text; "" removes it. theirs: what an administrator has in it (NULL: the file is
+ * ours). refresh: what undo has to make anew then, recorded first. Returns 1 if that was (or, in a dry run,
+ * would be) a change. */
+static int put(Phase *p, Undo *u, const char *path, const char *text, const char *theirs,
+               const char *const *refresh, const char *why) {
         _cleanup_free_ char *now = NULL;
         int r;
 
@@ -34,20 +35,26 @@ static int put(Phase *p, Undo *u, const char *path, const char *text, const char
                 return r;
         if (isempty(text))
                 r = undo_remove_file(u, path);
+        else if (theirs)
+                r = undo_edit_file(u, path, theirs, text, 0644);
         else
                 r = undo_write_file(u, path, text, strlen(text), 0644);
         return r < 0 ? r : 1;
 }
 
-/* The administrator's list of modules, with our two lines or without. */
-static int initrd_modules(int root, bool wanted, char **ret) {
-        _cleanup_free_ char *now = NULL, *joined = NULL;
+/* The administrator's list of modules, with our two lines or without, and as it is without them. */
+static int initrd_modules(int root, bool wanted, char **ret, char **ret_theirs) {
+        _cleanup_free_ char *now = NULL, *joined = NULL, *theirs = NULL;
         _cleanup_strv_ char **keep = NULL;
+        bool any = false;
         int r;
 
         r = fs_read(root, EARLY_INITRD, FS_FILE_MAX, &now, NULL);
         if (r < 0 && r != -ENOENT)
                 return r;
+        theirs = strdup(strempty(now));
+        if (!theirs)
+                return -ENOMEM;
         for (char *line = now, *next; line && *line; line = next) {
                 char *end = line + strcspn(line, "\n");
                 bool ours;
@@ -60,6 +67,11 @@ static int initrd_modules(int root, bool wanted, char **ret) {
                 r = ours ? 0 : strv_extendf(&keep, "%s\n", line);
                 if (r < 0)
                         return r;
+                any |= ours;
+        }
+        if (any) {
+                free(theirs);
+                theirs = strv_join(keep, "");
         }
         if (wanted && !strv_contains(keep, "vfio-pci\n")) {
                 r = strv_extend(&keep, INITRD_MARK "\nvfio-pci\n");
@@ -67,9 +79,10 @@ static int initrd_modules(int root, bool wanted, char **ret) {
                         return r;
         }
         joined = strv_join(keep, "");
-        if (!joined)
+        if (!joined || !theirs)
                 return -ENOMEM;
         *ret = TAKE_PTR(joined);
+        *ret_theirs = TAKE_PTR(theirs);
         return 0;
 }
 
@@ -92,17 +105,17 @@ static int put_initrd(Phase *p, Undo *u, const Images *i, bool wanted) {
         static const char *const refresh[] = { "initramfs", NULL };
         const char *why = wanted ? "vfio-pci has to be in the initramfs, before any other driver"
                                  : "no GPU is exclusive any more";
-        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ char *text = NULL, *theirs = NULL;
         int r = 0, q = 0;
 
         if (i->tools) {
-                r = initrd_modules(p->root, wanted, &text);
+                r = initrd_modules(p->root, wanted, &text, &theirs);
                 if (r >= 0)
-                        r = put(p, u, EARLY_INITRD, text, refresh, why);
+                        r = put(p, u, EARLY_INITRD, text, theirs, refresh, why);
         }
         if (r >= 0)
-                q = put(p, u, EARLY_DRACUT, !i->tools && i->dracut && wanted ? dracut_text : "", refresh,
-                        why);
+                q = put(p, u, EARLY_DRACUT, !i->tools && i->dracut && wanted ? dracut_text : "", NULL,
+                        refresh, why);
         return r < 0 ? r : q < 0 ? q : r | q;
 }
 
@@ -118,9 +131,9 @@ static int apply(Phase *p, Undo *u, const char *rule) {
         r = find_images(p->root, &images);
         any = images.tools || images.dracut;
         if (r >= 0)
-                ruled = put(p, u, EARLY_RULE, rule, any ? refresh : udev, why);
+                ruled = put(p, u, EARLY_RULE, rule, NULL, any ? refresh : udev, why);
         if (r >= 0 && ruled >= 0)
-                r = put(p, u, EARLY_MODULES, isempty(rule) ? "" : modules_text, &none, why);
+                r = put(p, u, EARLY_MODULES, isempty(rule) ? "" : modules_text, NULL, &none, why);
         if (r >= 0 && ruled >= 0)
                 r = put_initrd(p, u, &images, !isempty(rule));
         if (r < 0 || ruled < 0)

@@ -309,7 +309,7 @@ int grubtrial_obstacle(int root, char **ret_reason) {
 }
 
 int grubtrial_put(Phase *p, Undo *u, const char *block) {
-        _cleanup_free_ char *old = NULL, *new = NULL;
+        _cleanup_free_ char *old = NULL, *theirs = NULL, *new = NULL;
         struct stat st = { .st_mode = 0644 };
         int r;
 
@@ -317,11 +317,13 @@ int grubtrial_put(Phase *p, Undo *u, const char *block) {
         if (r > 0)
                 r = fs_stat(p->root, GRUBTRIAL_CFG, &st);
         if (r >= 0)
-                r = grubtrial_edit(old, block, &new);
+                r = grubtrial_edit(old, NULL, &theirs);
+        if (r >= 0)
+                r = grubtrial_edit(theirs, block, &new);
         if (r >= 0)
                 r = check_script(p, new);
         if (r >= 0)
-                r = undo_write_file(u, GRUBTRIAL_CFG, new, strlen(new), st.st_mode & 07777);
+                r = undo_edit_file(u, GRUBTRIAL_CFG, theirs, new, st.st_mode & 07777);
         return r < 0 ? phase_fail(p, r,
                                   "The boot menu is as it was. Make /boot/grub writable, with some room",
                                   "Cannot write the trial's entry to " GRUBTRIAL_CFG)

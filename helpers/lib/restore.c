@@ -8,16 +8,6 @@ bool restore_selects(char *const *steps, const LedgerRecord *r) {
         return !steps || strv_contains(steps, r->step);
 }
 
-const LedgerRecord *restore_target(const Ledger *l, char *const *steps, const char *path) {
-        for (size_t i = 0; i < l->n; i++) {
-                const LedgerRecord *r = &l->records[i];
-
-                if (streq(r->kind, "file") && streq(r->object, path) && restore_selects(steps, r))
-                        return r;
-        }
-        return NULL;
-}
-
 /* The file as a record would have it; was is a literal. */
 typedef struct Now {
         const char *was;
@@ -81,6 +71,32 @@ static bool is_written(const Now *n, const LedgerRecord *r) {
         if (streq(r->was, "removed"))
                 return streq(n->was, "absent");
         return streq(n->was, "present") && same_bytes(n, r);
+}
+
+/* True if one of the steps wrote, before that record was made, what it is about. */
+static bool is_own(const Ledger *l, char *const *steps, size_t n) {
+        const LedgerRecord *r = &l->records[n];
+        const Now was = { .was = r->was, .data = r->data, .size = r->size };
+
+        for (size_t i = 0; i < n; i++) {
+                const LedgerRecord *w = &l->records[i];
+
+                if (streq(w->kind, "wrote") && streq(w->object, r->object) && restore_selects(steps, w) &&
+                    is_written(&was, w))
+                        return true;
+        }
+        return false;
+}
+
+const LedgerRecord *restore_target(const Ledger *l, char *const *steps, const char *path) {
+        for (size_t i = l->n; i-- > 0;) {
+                const LedgerRecord *r = &l->records[i];
+
+                if (streq(r->kind, "file") && streq(r->object, path) && restore_selects(steps, r) &&
+                    !is_own(l, steps, i))
+                        return r;
+        }
+        return NULL;
 }
 
 int restore_look(int root, const Ledger *l, char *const *steps, const LedgerRecord *target, RestoreState *ret,

@@ -16,7 +16,8 @@ typedef enum RestoreState {
 /* True if the record belongs to one of the steps; NULL is all of them. */
 bool restore_selects(char *const *steps, const LedgerRecord *r) _must_check_;
 
-/* The state to go back to: the first "file" record of that path among the steps. NULL if there is none. */
+/* The state to go back to: the newest "file" record of that path among the steps that is not of what these
+ * steps themselves had put there. Mostly that is the first. NULL if there is none. */
 const LedgerRecord *restore_target(const Ledger *l, char *const *steps, const char *path) _must_check_;
 
 /* Looks at the file. A record without a word on what we wrote is of a file that was changed by a program of

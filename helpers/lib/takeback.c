@@ -53,6 +53,17 @@ static int remove_leftovers(Takeback *tb, const char *path) {
         return r;
 }
 
+/* Somebody has made the boot menu anew between two changes of ours: for other kernels or words perhaps, and
+ * perhaps with ours in it. Such a one is made anew, not restored. */
+static bool was_remade(const Takeback *tb, const LedgerRecord *t) {
+        if (!streq(t->object, BOOT_GRUB_CFG))
+                return false;
+        for (const LedgerRecord *r = tb->ledger.records; r < t; r++)
+                if (streq(r->kind, "file") && streq(r->object, t->object) && restore_selects(tb->steps, r))
+                        return true;
+        return false;
+}
+
 static int undo_one_file(Takeback *tb, const LedgerRecord *t) {
         RestoreState state = RESTORE_DONE;
         const char *step = NULL;
@@ -63,6 +74,8 @@ static int undo_one_file(Takeback *tb, const LedgerRecord *t) {
                 r = remove_leftovers(tb, t->object);
         if (r < 0)
                 return phase_fail(tb->p, r, "Look at it, then try again", "Cannot look at %s", t->object);
+        if (was_remade(tb, t))
+                return 1;
         if (state == RESTORE_DONE) {
                 tb->grub_done |= streq(t->object, BOOT_GRUB_CFG);
                 return 1;
@@ -115,7 +128,7 @@ static void undo_files(Takeback *tb) {
                 if (!takeback_wants(tb, i, "file"))
                         continue;
                 t = restore_target(&tb->ledger, tb->steps, r->object);
-                if (t != r) /* an older record of the same file comes later in this loop */
+                if (t != r) /* not the one to go back to */
                         continue;
                 k = undo_one_file(tb, r);
                 if (k < 0)
@@ -278,16 +291,24 @@ static void undo_packages(Takeback *tb) {
                         tb->done[i] = true;
 }
 
-/* Forgets what is taken back. What we wrote goes last: a file record alone would no longer know our bytes. */
+/* Which go first: the state to go back to, once we are there, and what we wrote must not be misread without
+ * the others. */
+static int rank(const Takeback *tb, const LedgerRecord *r) {
+        if (streq(r->kind, "wrote"))
+                return 2;
+        return streq(r->kind, "file") && restore_target(&tb->ledger, tb->steps, r->object) == r;
+}
+
+/* Forgets what is taken back. */
 static void forget(Takeback *tb) {
         if (tb->p->dry_run)
                 return;
-        for (int pass = 0; pass < 2; pass++)
+        for (int pass = 0; pass < 3; pass++)
                 for (size_t i = tb->ledger.n; i-- > 0;) {
                         const LedgerRecord *r = &tb->ledger.records[i];
                         int k;
 
-                        if (!tb->done[i] || streq(r->kind, "wrote") != (pass == 1))
+                        if (!tb->done[i] || rank(tb, r) != pass)
                                 continue;
                         k = ledger_remove(tb->p->root, r->name);
                         if (k < 0) {

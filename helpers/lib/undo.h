@@ -23,10 +23,16 @@ DEFINE_POINTER_CLEANUP(Undo, undo_free)
  * before. */
 int undo_record_file(Undo *u, const char *path) _must_check_ _nonnull_all_;
 
-/* Records, then replaces the file if it differs. Returns 1 if written, 0 if it was so already. */
+/* Records, then replaces the file, which is ours alone, if it differs. Returns 1 if written, 0 if it was so
+ * already. */
 int undo_write_file(Undo *u, const char *path, const void *data, size_t size, mode_t mode) _must_check_;
 
-/* Records the file as it is and the bytes that the caller, or another program for it, puts there next:
+/* As undo_write_file(), for a file that has an owner, in which there is a part of ours. Where somebody has
+ * changed it since we did, undo goes back to his version. base: the file without our part; NULL: as it is. */
+int undo_edit_file(Undo *u, const char *path, const char *base, const char *text, mode_t mode) _must_check_
+                __attribute__((nonnull(1, 2, 4)));
+
+/* Records the file as it is, as undo_edit_file() does, and the bytes that another program puts there next:
  * without those undo cannot tell them from an administrator's. */
 int undo_record_write(Undo *u, const char *path, const void *data, size_t size) _must_check_;
 

@@ -17,6 +17,7 @@ cut_begin "$@"
 
 # Everything is to be done.
 make_machine "$work/iommu"
+echo hba >>"$work/iommu/etc/initramfs-tools/modules"
 between[iommu]='^\./var/lib/gpuvm/unproven'
 run_iommu() {
         "$@" "$helpers/gpuvm-iommu" --root="$root"
@@ -25,8 +26,11 @@ look_iommu() {
         starts "$root"
 }
 
-# And all of it is to be taken back.
+# And all of it is to be taken back, but for what an administrator has added between two runs.
 cp -a "$work/iommu" "$work/undo"
+sed -i /hba/d "$work/undo/etc/initramfs-tools/modules"
+"$helpers/gpuvm-iommu" --root="$work/undo" >/dev/null 2>&1
+cp "$work/iommu/etc/initramfs-tools/modules" "$work/undo/etc/initramfs-tools/modules"
 "$helpers/gpuvm-iommu" --root="$work/undo" >/dev/null 2>&1
 keeps_no_ledger[undo]=1
 run_undo() {

@@ -182,6 +182,33 @@ restart >/dev/null
 resume
 is 'no groups: nothing goes on by itself' "$status" 1
 
+# An administrator adds a module to the initramfs meanwhile: it is his, and stays.
+modules() {
+        paste -sd' ' "$root/etc/initramfs-tools/modules"
+}
+
+machine
+run
+restart dead
+restart >/dev/null
+run
+echo hba >>"$root/etc/initramfs-tools/modules"
+run
+is 'a module since a lost trial: stays for another' "$status $(stage) $(modules)" '0 ready # List of modules hba'
+check 'a module since a lost trial: is in the image of the other' grep -q gpuvm-vfio "$root$own"
+undo --all
+is 'a module since a lost trial: undone, it stays' "$status $(modules)" '0 # List of modules hba'
+
+machine
+run
+echo hba >>"$root/etc/initramfs-tools/modules"
+restart >/dev/null
+run
+is 'a module before the commit: beside ours' "$status $(modules)" \
+        '0 # List of modules hba # gpuvm: an exclusive GPU belongs to vfio-pci from the start vfio-pci'
+undo --all
+is 'a module before the commit: undone, it stays' "$status $(modules)" '0 # List of modules hba'
+
 # The power is gone after the trial came up, before it was judged: nothing speaks against it.
 machine
 run
@@ -527,6 +554,21 @@ is 'systemd-boot, pending, undone: succeeds' "$status" 0
 is 'systemd-boot, pending, undone: the order is gone' "$(find "$root/sys" -name 'LoaderEntryOneShot*')" ''
 settled
 is 'systemd-boot, pending, undone: /etc and /boot' "$(boot_digest "$root" | diff <(echo "$before") - || true)" ''
+
+# An administrator writes the words for kernels to come anew.
+systemd_machine
+mkdir "$root/etc/kernel" && echo 'root=UUID=1 ro' >"$root/etc/kernel/cmdline"
+run
+restart >/dev/null
+run
+echo 'root=UUID=2 ro' >"$root/etc/kernel/cmdline"
+rm -r "$root"/sys/kernel/iommu_groups/*
+echo 'initrd=\x root=UUID=2 ro quiet' >"$root/proc/cmdline"
+touch "$root/fail-bootctl"
+run
+is 'systemd-boot, other words since: has ours too' "$status $(cat "$root/etc/kernel/cmdline")" '0 root=UUID=2 ro intel_iommu=on iommu=pt'
+undo --all
+is 'systemd-boot, other words since: undone, they stay' "$status $(cat "$root/etc/kernel/cmdline")" '0 root=UUID=2 ro'
 
 systemd_machine
 run

@@ -151,6 +151,21 @@ is 'ours again: the menu has the kernels of today' "$(kernels)" '6.1.0-20-amd64 
 is 'ours again: does not ask for the IOMMU' "$(grep -c iommu "$root/boot/grub/grub.cfg")" 0
 is 'ours again: no records left' "$(grep -l '^step=iommu' "$root"/var/lib/gpuvm/ledger/* || true)" ''
 
+# The same kernels, other words: neither the first menu nor one with ours in it comes back.
+machine
+iommu
+sed -i 's/quiet/quiet mine/' "$root/etc/default/grub"
+menu
+printf '[Bootstrap]\nOverrideIommuOff=yes\n' >>"$root/etc/gpuvm.conf"
+sed -i 's/GRUB_CMDLINE_LINUX=""/GRUB_CMDLINE_LINUX="iommu=off"/' "$root/etc/default/grub"
+menu
+echo 'BOOT_IMAGE=/boot/vmlinuz-6.1.0-13-amd64 root=UUID=1 ro iommu=off' >"$root/proc/cmdline"
+iommu
+sed -i 's/iommu=off//' "$root/etc/default/grub"
+undo iommu
+is 'other words since: succeeds' "$status" 0
+is 'other words since: they stay, ours go' "$(grep -c mine "$root/boot/grub/grub.cfg") $(grep -c iommu "$root/boot/grub/grub.cfg")" '2 0'
+
 # One kernel more, or one less, that nobody told GRUB of.
 machine
 iommu

@@ -3,6 +3,7 @@
 /* Undo: what a record holds, that it is made once, and that a damaged one is never taken for a record. */
 
 #include "ledger.h"
+#include "restore.h"
 #include "strv.h"
 #include "tests/tree.h"
 #include "undo.h"
@@ -39,6 +40,85 @@ TEST(write_records_first_state_once) {
         ASSERT_EQ(st.st_mode & 07777, 0700);
         ASSERT_EQ(fs_stat(root, LEDGER_DIR "/000001-iommu", &st), 0);
         ASSERT_EQ(st.st_mode & 07777, 0600);
+}
+
+static const char *target_of(const Ledger *l, const char *step) {
+        char *steps[] = { (char *) step, NULL };
+        const LedgerRecord *t = restore_target(l, step ? steps : NULL, "/etc/a");
+
+        return t ? t->data : NULL;
+}
+
+static void write_as_administrator(int root, const char *text) {
+        ASSERT_EQ(fs_write_atomic(root, "/etc/a", text, strlen(text), 0600), 0);
+}
+
+TEST(edit_goes_back_to_the_latest_of_others) {
+        _cleanup_(undo_freep) Undo *u = NULL;
+        int root = tree_new();
+        _cleanup_(ledger_done) Ledger l = {};
+
+        write_as_administrator(root, "a\n");
+        ASSERT_EQ(undo_open(root, "vfio", &u), 0);
+        ASSERT_EQ(undo_edit_file(u, "/etc/a", NULL, "a\nours\n", 0644), 1);
+        ASSERT_EQ(undo_edit_file(u, "/etc/a", "a\n", "a\nours too\n", 0644), 1);
+        ASSERT_EQ(undo_edit_file(u, "/etc/a", "a\n", "a\nours\n", 0644), 1);
+        l = load(root);
+        ASSERT_EQ(l.n, 3); /* nobody else has been there */
+        ASSERT_STREQ(target_of(&l, "vfio"), "a\n");
+        ledger_done(&l);
+
+        /* With ours in it: only what is theirs counts. */
+        write_as_administrator(root, "a\nours\nmine\n");
+        ASSERT_EQ(undo_edit_file(u, "/etc/a", "a\nmine\n", "a\nmine\nours\n", 0644), 1);
+        l = load(root);
+        ASSERT_EQ(l.n, 5);
+        ASSERT_STREQ(target_of(&l, "vfio"), "a\nmine\n");
+        ASSERT_EQ(l.records[3].mode, 0600);
+        ledger_done(&l);
+
+        /* What the one before had is back again: that is somebody else's doing as well. */
+        write_as_administrator(root, "a\n");
+        ASSERT_EQ(undo_edit_file(u, "/etc/a", NULL, "a\nours\n", 0644), 1);
+        l = load(root);
+        ASSERT_STREQ(target_of(&l, NULL), "a\n");
+        ASSERT_EQ(fs_remove(root, "/etc/a"), 1);
+        ASSERT_EQ(undo_edit_file(u, "/etc/a", "", "ours\n", 0644), 1);
+        ledger_done(&l);
+        l = load(root);
+        ASSERT_STREQ(restore_target(&l, NULL, "/etc/a")->was, "absent");
+}
+
+TEST(a_file_of_ours_goes_back_to_the_first) {
+        _cleanup_(undo_freep) Undo *u = NULL;
+        int root = tree_new();
+        _cleanup_(ledger_done) Ledger l = {};
+
+        write_as_administrator(root, "a");
+        ASSERT_EQ(undo_open(root, "vfio", &u), 0);
+        ASSERT_EQ(undo_write_file(u, "/etc/a", "ours", 4, 0644), 1);
+        write_as_administrator(root, "ours, and mine");
+        ASSERT_EQ(undo_write_file(u, "/etc/a", "ours", 4, 0644), 1);
+        l = load(root);
+        ASSERT_EQ(l.n, 2);
+        ASSERT_STREQ(target_of(&l, "vfio"), "a");
+}
+
+TEST(target_of_steps_that_follow_each_other) {
+        _cleanup_(undo_freep) Undo *u = NULL, *v = NULL;
+        int root = tree_new();
+        _cleanup_(ledger_done) Ledger l = {};
+
+        write_as_administrator(root, "a");
+        ASSERT_EQ(undo_open(root, "iommu", &u), 0);
+        ASSERT_EQ(undo_open(root, "vfio", &v), 0);
+        ASSERT_EQ(undo_edit_file(u, "/etc/a", NULL, "ab", 0644), 1);
+        ASSERT_EQ(undo_edit_file(v, "/etc/a", NULL, "abc", 0644), 1);
+        l = load(root);
+        ASSERT_STREQ(target_of(&l, NULL), "a");
+        ASSERT_STREQ(target_of(&l, "iommu"), "a");
+        ASSERT_STREQ(target_of(&l, "vfio"), "ab");
+        ASSERT(!target_of(&l, "kvm"));
 }
 
 TEST(records_outlive_the_process) {

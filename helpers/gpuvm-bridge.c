@@ -154,8 +154,11 @@ static int run(Phase *p, int argc, char *argv[]) {
                 int (*run)(Phase *p);
         } verbs[] = { { "confirm", confirm }, { "revert", revert }, { "status", status } };
 
-        if (argc == 0)
-                return make(p);
+        if (argc == 0) {
+                int r = phase_take_turn(p);
+
+                return r < 0 ? r : make(p);
+        }
         p->no_record = true;
         for (size_t i = 0; argc == 1 && i < ELEMENTSOF(verbs); i++)
                 if (streq(argv[0], verbs[i].name))
@@ -181,6 +184,7 @@ static const Helper helper = {
         .options = options,
         .parse = parse,
         .run = run,
+        .no_turn = true, /* a network comes back whoever is at work */
 };
 
 DEFINE_HELPER(helper)

@@ -77,15 +77,27 @@ static int early(Phase *p, const Conf *conf) {
         return MIN(r, 0);
 }
 
+/* An image for the trial has what belongs to step vfio, so whoever takes that back takes the trial back. */
+static int record_trial_image(Phase *p, Undo *u) {
+        int r = p->dry_run ? 0 : undo_record_refresh(u, "trial");
+
+        return r < 0 ? phase_fail(p, r, "Make /var/lib/gpuvm writable, with some room",
+                                  "Cannot record the change")
+                     : 0;
+}
+
 /* The same in an image that only the trial starts with; /etc is left as it was. Returns 1 if there is one. */
 static int early_for_trial(Phase *p, const Conf *conf, const char *kernel) {
         _cleanup_(undo_freep) Undo *u = NULL;
-        int r, k;
+        int r, k, wanted;
 
         r = open_step(p, "vfio", &u);
         if (r >= 0)
                 r = early_files(p, u, conf);
-        if (r > 0)
+        wanted = r > 0;
+        if (wanted)
+                r = record_trial_image(p, u);
+        if (r >= 0 && wanted)
                 r = initramfs_build_trial(p, kernel, "with the early rule and vfio-pci, for the trial alone");
         k = p->dry_run ? 0 : trialboot_early_back(p);
         return r < 0 ? r : k < 0 ? k : r;

@@ -112,5 +112,6 @@ static const Helper helper = {
         .name = "gpuvm-resume",
         .summary = "Go on with the bootstrap after the restart that it asked for.",
         .run = run,
+        .no_turn = true,
 };
 DEFINE_HELPER(helper)

@@ -59,11 +59,6 @@ static int list(Takeback *t) {
 }
 
 static int choose_steps(Takeback *t, int argc, char *argv[]) {
-        if (arg_all != (argc == 0) && !arg_list) {
-                log_error(arg_all ? "Either steps or --all"
-                                  : "Which step? 'gpuvm-undo --list' shows them; --all takes back everything");
-                return PHASE_USAGE;
-        }
         for (int i = 0; i < argc; i++) {
                 bool known = false;
 
@@ -88,6 +83,14 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_(takeback_done) Takeback t = { .p = p };
         int r;
 
+        if (arg_all != (argc == 0) && !arg_list) {
+                log_error(arg_all ? "Either steps or --all"
+                                  : "Which step? 'gpuvm-undo --list' shows them; --all takes back everything");
+                return PHASE_USAGE;
+        }
+        r = arg_list || p->dry_run ? 0 : takeback_take_turn(p);
+        if (r < 0)
+                return r;
         r = ledger_load(p->root, &t.ledger);
         if (r < 0)
                 return phase_fail(p, r, r == -EACCES ? "Only root may read it" : "Look at it",
@@ -122,6 +125,7 @@ static const Helper helper = {
         .parse = parse,
         .run = run,
         .no_record = true,
+        .no_turn = true,
 };
 
 DEFINE_HELPER(helper)

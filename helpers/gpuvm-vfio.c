@@ -159,7 +159,9 @@ static int run(Phase *p, int argc, char *argv[]) {
         if (r < 0)
                 return log_oom();
         if (argc < 2) {
-                r = known_follow(p, &conf);
+                r = phase_take_turn(p);
+                if (r >= 0)
+                        r = known_follow(p, &conf);
                 return r < 0 ? r : exclusive_setup(&s);
         }
         /* A section that is in doubt means nothing here: the unit was asked for by address. */
@@ -179,6 +181,7 @@ static const Helper helper = {
                                             {} },
         .parse = parse,
         .run = run,
+        .no_turn = true,
 };
 
 DEFINE_HELPER(helper)

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "logfile.h"
 #include "phase.h"
+#include "turn.h"
 
 enum { EXTEND_SEC = 120 };
 
@@ -316,6 +317,17 @@ static int options_merge(const struct option *extra, struct option all[static 32
         return 0;
 }
 
+int phase_take_turn(Phase *p) {
+        pid_t pid = 0;
+        int r;
+
+        r = p->dry_run ? 0 : turn_take(p->root, false, 0, &pid);
+        if (r == -EBUSY)
+                return phase_fail(p, 0, "Start gpuvm-bootstrap.target again when it has ended",
+                                  "gpuvm-undo (pid %d) is at work", (int) pid);
+        return r < 0 ? phase_fail(p, r, "Make it writable", "Cannot lock " TURN_PATH) : 0;
+}
+
 int helper_main(const Helper *h, int argc, char *argv[]) {
         _cleanup_(phase_done) Phase p = { .name = startswith(h->name, "gpuvm-") ?: h->name, .root = -EBADF };
         struct option all[32];
@@ -345,7 +357,9 @@ int helper_main(const Helper *h, int argc, char *argv[]) {
                 logfile_open(p.root, !fs_is_host(p.root) || geteuid() == 0);
         p.started_usec = boottime_usec();
 
-        r = h->run(&p, argc - optind, argv + optind);
+        r = h->no_turn ? 0 : phase_take_turn(&p);
+        if (r >= 0)
+                r = h->run(&p, argc - optind, argv + optind);
         if (r < 0)
                 r = EXIT_FAILURE;
         phase_end(&p, h, r);

@@ -6,9 +6,10 @@
  *
  * The life of a helper: helper_main() parses the options and opens the root; run() looks at the system first,
  * and for each thing that is not as it should be calls phase_change() *before* it acts. In a dry run that
- * call says 0 and nothing is done. At the end the phase's record is written to /run/gpuvm/phases/NAME.json
- * (world readable; also to /var/lib/gpuvm/phases/ when something was changed, so that the report survives the
- * reboot), and a failure is told with what was changed so far and the command that takes it back. */
+ * call says 0 and nothing is done. But for a dry run gpuvm-undo is kept out meanwhile. At the end the phase's
+ * record is written to /run/gpuvm/phases/NAME.json (world readable; also to /var/lib/gpuvm/phases/ when
+ * something was changed, so that the report survives the reboot), and a failure is told with what was changed
+ * so far and the command that takes it back. */
 
 #include <getopt.h>
 
@@ -62,6 +63,7 @@ typedef struct Helper {
                      const char *argument); /* called for those: 0 or -EINVAL after a line on stderr */
         int (*run)(Phase *p, int argc, char *argv[]); /* argv: what is left after the options, argc of them */
         bool no_record;                               /* true: leaves no record in /run/gpuvm/phases */
+        bool no_turn; /* true: may run beside gpuvm-undo, unless run() calls phase_take_turn() */
 } Helper;
 
 /* --help --version --dry-run --json --root=DIR (or $GPUVM_ROOT) --verbose, then run(). Returns the exit
@@ -77,6 +79,9 @@ int helper_main(const Helper *helper, int argc, char *argv[]);
  * what will be different, in words for a user. */
 int phase_change(Phase *p, const char *action, const char *object, const char *detail_format,
                  ...) _must_check_ _printf_(4, 5);
+
+/* For the rest of the process gpuvm-undo has to wait (turn.h). Fails if it is at work. */
+int phase_take_turn(Phase *p) _must_check_ _nonnull_all_;
 
 /* Number of changes announced so far: 0 at the end means that the goal was met already. */
 size_t phase_n_changes(const Phase *p);

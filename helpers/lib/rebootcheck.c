@@ -158,12 +158,11 @@ int rebootcheck_call_off_earlier(Phase *p) {
         if (r >= 0 && bus)
                 r = rebootcheck_call_off(bus, &d);
         if (r > 0)
-                phase_note(p,
-                           "An earlier run was killed while it waited; the restart that it announced is called off");
+                phase_note(p, "The restart that an earlier run announced is called off");
         if (r >= 0 && bus)
                 r = fs_remove(p->root, SCHEDULED_PATH);
         if (r < 0)
-                return phase_fail(p, r, "'shutdown -c' does; then start gpuvm-bootstrap.target again.",
+                return phase_fail(p, r, "'shutdown -c' does; then try again.",
                                   "Cannot call off the restart that an earlier run announced");
         return 0;
 }

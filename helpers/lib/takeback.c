@@ -10,13 +10,15 @@
 #include "known.h"
 #include "modeset.h"
 #include "reboot.h"
+#include "rebootcheck.h"
 #include "remake.h"
 #include "restore.h"
 #include "trialboot.h"
+#include "turn.h"
 #include "unitfile.h"
 #include "virt.h"
 
-enum { TOOL_TIMEOUT_SEC = 90 };
+enum { TOOL_TIMEOUT_SEC = 90, TURN_WAIT_SEC = 5 };
 
 void takeback_done(Takeback *t) {
         ledger_done(&t->ledger);
@@ -267,6 +269,8 @@ static void undo_trial(Takeback *tb) {
                 r = trialboot_remove(tb->p);
                 if (r >= 0 && !tb->p->dry_run)
                         r = trial_forget(tb->p->root);
+                if (r >= 0 && !tb->p->dry_run) /* a restart without it brings nothing */
+                        r = reboot_withdraw(tb->p->root, "iommu");
                 if (r < 0)
                         takeback_failed(tb, r);
                 tb->done[i] = r >= 0;
@@ -370,6 +374,23 @@ static void end_story(Takeback *tb) {
                                            "Remove " REBOOT_PENDING_PATH
                                            " and what is in /run/gpuvm/reboot.d",
                                            "Cannot keep the bootstrap from going on by itself"));
+}
+
+/* gpuvm-reboot, which waits for the restart, looks once in a second whether it was called off. */
+int takeback_take_turn(Phase *p) {
+        pid_t pid = 0;
+        int r;
+
+        r = rebootcheck_call_off_earlier(p);
+        if (r < 0)
+                return r;
+        r = turn_take(p->root, true, TURN_WAIT_SEC * USEC_PER_SEC, &pid);
+        if (r == -EBUSY)
+                return phase_fail(p, 0,
+                                  "Wait for its end ('gpu-vm-bootstrap --follow' shows it), then try again. "
+                                  "Nothing was taken back",
+                                  "The bootstrap is at work (pid %d)", (int) pid);
+        return r < 0 ? phase_fail(p, r, "Make it writable, then try again", "Cannot lock " TURN_PATH) : 0;
 }
 
 int takeback_run(Takeback *tb) {

@@ -23,6 +23,10 @@ typedef struct Takeback {
         int error;      /* the first that was told; the rest still goes on */
 } Takeback;
 
+/* Calls off the restart that gpuvm-reboot has announced, and keeps the phases of the bootstrap from working
+ * meanwhile (turn.h). Before the ledger is read. Returns 0; a negative result has been told. */
+int takeback_take_turn(Phase *p) _must_check_ _nonnull_all_;
+
 /* Goes as far as it can. Whatever the steps, the bootstrap does not go on by itself after this. Returns 0, or
  * the first error, which has been told. */
 int takeback_run(Takeback *tb) _must_check_ _nonnull_all_;

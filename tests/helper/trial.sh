@@ -146,6 +146,23 @@ root=$work/iommu
 undo iommu
 undone 'pending, only this step undone'
 
+# Its image has what step vfio wants there, so without that step there is none.
+machine
+run
+undo vfio
+is 'pending, step vfio undone: no trial' "$status $(stage) $(requested) $(armed)" '0  no no'
+is 'pending, step vfio undone: nor its image' "$(find "$root/boot" -name '*trial*' -o -name custom.cfg)" ''
+restart >/dev/null
+run
+is 'pending, step vfio undone: a trial is made again' "$status $(stage)" '0 ready'
+undo --all
+undone 'pending, step vfio undone, then all'
+machine
+printf '[Gpu]\nMode=flexible\n' >"$root/etc/gpuvm.conf"
+run
+undo vfio
+is 'pending, without an image: stays' "$status $(stage) $(requested)" '0 ready yes'
+
 # The machine hangs or panics, and starts again.
 machine
 run

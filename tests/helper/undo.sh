@@ -261,7 +261,7 @@ waiting_machine() {
 
 # waits: what is left that goes on by itself.
 waits() {
-        find "$root/var/lib/gpuvm/pending" "$root/run/gpuvm" -type f -printf '%f\n' 2>/dev/null | sort | paste -sd' '
+        find "$root/var/lib/gpuvm/pending" "$root/run/gpuvm" -type f ! -name turn -printf '%f\n' 2>/dev/null | sort | paste -sd' '
 }
 
 waiting_machine
@@ -284,6 +284,48 @@ undo --all
 is 'the unit is gone: succeeds' "$status" 0
 like 'the unit is gone: says so' "$said" 'There is no libvirtd.service any more'
 is 'the unit is gone: no records left' "$(find "$root/var/lib/gpuvm" -type f)" ''
+
+# Undo and the phases of the bootstrap keep out of each other's way.
+at_work() {
+        python3 - "$root/run/gpuvm/turn" "$1" <<'PYTHON' &
+import fcntl, sys, time
+f = open(sys.argv[1], "r+")
+fcntl.lockf(f, getattr(fcntl, sys.argv[2]))
+open(sys.argv[1] + ".taken", "w")
+time.sleep(600)
+PYTHON
+        worker=$!
+        at_exit kill "$worker"
+        until [ -e "$root/run/gpuvm/turn.taken" ]; do sleep 0.1; done
+        rm "$root/run/gpuvm/turn.taken"
+}
+
+ended() {
+        kill "$worker"
+        wait "$worker" || true
+}
+
+machine
+iommu
+after=$(boot_digest "$root")
+at_work LOCK_EX
+status=0
+said=$("$helpers/gpuvm-iommu" --root="$root" 2>&1) || status=$?
+is 'undo is at work: a phase fails' "$status" 1
+like 'undo is at work: the phase says so, with the remedy' "$said" "gpuvm-undo \(pid $worker\) is at work. Start gpuvm-bootstrap.target again"
+ended
+at_work LOCK_SH
+undo --all --dry-run
+is 'another is at work: a dry run succeeds' "$status" 0
+undo --list
+is 'another is at work: so does the list' "$status" 0
+undo --all
+is 'another is at work: undo fails' "$status $(boot_digest "$root" | diff <(echo "$after") -)" '1 '
+like 'another is at work: says so' "$said" "The bootstrap is at work \(pid $worker\)"
+ended
+undo --all
+is 'the other has ended: undo succeeds' "$status" 0
+
 # What a cut leaves.
 machine
 before=$(boot_digest "$root")

@@ -315,7 +315,7 @@ bool net_same_prefix(const uint8_t *a, const uint8_t *b, unsigned bits) {
 bool netstate_gateway_is_onlink(const NetState *s, const NetRoute *r) {
         if (!r->has_gateway)
                 return false;
-        if (r->onlink || r->gateway_family != r->family)
+        if (r->gateway_family != r->family)
                 return true;
         if (r->family == AF_INET6 &&
             IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *) (const void *) r->gateway))

@@ -80,8 +80,9 @@ const NetLink *netstate_named(const NetState *s, const char *name) _nonnull_all_
 /* The default route of the lowest metric, or NULL. */
 const NetRoute *netstate_default(const NetState *s, int family) _nonnull_all_;
 
-/* True if the gateway is reached although no address of the link shares a network with it: the /32 of
- * hosters. A gateway of IPv6's link scope is a neighbour by nature. */
+/* True if no address of the link shares a network with the gateway: the /32 of hosters. The route's flag
+ * alone says nothing: ifupdown sets it on every default route. A gateway of IPv6's link scope is a neighbour
+ * by nature. */
 bool netstate_gateway_is_onlink(const NetState *s, const NetRoute *r) _nonnull_all_;
 
 /* True if an interface has the index as its port. */

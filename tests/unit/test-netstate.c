@@ -100,6 +100,12 @@ TEST(gateway_outside_of_the_network) {
         r.has_gateway = false;
         ASSERT(!netstate_gateway_is_onlink(&s, &r));
         ASSERT(!netstate_default(&s, AF_INET6));
+        /* As ifupdown makes each default route: the flag, and a gateway in our network. */
+        netstate_done(&s);
+        load("plain", &s);
+        r = *netstate_default(&s, AF_INET);
+        r.onlink = true;
+        ASSERT(!netstate_gateway_is_onlink(&s, &r));
 }
 
 TEST(bridge_and_its_port) {

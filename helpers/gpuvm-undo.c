@@ -19,6 +19,8 @@ static const char *describe(const LedgerRecord *r) {
                 return "remove it if it is empty";
         if (streq(r->kind, "package"))
                 return "remove the package";
+        if (streq(r->kind, "refresh") && streq(r->object, "network"))
+                return "tell its owner";
         if (streq(r->kind, "refresh"))
                 return streq(r->object, "trial") ? "take away what is left of it" : "make it anew";
         return r->was;

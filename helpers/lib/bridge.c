@@ -225,6 +225,31 @@ int bridge_advance(int root, BridgeState *s, BridgeStage from, BridgeStage to) {
         return r;
 }
 
+static char *const step_of_ours[] = { (char *) BRIDGE_STEP, NULL };
+
+int bridge_find_changed(int root, const BridgeState *s, const char **ret_path) {
+        _cleanup_(ledger_done) Ledger l = {};
+        const char *path = NULL;
+        int r;
+
+        r = ledger_load(root, &l);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(f, s->files) {
+                const LedgerRecord *t = restore_target(&l, step_of_ours, *f);
+                RestoreState state = RESTORE_DONE;
+                const char *other = NULL;
+
+                r = t ? restore_look(root, &l, step_of_ours, t, &state, &other) : 0;
+                if (r < 0)
+                        return r;
+                if (!path && (state == RESTORE_CHANGED || state == RESTORE_OTHER))
+                        path = *f;
+        }
+        *ret_path = path;
+        return 0;
+}
+
 /* objects: of which; NULL: all. */
 static int forget_kind(int root, const Ledger *l, const char *kind, char *const *objects) {
         for (size_t i = 0; i < l->n; i++) {
@@ -267,7 +292,6 @@ static int restore_one(int root, const LedgerRecord *t, const char *path) {
 }
 
 int bridge_restore(int root, const BridgeState *s, const char **reterr_path) {
-        static char *const step[] = { (char *) BRIDGE_STEP, NULL };
         _cleanup_(ledger_done) Ledger l = {};
         int r;
 
@@ -277,7 +301,7 @@ int bridge_restore(int root, const BridgeState *s, const char **reterr_path) {
                 return r;
         STRV_FOREACH(f, s->files) {
                 /* No record: it was not changed yet, or is back already. */
-                const LedgerRecord *t = restore_target(&l, step, *f);
+                const LedgerRecord *t = restore_target(&l, step_of_ours, *f);
 
                 *reterr_path = *f;
                 r = restore_one(root, t, *f);

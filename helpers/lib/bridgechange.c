@@ -79,6 +79,8 @@ static int write_files(Phase *p, const BridgePlan *plan) {
         int r;
 
         r = undo_open(p->root, BRIDGE_STEP, &u);
+        if (r >= 0) /* files alone would not bring the network back */
+                r = undo_record_refresh(u, "network");
         for (size_t i = 0; r >= 0 && i < plan->files.n; i++) {
                 const NetFile *f = &plan->files.items[i];
 
@@ -251,6 +253,21 @@ static int fail_state(Phase *p, int error) {
                           BRIDGE_PENDING);
 }
 
+/* An unconfirmed change goes back whatever happened; one that is kept has time. */
+static int refuse_changed(Phase *p, const BridgeState *s) {
+        const char *path = NULL;
+        int r = bridge_find_changed(p->root, s, &path);
+
+        if (r < 0)
+                return phase_fail(p, r, "Look at it, then try again", "Cannot look at the files of %s",
+                                  s->bridge);
+        if (path)
+                return phase_fail(p, -EEXIST,
+                                  "Make it what you want without the bridge, and remove " BRIDGE_KEPT_AT,
+                                  "Somebody changed %s after gpuvm", path);
+        return 0;
+}
+
 int bridgechange_revert(Phase *p, bool boot, bool kept) {
         _cleanup_(bridge_done) BridgeState s = {};
         _cleanup_close_ int fd = -EBADF;
@@ -261,6 +278,9 @@ int bridgechange_revert(Phase *p, bool boot, bool kept) {
                 return fail_state(p, r);
         if (r == 0 || (s.stage == BRIDGE_KEPT && !kept))
                 return 0;
+        r = s.stage == BRIDGE_KEPT ? refuse_changed(p, &s) : 0;
+        if (r < 0)
+                return r;
         r = phase_change(p, "revert", s.bridge, "the network is as before on %s", s.uplink);
         if (r <= 0)
                 return r < 0 ? log_oom() : 1;

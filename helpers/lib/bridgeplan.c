@@ -165,6 +165,8 @@ int bridgeplan_look(int root, const Conf *c, bool force, const BridgeState *kept
                 return r;
         if (r == NETFILE_REFUSED) {
                 netmode_done(&p.choice);
+                free(p.bridge);
+                p.bridge = NULL;
                 p.choice = (NetModeChoice){ .mode = NETWORK_NAT, .refused = c->network_mode != NETWORK_AUTO };
                 r = str_printf(&p.choice.reason, "%s runs %s, and cannot be asked for a bridge: %s",
                                netowner_to_string(p.owner), p.uplink, reason);

@@ -5,6 +5,7 @@
 #include "apt.h"
 #include "boot.h"
 #include "bootfile.h"
+#include "bridgechange.h"
 #include "child.h"
 #include "fs.h"
 #include "known.h"
@@ -277,6 +278,20 @@ static void undo_trial(Takeback *tb) {
         }
 }
 
+/* Before the files: their owner still has to know what he brought up. */
+static void undo_network(Takeback *tb) {
+        for (size_t i = 0; i < tb->ledger.n; i++) {
+                int r;
+
+                if (!takeback_wants(tb, i, "refresh") || !streq(tb->ledger.records[i].object, "network"))
+                        continue;
+                r = bridgechange_revert(tb->p, false, true);
+                if (r < 0)
+                        takeback_failed(tb, r);
+                tb->done[i] = r >= 0;
+        }
+}
+
 static void undo_packages(Takeback *tb) {
         _cleanup_strv_ char **packages = NULL;
         int r = 0;
@@ -402,6 +417,7 @@ int takeback_run(Takeback *tb) {
         undo_units(tb, "active", "active", "start", "stop");
         undo_units(tb, "enabled", "enabled", "enable", "disable");
         undo_trial(tb);
+        undo_network(tb);
         undo_files(tb);
         skip_orphans(tb);
         undo_members(tb);

@@ -129,7 +129,8 @@ for owner in networkd ifupdown networkmanager; do
                 'systemd-run --quiet --unit=gpuvm-bridge-revert.service --on-active=90s[^|]*\|(networkctl|systemd-run [^|]*/ifdown|nmcli)'
         is "$owner: and stopped at the end" "$(calls | tail -n1)" 'systemctl stop gpuvm-bridge-revert.timer'
         missing=
-        for file in $(sed -n 's/^file //p' "$root/var/lib/gpuvm/bridge"); do
+        mapfile -t files < <(sed -n 's/^file //p' "$root/var/lib/gpuvm/bridge")
+        for file in "${files[@]}"; do
                 grep -lzq "kind=file.object=$file" "$root"/var/lib/gpuvm/ledger/* || missing+="$file "
         done
         is "$owner: each file is in the ledger" "$missing" ''
@@ -148,6 +149,25 @@ for owner in networkd ifupdown networkmanager; do
         is "$owner: what the user takes back is gone" "$status$(state)" "0$before"
         check "$owner: and the old network is there" cmp "$records/moving" "$root/run/gpuvm/netstate"
 done
+
+# gpuvm-undo knows that it is more than files; and who wrote to them after us is asked first.
+machine
+ifupdown
+before=$(state)
+bridge
+"${helper%bridge}undo" --root="$root" --list >"$work/list" 2>&1
+like 'the list of what can be undone has the network' "$(cat "$work/list")" 'network.*tell its owner'
+rm "$root/calls"
+check 'undo takes the network back' "${helper%bridge}undo" --root="$root" bridge
+is 'file by file' "$(state)" "$before"
+like 'by its owner' "$(calls)" 'ifdown --force br0 eth0.*ifup --force eth0'
+bridge
+echo '# mine' >>"$root/etc/network/interfaces"
+after=$(state)
+rm "$root/calls"
+bridge revert
+is 'what somebody changed after us stays' "$status$(state)$(calls)" "1$after"
+like 'and is named' "$said" 'changed /etc/network/interfaces after gpuvm'
 
 # The proof fails: everything back, in time.
 machine RevertSec=1

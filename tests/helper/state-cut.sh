@@ -57,6 +57,42 @@ look_packages() {
                 { echo 'the update is remembered but not made'; return 1; }
 }
 
+# --- nvidia: a repository with its key, a pin, packages, a module that is built
+dpkg_machine nvidia kmod
+printf 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n' >"$work/nvidia/etc/os-release"
+mkdir -p "$work/nvidia"/{boot,run,proc/sys/kernel,etc/apt/sources.list.d,lib/modules/6.1.0-40-amd64,sys/bus/pci/devices} \
+        "$work/nvidia/sys/devices/pci0000:00/0000:01:00.0"
+ln -s ../../../devices/pci0000:00/0000:01:00.0 "$work/nvidia/sys/bus/pci/devices/0000:01:00.0"
+for file in class:0x030000 vendor:0x10de device:0x2d04; do
+        echo "${file#*:}" >"$work/nvidia/sys/devices/pci0000:00/0000:01:00.0/${file%:*}"
+done
+echo 6.1.0-40-amd64 >"$work/nvidia/proc/sys/kernel/osrelease"
+echo x86_64 >"$work/nvidia/proc/sys/kernel/arch"
+touch "$work/nvidia/boot"/{vmlinuz,initrd.img}-6.1.0-40-amd64
+echo 'deb http://mirror.example/debian bookworm main' >"$work/nvidia/etc/apt/sources.list"
+stub "$work/nvidia/usr/sbin/dkms" <<'STUB'
+echo 'updates/dkms/nvidia.ko:' >"$root/lib/modules/$3/modules.dep"
+STUB
+stub "$work/nvidia/usr/lib/apt/apt-helper" <<'STUB'
+printf -- '-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAA==\n' >"${@: -1}"
+STUB
+# What DKMS built goes with its packages, and apt's lists are apt's.
+loose[nvidia]='^\./(lib/modules|var/lib/apt)/'
+# The driver, CUDA and the container toolkit come one after the other.
+between[nvidia]='^\./var/lib/dpkg/status'
+run_nvidia() {
+        "$@" "$helpers/gpuvm-nvidia" --root="$root"
+}
+# apt is never told of a place whose key is not there.
+look_nvidia() {
+        local name
+
+        for name in cuda nvidia-container; do
+                [ ! -s "$root/etc/apt/sources.list.d/gpuvm-$name.sources" ] || grep -qs BEGIN "$root/etc/apt/keyrings/gpuvm-$name.asc" ||
+                        { echo "$name is a source without a key"; return 1; }
+        done
+}
+
 # --- kvm: packages, a daemon that is enabled and started, a user in two groups
 dpkg_machine kvm qemu-utils libvirt-daemon-system
 mkdir -p "$work/kvm"/{dev,run,etc/systemd/system/multi-user.target.wants}
@@ -214,7 +250,7 @@ undone() {
         keeps_no_ledger[undo-$1]=1
         eval "run_undo-$1() { GPUVM_LIBVIRT_URI=test:///default \"\$@\" \"\$helpers/gpuvm-undo\" --root=\"\$root\" --all; }"
 }
-writers=(packages kvm vfio storage)
+writers=(packages nvidia kvm vfio storage)
 for name in "${writers[@]}"; do
         undone "$name"
 done

@@ -276,6 +276,22 @@ killed_and_replaced() {
 machine_boot killed_and_replaced
 like "$release: an administrator's shutdown that came since stays" "$status $output" '^0 signal.*start 1.\(st\) "poweroff" '
 
+# Taken back while it is announced, it is not made.
+fresh
+configure auto 60
+taken_back() {
+        systemctl start --no-block gpuvm-bootstrap.target
+        wait_until_announced
+        gpuvm-undo --all
+        echo "undo $?"
+        scheduled
+        systemctl show -P Result gpuvm-reboot.service
+        ls /var/lib/gpuvm/pending
+}
+machine_boot taken_back
+like "$release: undo calls it off" "$status $output" '^0 .*undo 0.\(st\) "" [^a-z]*exit-code'
+is "$release: and the bootstrap does not go on" "$(story)" ''
+
 fresh
 inhibited() {
         systemd-inhibit --what=shutdown --mode=block --who=surgeon --why='operating' sleep 50 &

@@ -11,9 +11,11 @@
 # them when a unit learns to do without something; a relaxation has its reason beside it in the unit.
 budget() {
         case $1 in
-        gpuvm-resume.service | gpuvm-bootfile.service | gpuvm-bridge-boot.service) echo 0.7 ;;
+        gpuvm-resume.service | gpuvm-bootfile.service) echo 0.7 ;;
+        # Puts files back with their owner.
+        gpuvm-bridge-boot.service) echo 0.8 ;;
         # Talk to the network's owner, and take a bridge away.
-        gpuvm-bridge.service | gpuvm-bridge-revert.service) echo 1.9 ;;
+        gpuvm-bridge.service | gpuvm-bridge-revert.service) echo 2.0 ;;
         # Looks into libvirt's directories.
         gpuvm-storage.service) echo 0.9 ;;
         # See all of /proc: what the host has, and in whose hands it is.

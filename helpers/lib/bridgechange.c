@@ -74,6 +74,27 @@ static int begin(Phase *p, const BridgePlan *plan, uint64_t revert_usec, BridgeS
                           "The timer that would take the network back cannot be started");
 }
 
+/* Writes what is there once more, before anything is taken down: what cannot be written could not be put
+ * back. */
+static int rehearse(Phase *p, const NetFile *f) {
+        _cleanup_free_ char *data = NULL;
+        struct stat st;
+        size_t size;
+        int r;
+
+        r = fs_stat(p->root, f->path, &st);
+        if (r == -ENOENT)
+                return 0;
+        if (r >= 0)
+                r = fs_read(p->root, f->path, FS_FILE_MAX, &data, &size);
+        if (r >= 0)
+                r = fs_write_atomic_owned(p->root, f->path, data, size, st.st_mode & 07777, st.st_uid,
+                                          st.st_gid);
+        return r < 0 ? phase_fail(p, r, "See that it can be written; nothing was changed", "Cannot write %s",
+                                  f->path)
+                     : 0;
+}
+
 static int write_files(Phase *p, const BridgePlan *plan) {
         _cleanup_(undo_freep) Undo *u = NULL;
         int r;
@@ -137,7 +158,7 @@ static int wait_for_proof(Phase *p, const NetProof *proof, uint64_t end, unsigne
 static int take_back(Phase *p, BridgeState *s, bool boot) {
         const char *path = NULL;
         bool touched = s->stage != BRIDGE_ARMED;
-        int r;
+        int r, k;
 
         s->stage = BRIDGE_REVERTING;
         r = bridge_save(p->root, s);
@@ -145,12 +166,14 @@ static int take_back(Phase *p, BridgeState *s, bool boot) {
                 (void) bridgeowner_withdraw(p, s);
         if (r < 0)
                 log_debug("%s cannot say that it is being taken back: %d", BRIDGE_PENDING, r);
-        r = bridge_restore(p->root, s, &path);
+        r = touched ? bridge_restore(p->root, s, &path) : 0;
+        /* With whatever files there are now: an owner who is not told leaves the machine without any network.
+         */
+        k = touched && !boot ? bridgeowner_return(p, s) : 0;
         if (r < 0)
                 return phase_fail(p, r, "Look at it, then run 'gpuvm-bridge revert'", "Cannot restore %s",
                                   path);
-        r = touched && !boot ? bridgeowner_return(p, s) : 0;
-        if (r < 0)
+        if (k < 0)
                 phase_note(p, "%s did not do all that it was asked for on the way back",
                            netowner_to_string(s->owner));
         r = bridge_forget(p->root);
@@ -173,8 +196,11 @@ static int go_back(Phase *p, BridgeState *s, int error) {
                 phase_note(p, "The change was confirmed meanwhile, and stays");
                 return 0;
         }
-        if (r > 0 && take_back(p, &now, false) >= 0)
-                phase_note(p, "The network is as it was before");
+        if (r > 0)
+                r = take_back(p, &now, false);
+        if (r < 0)
+                return error; /* the timer tries again, and so does the next boot */
+        phase_note(p, "The network is as it was before");
         bridgeowner_disarm(p);
         return error;
 }
@@ -199,9 +225,12 @@ static int prove(Phase *p, const BridgePlan *plan, const BridgeState *s, const N
 }
 
 static int change(Phase *p, const BridgePlan *plan, BridgeState *s, const NetPeers *peers, uint64_t end) {
-        int r;
+        int r = 0;
 
-        r = advance(p, s, BRIDGE_ARMED, BRIDGE_CHANGING);
+        for (size_t i = 0; r >= 0 && i < plan->files.n; i++)
+                r = rehearse(p, &plan->files.items[i]);
+        if (r >= 0)
+                r = advance(p, s, BRIDGE_ARMED, BRIDGE_CHANGING);
         if (r < 0)
                 return r;
         phase_status(p, "Moving %s to %s", s->uplink, s->bridge);

@@ -39,12 +39,12 @@ container_build() {
         return 1
 }
 
-# machine_new RELEASE
+# machine_new RELEASE [PACKAGE...]: with packages beside those that every machine has.
 machine_new() {
         machine_work=$(mktemp -d /var/tmp/gpuvm-container-XXXXXX)
         at_exit machine_drop_at "$machine_work"
         machine_place "$machine_work"
-        machine_mount "$1" "$machine_work"
+        machine_mount "$1" "$machine_work" "${@:2}"
         machine_install "$1"
 }
 
@@ -55,11 +55,11 @@ machine_place() {
         mkdir "$machine" "$shared"
 }
 
-# machine_mount RELEASE DISK: what the machine writes goes below the directory DISK.
+# machine_mount RELEASE DISK [PACKAGE...]: what the machine writes goes below the directory DISK.
 machine_mount() {
         local tree
 
-        tree=$("$container_dir/tree" "$1")
+        tree=$("$container_dir/tree" "$1" "${@:3}")
         mkdir -p "$2/upper" "$2/overlay"
         mount -t overlay overlay -o "lowerdir=$tree,upperdir=$2/upper,workdir=$2/overlay" "$machine"
 }

@@ -192,6 +192,17 @@ bridge
 is 'a network that does not hold before is not changed' "$status$(calls)$(state)" "1$before"
 like 'and why' "$said" 'gateway fe80::1 does not answer'
 
+# What could not be put back is not taken down.
+machine
+ifupdown
+before=$(state)
+status=0
+said=$(unshare -m sh -c 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"' sh "$root/etc/network" \
+        "$helper" --root="$root" 2>&1) || status=$?
+is 'a file that cannot be written stops the change' "$status$(state)" "1$before"
+like 'and is named' "$said" 'Cannot write /etc/network/interfaces: Read-only file system.*nothing was changed'
+is 'before anything is taken down' "$(calls | grep -c ifdown || true)" 0
+
 # No timer, no change.
 machine
 networkd

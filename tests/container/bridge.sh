@@ -1,0 +1,220 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The network made a bridge by its real owner, with somebody logged in: bridge.sh RELEASE OWNER TCPFLOW
+#
+# eth0 of the machine leads to a namespace of its own, where the gateway is, and a user with a TCP connection to port 22.
+#
+# shellcheck disable=SC2317 # the steps are called inside the container
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+container_require
+release=${1:-trixie} owner=${2:-networkd} tcpflow=$3
+case $owner in
+networkd) more= ;;
+netplan) more=netplan.io ;;
+ifupdown) more=ifupdown ;;
+NetworkManager) more=network-manager ;;
+esac
+# shellcheck disable=SC2086 # none or one
+machine_new "$release" $more
+cp "$tcpflow" "$shared/tcpflow"
+
+configure_networkd() {
+        mkdir -p "$machine/etc/systemd/network"
+        printf '%s\n' '[Match]' 'Name=eth0' '[Network]' 'Address=192.0.2.10/24' 'Address=2001:db8::10/64' 'Gateway=192.0.2.1' \
+                'Gateway=2001:db8::1' 'IPv6AcceptRA=no' >"$machine/etc/systemd/network/20-eth0.network"
+        ln -sf /lib/systemd/system/systemd-networkd.service "$machine/etc/systemd/system/multi-user.target.wants/"
+}
+
+configure_netplan() {
+        mkdir -p "$machine/etc/netplan"
+        echo 'network: {version: 2, ethernets: {eth0: {addresses: [192.0.2.10/24, "2001:db8::10/64"], accept-ra: false,
+  routes: [{to: default, via: 192.0.2.1}, {to: "::/0", via: "2001:db8::1"}]}}}' >"$machine/etc/netplan/50-a.yaml"
+        chmod 600 "$machine/etc/netplan/50-a.yaml"
+        ln -sf /lib/systemd/system/systemd-networkd.service "$machine/etc/systemd/system/multi-user.target.wants/"
+}
+
+configure_ifupdown() {
+        printf '%s\n' 'auto lo' 'iface lo inet loopback' 'auto eth0' 'iface eth0 inet static' '    address 192.0.2.10/24' \
+                '    gateway 192.0.2.1' 'iface eth0 inet6 static' '    address 2001:db8::10/64' '    gateway 2001:db8::1' \
+                >"$machine/etc/network/interfaces"
+        ln -sf /dev/null "$machine/etc/systemd/system/systemd-networkd.service"
+}
+
+configure_NetworkManager() {
+        mkdir -p "$machine/etc/NetworkManager/system-connections"
+        printf '%s\n' '[connection]' 'id=a' 'uuid=22222222-2222-4222-8222-222222222222' 'type=ethernet' 'interface-name=eth0' \
+                '[ipv4]' 'method=manual' 'address1=192.0.2.10/24,192.0.2.1' '[ipv6]' 'method=manual' \
+                'address1=2001:db8::10/64,2001:db8::1' >"$machine/etc/NetworkManager/system-connections/a.nmconnection"
+        chmod 600 "$machine/etc/NetworkManager/system-connections/a.nmconnection"
+        # veth is not managed where nobody says so.
+        mkdir -p "$machine/etc/NetworkManager/conf.d"
+        printf '%s\n' '[main]' 'plugins=keyfile' '[keyfile]' 'unmanaged-devices=none' '[device-veth]' 'match-device=driver:veth' \
+                'managed=1' >"$machine/etc/NetworkManager/conf.d/veth.conf"
+        ln -sf /dev/null "$machine/etc/systemd/system/systemd-networkd.service"
+}
+
+# The line to the gateway, before PID 1 and so before anybody who configures it. The name server of the far end is nobody.
+cat >"$shared/before-init" <<'EOF'
+mkdir -p /run/netns
+ip netns add far
+ip link add eth0 address 52:54:00:12:34:56 type veth peer name far0 netns far
+ip -n far link set lo up
+ip -n far link set far0 up
+ip -n far addr add 192.0.2.1/24 dev far0
+ip -n far addr add 2001:db8::1/64 dev far0 nodad
+EOF
+# A container has no udevd to wait for: eth0 is there, and ready.
+mkdir -p "$machine/etc/gpuvm.conf.d" "$machine/run"
+printf '[Network]\nRevertSec=45\n' >"$machine/etc/gpuvm.conf.d/50-test.conf"
+"configure_$owner"
+
+wait_for_network() {
+        for ((i = 0; i < 200; i++)); do
+                ip route show default | grep -q . && ip netns exec far ping -c1 -W1 192.0.2.10 >/dev/null 2>&1 && break
+                sleep 0.1
+        done
+        /shared/tcpflow listen 22 &
+        sleep 0.2
+}
+
+network() {
+        echo "$(ip -o -4 addr show scope global | awk '{ print $2, $4 }' | sort | paste -sd,)" \
+                "$(ip -o -6 addr show scope global | awk '{ print $2, $4 }' | sort | paste -sd,)" \
+                "$(ip route show default | awk '{ print $3, $5 }')" "$(ip -6 route show default | awk '{ print $3, $5 }' | head -n1)"
+}
+
+files() {
+        find /etc/systemd/network /etc/NetworkManager/system-connections /etc/network /etc/netplan -type f \
+                -exec stat -c '%n %a %U:%G' {} + -exec sha256sum {} + 2>/dev/null | sort
+}
+
+make_it() {
+        wait_for_network
+        network
+        files >/shared/files-before
+        ip netns exec far /shared/tcpflow probe 192.0.2.10 22 14 >/shared/flow 2>&1 &
+        probe=$!
+        sleep 1
+        systemctl start gpuvm-bridge.service
+        echo "unit $?"
+        network
+        cat /sys/class/net/br0/address
+        ls /sys/class/net/br0/brif
+        systemctl is-active gpuvm-bridge-revert.timer
+        wait $probe
+        echo "probe $?"
+        systemctl start gpuvm-bridge.service
+        echo "again $?"
+        cp /run/gpuvm/phases/bridge.json /shared/bridge.json
+}
+machine_boot make_it
+is "$release, $owner: the addresses and routes moved to the bridge, and nobody lost his connection" "$output" \
+        'eth0 192.0.2.10/24 eth0 2001:db8::10/64 192.0.2.1 eth0 2001:db8::1 eth0
+unit 0
+br0 192.0.2.10/24 br0 2001:db8::10/64 192.0.2.1 br0 2001:db8::1 br0
+52:54:00:12:34:56
+eth0
+inactive
+probe 0
+again 0'
+read -r echoes silence <"$shared/flow" || true
+diag "$echoes bytes echoed, silent for at most $silence ms"
+check "$release, $owner: at most 5 s of silence" test "${silence:-99999}" -le 5000
+
+after_boot() {
+        wait_for_network
+        network
+        systemctl show -P ConditionResult gpuvm-bridge-boot.service
+        /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
+        echo "revert $?"
+        sleep 2
+        network
+        files >/shared/files-after
+}
+machine_boot after_boot
+is "$release, $owner: the next boot has the bridge, and taking it back gives the old network" "$output" \
+        'br0 192.0.2.10/24 br0 2001:db8::10/64 192.0.2.1 br0 2001:db8::1 br0
+no
+revert 0
+eth0 192.0.2.10/24 eth0 2001:db8::10/64 192.0.2.1 eth0 2001:db8::1 eth0'
+is "$release, $owner: file by file" "$(cat "$shared/files-after")" "$(cat "$shared/files-before")"
+
+# From the moment that the bridge has the network the gateway is dead.
+gateway_dies() {
+        wait_for_network
+        network
+        (
+                until [ -e /sys/class/net/br0/brif/eth0 ]; do sleep 0.02; done
+                ip -n far link set far0 arp off
+                ip -n far addr del 192.0.2.1/24 dev far0
+                until [ ! -e /sys/class/net/br0 ]; do sleep 0.1; done
+                ip -n far addr add 192.0.2.1/24 dev far0
+                ip -n far link set far0 arp on
+        ) &
+        systemctl start gpuvm-bridge.service
+        echo "unit $?"
+        sleep 2
+        network
+        files | diff - /shared/files-before && echo same
+}
+machine_boot gateway_dies
+is "$release, $owner: a gateway that does not answer brings the old network back" "$output" \
+        'eth0 192.0.2.10/24 eth0 2001:db8::10/64 192.0.2.1 eth0 2001:db8::1 eth0
+unit 1
+eth0 192.0.2.10/24 eth0 2001:db8::10/64 192.0.2.1 eth0 2001:db8::1 eth0
+same'
+
+# Nobody is there to see the proof: the timer does it.
+killed() {
+        wait_for_network
+        systemctl start --no-block gpuvm-bridge.service
+        until grep -q 'stage changed' /var/lib/gpuvm/bridge.pending 2>/dev/null; do sleep 0.02; done
+        systemctl kill --signal=KILL gpuvm-bridge.service
+        sleep 1
+        network
+        for ((i = 0; i < 60; i++)); do
+                [ -e /var/lib/gpuvm/bridge.pending ] || break
+                sleep 1
+        done
+        [ "$i" -le 50 ] && echo 'in time'
+        sleep 2
+        network
+        files | diff - /shared/files-before && echo same
+}
+machine_boot killed
+is "$release, $owner: with the helper killed the timer brings the old network back" "$output" \
+        'br0 192.0.2.10/24 br0 2001:db8::10/64 192.0.2.1 br0 2001:db8::1 br0
+in time
+eth0 192.0.2.10/24 eth0 2001:db8::10/64 192.0.2.1 eth0 2001:db8::1 eth0
+same'
+
+# The power is gone: the next boot does it.
+cut_off() {
+        wait_for_network
+        systemctl start --no-block gpuvm-bridge.service
+        until grep -q 'stage changed' /var/lib/gpuvm/bridge.pending 2>/dev/null; do sleep 0.02; done
+        network
+        sync
+        systemctl kill --signal=KILL gpuvm-bridge.service
+        systemctl poweroff --force --force
+}
+machine_boot cut_off
+is "$release, $owner: cut off on the bridge" "$output" 'br0 192.0.2.10/24 br0 2001:db8::10/64 192.0.2.1 br0 2001:db8::1 br0'
+after_cut() {
+        wait_for_network
+        network
+        systemctl show -P ConditionResult gpuvm-bridge-boot.service
+        [ -e /var/lib/gpuvm/bridge.pending ] || echo gone
+        files | diff - /shared/files-before && echo same
+}
+machine_boot after_cut
+is "$release, $owner: the next boot has the old network" "$output" \
+        'eth0 192.0.2.10/24 eth0 2001:db8::10/64 192.0.2.1 eth0 2001:db8::1 eth0
+yes
+gone
+same'
+done_testing

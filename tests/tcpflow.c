@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* tcpflow: a TCP connection that is alive, and how long it was silent.
+ *
+ *     tcpflow listen PORT                     echoes what each connection sends
+ *     tcpflow probe ADDRESS PORT SECONDS      sends a byte every 20 ms and waits for its echo: prints how many came
+ *                                             back and the longest silence in ms; exits 1 if the connection broke */
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { INTERVAL_MSEC = 20, LISTENERS = 8 };
+
+static long now_msec(void) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void echo(int fd) {
+        char data[256];
+        ssize_t n;
+
+        while ((n = read(fd, data, sizeof(data))) > 0)
+                if (write(fd, data, (size_t) n) != n)
+                        break;
+}
+
+static int listen_on(unsigned short port) {
+        struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+        int fd = socket(AF_INET6, SOCK_STREAM, 0), yes = 1;
+
+        (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+        if (fd < 0 || bind(fd, (struct sockaddr *) &any, sizeof(any)) < 0 || listen(fd, LISTENERS) < 0) {
+                perror("listen");
+                return EXIT_FAILURE;
+        }
+        for (;;) {
+                int c = accept(fd, NULL, NULL);
+
+                if (c >= 0 && fork() == 0) {
+                        echo(c);
+                        _exit(EXIT_SUCCESS);
+                }
+                (void) close(c);
+        }
+}
+
+static int dial(const char *address, unsigned short port) {
+        struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+        struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+        int six = inet_pton(AF_INET6, address, &v6.sin6_addr) == 1;
+        int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+
+        if (!six && inet_pton(AF_INET, address, &v4.sin_addr) != 1)
+                return -1;
+        if (connect(fd, six ? (struct sockaddr *) &v6 : (struct sockaddr *) &v4, six ? sizeof(v6) : sizeof(v4)) < 0)
+                return -1;
+        return fd;
+}
+
+static int probe(int fd, long seconds) {
+        long end = now_msec() + seconds * 1000, last = now_msec(), silence = 0, echoes = 0;
+
+        while (now_msec() < end) {
+                struct pollfd p = { .fd = fd, .events = POLLIN };
+                char data[256];
+
+                if (send(fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+                        perror("send");
+                        return EXIT_FAILURE;
+                }
+                (void) usleep(INTERVAL_MSEC * 1000);
+                if (poll(&p, 1, 0) > 0) {
+                        ssize_t n = read(fd, data, sizeof(data));
+
+                        if (n <= 0) {
+                                perror("read");
+                                return EXIT_FAILURE;
+                        }
+                        echoes += n;
+                        last = now_msec();
+                }
+                if (now_msec() - last > silence)
+                        silence = now_msec() - last;
+        }
+        printf("%ld %ld\n", echoes, silence);
+        return now_msec() - last < 1000 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char *argv[]) {
+        int fd;
+
+        if (argc == 3 && strcmp(argv[1], "listen") == 0)
+                return listen_on((unsigned short) atoi(argv[2]));
+        if (argc != 5 || strcmp(argv[1], "probe") != 0)
+                return EXIT_FAILURE;
+        fd = dial(argv[2], (unsigned short) atoi(argv[3]));
+        if (fd < 0) {
+                perror("connect");
+                return EXIT_FAILURE;
+        }
+        return probe(fd, atol(argv[4]));
+}

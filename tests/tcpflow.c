@@ -3,8 +3,8 @@
 /* tcpflow: a TCP connection that is alive, and how long it was silent.
  *
  *     tcpflow listen PORT                     echoes what each connection sends
- *     tcpflow probe ADDRESS PORT SECONDS      sends a byte every 20 ms and waits for its echo: prints how many came
- *                                             back and the longest silence in ms; exits 1 if the connection broke */
+ *     tcpflow probe ADDRESS PORT SECONDS      sends a byte every 20 ms and waits for its echo: prints how
+ * many came back and the longest silence in ms; exits 1 if the connection broke */
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -61,7 +61,8 @@ static int dial(const char *address, unsigned short port) {
 
         if (!six && inet_pton(AF_INET, address, &v4.sin_addr) != 1)
                 return -1;
-        if (connect(fd, six ? (struct sockaddr *) &v6 : (struct sockaddr *) &v4, six ? sizeof(v6) : sizeof(v4)) < 0)
+        if (connect(fd, six ? (struct sockaddr *) &v6 : (struct sockaddr *) &v4,
+                    six ? sizeof(v6) : sizeof(v4)) < 0)
                 return -1;
         return fd;
 }

@@ -63,7 +63,9 @@ listing >"$work/before"
 check 'installs' inside dpkg -i /gpuvm/gpuvm.deb
 check 'its dependencies are complete' inside apt-get check
 listing >"$work/installed"
-is 'nothing is enabled' "$(comm -13 "$work/before" "$work/installed" | grep -E '^\./etc/systemd|\.wants/|\.requires/' || true)" ''
+# What takes back a change of the network that was cut off has to be there whatever the generator can do; it looks for a file.
+is 'nothing is enabled that does anything' "$(comm -13 "$work/before" "$work/installed" | cut -d' ' -f1 | grep -E '^\./etc/systemd|\.wants/|\.requires/' || true)" \
+        ./usr/lib/systemd/system/sysinit.target.wants/gpuvm-bridge-boot.service
 # shellcheck disable=SC2016 # dpkg-query expands it
 is 'what is in /etc is a conffile' \
         "$(comm -13 "$work/before" "$work/installed" | sed -n 's/^\.\(\/etc\/[^ ]*\) f .*/\1/p')" \

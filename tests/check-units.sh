@@ -24,7 +24,7 @@ budget() {
         # CAP_SYS_ADMIN (0.3).
         gpuvm-vfio@.service) echo 2.3 ;;
         # Build an initramfs from the host's disks, modules and /root (0.1).
-        gpuvm-iommu.service | gpuvm-vfio.service) echo 2.3 ;;
+        gpuvm-iommu.service | gpuvm-vfio.service) echo 2.2 ;;
         # Maintainer scripts of any package run in these: nearly nothing can be taken away.
         gpuvm-packages.service | gpuvm-kvm.service) echo 7.8 ;;
         # And builds a module, makes an initramfs, loads the driver.

@@ -2,16 +2,11 @@
 
 #include "keep.h"
 #include "fs.h"
+#include "keepsearch.h"
 #include "proc.h"
 #include "strv.h"
 
 enum { DEPTH_MAX = 16 }; /* LUKS on LVM on md on partitions is 4 */
-
-typedef struct Search {
-        int root;
-        const PciBus *bus;
-        KeepList list;
-} Search;
 
 void keep_done(KeepList *k) {
         free(k->items);
@@ -19,7 +14,7 @@ void keep_done(KeepList *k) {
         *k = (KeepList){};
 }
 
-static int add(Search *s, const PciDevice *d, const char *why) {
+int keep_add(KeepSearch *s, const PciDevice *d, const char *why) {
         IommuKeep *t;
         int r;
 
@@ -41,7 +36,7 @@ static int add(Search *s, const PciDevice *d, const char *why) {
 /* sysfs links spell out the way from the root bus down, so the text alone names each function that the thing
  * at its end hangs on: its controller, and one that a whole bus hides behind (VMD). Returns how many there
  * are, those included that the bus here does not have. */
-static int add_link(Search *s, const char *path, const char *why) {
+int keep_add_link(KeepSearch *s, const char *path, const char *why) {
         _cleanup_strv_ char **parts = NULL;
         _cleanup_free_ char *target = NULL;
         int r, n = 0;
@@ -61,7 +56,7 @@ static int add_link(Search *s, const char *path, const char *why) {
                 d = pci_find(s->bus, b);
                 if (d && pci_is_bridge(d))
                         continue;
-                r = d ? add(s, d, why) : 0;
+                r = d ? keep_add(s, d, why) : 0;
                 if (r < 0)
                         return r;
                 n++;
@@ -69,11 +64,11 @@ static int add_link(Search *s, const char *path, const char *why) {
         return n;
 }
 
-typedef int (*Follow)(Search *s, const char *name, const char *why, unsigned depth);
+typedef int (*Follow)(KeepSearch *s, const char *name, const char *why, unsigned depth);
 
 /* Calls follow for each entry of a directory that has the prefix, without it. Returns the sum of the results.
  */
-static int for_each(Search *s, const char *dir, const char *prefix, Follow follow, const char *why,
+static int for_each(KeepSearch *s, const char *dir, const char *prefix, Follow follow, const char *why,
                     unsigned depth) {
         _cleanup_strv_ char **names = NULL;
         int r, n = 0;
@@ -97,7 +92,7 @@ static int for_each(Search *s, const char *dir, const char *prefix, Follow follo
 }
 
 /* A namespace under native NVMe multipath hangs on a virtual subsystem, which links to the controllers. */
-static int add_nvme_subsystem(Search *s, const char *target, const char *why) {
+static int add_nvme_subsystem(KeepSearch *s, const char *target, const char *why) {
         _cleanup_strv_ char **parts = NULL, **names = NULL;
         _cleanup_free_ char *dir = NULL;
         int r;
@@ -116,7 +111,7 @@ static int add_nvme_subsystem(Search *s, const char *target, const char *why) {
                         continue;
                 r = str_printf(&path, "%s/%s", dir, *n);
                 if (r >= 0)
-                        r = add_link(s, path, why);
+                        r = keep_add_link(s, path, why);
                 if (r < 0)
                         return r;
         }
@@ -125,14 +120,14 @@ static int add_nvme_subsystem(Search *s, const char *target, const char *why) {
 
 /* A block device by its kernel name. What a stacked one is made of is in its slaves/; a partition of one has
  * no such directory, and its disk is the component before it. */
-static int add_block(Search *s, const char *name, const char *why, unsigned depth) {
+static int add_block(KeepSearch *s, const char *name, const char *why, unsigned depth) {
         _cleanup_free_ char *link = NULL, *target = NULL, *dir = NULL;
         char *end;
         int r, n;
 
         if (str_printf(&link, "/sys/class/block/%s", name) < 0)
                 return -ENOMEM;
-        n = add_link(s, link, why);
+        n = keep_add_link(s, link, why);
         if (n != 0)
                 return n;
         r = fs_readlink(s->root, link, &target);
@@ -151,7 +146,7 @@ static int add_block(Search *s, const char *name, const char *why, unsigned dept
 }
 
 /* btrfs has a device number of no disk; sysfs lists what each file system is made of. */
-static int add_btrfs_peers(Search *s, const char *name, const char *why) {
+static int add_btrfs_peers(KeepSearch *s, const char *name, const char *why) {
         _cleanup_strv_ char **ids = NULL;
         int r;
 
@@ -216,7 +211,7 @@ static int block_name(int root, const char *node, char **ret) {
 }
 
 /* Several with colons between them in bcachefs. */
-static int add_source(Search *s, const char *source, const char *why) {
+static int add_source(KeepSearch *s, const char *source, const char *why) {
         _cleanup_strv_ char **devices = NULL;
         int r;
 
@@ -239,14 +234,14 @@ static int add_source(Search *s, const char *source, const char *why) {
 
 /* The kernel does not say which disks a pool of ZFS is made of. Each controller that the host drives may have
  * one: better one too many than a pool without a disk. */
-static int add_controllers(Search *s, const char *why) {
+static int add_controllers(KeepSearch *s, const char *why) {
         int r = 0;
 
         for (size_t i = 0; i < s->bus->n && r >= 0; i++) {
                 const PciDevice *d = &s->bus->devices[i];
 
                 if (d->class >> 16 == 0x01 && d->driver && !streq(d->driver, "vfio-pci"))
-                        r = add(s, d, why);
+                        r = keep_add(s, d, why);
         }
         return r;
 }
@@ -256,7 +251,7 @@ static bool is_unnamed(const ProcMount *m) {
         return startswith(m->device, "0:");
 }
 
-static int add_mount(Search *s, const ProcMount *m) {
+static int add_mount(KeepSearch *s, const ProcMount *m) {
         _cleanup_free_ char *why = NULL, *link = NULL, *name = NULL;
         int r;
 
@@ -267,7 +262,7 @@ static int add_mount(Search *s, const ProcMount *m) {
                 return add_controllers(s, why);
         if (is_unnamed(m))
                 return add_source(s, m->source, why);
-        r = add_link(s, link, why);
+        r = keep_add_link(s, link, why);
         if (r != 0)
                 return MIN(r, 0);
         r = fs_readlink_name(s->root, link, &name);
@@ -288,7 +283,7 @@ static bool is_told(const ProcMounts *mounts, size_t i, const ProcMount *top) {
         return top && streq(top->device, m->device);
 }
 
-static int find_mounts(Search *s) {
+static int find_mounts(KeepSearch *s) {
         _cleanup_(proc_mounts_done) ProcMounts mounts = {};
         const ProcMount *top;
         int r;
@@ -305,7 +300,7 @@ static int find_mounts(Search *s) {
         return r;
 }
 
-static int find_swaps(Search *s) {
+static int find_swaps(KeepSearch *s) {
         _cleanup_strv_ char **lines = NULL;
         _cleanup_free_ char *text = NULL;
         int r;
@@ -323,17 +318,17 @@ static int find_swaps(Search *s) {
         return r;
 }
 
-static int add_interface(Search *s, const char *name, const char *why, unsigned depth) {
+static int add_interface(KeepSearch *s, const char *name, const char *why, unsigned depth) {
         _cleanup_free_ char *link = NULL;
         int n;
 
         if (str_printf(&link, "/sys/class/net/%s", name) < 0)
                 return -ENOMEM;
-        n = add_link(s, link, why);
+        n = keep_add_link(s, link, why);
         return n != 0 ? n : for_each(s, link, "lower_", add_interface, why, depth);
 }
 
-static int add_if_up(Search *s, const char *name, const char *why, unsigned depth) {
+static int add_if_up(KeepSearch *s, const char *name, const char *why, unsigned depth) {
         _cleanup_free_ char *path = NULL, *state = NULL, *text = NULL;
         int r;
 
@@ -349,7 +344,7 @@ static int add_if_up(Search *s, const char *name, const char *why, unsigned dept
         return add_interface(s, name, text, depth);
 }
 
-static int find_network(Search *s) {
+static int find_network(KeepSearch *s) {
         _cleanup_strv_ char **names = NULL;
         int r, n = 0;
 
@@ -369,67 +364,8 @@ static int find_network(Search *s) {
         return for_each(s, "/sys/class/net", "", add_if_up, "a network card in use", 0);
 }
 
-static bool is_bmc_display(const PciDevice *d) {
-        return pci_is_display(d) &&
-                        (d->vendor == 0x1a03 /* ASPEED */ ||
-                         (d->vendor == 0x102b && d->device >= 0x0522 &&
-                          d->device <= 0x0538) /* Matrox G200e */
-                         || (d->vendor == 0x19e5 && d->device == 0x1711) /* HiSilicon Hibmc */);
-}
-
-/* The kernel's consoles that no display shows: serial ones, a hypervisor's. Returns 1 if there is one. */
-static int find_serial_consoles(Search *s) {
-        _cleanup_strv_ char **lines = NULL;
-        _cleanup_free_ char *text = NULL;
-        int r, n = 0;
-
-        if (fs_read(s->root, "/proc/consoles", FS_ATTR_MAX, &text, NULL) < 0)
-                return 0;
-        r = strv_split(text, "\n", &lines);
-        STRV_FOREACH(l, lines) {
-                _cleanup_free_ char *link = NULL, *why = NULL;
-                int length = (int) strcspn(*l, " \t");
-
-                if (r < 0 || str_printf(&link, "/sys/class/tty/%.*s", length, *l) < 0 ||
-                    str_printf(&why, "the console %.*s", length, *l) < 0)
-                        return -ENOMEM;
-                n += !startswith(*l, "tty") || !strchr("0123456789", (*l)[3]);
-                r = add_link(s, link, why);
-        }
-        return r < 0 ? r : n > 0;
-}
-
-/* A GPU that shows the console may go where there is another one: then it is the administrator's choice. */
-static int find_consoles(Search *s) {
-        const PciDevice *only = NULL;
-        int others = 0, r;
-
-        others = find_serial_consoles(s);
-        r = MIN(others, 0);
-        for (size_t i = 0; i < s->bus->n && r >= 0; i++) {
-                const PciDevice *d = &s->bus->devices[i];
-
-                if (!pci_is_display(d))
-                        continue;
-                if (is_bmc_display(d))
-                        r = add(s, d, "the display of the management controller (BMC)");
-                else if (d->boot_vga && !pci_is_nvidia_gpu(d))
-                        r = add(s, d, "the display of the console");
-                others += !pci_is_nvidia_gpu(d);
-                if (d->boot_vga && pci_is_nvidia_gpu(d))
-                        only = d;
-        }
-        if (r < 0 || !only || others > 0)
-                return r;
-        r = add(s, only, "the only console of this machine");
-        if (r >= 0)
-                s->list.items[s->list.n - 1].consent =
-                                bdf_compare(s->list.items[s->list.n - 1].bdf, only->bdf) == 0;
-        return r;
-}
-
 int keep_find(int root, const PciBus *bus, KeepList *ret) {
-        Search s = { .root = root, .bus = bus };
+        KeepSearch s = { .root = root, .bus = bus };
         int r;
 
         r = find_mounts(&s);
@@ -438,7 +374,7 @@ int keep_find(int root, const PciBus *bus, KeepList *ret) {
         if (r >= 0)
                 r = find_network(&s);
         if (r >= 0)
-                r = find_consoles(&s);
+                r = keep_consoles(&s);
         if (r < 0) {
                 keep_done(&s.list);
                 return r;

@@ -143,6 +143,7 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_strv_ char **notes = NULL, **refusals = NULL;
         const GpuSwitch s = { p, &conf, arg_write_timeout };
         bool on = argc > 0 && streq(argv[0], "attach");
+        char name[BDF_STRING_MAX];
         Bdf bdf;
         int r;
 
@@ -153,6 +154,12 @@ static int run(Phase *p, int argc, char *argv[]) {
         }
         if (argc == 2 && bdf_parse(argv[1], &bdf) < 0) {
                 log_error("'%s' is no PCI address like 0000:01:00.0", argv[1]);
+                return PHASE_USAGE;
+        }
+        /* Two names for one GPU would be two units. */
+        if (on && !streq(bdf_format(bdf, name), argv[1])) {
+                log_error("The address '%s' is written '%s' here: its unit is gpuvm-vfio@%s.service", argv[1],
+                          name, name);
                 return PHASE_USAGE;
         }
         r = conf_load_and_warn(p->root, &conf);

@@ -72,6 +72,10 @@ for unit in "$work"/*; do
                 awk -v e="${exposure:-99}" -v a="$allowed" -v s="$slack" 'BEGIN { exit !(e <= a + s) }'
 done
 
+# 'systemctl isolate' stops what its target does not ask for, and nobody asks for these (shall_stop_on_isolate() in systemd's
+# src/core/transaction.c).
+is 'GPUs stay where they are when a target is isolated' "$(sed -n 's/^IgnoreOnIsolate=//p' "$work/gpuvm-vfio@.service")" yes
+
 # What builds an initramfs runs hooks that call LVM and cryptsetup: without their directories those fail or wait. They take
 # along what lies in /root as well, and only warn when it is not there.
 for unit in "$work"/*.service; do

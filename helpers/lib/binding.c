@@ -252,25 +252,41 @@ static int rebind_any(Binder *b, const PciDevice *d) {
         return put(b, d, DRIVERS_PROBE, d->name, "giving it back to the host");
 }
 
+/* Puts the override there if it is another one. */
+static int settle_override(Binder *b, const PciDevice *d, const char *wanted) {
+        _cleanup_free_ char *override = NULL;
+        int r = binder_get_override(b, d, &override);
+
+        return r < 0 || streq_ptr(override, wanted) ? r : put_override(b, d, wanted);
+}
+
+static int settle_driver(Binder *b, const PciDevice *d, const HandoverFunction *was) {
+        int r = unbind(b, d);
+
+        if (r < 0 || (was && !was->driver))
+                return r;
+        return was ? rebind(b, d, was->driver) : rebind_any(b, d);
+}
+
 int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) {
-        _cleanup_free_ char *override = NULL, *driver = NULL;
+        const char *override = was ? was->override : NULL;
+        _cleanup_free_ char *driver = NULL;
+        bool there, later;
         int r;
 
         if (strv_contains(b->hung, d->name))
                 return -EBUSY; /* one more write would leave one more child behind */
-        r = binder_get_override(b, d, &override);
-        if (r >= 0 && !streq_ptr(override, was ? was->override : NULL))
-                r = put_override(b, d, was ? was->override : NULL);
-        if (r >= 0 && was && was->d3cold)
-                r = binder_set_d3cold(b, d, true);
-        if (r >= 0)
-                r = pci_read_driver(b->root, d, &driver);
+        r = pci_read_driver(b->root, d, &driver);
         if (r < 0)
                 return r;
-        if (was ? streq_ptr(driver, was->driver) : driver && !nodes_is_vfio_driver(driver))
-                return 0;
-        r = unbind(b, d);
-        if (r < 0 || (was && !was->driver))
-                return r;
-        return was ? rebind(b, d, was->driver) : rebind_any(b, d);
+        there = was ? streq_ptr(driver, was->driver) : driver && !nodes_is_vfio_driver(driver);
+        /* A rule may have named another driver when this one was bound already. With that name there the
+         * kernel does not let it bind again (drivers/pci/pci-driver.c, pci_match_device()). */
+        later = !there && was && was->driver && override && !streq(override, was->driver);
+        r = settle_override(b, d, later ? NULL : override);
+        if (r >= 0 && was && was->d3cold)
+                r = binder_set_d3cold(b, d, true);
+        if (r >= 0 && !there)
+                r = settle_driver(b, d, was);
+        return r >= 0 && later ? settle_override(b, d, override) : r;
 }

@@ -87,6 +87,8 @@ static int is_away(const Phase *p, const PciDevice *gpu) {
 
 /* GPUs that were exclusive until the configuration changed. */
 static int release(const GpuSwitch *s, const PciBus *bus) {
+        int failed = 0;
+
         for (size_t i = 0; i < bus->n; i++) {
                 const PciDevice *d = &bus->devices[i];
                 int away, r = 0;
@@ -106,10 +108,10 @@ static int release(const GpuSwitch *s, const PciBus *bus) {
                         r = gpuswitch_set(s, d, false);
                 if (r >= 0 && !s->p->dry_run)
                         r = forget(s->p, d);
-                if (r < 0)
-                        return r;
+                if (r < 0 && failed == 0)
+                        failed = r;
         }
-        return 0;
+        return failed;
 }
 
 /* What binds exclusive GPUs at the next boot, and what udev knows of it now. */
@@ -268,7 +270,7 @@ int exclusive_setup(const GpuSwitch *s) {
         _cleanup_(pci_bus_done) PciBus bus = {};
         _cleanup_(undo_freep) Undo *u = NULL;
         Phase *p = s->p;
-        int r;
+        int failed, r = 0;
 
         if (!s->conf->vfio) {
                 phase_note(p, "Vfio=no: GPUs stay as they are");
@@ -280,11 +282,13 @@ int exclusive_setup(const GpuSwitch *s) {
         r = undo_open(p->root, p->name, &u);
         if (r < 0)
                 return log_oom();
-        r = release(s, &bus);
+        failed = release(s, &bus);
         /* In a plan, what comes with the IOMMU is told by the phase that turns it on. */
-        if (r >= 0 && !iommu_comes(p))
+        if (!iommu_comes(p))
                 r = prepare_boot(p, u, s->conf, &bus);
         if (r >= 0)
                 r = check(p, s->conf, &bus);
-        return r != 0 ? r : serve(s, &bus);
+        if (r == 0)
+                r = serve(s, &bus);
+        return failed < 0 ? failed : r;
 }

@@ -7,6 +7,7 @@
 #include "fs.h"
 #include "holders.h"
 #include "module.h"
+#include "parse.h"
 #include "strv.h"
 #include "vfiojob.h"
 
@@ -185,14 +186,18 @@ int vfiojob_check_poisoned(VfioJob *j) {
 
 int vfiojob_check_virtual_functions(VfioJob *j) {
         for (size_t i = 0; i < j->n_todo; i++) {
-                _cleanup_free_ char *path = NULL;
+                _cleanup_free_ char *line = NULL;
                 uint64_t n = 0;
+                int r;
 
                 if (j->todo[i]->names && !strv_contains(j->todo[i]->names, "sriov_numvfs"))
                         continue;
-                if (str_printf(&path, PCI_DEVICES "/%s/sriov_numvfs", j->todo[i]->name) < 0)
-                        return -ENOMEM;
-                if (fs_read_u64(j->p->root, path, &n) >= 0 && n > 0)
+                /* Some kernels take the device's lock for it (drivers/pci/iov.c, sriov_numvfs_show()). */
+                r = binder_get(&j->binder, j->todo[i], "sriov_numvfs", &line);
+                if (r == -ETIMEDOUT || r == -ENOMEM)
+                        return vfiojob_refuse(j, r, "End what holds it, or restart the machine", "%s",
+                                              j->binder.hang ?: "Cannot look at its virtual functions");
+                if (r >= 0 && parse_u64(line, &n) >= 0 && n > 0)
                         return vfiojob_refuse(j, -EBUSY,
                                               "Write 0 to its sriov_numvfs after their users have ended",
                                               "%s has %llu virtual functions", j->todo[i]->name,

@@ -312,6 +312,25 @@ for ((n = 1; n < 60; n++)); do
 done
 check 'each change of it was cut' test "$n" -gt $((attach_writes + 1))
 
+# --- a rule that came when the host's drivers were bound already
+usual
+for function in $gpu $audio; do echo vfio-pci >"$root/sys/bus/pci/devices/$function/driver_override"; done
+state >"$work/before"
+check 'attach of a GPU whose rule came late' vfio attach $gpu
+check 'takes it' attached
+check 'detach of it' vfio detach $gpu
+check 'gives it back to the host, under the rule that was there' same
+
+# --- another spelling
+usual
+for address in 00000000:01:00.0 0000:01:00.00 ''; do
+        status=0
+        vfio attach "$address" 2>/dev/null || status=$?
+        is "attach of '$address' is bad usage" "$status $(writes)" '2 0'
+done
+vfio attach 00000000:01:00.0 2>/dev/null || true
+like 'and the right unit is named' "$(said)" "gpuvm-vfio@$gpu.service"
+
 # --- a driver that hangs
 # hanging NAME PATTERN VERB: fails in time, for that reason.
 hanging() {
@@ -380,6 +399,13 @@ rm "$root/sys/bus/pci/devices/$gpu/driver" "$root/sys/bus/pci/drivers/nvidia/$gp
 FAKESYS_HANG=$gpu/uevent hanging 'a GPU that does not answer' "$gpu hangs: the kernel did not come back from reading uevent" attach
 check 'is marked' test -e "$root/$mark"
 is 'and not written to' "$(writes)" 0
+
+# One that does not answer for its virtual functions.
+usual
+echo 0 >"$root/sys/bus/pci/devices/$gpu/sriov_numvfs"
+FAKESYS_HANG=$gpu/sriov_numvfs hanging 'a GPU that does not answer for them' 'reading sriov_numvfs' attach
+check 'is marked as well' test -e "$root/$mark"
+is 'and not written to either' "$(writes)" 0
 
 # --- how often sysfs is touched, for a card as there are many: what counts is each function
 if command -v strace >/dev/null; then
@@ -453,6 +479,17 @@ is 'which alone is back' "$(driver $gpu) $(driver $audio) $(driver $twin)" 'vfio
 rm "$root/etc/gpuvm.conf"
 check 'setup with all flexible' vfio setup
 check 'everything is as before' same
+
+# One that cannot come back keeps nobody else from anything.
+usual
+printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
+check 'setup with one exclusive' vfio setup
+printf '[Gpu %s]\nMode=exclusive\n' "$twin" >"$root/etc/gpuvm.conf"
+status=0
+FAKESYS_HANG=drivers/vfio-pci/unbind vfio --write-timeout=1s setup 2>/dev/null || status=$?
+is 'setup with the other one instead, and the first hangs: fails' "$status" 1
+is 'the other one is bound' "$(driver $twin)" vfio-pci
+is 'and the rule is about that one alone' "$(grep -c "/$gpu\"" "$root/etc/udev/rules.d/70-gpuvm-vfio.rules") $(grep -c "/$twin\"" "$root/etc/udev/rules.d/70-gpuvm-vfio.rules")" '0 1'
 
 # --- NVIDIA's display driver, for GPUs that are lent
 # images CONTENT: a machine whose initramfs has these files; its programs do what matters.

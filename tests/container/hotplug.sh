@@ -39,20 +39,21 @@ printf '[Gpu]\nMode=exclusive\n[Gpu %s]\nMode=flexible\n' "$other" >"$tree/etc/g
 card() {
         local dev=$tree/sys/devices/pci0000:00/$1 attribute
 
-        mkdir -p "$dev" "$tree/sys/kernel/iommu_groups/$2"
+        mkdir -p "$dev" "$tree/sys/kernel/iommu_groups/$2/devices"
         for attribute in vendor:0x10de device:0x2684 class:0x030000 subsystem_vendor:0x1458 subsystem_device:0x1458 \
                 driver_override:vfio-pci; do
                 echo "${attribute#*:}" >"$dev/${attribute%%:*}"
         done
         ln -s "../../../devices/pci0000:00/$1" "$tree/sys/bus/pci/devices/$1"
         ln -s "../../../kernel/iommu_groups/$2" "$dev/iommu_group"
+        ln -s "../../../../devices/pci0000:00/$1" "$tree/sys/kernel/iommu_groups/$2/devices/$1"
         ln -s ../../../bus/pci/drivers/vfio-pci "$dev/driver"
 }
 card "$gpu" 12
 card "$other" 13
 
 # What udevd, PID 1 and the program see of them: one directory for each time that a card is put in.
-mkdir -p "$shared"/{bus,fake,iommu/12,iommu/13}
+mkdir -p "$shared"/{bus,fake,groups/12/devices,groups/13/devices}
 for device in "${real[@]}"; do
         fake=$shared/fake/${device##*/}
         mkdir "$fake"
@@ -60,7 +61,7 @@ for device in "${real[@]}"; do
         cp "$device/uevent" "$fake/uevent"
         ln -s ../../../bus/pci "$fake/subsystem"
         ln -s ../../../bus/pci/drivers/vfio-pci "$fake/driver"
-        ln -s "/shared/iommu/$(basename "$(readlink "$tree/sys/bus/pci/devices/${device##*/}/iommu_group")")" "$fake/iommu_group"
+        ln -s "/sys/kernel/iommu_groups/$(basename "$(readlink "$tree/sys/bus/pci/devices/${device##*/}/iommu_group")")" "$fake/iommu_group"
         printf '(null)\n' >"$fake/driver_override"
         printf '0\n' >"$fake/boot_vga"
 done
@@ -73,6 +74,7 @@ mkdir /shared/sys
 mount --rbind /sys /shared/sys
 mount --make-rprivate /shared/sys
 mount --bind /shared/bus /sys/bus/pci/devices
+mount --bind /shared/groups /sys/kernel/iommu_groups
 BEFORE
 cat >"$shared/cards" <<CARDS
 export SYSTEMD_DEVICE_VERIFY_SYSFS=0
@@ -106,11 +108,12 @@ plug() {
         cp -a "/shared/fake/$1" "/shared/fake/$1.$((n += 1))"
         mount --bind "/shared/fake/$1.$n" "${path[$1]}"
         ln -sfn "../../../devices${path[$1]#/sys/devices}" "/sys/bus/pci/devices/$1"
+        ln -sfn "../../../../devices${path[$1]#/sys/devices}" "$(readlink "/shared/fake/$1/iommu_group")/devices/$1"
         event add "$1"
 }
 
 pull() {
-        rm "/sys/bus/pci/devices/$1"
+        rm "/sys/bus/pci/devices/$1" "$(readlink "/shared/fake/$1/iommu_group")/devices/$1"
         event remove "$1"
         umount -l "${path[$1]}"
 }

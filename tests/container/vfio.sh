@@ -14,7 +14,8 @@ container_require
 release=${1:-trixie} fakesys=$2
 machine_new "$release"
 
-# The bus, with real directories instead of links for devices: it lies over /sys/bus/pci only.
+# The bus, with real directories instead of links for devices: it lies over /sys/bus/pci, and the one group over those of
+# the kernel.
 function_of() {
         local dev=$shared/pci/devices/$1 driver=$shared/pci/drivers/$4
 
@@ -25,12 +26,13 @@ function_of() {
         echo '(null)' >"$dev/driver_override"
         echo "$4" >"$dev/fake_drivers"
         ln -s ../../../../kernel/iommu_groups/12 "$dev/iommu_group"
+        ln -s "/sys/bus/pci/devices/$1" "$shared/groups/12/devices/$1"
         ln -s "/sys/bus/pci/drivers/$4" "$dev/driver"
         ln -s "/sys/bus/pci/devices/$1" "$driver/$1"
         : >"$driver/bind"
         : >"$driver/unbind"
 }
-mkdir -p "$shared/pci/drivers/vfio-pci"
+mkdir -p "$shared/pci/drivers/vfio-pci" "$shared/groups/12/devices"
 : >"$shared/pci/drivers_probe"
 : >"$shared/pci/drivers/vfio-pci/bind"
 : >"$shared/pci/drivers/vfio-pci/unbind"
@@ -41,6 +43,7 @@ function_of 0000:02:00.1 22ba 040300 snd_hda_intel
 cp "$fakesys" "$shared/fakesys.so"
 # shellcheck disable=SC2016 # expanded inside
 echo 'mount --bind /shared/pci /sys/bus/pci
+mount --bind /shared/groups /sys/kernel/iommu_groups
 touch /dev/nvidiactl /dev/nvidia0 /dev/nvidia-uvm' >"$shared/before-init"
 mkdir -p "$machine/etc/systemd/system/gpuvm-vfio@.service.d"
 cat >"$machine/etc/systemd/system/gpuvm-vfio@.service.d/fake.conf" <<'UNIT'

@@ -106,16 +106,9 @@ static int parse_lines(char *const *lines, BridgeState *s) {
 int bridge_parse(const char *text, size_t size, BridgeState *ret) {
         _cleanup_(bridge_done) BridgeState s = {};
         _cleanup_strv_ char **lines = NULL;
-        _cleanup_free_ char *copy = NULL;
         int r;
 
-        /* The newline at the end proves that nothing is missing. */
-        if (size == 0 || size > STATE_MAX || memchr(text, '\0', size) || text[size - 1] != '\n')
-                return -EBADMSG;
-        copy = strndup(text, size);
-        if (!copy)
-                return -ENOMEM;
-        r = strv_split(copy, "\n", &lines);
+        r = strv_split_whole(text, size, STATE_MAX, &lines);
         if (r >= 0)
                 r = parse_lines(lines, &s);
         if (r < 0)

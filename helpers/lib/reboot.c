@@ -220,17 +220,10 @@ static int parse_lines(RebootStory *s, char **lines) {
 
 int reboot_story_parse(const char *text, size_t size, RebootStory *ret) {
         _cleanup_(reboot_story_done) RebootStory s = {};
-        _cleanup_free_ char *copy = NULL;
         _cleanup_strv_ char **lines = NULL;
         int r;
 
-        /* The newline at the end proves that nothing is missing. */
-        if (size == 0 || size > STORY_MAX || memchr(text, '\0', size) || text[size - 1] != '\n')
-                return -EBADMSG;
-        copy = strndup(text, size);
-        if (!copy)
-                return -ENOMEM;
-        r = strv_split(copy, "\n", &lines);
+        r = strv_split_whole(text, size, STORY_MAX, &lines);
         if (r >= 0)
                 r = parse_lines(&s, lines);
         if (r < 0)

@@ -77,6 +77,15 @@ int strv_split(const char *s, const char *separators, char ***ret) {
         return 0;
 }
 
+int strv_split_whole(const char *text, size_t size, size_t max, char ***ret) {
+        _cleanup_free_ char *copy = NULL;
+
+        if (size == 0 || size > max || memchr(text, '\0', size) || text[size - 1] != '\n')
+                return -EBADMSG;
+        copy = strndup(text, size);
+        return copy ? strv_split(copy, "\n", ret) : -ENOMEM;
+}
+
 char *strv_join(char *const *l, const char *separator) {
         size_t n = 1;
         char *out, *p;

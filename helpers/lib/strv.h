@@ -21,6 +21,10 @@ int strv_extendf(char ***l, const char *format, ...) _must_check_ _printf_(2, 3)
 /* Splits at any byte of separators; empty pieces are left out. Returns 0 or -ENOMEM. */
 int strv_split(const char *s, const char *separators, char ***ret) _must_check_;
 
+/* The lines of a file that a program of ours has written, size bytes of at most max. Its newline at the end
+ * proves that nothing is missing. Returns 0, -EBADMSG if it is not whole, or -ENOMEM. */
+int strv_split_whole(const char *text, size_t size, size_t max, char ***ret) _must_check_ _nonnull_all_;
+
 /* Returns a new string, "" for the empty list, or NULL when out of memory. */
 char *strv_join(char *const *l, const char *separator);
 

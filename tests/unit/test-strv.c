@@ -29,3 +29,17 @@ TEST(extends) {
         ASSERT_STREQ(l[1], "2-two");
         ASSERT(!l[2]);
 }
+
+TEST(a_file_of_ours_is_whole_or_not) {
+        _cleanup_strv_ char **l = NULL;
+        char **none = NULL;
+
+        ASSERT_EQ(strv_split_whole("a b\nend\n", 8, 8, &l), 0);
+        ASSERT_EQ(strv_length(l), 2);
+        ASSERT_STREQ(l[0], "a b");
+        ASSERT_STREQ(l[1], "end");
+        ASSERT_EQ(strv_split_whole("a b\nend\n", 8, 7, &none), -EBADMSG);
+        ASSERT_EQ(strv_split_whole("a b\nend", 7, 8, &none), -EBADMSG);
+        ASSERT_EQ(strv_split_whole("a\0b\nend\n", 8, 8, &none), -EBADMSG);
+        ASSERT_EQ(strv_split_whole("", 0, 8, &none), -EBADMSG);
+}

@@ -150,6 +150,15 @@ int netlink_attributes(const void *data, size_t size, const struct rtattr **tabl
         return 0;
 }
 
+int netlink_body(const void *payload, size_t size, size_t header, const struct rtattr **table, size_t max) {
+        size_t start = NLMSG_ALIGN(header);
+
+        if (size < header)
+                return -EBADMSG;
+        return netlink_attributes((const char *) payload + MIN(size, start), size - MIN(size, start), table,
+                                  max);
+}
+
 uint32_t netlink_u32(const struct rtattr *a, uint32_t fallback) {
         if (a && netlink_size(a) >= sizeof(fallback))
                 memcpy(&fallback, RTA_DATA(a), sizeof(fallback));

@@ -32,6 +32,10 @@ int netlink_walk(const void *data, size_t size, NetlinkMessage callback, void *u
 int netlink_attributes(const void *data, size_t size, const struct rtattr **table,
                        size_t max) _must_check_ _nonnull_all_;
 
+/* As netlink_attributes(), of those that follow a header of that size, the message's own, in a payload. */
+int netlink_body(const void *payload, size_t size, size_t header, const struct rtattr **table,
+                 size_t max) _must_check_ _nonnull_all_;
+
 static inline size_t netlink_size(const struct rtattr *a) {
         return a->rta_len - RTA_LENGTH(0);
 }

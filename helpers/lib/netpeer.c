@@ -67,9 +67,7 @@ static int on_message(uint16_t type, const void *payload, size_t size, void *use
 
         if (type != SOCK_DIAG_BY_FAMILY)
                 return 0;
-        if (size < sizeof(*m) ||
-            netlink_attributes((const char *) payload + sizeof(*m), size - sizeof(*m), a, ELEMENTSOF(a) - 1) <
-                            0)
+        if (netlink_body(payload, size, sizeof(*m), a, ELEMENTSOF(a) - 1) < 0)
                 return -EBADMSG;
         if ((m->idiag_family != AF_INET && m->idiag_family != AF_INET6) || m->idiag_state != ESTABLISHED)
                 return 0;

@@ -52,9 +52,7 @@ static int parse_link(NetState *s, const void *payload, size_t size) {
         const struct ifinfomsg *m = payload;
         NetLink *l;
 
-        if (size < sizeof(*m) ||
-            netlink_attributes((const char *) payload + NLMSG_ALIGN(sizeof(*m)),
-                               size - MIN(size, (size_t) NLMSG_ALIGN(sizeof(*m))), a, ELEMENTSOF(a) - 1) < 0)
+        if (netlink_body(payload, size, sizeof(*m), a, ELEMENTSOF(a) - 1) < 0)
                 return -EBADMSG;
         if (m->ifi_index <= 0)
                 return -EBADMSG;
@@ -93,9 +91,7 @@ static int parse_address(NetState *s, const void *payload, size_t size) {
         uint8_t bytes[16] = {};
         NetAddress *n;
 
-        if (size < sizeof(*m) ||
-            netlink_attributes((const char *) payload + sizeof(*m), size - sizeof(*m), a, ELEMENTSOF(a) - 1) <
-                            0)
+        if (netlink_body(payload, size, sizeof(*m), a, ELEMENTSOF(a) - 1) < 0)
                 return -EBADMSG;
         if (!is_ip(m->ifa_family) || m->ifa_prefixlen > 8 * net_address_size(m->ifa_family))
                 return 0;
@@ -150,9 +146,7 @@ static int parse_route(NetState *s, const void *payload, size_t size) {
         const struct rtmsg *m = payload;
         NetRoute *n;
 
-        if (size < sizeof(*m) ||
-            netlink_attributes((const char *) payload + sizeof(*m), size - sizeof(*m), a, ELEMENTSOF(a) - 1) <
-                            0)
+        if (netlink_body(payload, size, sizeof(*m), a, ELEMENTSOF(a) - 1) < 0)
                 return -EBADMSG;
         if (!is_ip(m->rtm_family) || m->rtm_type != RTN_UNICAST ||
             m->rtm_dst_len > 8 * net_address_size(m->rtm_family) ||
@@ -181,9 +175,7 @@ static int parse_neighbour(NetState *s, const void *payload, size_t size) {
         uint8_t bytes[16] = {};
         NetNeighbour *n;
 
-        if (size < sizeof(*m) ||
-            netlink_attributes((const char *) payload + sizeof(*m), size - sizeof(*m), a, ELEMENTSOF(a) - 1) <
-                            0)
+        if (netlink_body(payload, size, sizeof(*m), a, ELEMENTSOF(a) - 1) < 0)
                 return -EBADMSG;
         if (!is_ip(m->ndm_family) || !copy_bytes(bytes, net_address_size(m->ndm_family), a[NDA_DST]))
                 return 0;

@@ -42,4 +42,19 @@ is 'what a command said is commented' "$(grep -c '^# \(one\|two\)$' <<<"$output"
 run_script 'skip_all "no such machine"'
 is 'skip_all' "$output/$status" "1..0 # SKIP no such machine/0"
 
+# What counts them.
+log=$(mktemp)
+at_exit rm -f "$log"
+cat >"$log" <<'EOF'
+{"name": "a", "result": "FAIL", "stdout": "ok 1 - x\n# of x\nnot ok 2 - y\n# why y\nok 3 - z # SKIP no leave\n1..3\n"}
+{"name": "b", "result": "TIMEOUT", "stdout": "ok 1 - x\n"}
+{"name": "c", "result": "OK", "stdout": ""}
+EOF
+is 'count.py counts' "$(python3 "$here/count.py" s "$log" "$here/may-skip" 2>/dev/null)" '3 3 0'
+is 'count.py says what failed, and why' "$(python3 "$here/count.py" s "$log" "$here/may-skip" 2>&1 >/dev/null)" \
+        "FAILED s: a: y
+  # why y
+FAILED s: a: z: skipped (no leave), not in $here/may-skip
+FAILED s: b: ended as TIMEOUT"
+
 done_testing

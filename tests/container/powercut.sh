@@ -125,6 +125,8 @@ step_boot() {
         state=$(systemctl is-active gpuvm-bootstrap.target)
         [ -n "$state" ] || return
         if [ "$state" != active ]; then
+                # systemctl may still be in memory, and tell that all has failed for want of a disk.
+                mktemp -d /var/tmp/disk-XXXXXX >/dev/null || return
                 find /var/lib/gpuvm -maxdepth 1 -printf '%f ' >>/shared/by-hand
                 echo >>/shared/by-hand
                 systemctl start gpuvm-bootstrap.target

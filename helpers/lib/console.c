@@ -44,21 +44,33 @@ static int firmware_framebuffer(int root) {
         return 0;
 }
 
-int console_is_on(int root, const PciDevice *gpu) {
-        bool unclaimed = gpu->boot_vga && !gpu->driver;
-        _cleanup_free_ char *fb0 = NULL;
-        int r;
+/* Returns 1 if a driver has made a frame buffer of the GPU: that of the firmware is gone then. NVIDIA's own
+ * drives a display without one. */
+static int has_graphics(int root, const PciDevice *gpu) {
+        _cleanup_free_ char *path = NULL;
 
-        if (!pci_is_display(gpu) || (gpu->driver && nodes_is_vfio_driver(gpu->driver)) ||
-            (gpu->names && !strv_contains(gpu->names, "graphics") && !unclaimed))
+        if (gpu->names)
+                return strv_contains(gpu->names, "graphics");
+        if (str_printf(&path, "/sys/bus/pci/devices/%s/graphics", gpu->name) < 0)
+                return -ENOMEM;
+        return fs_exists(root, path);
+}
+
+int console_is_on(int root, const PciDevice *gpu) {
+        _cleanup_free_ char *fb0 = NULL;
+        int r, graphics;
+
+        if (!pci_is_display(gpu) || (gpu->driver && nodes_is_vfio_driver(gpu->driver)))
                 return 0;
+        graphics = has_graphics(root, gpu);
+        if (graphics < 0 || (graphics == 0 && !gpu->boot_vga))
+                return MIN(graphics, 0);
         r = console_on_framebuffer(root);
         if (r <= 0)
                 return r;
+        if (graphics == 0)
+                return firmware_framebuffer(root);
         if (str_printf(&fb0, "/sys/bus/pci/devices/%s/graphics/fb0", gpu->name) < 0)
                 return -ENOMEM;
-        r = fs_exists(root, fb0);
-        if (r == 0 && unclaimed)
-                r = firmware_framebuffer(root);
-        return r;
+        return fs_exists(root, fb0);
 }

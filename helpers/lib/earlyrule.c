@@ -168,12 +168,13 @@ static int mark(const Conf *c, const PciBus *bus, const PciDevice *gpu, const Io
                 return r;
         k = r < 0 ? kept_in_slot(bus, gpu, keep, n_keep, accept) : NULL;
         if (k || (r >= 0 && !v.viable)) {
+                _cleanup_free_ char *what = NULL;
+
                 marks[gpu - bus->devices] |= KEPT;
-                return strv_extendf(left_out, "%s stays with the host: %s%s%s%s%s", gpu->name,
-                                    k ? "it is " : "", k ? k->why : v.blocker,
-                                    k && k->consent ? " (AcceptSiblings=" : "",
-                                    k && k->consent ? gpu->name : "",
-                                    k && k->consent ? " gives it away)" : "");
+                if (k && iommu_keep_describe(k, &what) < 0)
+                        return -ENOMEM;
+                return strv_extendf(left_out, "%s stays with the host: %s%s", gpu->name, k ? "it is " : "",
+                                    what ?: v.blocker);
         }
         for (size_t i = 0; r >= 0 && i < v.n_endpoints; i++)
                 marks[v.endpoints[i] - bus->devices] |= FUNCTION;

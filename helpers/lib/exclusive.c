@@ -170,9 +170,19 @@ static int read_back(Phase *p, const Conf *c, const PciDevice *gpu) {
         return 0;
 }
 
-static int serve_exclusive(const GpuSwitch *s, const PciDevice *d) {
+/* One that the early rule left with the host is not given away at run time either. */
+static int serve_exclusive(const GpuSwitch *s, const PciBus *bus, const KeepList *keep, const PciDevice *d) {
+        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
         int r;
 
+        r = iommu_group_check(bus, d, keep->items, keep->n,
+                              conf_gpu_accept_siblings(s->conf, d->name, strempty(d->path)), &v);
+        if (r < 0)
+                return phase_fail(s->p, r, "Look at /sys/kernel/iommu_groups", "Cannot judge the group of %s",
+                                  d->name);
+        if (!v.viable)
+                return phase_fail(s->p, 0, iommu_remedy(&v), "%s is exclusive, but stays with the host: %s",
+                                  d->name, strna(v.blocker));
         phase_status(s->p, "Giving GPU %s to VFIO", d->name);
         r = gpuswitch_set(s, d, true);
         if (r >= 0)
@@ -215,7 +225,7 @@ static int serve(const GpuSwitch *s, const PciBus *bus) {
                 const PciDevice *d = &bus->devices[i];
 
                 if (early_exclusive(s->conf, d))
-                        r = serve_exclusive(s, d);
+                        r = serve_exclusive(s, bus, &keep, d);
                 else if (pci_is_nvidia_gpu(d))
                         r = tell_flexible(s->p, s->conf, bus, &keep, d);
                 else

@@ -72,6 +72,23 @@ const IommuKeep *iommu_keep_find(const IommuKeep *keep, size_t n_keep, const Pci
         return NULL;
 }
 
+int iommu_keep_describe(const IommuKeep *k, char **ret) {
+        char address[BDF_STRING_MAX];
+
+        if (!k->consent)
+                return str_printf(ret, "%s, which the host needs itself", k->why);
+        return str_printf(ret, "%s, which the host needs itself (AcceptSiblings=%s gives it away)", k->why,
+                          bdf_format(k->bdf, address));
+}
+
+const char *iommu_remedy(const IommuVerdict *v) {
+        return v->consent
+                        ? "If SSH is enough for you, name the GPU's own address in AcceptSiblings= of its "
+                          "section in /etc/gpuvm.conf; else add a serial console (console=ttyS0) or another "
+                          "display"
+                        : "Put the GPU into another slot, or change the firmware's PCIe settings";
+}
+
 /* A function of a card that holds one of the group's GPUs: the GPU itself, its audio, USB and UCSI. Another
  * vendor's display in the group, the console perhaps, is no companion. */
 static bool is_companion(const PciBus *bus, const PciDevice *gpu, const PciDevice *d) {
@@ -128,10 +145,11 @@ static int judge(const PciBus *bus, const PciDevice *gpu, const PciDevice *d, co
         bool bridge = pci_is_bridge(d);
 
         if (k) {
+                _cleanup_free_ char *what = NULL;
+
                 v->consent = v->consent || k->consent;
-                return strv_extendf(blockers, "%s, %s, which the host needs itself%s%s%s", d->name, k->why,
-                                    k->consent ? " (AcceptSiblings=" : "", k->consent ? d->name : "",
-                                    k->consent ? " gives it away)" : "");
+                return iommu_keep_describe(k, &what) < 0 ? -ENOMEM
+                                                         : strv_extendf(blockers, "%s, %s", d->name, what);
         }
         if (!bridge && (is_companion(bus, gpu, d) || is_accepted(accept_siblings, d))) {
                 v->endpoints[v->n_endpoints++] = d;

@@ -32,6 +32,13 @@ typedef struct IommuVerdict {
 const IommuKeep *iommu_keep_find(const IommuKeep *keep, size_t n_keep, const PciDevice *d,
                                  char *const *accept_siblings) _must_check_ __attribute__((nonnull(3)));
 
+/* For a user: "the only console of this machine, which the host needs itself (AcceptSiblings=0000:01:00.0
+ * gives it away)". */
+int iommu_keep_describe(const IommuKeep *k, char **ret) _must_check_ _nonnull_all_;
+
+/* What helps: names the setting where consent would do, else the slot. */
+const char *iommu_remedy(const IommuVerdict *v) _nonnull_all_;
+
 /* The group of the device, whole. gpu: a device of the bus. accept_siblings: names ("0000:03:00.0") that the
  * administrator allows to go along although they are not companions of the GPU. Without a group: -ENODEV. */
 int iommu_group_check(const PciBus *bus, const PciDevice *gpu, const IommuKeep *keep, size_t n_keep,

@@ -2,7 +2,11 @@
 
 #include "fs.h"
 #include "keepsearch.h"
+#include "nodes.h"
+#include "parse.h"
 #include "strv.h"
+
+#define PCI_DEVICES "/sys/bus/pci/devices"
 
 static bool is_bmc_display(const PciDevice *d) {
         return pci_is_display(d) &&
@@ -34,6 +38,40 @@ static int find_serial_consoles(KeepSearch *s) {
         return r < 0 ? r : n > 0;
 }
 
+/* A display that could show the console in place of NVIDIA's, whose cards are all there to be given away. */
+static bool is_another(const PciDevice *d) {
+        return pci_is_display(d) && !pci_is_nvidia_gpu(d) && !d->virtual_function &&
+                        !(d->driver && nodes_is_vfio_driver(d->driver));
+}
+
+/* Returns 1 if there is such a display in this machine that the bus does not have: it may be that of one
+ * group alone. */
+static int find_another_elsewhere(KeepSearch *s) {
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        r = fs_list(s->root, PCI_DEVICES, &names);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        STRV_FOREACH(name, names) {
+                _cleanup_(pci_device_done) PciDevice d = {};
+                _cleanup_free_ char *path = NULL;
+                uint64_t class;
+
+                if (bdf_parse(*name, &d.bdf) < 0 || pci_find(s->bus, d.bdf))
+                        continue;
+                if (str_printf(&path, PCI_DEVICES "/%s/class", *name) < 0)
+                        return -ENOMEM;
+                /* Of a hundred functions two are displays. */
+                if (fs_read_hex(s->root, path, &class) < 0 || class >> 16 != 0x03)
+                        continue;
+                r = pci_read_brief(s->root, &d);
+                if (r < 0 || (r > 0 && is_another(&d)))
+                        return r;
+        }
+        return 0;
+}
+
 /* A GPU that shows the console may go where there is another one: then it is the administrator's choice. */
 int keep_consoles(KeepSearch *s) {
         const PciDevice *only = NULL;
@@ -50,12 +88,15 @@ int keep_consoles(KeepSearch *s) {
                         r = keep_add(s, d, "the display of the management controller (BMC)");
                 else if (d->boot_vga && !pci_is_nvidia_gpu(d))
                         r = keep_add(s, d, "the display of the console");
-                others += !pci_is_nvidia_gpu(d);
+                others += is_another(d);
                 if (d->boot_vga && pci_is_nvidia_gpu(d))
                         only = d;
         }
         if (r < 0 || !only || others > 0)
                 return r;
+        r = find_another_elsewhere(s);
+        if (r != 0)
+                return MIN(r, 0);
         r = keep_add(s, only, "the only console of this machine");
         if (r >= 0)
                 s->list.items[s->list.n - 1].consent =

@@ -141,6 +141,8 @@ static int read_driver(PciDevice *d) {
         return r == -ENOMEM ? r : 0;
 }
 
+/* What the kernel remembers of it: nothing is asked of the device, which stays asleep, and no lock is taken
+ * (boot_vga_show() in drivers/pci/pci-sysfs.c). */
 static void read_boot_vga(PciDevice *d) {
         uint64_t boot_vga = 0;
 
@@ -276,9 +278,7 @@ int pci_read_brief(int root, PciDevice *d) {
                 d->header_type = read_header_type(d);
         if (!pci_is_display(d))
                 return r < 0 ? r : 1;
-        /* Of NVIDIA's it matters only where no driver has taken the display over. */
-        if (d->vendor != VENDOR_NVIDIA || !d->driver)
-                read_boot_vga(d);
+        read_boot_vga(d);
         if (r >= 0)
                 r = read_path(root, d);
         return r < 0 ? r : 1;

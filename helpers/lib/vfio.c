@@ -148,9 +148,8 @@ static int announce(VfioJob *j, const char *action, char *const *drivers) {
 /* The group as it must be to go, and what is missing. Returns 1 if there is something to do. */
 static int plan_attach(VfioJob *j) {
         if (!j->group.viable)
-                return vfiojob_refuse(j, -EPERM,
-                                      "Put the GPU into another slot, or change the firmware's PCIe settings",
-                                      "%s cannot be given to a VM: %s", j->name, strna(j->group.blocker));
+                return vfiojob_refuse(j, -EPERM, iommu_remedy(&j->group), "%s cannot be given to a VM: %s",
+                                      j->name, strna(j->group.blocker));
         for (size_t i = 0; i < j->group.n_endpoints; i++) {
                 const PciDevice *d = j->group.endpoints[i];
 

@@ -129,6 +129,32 @@ rm "$root/etc/gpuvm.conf"
 check 'and comes back also when no longer accepted' vfio detach $gpu
 check 'to its driver' same
 
+# --- the only console of the machine, which a look at the group alone does not show
+usual
+echo 1 >"$root/sys/bus/pci/devices/$gpu/boot_vga"
+state >"$work/before"
+refused 'the only console' "$gpu, the only console of this machine, which the host needs itself \(AcceptSiblings=$gpu gives it away\)" attach $gpu
+like 'the only console: the remedy' "$(said)" "name the GPU's own address in AcceptSiblings="
+printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
+check_fails 'setup where one of two exclusive GPUs shows it' 1 vfio setup
+like 'leaves that with the host' "$(said)" "$gpu is exclusive, but stays with the host: .* \(AcceptSiblings=$gpu gives it away\)"
+is 'and does not touch it' "$(driver $gpu) $(override $gpu) $(driver $audio) $(driver $twin)" 'nvidia (null) snd_hda_intel vfio-pci'
+printf '[Gpu %s]\nAcceptSiblings=%s\n' $gpu $gpu >"$root/etc/gpuvm.conf"
+check 'attach with consent' vfio attach $gpu
+check 'takes it' attached
+usual
+echo 1 >"$root/sys/bus/pci/devices/$gpu/boot_vga"
+card 0000:00:02.0 1002 164e 030000 1 vfio-pci
+refused 'another display that is with VFIO does not help' 'the only console' attach $gpu
+on_driver 0000:00:02.0 amdgpu
+check 'attach where the host has another display, in a group of its own' vfio attach $gpu
+check 'takes it' attached
+usual
+echo 1 >"$root/sys/bus/pci/devices/$gpu/boot_vga"
+echo 'ttyS0 -W- (EC p a) 4:64' >"$root/proc/consoles"
+check 'attach where there is a serial console' vfio attach $gpu
+check 'takes it' attached
+
 usual
 echo 2 >"$root/sys/bus/pci/devices/$gpu/sriov_numvfs"
 refused 'virtual functions' 'has 2 virtual functions' attach $gpu

@@ -403,3 +403,23 @@ TEST(the_firmware_console_holds) {
         ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
         ASSERT_EQ(h.n, 0);
 }
+
+/* NVIDIA's driver without a frame buffer of its own: that of the firmware is still drawn on. */
+TEST(the_firmware_console_holds_under_nvidias_driver) {
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        gpu.driver = (char *) "nvidia";
+        gpu.boot_vga = true;
+        tree_put("/sys/class/vtconsole/vtcon1/name", "(M) frame buffer device\n");
+        tree_put("/sys/class/vtconsole/vtcon1/bind", "1\n");
+        tree_put("/sys/bus/platform/drivers/simple-framebuffer/simple-framebuffer.0/uevent", "");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 1);
+        ASSERT_STREQ(h.list[0].what, "the text console");
+        holders_done(&h);
+        /* A driver that has one has taken the firmware's place. */
+        tree_put(GPU "/graphics/fb1/dev", "29:1\n");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 0);
+}

@@ -338,6 +338,31 @@ TEST(the_only_console_asks_for_consent) {
         }
 }
 
+/* The bus is that of one group; the machine has more. */
+TEST(another_display_is_looked_for_in_the_whole_machine) {
+        KeepList k;
+
+        (void) tree_new();
+        tree_put("/sys/bus/pci/devices/0000:00:02.0/class", "0x020000\n");
+        tree_put("/sys/bus/pci/devices/0000:00:02.0/modalias",
+                 "pci:v00008086d00004680sv00001458sd00001458bc02sc00i00\n");
+        k = with_gpu_console(0, NULL);
+        ASSERT_EQ(k.n, 1);
+        done(&k);
+        tree_put("/sys/bus/pci/devices/0000:04:00.0/class", "0x030000\n");
+        tree_put("/sys/bus/pci/devices/0000:04:00.0/modalias",
+                 "pci:v000010DEd00002684sv00001458sd00001458bc03sc00i00\n");
+        k = with_gpu_console(0, NULL);
+        ASSERT_EQ(k.n, 1); /* one more of NVIDIA's, which may be given away just so */
+        done(&k);
+        tree_put("/sys/bus/pci/devices/0000:05:00.0/class", "0x030000\n");
+        tree_put("/sys/bus/pci/devices/0000:05:00.0/modalias",
+                 "pci:v00001002d0000164Esv00001458sd00001458bc03sc00i00\n");
+        k = with_gpu_console(0, NULL);
+        ASSERT_EQ(k.n, 0);
+        done(&k);
+}
+
 TEST(nothing_is_kept_of_an_empty_machine) {
         KeepList k;
 

@@ -8,6 +8,7 @@
 
 #include <time.h>
 
+#include "computecheck.h"
 #include "fs.h"
 #include "iommu.h"
 #include "journal.h"
@@ -275,6 +276,8 @@ static int run(Phase *p, int argc, char *argv[]) {
                 r = check_iommu(p, &c, report);
         if (r >= 0)
                 r = check_gpus(p, &c, &bus, report);
+        if (r >= 0)
+                r = computecheck_add(p, &c, &bus, report);
         if (r >= 0)
                 r = check_libvirt(p, &c, report);
         if (r < 0)

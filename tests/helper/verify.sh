@@ -6,6 +6,7 @@
 . "$(dirname "$0")/../lib.sh"
 here=$(cd "$(dirname "$0")" && pwd)
 helper=$1/gpuvm-verify
+cuda=$1/../tests/fakecuda.so
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 unset GPUVM_LIBVIRT_URI
@@ -46,6 +47,20 @@ machine() {
         add_function 0000:01:00.0 0x030000 0x10de 0x2684 "$group" "$driver"
         add_function 0000:01:00.1 0x040300 0x10de 0x22ba "$group" "$driver"
         touch "$root/dev/kvm"
+}
+
+# The host computes on what is on NVIDIA's driver. For one run.
+computing() {
+        mkdir -p "$root/sys/module/nvidia"
+        echo 580.95.05 >"$root/sys/module/nvidia/version"
+        export GPUVM_CUDA=$cuda FAKECUDA_GPUS='0000:01:00.0'
+}
+
+# python STATUS [WORDS]: one with a PyTorch that ends so.
+python() {
+        mkdir -p "$root/usr/bin"
+        printf '#!/bin/sh\necho "$@" >%s/python\necho %s\nexit %s\n' "$work" "${2-}" "$1" >"$root/usr/bin/python3"
+        chmod 755 "$root/usr/bin/python3"
 }
 
 run() {
@@ -102,8 +117,10 @@ like 'and each failure is told at once' "$said" 'no IOMMU groups; GPU 0000:01:00
 # Flexible cards may be anywhere, but must be able to go.
 machine 7 nvidia
 : >"$root/etc/gpuvm.conf"
+computing
 run
 is 'a flexible card on its driver is ready' "$status" 0
+like 'it computes' "$said" 'GPU 0000:01:00.0: NVIDIA Made Up: computes \(driver 580.95.05, CUDA 13.0\)'
 like 'and can go' "$said" 'GPU 0000:01:00.0 can be given to a VM \(now on nvidia\)'
 add_function 0000:02:00.0 0x020000 0x8086 0x1572 7 i40e
 mkdir -p "$root/sys/bus/pci/devices/0000:02:00.0/net/eth0"
@@ -113,6 +130,41 @@ like 'which says why' "$said" 'cannot be given to a VM: .*0000:02:00.0'
 printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
 run
 is 'an exclusive one a failure' "$status" 1
+
+# Proof that the host computes.
+machine 7 nvidia
+: >"$root/etc/gpuvm.conf"
+run
+is 'a driver whose module is not loaded is not ready' "$status" 1
+like 'with what to do' "$said" 'no kernel module of NVIDIA.s is loaded.*dmesg'
+computing
+FAKECUDA_FAIL=cuInit:803 run
+is 'nor is one that was upgraded since' "$status" 1
+like 'and a restart is the remedy' "$said" 'of two versions: cuInit: error 803 \(driver 580.95.05, CUDA 13.0\).*Restart the machine'
+is 'the report says so' "$(ask '[c["result"] for c in d["checks"] if c["check"] == "compute"]')" "['fail']"
+FAKECUDA_FAIL=cuMemAlloc_v2:2 run
+is 'a card that others use up is a warning' "$status" 0
+like 'in these words' "$said" 'in use by others'
+python 77
+run
+is 'a python3 without PyTorch is none' "$status $(grep -c PyTorch <<<"$said" || true)" '0 0'
+like 'it was asked by itself' "$(cat "$work/python")" '^-I -B -c try:'
+python 0 '2.11.0+cu130 1'
+run
+like 'one with it multiplies matrices' "$status $said" '^0 .*PyTorch 2.11.0\+cu130 multiplies matrices'
+python 1
+run
+is 'one that cannot is a warning' "$status" 0
+like 'which names it' "$said" 'PyTorch of /usr/bin/python3 cannot multiply'
+printf '[Bootstrap]\nNvidia=no\n' >"$root/etc/gpuvm.conf"
+FAKECUDA_FAIL=cuInit:803 run
+is 'with Nvidia=no nothing is computed' "$status $(ask '[c["result"] for c in d["checks"] if c["check"] == "compute"]')" \
+        "0 ['skip']"
+machine
+FAKECUDA_FAIL=cuInit:803 run
+is 'a card on VFIO is not asked' "$status $(ask '[c["text"] for c in d["checks"] if c["check"] == "compute"]')" \
+        "0 ['GPU 0000:01:00.0 is on vfio-pci, and not for the host to compute on']"
+unset GPUVM_CUDA
 
 # What was turned off, and what is not there.
 machine '' nouveau

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "computecheck.h"
+#include "child.h"
+#include "compute.h"
+#include "report.h"
+
+#define PYTHON "/usr/bin/python3"
+
+/* Starting eight GPUs without persistence mode takes the library half a minute; importing PyTorch from a disk
+ * that turns takes longer. */
+enum { COMPUTE_SEC = 90, TORCH_SEC = 180, TORCH_MAX = 4096, NO_TORCH = 77 };
+
+/* 512 times one is exact in each of the ways that a GPU may multiply matrices. */
+static const char torch_program[] =
+                "try:\n"
+                "    import torch\n"
+                "except ImportError:\n"
+                "    raise SystemExit(77)\n"
+                "n = torch.cuda.device_count()\n"
+                "for i in range(n):\n"
+                "    a = torch.ones(512, 512, device='cuda:%d' % i)\n"
+                "    if not bool(((a @ a) == 512).all()):\n"
+                "        raise SystemExit('a product of matrices is wrong on GPU %d' % i)\n"
+                "print(torch.__version__, n)\n"
+                "raise SystemExit(0 if n else 'PyTorch sees no GPU: it may be built without CUDA, or "
+                "for another one')\n";
+
+static CheckResult to_result(ComputeVerdict v) {
+        return v == COMPUTE_PROVED ? CHECK_OK : v == COMPUTE_BUSY ? CHECK_WARN : CHECK_FAIL;
+}
+
+static int check_gpu(Compute *c, const PciDevice *gpu, json_object *report) {
+        _cleanup_(compute_proof_done) ComputeProof proof = {};
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = compute_prove(c, gpu->bdf, COMPUTE_SEC * USEC_PER_SEC, &proof);
+        if (r >= 0)
+                r = compute_describe(&proof, &text);
+        if (r < 0)
+                return r;
+        return report_add_check(report, "compute", to_result(proof.verdict), compute_remedy(proof.verdict),
+                                "GPU %s: %s", gpu->name, text);
+}
+
+/* What it prints first is its version and the number of GPUs. */
+static int check_torch(Phase *p, json_object *report) {
+        const Child child = {
+                PHASE_CHILD(p),
+                .argv = (const char *const[]){ PYTHON, "-I", "-B", "-c", torch_program, NULL },
+                .environment = (const char *const[]){ "CUDA_CACHE_DISABLE=1", "HOME=/", NULL },
+                .timeout_usec = TORCH_SEC * USEC_PER_SEC,
+        };
+        _cleanup_free_ char *said = NULL;
+        int r;
+
+        r = child_output(&child, TORCH_MAX, &said);
+        if (r == -ENOMEM)
+                return r;
+        if (r == -ENOENT || r == NO_TORCH)
+                return 0;
+        if (r == -ETIMEDOUT)
+                return report_add_check(report, "torch", CHECK_WARN, "Look for Xid errors in 'dmesg'.",
+                                        "PyTorch of " PYTHON " did not multiply two matrices in %d s",
+                                        TORCH_SEC);
+        if (r != 0)
+                return report_add_check(
+                                report, "torch", CHECK_WARN,
+                                "Install a PyTorch that is built for this driver's CUDA and these GPUs.",
+                                "PyTorch of " PYTHON " cannot multiply two matrices on a GPU");
+        said[strcspn(said, " \n")] = '\0';
+        return report_add_check(report, "torch", CHECK_OK, NULL, "PyTorch %s multiplies matrices on the GPUs",
+                                said);
+}
+
+static bool is_on_driver(const PciDevice *gpu) {
+        return gpu->driver && streq(gpu->driver, "nvidia");
+}
+
+/* The library opens all GPUs that are on the driver: it goes as soon as they have been asked. */
+static int check_gpus(Phase *p, const PciBus *bus, json_object *report) {
+        _cleanup_(compute_freep) Compute *c = NULL;
+        int r;
+
+        r = compute_open(p->root, phase_alive, p, &c);
+        if (r < 0)
+                return report_add_check(report, "compute", CHECK_WARN, "Free some memory.",
+                                        "No process could be started to compute: %s", strerror(-r));
+        phase_status(p, "Computing on the GPUs");
+        for (size_t i = 0; i < bus->n && r >= 0; i++)
+                if (pci_is_nvidia_gpu(&bus->devices[i]) && is_on_driver(&bus->devices[i]))
+                        r = check_gpu(c, &bus->devices[i], report);
+        return r;
+}
+
+int computecheck_add(Phase *p, const Conf *c, const PciBus *bus, json_object *report) {
+        size_t n = 0;
+        int r = 0;
+
+        if (!c->nvidia)
+                return report_add_check(report, "compute", CHECK_SKIP, NULL, "Nvidia=no");
+        for (size_t i = 0; i < bus->n && r >= 0; i++) {
+                const PciDevice *d = &bus->devices[i];
+
+                if (!pci_is_nvidia_gpu(d))
+                        continue;
+                if (is_on_driver(d))
+                        n++;
+                else
+                        r = report_add_check(report, "compute", CHECK_SKIP, NULL,
+                                             "GPU %s is on %s, and not for the host to compute on", d->name,
+                                             d->driver ?: "no driver");
+        }
+        if (r < 0 || n == 0)
+                return r;
+        r = check_gpus(p, bus, report);
+        return r < 0 ? r : check_torch(p, report);
+}

@@ -3,11 +3,14 @@
 /* tcpflow: a TCP connection that is alive, and how long it was silent.
  *
  *     tcpflow listen PORT                     echoes what each connection sends
- *     tcpflow probe ADDRESS PORT SECONDS      sends a byte every 20 ms and waits for its echo: prints how
- * many came back and the longest silence in ms; exits 1 if the connection broke */
+ *     tcpflow probe ADDRESS PORT SECONDS      sends a byte every 20 ms, for that long or until SIGTERM:
+ * prints how many came back and the longest silence in ms; exits 1 if the connection broke or a byte was lost
+ */
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +18,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { INTERVAL_MSEC = 20, LISTENERS = 8 };
+enum {
+        INTERVAL_MSEC = 20,
+        LISTENERS = 8,
+        LAST_MSEC = 60 * 1000, /* TCP tries again after a time that doubles */
+};
+
+static volatile sig_atomic_t over;
+
+static void on_term(int sig) {
+        over = sig;
+}
 
 static long now_msec(void) {
         struct timespec t;
@@ -67,33 +80,47 @@ static int dial(const char *address, unsigned short port) {
         return fd;
 }
 
+/* What has come back: its size, or -1 if the connection broke. */
+static long take_in(int fd) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        char data[256];
+        ssize_t n;
+
+        if (poll(&p, 1, 0) <= 0)
+                return 0;
+        n = read(fd, data, sizeof(data));
+        return n > 0 ? n : -1;
+}
+
+/* The last ones may be on their way still. */
 static int probe(int fd, long seconds) {
-        long end = now_msec() + seconds * 1000, last = now_msec(), silence = 0, echoes = 0;
+        long end = now_msec() + seconds * 1000, last = now_msec(), silence = 0, sent = 0, echoes = 0;
 
-        while (now_msec() < end) {
-                struct pollfd p = { .fd = fd, .events = POLLIN };
-                char data[256];
+        for (;;) {
+                bool sending = !over && now_msec() < end;
+                long n;
 
-                if (send(fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+                if (!sending && (echoes == sent || now_msec() - last > LAST_MSEC))
+                        break;
+                if (sending && send(fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
                         perror("send");
                         return EXIT_FAILURE;
                 }
+                sent += sending;
                 (void) usleep(INTERVAL_MSEC * 1000);
-                if (poll(&p, 1, 0) > 0) {
-                        ssize_t n = read(fd, data, sizeof(data));
-
-                        if (n <= 0) {
-                                perror("read");
-                                return EXIT_FAILURE;
-                        }
-                        echoes += n;
-                        last = now_msec();
+                n = take_in(fd);
+                if (n < 0) {
+                        perror("read");
+                        return EXIT_FAILURE;
                 }
-                if (now_msec() - last > silence)
+                echoes += n;
+                if (n > 0)
+                        last = now_msec();
+                else if (now_msec() - last > silence)
                         silence = now_msec() - last;
         }
         printf("%ld %ld\n", echoes, silence);
-        return now_msec() - last < 1000 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return echoes == sent ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char *argv[]) {
@@ -103,6 +130,7 @@ int main(int argc, char *argv[]) {
                 return listen_on((unsigned short) atoi(argv[2]));
         if (argc != 5 || strcmp(argv[1], "probe") != 0)
                 return EXIT_FAILURE;
+        (void) signal(SIGTERM, on_term);
         fd = dial(argv[2], (unsigned short) atoi(argv[3]));
         if (fd < 0) {
                 perror("connect");

@@ -15,8 +15,10 @@ layers=(
         'bdf log parse strv json'
         'fs fswrite'
         'account aptsource turn bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile proc logfile journal'
+        'xml metadata'
         'phase'
         'conf confkey gpudriver talos aptline cmdline claims pci pcigroup restore undo dpkg module'
+        'domain'
         'apt aptrun aptrepair iommu earlyrule busy nodes console openfile holders handover worker nvml compute computejob poison binding boot bootentry imagetool initramfs etcfile bus sdbus logind keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
         'nvidiasource repository nvidiahost bridge bridgechange bridgeowner bridgeplan vfio vfiofacts vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report computecheck'
         'trialboot trialnet follow preview progress settings options takeback remake gpuswitch'
@@ -55,6 +57,7 @@ door() {
 door json 'json-c/.*\.h'
 door module 'libkmod\.h'
 door virt 'libvirt/.*\.h'
+door xml 'libxml/.*\.h'
 door sdbus 'systemd/sd-bus\.h'
 
 rooms=$(printf '%s\n' ./*.c | grep -vE '^\./(log|journal|logfile|phase|conf)\.c$')

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Metadata: what a machine says of itself in gpuvm's element of its domain XML: written by domain.c when it
+ * is made, read here. A machine without it is somebody else's, and is left alone. Pure. */
+
+#include "macro.h"
+#include "strv.h"
+
+#define METADATA_URI "urn:gpuvm:vm:1"
+
+typedef struct Metadata {
+        char *kind;    /* "talos", "ubuntu", "debian" */
+        char *created; /* as its maker wrote it; these are NULL where it says nothing */
+        char *image, *user;
+        char *address, *gateway; /* reserved for it; address with prefix length */
+        char *seed;
+        char **disks; /* paths: what create made, and delete removes */
+        char **gpus;  /* "0000:01:00.0", each card's first function */
+} Metadata;
+
+/* xml: the element, with or without its prefix, or a whole <domain> that has it. Returns 1; 0 if there is
+ * none; -EBADMSG for what is no XML, or an element of ours that lacks what it must have or names a path that
+ * is none of a file below a directory; -ENOPKG or -ENOMEM. */
+int metadata_parse(const char *xml, Metadata *ret) _must_check_ _nonnull_all_;
+void metadata_done(Metadata *m);

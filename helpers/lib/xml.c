@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "xml.h"
+
+#include <dlfcn.h>
+#include <libxml/parser.h>
+#include <libxml/xmlwriter.h>
+#include <stdarg.h>
+
+#define LIBRARY "libxml2.so.2"
+
+/* The functions used here, with libxml2's own prototypes. */
+#define FUNCTIONS(X)                    \
+        X(xmlBufferContent)             \
+        X(xmlBufferCreate)              \
+        X(xmlBufferFree)                \
+        X(xmlDocGetRootElement)         \
+        X(xmlFreeDoc)                   \
+        X(xmlFreeTextWriter)            \
+        X(xmlNewTextWriterMemory)       \
+        X(xmlReadMemory)                \
+        X(xmlTextWriterEndElement)      \
+        X(xmlTextWriterFlush)           \
+        X(xmlTextWriterSetIndent)       \
+        X(xmlTextWriterSetIndentString) \
+        X(xmlTextWriterStartElement)    \
+        X(xmlTextWriterWriteAttribute)  \
+        X(xmlTextWriterWriteString)
+
+/* One pointer of the right type for each, named as the function. */
+static struct {
+        void *library;
+#define X(f) typeof(&f) f;
+        FUNCTIONS(X)
+#undef X
+} lx;
+
+struct Xml {
+        xmlBufferPtr buffer;
+        xmlTextWriterPtr writer;
+        bool failed;
+};
+
+static int load_library(void) {
+        void *library;
+
+        if (lx.library)
+                return 0;
+        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+        if (!library)
+                return -ENOPKG;
+#define X(f)                                      \
+        lx.f = (typeof(lx.f)) dlsym(library, #f); \
+        if (!lx.f)                                \
+                return -ENOSYS;
+        FUNCTIONS(X)
+#undef X
+        lx.library = library;
+        return 0;
+}
+
+void xml_free(Xml *x) {
+        if (x->writer)
+                lx.xmlFreeTextWriter(x->writer);
+        if (x->buffer)
+                lx.xmlBufferFree(x->buffer);
+        free(x);
+}
+
+int xml_new(Xml **ret) {
+        _cleanup_xml_ Xml *x = NULL;
+        int r;
+
+        r = load_library();
+        if (r < 0)
+                return r;
+        x = calloc(1, sizeof(*x));
+        if (x)
+                x->buffer = lx.xmlBufferCreate();
+        if (x && x->buffer)
+                x->writer = lx.xmlNewTextWriterMemory(x->buffer, 0);
+        if (!x || !x->writer)
+                return -ENOMEM;
+        (void) lx.xmlTextWriterSetIndent(x->writer, 1);
+        (void) lx.xmlTextWriterSetIndentString(x->writer, BAD_CAST "  ");
+        *ret = TAKE_PTR(x);
+        return 0;
+}
+
+static void note(Xml *x, int written) {
+        x->failed = x->failed || written < 0;
+}
+
+static void attributes(Xml *x, va_list ap) {
+        const char *name, *value;
+
+        while ((name = va_arg(ap, const char *))) {
+                value = va_arg(ap, const char *);
+                if (value)
+                        note(x, lx.xmlTextWriterWriteAttribute(x->writer, BAD_CAST name, BAD_CAST value));
+        }
+}
+
+static void begin(Xml *x, const char *name, va_list ap) {
+        note(x, lx.xmlTextWriterStartElement(x->writer, BAD_CAST name));
+        attributes(x, ap);
+}
+
+void xml_open(Xml *x, const char *name, ...) {
+        va_list ap;
+
+        va_start(ap, name);
+        begin(x, name, ap);
+        va_end(ap);
+}
+
+void xml_close(Xml *x) {
+        note(x, lx.xmlTextWriterEndElement(x->writer));
+}
+
+void xml_empty(Xml *x, const char *name, ...) {
+        va_list ap;
+
+        va_start(ap, name);
+        begin(x, name, ap);
+        va_end(ap);
+        xml_close(x);
+}
+
+void xml_text(Xml *x, const char *name, const char *content, ...) {
+        va_list ap;
+
+        if (!content)
+                return;
+        va_start(ap, content);
+        begin(x, name, ap);
+        va_end(ap);
+        note(x, lx.xmlTextWriterWriteString(x->writer, BAD_CAST content));
+        xml_close(x);
+}
+
+int xml_finish(Xml *x, char **ret) {
+        const xmlChar *content;
+        char *text;
+
+        note(x, lx.xmlTextWriterFlush(x->writer));
+        content = x->failed ? NULL : lx.xmlBufferContent(x->buffer);
+        text = content ? strdup((const char *) content) : NULL;
+        if (!text)
+                return -ENOMEM;
+        *ret = text;
+        return 0;
+}
+
+XmlNumber xml_number(uint64_t n) {
+        XmlNumber s;
+
+        (void) snprintf(s.text, sizeof(s.text), "%llu", (unsigned long long) n);
+        return s;
+}
+
+int xml_read(const char *text, XmlDoc **ret) {
+        size_t size = strlen(text);
+        xmlDocPtr d;
+        int r;
+
+        if (size > XML_SIZE_MAX)
+                return -EFBIG;
+        r = load_library();
+        if (r < 0)
+                return r;
+        d = lx.xmlReadMemory(text, (int) size, NULL, NULL,
+                             XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA);
+        if (!d)
+                return -EBADMSG;
+        if (d->intSubset || d->extSubset || !lx.xmlDocGetRootElement(d)) {
+                lx.xmlFreeDoc(d);
+                return -EBADMSG;
+        }
+        *ret = (XmlDoc *) d;
+        return 0;
+}
+
+void xml_doc_free(XmlDoc *d) {
+        lx.xmlFreeDoc((xmlDocPtr) d);
+}
+
+const XmlNode *xml_root(const XmlDoc *d) {
+        return (const XmlNode *) lx.xmlDocGetRootElement((const xmlDoc *) d);
+}
+
+bool xml_is(const XmlNode *n, const char *name) {
+        return streq((const char *) ((const xmlNode *) n)->name, name);
+}
+
+const char *xml_space(const XmlNode *n) {
+        const xmlNs *space = ((const xmlNode *) n)->ns;
+
+        return space ? strempty((const char *) space->href) : "";
+}
+
+static const XmlNode *first_from(const xmlNode *n, const char *name) {
+        for (; n; n = n->next)
+                if (n->type == XML_ELEMENT_NODE && xml_is((const XmlNode *) n, name))
+                        return (const XmlNode *) n;
+        return NULL;
+}
+
+const XmlNode *xml_child(const XmlNode *n, const char *name) {
+        return n ? first_from(((const xmlNode *) n)->children, name) : NULL;
+}
+
+const XmlNode *xml_next(const XmlNode *n) {
+        const xmlNode *node = (const xmlNode *) n;
+
+        return first_from(node->next, (const char *) node->name);
+}
+
+/* libxml2 keeps text without a document type's entities in one node. */
+static const char *text_of(const xmlNode *children) {
+        if (!children)
+                return "";
+        return children->type == XML_TEXT_NODE && children->content ? (const char *) children->content : NULL;
+}
+
+const char *xml_attribute(const XmlNode *n, const char *name) {
+        const xmlAttr *a = n ? ((const xmlNode *) n)->properties : NULL;
+
+        for (; a; a = a->next)
+                if (streq((const char *) a->name, name))
+                        return text_of(a->children);
+        return NULL;
+}
+
+const char *xml_content(const XmlNode *n) {
+        const xmlNode *node = (const xmlNode *) n;
+
+        for (node = node ? node->children : NULL; node; node = node->next)
+                if (node->type == XML_TEXT_NODE && node->content)
+                        return (const char *) node->content;
+        return "";
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A machine's description of itself: whatever it says, what delete would remove is a file of an absolute
+ * path. */
+
+#include "metadata.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        _cleanup_(metadata_done) Metadata m = {};
+        _cleanup_free_ char *text = strndup((const char *) data, size);
+
+        assert(text);
+        if (metadata_parse(text, &m) <= 0) {
+                assert(!m.kind && !m.disks);
+                return 0;
+        }
+        assert(!isempty(m.kind));
+        STRV_FOREACH(d, m.disks)
+                assert((*d)[0] == '/' && !strstr(*d, "/../"));
+        assert(!m.seed || m.seed[0] == '/');
+        return 0;
+}

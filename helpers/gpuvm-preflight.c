@@ -12,6 +12,7 @@
 #include "fs.h"
 #include "json.h"
 #include "known.h"
+#include "nvidiacheck.h"
 #include "phase.h"
 #include "preflight.h"
 
@@ -197,6 +198,8 @@ static int run(Phase *p, int argc, char *argv[]) {
         r = follow_cards(p, &conf, &findings);
         if (r >= 0)
                 r = preflight_judge(&facts, &conf, &findings);
+        if (r >= 0)
+                r = nvidiacheck_add(p->root, &conf, &findings);
         if (r < 0)
                 return log_oom();
         o = facts_to_json(&facts, &conf);

@@ -85,6 +85,35 @@ is 'stays refused whatever siblings are accepted' "$status $(finding gpu)" '1 fa
 variant amd-two-twins '[Gpu 0000:21:00.0]\nMode=exclusive\n'
 is 'one of two twins can be promised' "$status $(grep -c '"mode":"exclusive"' "$work/out")" '0 1'
 
+# --- NVIDIA's driver, by the decision of its phase
+signed() {
+        find "$work/tree/sys/firmware/efi/efivars" -name 'SecureBoot-*' -exec cp "$work/on" {} +
+        look "$work/tree" --dry-run --json
+}
+printf '\006\000\000\000\001' >"$work/on"
+variant intel-one-gpu ''
+is 'a driver that is built here' "$status $(finding driver)" '0 ok'
+signed
+is 'under Secure Boot stops the bootstrap before its first change' "$status $(finding driver)" '1 fail'
+like 'with three ways out' "$(<"$work/out")" 'mokutil --import.*turn Secure Boot off.*DriverSource=none'
+mkdir -p "$work/tree/var/lib/dkms"
+head -c 700 /dev/urandom >"$work/tree/var/lib/dkms/mok.pub"
+{ printf '\006\000\000\000headers'; cat "$work/tree/var/lib/dkms/mok.pub"; } \
+        >"$work/tree/sys/firmware/efi/efivars/MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23"
+signed
+is 'but not where the firmware knows the key' "$status $(finding driver)" '0 ok'
+variant intel-one-gpu '[Gpu]\nMode=exclusive\n'
+signed
+is 'nor where only VMs have GPUs' "$(finding driver)" ok
+variant intel-one-gpu '[Bootstrap]\nNvidia=no\n'
+signed
+is 'nor with Nvidia=no' "$status $(finding driver)" '0 ok'
+variant amd-two-twins ''
+signed
+is "Ubuntu may have signed modules: its phase will know" "$status $(finding driver)" '0 warn'
+variant intel-one-gpu '[Gpu]\nDriverBranch=12\n'
+is 'a branch that is none is told at once' "$status $(finding driver)" '1 fail'
+
 # --- for real, on a copy
 rm -rf "$work/tree"
 cp -a "$hosts/intel-one-gpu" "$work/tree"

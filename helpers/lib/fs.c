@@ -205,7 +205,7 @@ int fs_open_parent(int root, const char *path, bool make, char **ret_name) {
         return fd;
 }
 
-static int readlink_at(int dir, const char *name, char **ret) {
+int fs_readlink_at(int dir, const char *name, char **ret) {
         char target[4096], *copy;
         ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
 
@@ -224,9 +224,9 @@ int fs_readlink(int root, const char *path, char **ret) {
         _cleanup_free_ char *name = NULL;
 
         if (fs_is_host(root))
-                return readlink_at(root, relative(path), ret);
+                return fs_readlink_at(root, relative(path), ret);
         dir = fs_open_parent(root, path, false, &name);
-        return dir < 0 ? dir : readlink_at(dir, name, ret);
+        return dir < 0 ? dir : fs_readlink_at(dir, name, ret);
 }
 
 static int last_component(const char *target, char **ret) {
@@ -245,7 +245,7 @@ int fs_readlink_name(int root, const char *path, char **ret) {
 
 int fs_readlink_name_at(int dir, const char *name, char **ret) {
         _cleanup_free_ char *target = NULL;
-        int r = readlink_at(dir, name, &target);
+        int r = fs_readlink_at(dir, name, &target);
 
         return r < 0 ? r : last_component(target, ret);
 }

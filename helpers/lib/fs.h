@@ -31,9 +31,10 @@ int fs_open(int root, const char *path, int flags, mode_t mode) _must_check_ _no
  * is -ENOTSUP, a directory -EISDIR, more than max bytes -EFBIG. ret_size may be NULL. */
 int fs_read(int root, const char *path, size_t max, char **ret, size_t *ret_size) _must_check_;
 
-/* As fs_read() and fs_readlink_name(), by name in an open directory that is no root: one of /proc or /sys. No
- * link is followed. */
+/* As fs_read(), fs_readlink() and fs_readlink_name(), by name in an open directory that is no root: one of
+ * /proc or /sys. No link is followed. */
 int fs_read_at(int dir, const char *name, size_t max, char **ret) _must_check_ _nonnull_all_;
+int fs_readlink_at(int dir, const char *name, char **ret) _must_check_ _nonnull_all_;
 int fs_readlink_name_at(int dir, const char *name, char **ret) _must_check_ _nonnull_all_;
 
 /* A sysfs attribute by name in its open directory, whole, without the newline and blanks around it. One read:

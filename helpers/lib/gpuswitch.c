@@ -128,15 +128,14 @@ static int stop_follower(Phase *p, Bus *b, const PciDevice *d) {
 }
 
 /* A unit of another GPU of the group that stays active is a pity, but this one has gone back all the same. */
-void gpuswitch_stop_followers(const GpuSwitch *s, const PciBus *bus, const PciDevice *owner) {
+void gpuswitch_stop_followers(const GpuSwitch *s, const PciBus *group, const PciDevice *owner) {
         _cleanup_bus_ Bus *b = NULL;
 
-        for (size_t i = 0; i < bus->n; i++) {
-                const PciDevice *d = &bus->devices[i];
+        for (size_t i = 0; i < group->n; i++) {
+                const PciDevice *d = &group->devices[i];
                 int r;
 
-                if (d == owner || !pci_is_display(d) || owner->iommu_group < 0 ||
-                    d->iommu_group != owner->iommu_group)
+                if (d == owner || !pci_is_display(d))
                         continue;
                 r = b ? 0 : bus_open(&b);
                 if (r >= 0)

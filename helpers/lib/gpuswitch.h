@@ -32,5 +32,5 @@ void gpuswitch_start_again(const GpuSwitch *s, const PciDevice *gpu, const char 
 /* Whichever of the two it takes here. */
 int gpuswitch_set(const GpuSwitch *s, const PciDevice *gpu, bool on) _must_check_ _nonnull_all_;
 
-/* After the owner's group went back: stops the units of the group's other GPUs, and does not wait. */
-void gpuswitch_stop_followers(const GpuSwitch *s, const PciBus *bus, const PciDevice *owner) _nonnull_all_;
+/* After the owner's group (pcigroup.h) went back: stops the units of its other GPUs, and does not wait. */
+void gpuswitch_stop_followers(const GpuSwitch *s, const PciBus *group, const PciDevice *owner) _nonnull_all_;

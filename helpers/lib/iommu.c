@@ -55,6 +55,7 @@ int iommu_firmware(int root, const char **ret) {
 }
 
 void iommu_verdict_done(IommuVerdict *v) {
+        free(v->members);
         free(v->endpoints);
         free(v->blocker);
         *v = (IommuVerdict){};
@@ -89,14 +90,14 @@ const char *iommu_remedy(const IommuVerdict *v) {
                         : "Put the GPU into another slot, or change the firmware's PCIe settings";
 }
 
-/* A function of a card that holds one of the group's GPUs: the GPU itself, its audio, USB and UCSI. Another
+/* A function of a card that holds one of these GPUs: the GPU itself, its audio, USB and UCSI. Another
  * vendor's display in the group, the console perhaps, is no companion. */
-static bool is_companion(const PciBus *bus, const PciDevice *gpu, const PciDevice *d) {
-        for (size_t i = 0; i < bus->n; i++) {
-                const PciDevice *g = &bus->devices[i];
+static bool is_companion(const IommuVerdict *v, const PciDevice *gpu, const PciDevice *d) {
+        for (size_t i = 0; i < v->n_members; i++) {
+                const PciDevice *g = v->members[i];
 
-                if (g->iommu_group == gpu->iommu_group && (g == gpu || pci_is_nvidia_gpu(g)) &&
-                    pci_same_slot(g, d))
+                if ((g == gpu || pci_is_nvidia_gpu(g)) && pci_same_slot(g, d) &&
+                    (g->iommu_group == d->iommu_group || pcigroup_belongs(gpu, g, d)))
                         return true;
         }
         return false;
@@ -139,8 +140,8 @@ static const char *kind(const PciDevice *d) {
 }
 
 /* Adds d to the endpoints, passes it over, or adds to the list why the group cannot go. */
-static int judge(const PciBus *bus, const PciDevice *gpu, const PciDevice *d, const IommuKeep *keep,
-                 size_t n_keep, char *const *accept_siblings, IommuVerdict *v, char ***blockers) {
+static int judge(const PciDevice *gpu, const PciDevice *d, const IommuKeep *keep, size_t n_keep,
+                 char *const *accept_siblings, IommuVerdict *v, char ***blockers) {
         const IommuKeep *k = iommu_keep_find(keep, n_keep, d, accept_siblings);
         bool bridge = pci_is_bridge(d);
 
@@ -151,7 +152,7 @@ static int judge(const PciBus *bus, const PciDevice *gpu, const PciDevice *d, co
                 return iommu_keep_describe(k, &what) < 0 ? -ENOMEM
                                                          : strv_extendf(blockers, "%s, %s", d->name, what);
         }
-        if (!bridge && (is_companion(bus, gpu, d) || is_accepted(accept_siblings, d))) {
+        if (!bridge && (is_companion(v, gpu, d) || is_accepted(accept_siblings, d))) {
                 v->endpoints[v->n_endpoints++] = d;
                 return 0;
         }
@@ -168,16 +169,70 @@ static int judge(const PciBus *bus, const PciDevice *gpu, const PciDevice *d, co
                         d->name, kind(d), d->driver, d->name);
 }
 
-/* In the order of the bus, which is sorted. */
-static int tell_blockers(const PciDevice *gpu, char *const *blockers, char **ret) {
+/* One group of them. */
+static int tell_blockers(const PciDevice *gpu, const PciDevice *first, char *const *blockers, char ***told) {
         _cleanup_free_ char *list = NULL;
 
         if (!blockers)
                 return 0;
         list = strv_join(blockers, "; ");
-        return list ? str_printf(ret, "IOMMU group %d %sholds %s", gpu->iommu_group,
-                                 startswith(list, gpu->name) ? "" : "also ", list)
-                    : -ENOMEM;
+        if (!list)
+                return -ENOMEM;
+        if (first->iommu_group != gpu->iommu_group)
+                return strv_extendf(told, "IOMMU group %d, where another function of the card is, holds %s",
+                                    first->iommu_group, list);
+        return strv_extendf(told, "IOMMU group %d %sholds %s", gpu->iommu_group,
+                            startswith(list, gpu->name) ? "" : "also ", list);
+}
+
+static bool is_member(const IommuVerdict *v, const PciDevice *d) {
+        for (size_t i = 0; i < v->n_members; i++)
+                if (v->members[i]->iommu_group == d->iommu_group)
+                        return true;
+        return false;
+}
+
+static void add_group(const PciBus *bus, int group, IommuVerdict *v) {
+        for (size_t i = 0; i < bus->n; i++)
+                if (bus->devices[i].iommu_group == group)
+                        v->members[v->n_members++] = &bus->devices[i];
+}
+
+/* Group after group. What belongs to a function that goes along goes along as well. */
+static void find_members(const PciBus *bus, const PciDevice *gpu, IommuVerdict *v) {
+        add_group(bus, gpu->iommu_group, v);
+        for (size_t i = 0; i < v->n_members; i++)
+                for (size_t k = 0; k < bus->n; k++) {
+                        const PciDevice *d = &bus->devices[k];
+
+                        if (d->iommu_group >= 0 && pcigroup_belongs(gpu, v->members[i], d) &&
+                            !is_member(v, d))
+                                add_group(bus, d->iommu_group, v);
+                }
+}
+
+static int judge_members(const PciDevice *gpu, const IommuKeep *keep, size_t n_keep,
+                         char *const *accept_siblings, IommuVerdict *v) {
+        _cleanup_strv_ char **told = NULL;
+        int r = 0;
+
+        for (size_t i = 0; i < v->n_members && r >= 0;) {
+                const PciDevice *first = v->members[i];
+                _cleanup_strv_ char **blockers = NULL;
+
+                for (; i < v->n_members && v->members[i]->iommu_group == first->iommu_group && r >= 0; i++)
+                        r = judge(gpu, v->members[i], keep, n_keep, accept_siblings, v, &blockers);
+                if (r >= 0)
+                        r = tell_blockers(gpu, first, blockers, &told);
+        }
+        if (r < 0 || !told)
+                return r;
+        v->blocker = strv_join(told, "; ");
+        return v->blocker ? 0 : -ENOMEM;
+}
+
+static int compare(const void *a, const void *b) {
+        return bdf_compare((*(const PciDevice *const *) a)->bdf, (*(const PciDevice *const *) b)->bdf);
 }
 
 static const PciDevice *find_owner(const IommuVerdict *v, const PciDevice *gpu) {
@@ -190,21 +245,20 @@ static const PciDevice *find_owner(const IommuVerdict *v, const PciDevice *gpu) 
 int iommu_group_check(const PciBus *bus, const PciDevice *gpu, const IommuKeep *keep, size_t n_keep,
                       char *const *accept_siblings, IommuVerdict *ret) {
         _cleanup_(iommu_verdict_done) IommuVerdict v = {};
-        _cleanup_strv_ char **blockers = NULL;
-        int r = 0;
+        int r;
 
         if (gpu->iommu_group < 0)
                 return -ENODEV;
+        v.members = calloc(bus->n + 1, sizeof(*v.members));
         v.endpoints = calloc(bus->n + 1, sizeof(*v.endpoints));
-        if (!v.endpoints)
+        if (!v.members || !v.endpoints)
                 return -ENOMEM;
-        for (size_t i = 0; i < bus->n && r >= 0; i++)
-                if (bus->devices[i].iommu_group == gpu->iommu_group)
-                        r = judge(bus, gpu, &bus->devices[i], keep, n_keep, accept_siblings, &v, &blockers);
-        if (r >= 0)
-                r = tell_blockers(gpu, blockers, &v.blocker);
+        find_members(bus, gpu, &v);
+        r = judge_members(gpu, keep, n_keep, accept_siblings, &v);
         if (r < 0)
                 return r;
+        qsort(v.members, v.n_members, sizeof(*v.members), compare);
+        qsort(v.endpoints, v.n_endpoints, sizeof(*v.endpoints), compare);
         v.viable = !v.blocker;
         v.owner = find_owner(&v, gpu);
         *ret = v;

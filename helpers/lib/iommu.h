@@ -3,7 +3,7 @@
 
 /* Iommu: groups, and whether one may be handed to a VM. Pure over pci.h, but for the reader of the groups. */
 
-#include "pci.h"
+#include "pcigroup.h"
 
 /* Number of groups in /sys/kernel/iommu_groups; 0 if the IOMMU is off or absent. */
 int iommu_count_groups(int root, size_t *ret) _must_check_ _nonnull_all_;
@@ -21,9 +21,12 @@ typedef struct IommuKeep {
 
 typedef struct IommuVerdict {
         bool viable;
-        const PciDevice **endpoints; /* of the whole group, sorted; the ones that must be on a VFIO driver */
+        const PciDevice **members; /* all that changes hands together, or stays: of the GPU's group, and of
+                                    * the groups of other functions of its card; sorted */
+        size_t n_members;
+        const PciDevice **endpoints; /* those of them that must be on a VFIO driver, sorted */
         size_t n_endpoints;
-        const PciDevice *owner; /* the group's lowest GPU: whose unit the others follow */
+        const PciDevice *owner; /* the lowest GPU of them: whose unit the others follow */
         char *blocker;          /* if not viable: all who are in the way, and why, for a user */
         bool consent;           /* if not viable: one of them may go with consent */
 } IommuVerdict;
@@ -39,8 +42,10 @@ int iommu_keep_describe(const IommuKeep *k, char **ret) _must_check_ _nonnull_al
 /* What helps: names the setting where consent would do, else the slot. */
 const char *iommu_remedy(const IommuVerdict *v) _nonnull_all_;
 
-/* The group of the device, whole. gpu: a device of the bus. accept_siblings: names ("0000:03:00.0") that the
- * administrator allows to go along although they are not companions of the GPU. Without a group: -ENODEV. */
+/* The group of the device, whole, and where functions of its card have others (pcigroup_belongs()), those as
+ * well: each has to be one that may go. gpu: a device of the bus. accept_siblings: names ("0000:03:00.0")
+ * that the administrator allows to go along although they are not companions of the GPU. Without a group:
+ * -ENODEV. */
 int iommu_group_check(const PciBus *bus, const PciDevice *gpu, const IommuKeep *keep, size_t n_keep,
                       char *const *accept_siblings, IommuVerdict *ret) _must_check_;
 void iommu_verdict_done(IommuVerdict *v);

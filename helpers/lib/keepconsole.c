@@ -47,10 +47,11 @@ static bool is_another(const PciDevice *d) {
 /* Returns 1 if there is such a display in this machine that the bus does not have: it may be that of one
  * group alone. */
 static int find_another_elsewhere(KeepSearch *s) {
+        _cleanup_close_ int all = pci_open(s->root);
         _cleanup_strv_ char **names = NULL;
         int r;
 
-        r = fs_list(s->root, PCI_DEVICES, &names);
+        r = all < 0 ? all : fs_list_fd(all, &names);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
         STRV_FOREACH(name, names) {
@@ -65,7 +66,7 @@ static int find_another_elsewhere(KeepSearch *s) {
                 /* Of a hundred functions two are displays. */
                 if (fs_read_hex(s->root, path, &class) < 0 || class >> 16 != 0x03)
                         continue;
-                r = pci_read_brief(s->root, &d);
+                r = pci_read_brief(s->root, all, &d);
                 if (r < 0 || (r > 0 && is_another(&d)))
                         return r;
         }

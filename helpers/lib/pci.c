@@ -73,14 +73,12 @@ static int routing_id(Bdf b) {
         return b.bus << 8 | b.slot << 3 | b.function;
 }
 
-static int read_path(int root, PciDevice *d) {
-        _cleanup_free_ char *link = NULL, *sysfs = NULL, *physfn = NULL;
+static int read_path(int all, PciDevice *d) {
+        _cleanup_free_ char *link = NULL, *physfn = NULL;
         int r, offset = 0;
         Bdf pf;
 
-        if (str_printf(&sysfs, PCI_DEVICES "/%s", d->name) < 0)
-                return -ENOMEM;
-        r = fs_readlink(root, sysfs, &link);
+        r = fs_readlink_at(all, d->name, &link);
         if (r >= 0 && strstr(link, "/devices/"))
                 r = free_and_strdup(&d->devpath, strstr(link, "/devices/"));
         if (r == -ENOMEM)
@@ -255,7 +253,11 @@ static int open_device(int root, PciDevice *d) {
         return read_identity(d);
 }
 
-int pci_read(int root, PciDevice *d) {
+int pci_open(int root) {
+        return fs_open(root, PCI_DEVICES, O_RDONLY | O_DIRECTORY, 0);
+}
+
+static int read_whole(int root, int all, PciDevice *d) {
         int r;
 
         r = open_device(root, d);
@@ -263,11 +265,11 @@ int pci_read(int root, PciDevice *d) {
                 return r;
         r = read_optional(d);
         if (r >= 0)
-                r = read_path(root, d);
+                r = read_path(all, d);
         return r < 0 ? r : 1;
 }
 
-int pci_read_brief(int root, PciDevice *d) {
+int pci_read_brief(int root, int all, PciDevice *d) {
         int r;
 
         r = open_device(root, d);
@@ -280,7 +282,7 @@ int pci_read_brief(int root, PciDevice *d) {
                 return r < 0 ? r : 1;
         read_boot_vga(d);
         if (r >= 0)
-                r = read_path(root, d);
+                r = read_path(all, d);
         return r < 0 ? r : 1;
 }
 
@@ -290,14 +292,15 @@ static int compare_devices(const void *a, const void *b) {
 
 int pci_scan(int root, PciBus *ret) {
         _cleanup_(pci_bus_done) PciBus bus = {};
+        _cleanup_close_ int all = pci_open(root);
         _cleanup_strv_ char **names = NULL;
         int r;
 
-        r = fs_list(root, PCI_DEVICES, &names);
-        if (r == -ENOENT) {
+        if (all == -ENOENT) {
                 *ret = (PciBus){};
                 return 0;
         }
+        r = all < 0 ? all : fs_list_fd(all, &names);
         if (r < 0)
                 return r;
         bus.devices = calloc(strv_length(names) + 1, sizeof(PciDevice));
@@ -306,7 +309,7 @@ int pci_scan(int root, PciBus *ret) {
         STRV_FOREACH(n, names) {
                 _cleanup_(pci_device_done) PciDevice d = {};
 
-                r = bdf_parse(*n, &d.bdf) < 0 ? 0 : pci_read(root, &d);
+                r = bdf_parse(*n, &d.bdf) < 0 ? 0 : read_whole(root, all, &d);
                 if (r < 0)
                         return r;
                 if (r == 0)

@@ -44,11 +44,13 @@ typedef struct PciBus {
 int pci_scan(int root, PciBus *ret) _must_check_ _nonnull_all_;
 void pci_bus_done(PciBus *bus);
 
-/* One function, of which the address is set. Returns 1 if it was read, 0 if it is gone or no PCI function as
- * we know them. The directory stays open. */
-int pci_read(int root, PciDevice *d) _must_check_ _nonnull_all_;
-/* The same, of what a hand-over has to know: who it is, its driver and, for displays, where it is. */
-int pci_read_brief(int root, PciDevice *d) _must_check_ _nonnull_all_;
+/* /sys/bus/pci/devices. */
+int pci_open(int root) _must_check_;
+
+/* Of one function, of which the address is set, what a hand-over has to know: who it is, its driver and, for
+ * displays, where it is. all: from pci_open(). Returns 1 if it was read, 0 if it is gone or no PCI function
+ * as we know them. Its directory stays open. */
+int pci_read_brief(int root, int all, PciDevice *d) _must_check_ _nonnull_all_;
 /* Sizes of the BARs, of a function whose directory is open. */
 void pci_read_bars(PciDevice *d) _nonnull_all_;
 void pci_device_done(PciDevice *d);

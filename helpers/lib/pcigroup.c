@@ -26,63 +26,127 @@ static int list_members(int root, int group, char ***ret) {
         return fs_list(root, path, ret);
 }
 
+/* What graphics cards have beside the GPU. The vendor tells it from the other functions of a processor with
+ * graphics in it, which the host may need. */
+static bool is_part(const PciDevice *d) {
+        return d->class >> 8 == 0x0403 || d->class >> 8 == 0x0c03 || d->class >> 8 == 0x0c80;
+}
+
+static bool has_part(const PciDevice *gpu, const PciDevice *a, const PciDevice *b) {
+        return (bdf_compare(a->bdf, gpu->bdf) == 0 || pci_is_nvidia_gpu(a)) && pci_is_display(a) &&
+                        pci_same_slot(a, b) && a->vendor == b->vendor && is_part(b);
+}
+
+bool pcigroup_belongs(const PciDevice *gpu, const PciDevice *a, const PciDevice *b) {
+        return has_part(gpu, a, b) || has_part(gpu, b, a);
+}
+
 static int compare_devices(const void *a, const void *b) {
         return bdf_compare(((const PciDevice *) a)->bdf, ((const PciDevice *) b)->bdf);
 }
 
+/* Also while they are not sorted yet. */
+static PciDevice *find(const PciBus *bus, Bdf bdf) {
+        for (size_t i = 0; i < bus->n; i++)
+                if (bdf_compare(bus->devices[i].bdf, bdf) == 0)
+                        return &bus->devices[i];
+        return NULL;
+}
+
+/* Takes the function over. */
+static int append(PciBus *bus, PciDevice *d) {
+        PciDevice *t = reallocarray(bus->devices, bus->n + 1, sizeof(*t));
+
+        if (!t)
+                return -ENOMEM;
+        bus->devices = t;
+        t[bus->n++] = *d;
+        *d = (PciDevice){};
+        return 1;
+}
+
 /* Returns 1 if the function was added, 0 if it is gone. */
-static int add(int root, PciBus *bus, Bdf bdf) {
-        PciDevice *d = &bus->devices[bus->n];
+static int add(int root, int all, PciBus *bus, Bdf bdf, int group) {
+        _cleanup_(pci_device_done) PciDevice d = { .bdf = bdf };
         int r;
 
-        *d = (PciDevice){ .bdf = bdf };
-        r = pci_read_brief(root, d);
-        if (r <= 0)
-                pci_device_done(d);
-        else
-                bus->n++;
+        r = pci_read_brief(root, all, &d);
+        d.iommu_group = group;
+        return r > 0 ? append(bus, &d) : r;
+}
+
+/* All functions of the group that are not there yet. */
+static int add_group(int root, int all, PciBus *bus, int group) {
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        r = list_members(root, group, &names);
+        STRV_FOREACH(name, names) {
+                Bdf bdf;
+
+                if (r >= 0 && bdf_parse(*name, &bdf) >= 0 && !find(bus, bdf))
+                        r = add(root, all, bus, bdf, group);
+        }
+        return MIN(r, 0);
+}
+
+/* Whether functions of its slot may belong to it that have other groups. */
+static bool may_have_more(const PciDevice *gpu, const PciDevice *d) {
+        return is_part(d) || pci_is_nvidia_gpu(d) || bdf_compare(d->bdf, gpu->bdf) == 0;
+}
+
+/* A function of the bus's i-th one's slot: with its group, if it belongs to that. */
+static int add_from_slot(int root, int all, PciBus *bus, Bdf gpu, size_t i, Bdf bdf) {
+        _cleanup_(pci_device_done) PciDevice d = { .bdf = bdf };
+        int r, group;
+
+        r = pci_read_brief(root, all, &d);
+        if (r <= 0 || !pcigroup_belongs(find(bus, gpu), &bus->devices[i], &d))
+                return MIN(r, 0);
+        r = group_of(&d, &group);
+        if (r < 0 || group < 0)
+                return r;
+        d.iommu_group = group;
+        r = append(bus, &d);
+        return r < 0 ? r : add_group(root, all, bus, group);
+}
+
+static int add_parts(int root, int all, PciBus *bus, Bdf gpu) {
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        r = fs_list_fd(all, &names);
+        for (size_t i = 0; i < bus->n && r >= 0; i++) {
+                if (!may_have_more(find(bus, gpu), &bus->devices[i]))
+                        continue;
+                STRV_FOREACH(name, names) {
+                        PciDevice other = {};
+
+                        if (r >= 0 && bdf_parse(*name, &other.bdf) >= 0 &&
+                            pci_same_slot(&other, &bus->devices[i]) && !find(bus, other.bdf))
+                                r = add_from_slot(root, all, bus, gpu, i, other.bdf);
+                }
+        }
         return r;
 }
 
-static int add_others(int root, PciBus *bus, int group, char *const *names) {
-        const PciDevice *first = &bus->devices[0];
-
-        STRV_FOREACH(name, names) {
-                Bdf bdf;
-                int r;
-
-                if (bdf_parse(*name, &bdf) < 0 || bdf_compare(bdf, first->bdf) == 0)
-                        continue;
-                r = add(root, bus, bdf);
-                if (r < 0)
-                        return r;
-        }
-        for (size_t i = 0; i < bus->n; i++)
-                bus->devices[i].iommu_group = group;
-        qsort(bus->devices, bus->n, sizeof(PciDevice), compare_devices);
-        return 0;
-}
-
 int pcigroup_read(int root, Bdf bdf, PciBus *ret) {
-        _cleanup_(pci_bus_done) PciBus bus = { .devices = calloc(1, sizeof(PciDevice)) };
-        _cleanup_strv_ char **names = NULL;
-        PciDevice *t;
-        int r, group = -1;
+        _cleanup_(pci_bus_done) PciBus bus = {};
+        _cleanup_close_ int all = pci_open(root);
+        int r;
 
-        if (!bus.devices)
-                return -ENOMEM;
-        r = add(root, &bus, bdf);
+        r = all == -ENOENT ? 0 : all < 0 ? all : add(root, all, &bus, bdf, -1);
         if (r > 0)
-                r = group_of(&bus.devices[0], &group);
-        if (r >= 0 && group >= 0) {
-                r = list_members(root, group, &names);
-                t = r < 0 ? NULL : reallocarray(bus.devices, strv_length(names) + 1, sizeof(PciDevice));
-                if (t)
-                        bus.devices = t;
-                r = r < 0 ? r : t ? add_others(root, &bus, group, names) : -ENOMEM;
+                r = group_of(&bus.devices[0], &bus.devices[0].iommu_group);
+        if (r >= 0 && bus.n > 0 && bus.devices[0].iommu_group >= 0) {
+                r = add_group(root, all, &bus, bus.devices[0].iommu_group);
+                if (r >= 0)
+                        r = add_parts(root, all, &bus, bdf);
         }
         if (r < 0)
                 return r;
+        if (bus.n > 1)
+                qsort(bus.devices, bus.n, sizeof(PciDevice), compare_devices);
         *ret = bus;
         bus = (PciBus){};
         return 0;
@@ -102,23 +166,17 @@ static int look_again(PciDevice *d) {
         return r < 0 ? r : group == d->iommu_group;
 }
 
-int pcigroup_read_again(int root, Bdf bdf, PciBus *bus) {
-        _cleanup_strv_ char **names = NULL;
-        int r = 0;
+int pcigroup_look_again(int root, Bdf bdf, PciBus *bus) {
+        int r = bus->n > 0 && bus->devices[0].iommu_group >= 0;
 
-        if (bus->n > 0 && bus->devices[0].iommu_group >= 0)
-                r = list_members(root, bus->devices[0].iommu_group, &names);
-        if (r >= 0 && bus->n > 0 && strv_length(names) == bus->n) {
-                for (size_t i = 0; i < bus->n && r >= 0; i++) {
-                        r = strv_contains(names, bus->devices[i].name) ? look_again(&bus->devices[i]) : 0;
-                        if (r == 0)
-                                break;
-                }
-                if (r > 0)
-                        return 0;
-        }
-        if (r < 0 && r != -ENOENT && r != -ENODEV)
-                return r;
+        for (size_t i = 0; i < bus->n && r > 0; i++)
+                r = look_again(&bus->devices[i]);
+        if (r > 0)
+                return 0;
+        return r < 0 && r != -ENOENT && r != -ENODEV ? r : pcigroup_read_again(root, bdf, bus);
+}
+
+int pcigroup_read_again(int root, Bdf bdf, PciBus *bus) {
         pci_bus_done(bus);
         return pcigroup_read(root, bdf, bus);
 }

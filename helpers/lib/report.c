@@ -113,13 +113,14 @@ static int collect_phase(int root, const char *name, json_object *array) {
 /* Every endpoint of the GPU's group, or just itself where there is no group. */
 static json_object *collect_group(const PciBus *bus, const PciDevice *gpu) {
         json_object *array = json_object_new_array();
+        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+        bool alone = iommu_group_check(bus, gpu, NULL, 0, NULL, &v) < 0;
 
-        for (size_t i = 0; array && i < bus->n; i++) {
-                const PciDevice *d = &bus->devices[i];
+        for (size_t i = 0; array && i < (alone ? 1 : v.n_members); i++) {
+                const PciDevice *d = alone ? gpu : v.members[i];
                 json_object *o;
 
-                if (d != gpu &&
-                    (gpu->iommu_group < 0 || d->iommu_group != gpu->iommu_group || pci_is_bridge(d)))
+                if (d != gpu && pci_is_bridge(d))
                         continue;
                 o = json_object_new_object();
                 if (!o)

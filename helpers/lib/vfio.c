@@ -24,23 +24,29 @@ bool vfio_is_attached(const IommuVerdict *v) {
         return v->n_endpoints > 0;
 }
 
-int vfio_is_away(int root, const PciBus *bus, const PciDevice *gpu) {
-        for (size_t i = 0; i < bus->n; i++) {
-                const PciDevice *d = &bus->devices[i];
-                _cleanup_(handover_done) Handover before = {};
-                int r;
+/* Returns 1 if the function is on a VFIO driver, or a hand-over with its name was cut. */
+static int is_function_away(int root, const PciDevice *d) {
+        _cleanup_(handover_done) Handover before = {};
+        int r;
 
-                if (d != gpu && (gpu->iommu_group < 0 || d->iommu_group != gpu->iommu_group))
-                        continue;
-                if (d->driver && nodes_is_vfio_driver(d->driver))
-                        return 1;
-                r = handover_load(root, d->bdf, &before);
-                if (r < 0 && r != -EBADMSG)
-                        return r;
-                if (r < 0 || before.n > 0)
-                        return 1;
-        }
-        return 0;
+        if (d->driver && nodes_is_vfio_driver(d->driver))
+                return 1;
+        r = handover_load(root, d->bdf, &before);
+        if (r < 0)
+                return r == -EBADMSG ? 1 : r;
+        return before.n > 0;
+}
+
+int vfio_is_away(int root, const PciBus *bus, const PciDevice *gpu) {
+        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+        int r;
+
+        r = iommu_group_check(bus, gpu, NULL, 0, NULL, &v);
+        if (r < 0)
+                return r == -ENODEV ? is_function_away(root, gpu) : r;
+        for (size_t i = 0; i < v.n_members && r == 0; i++)
+                r = is_function_away(root, v.members[i]);
+        return r;
 }
 
 /* What the kernel did not come back from is the reason, whatever was being done. Returns error. */
@@ -267,12 +273,10 @@ static int plan_detach(VfioJob *j) {
         r = handover_load(j->p->root, j->group.owner->bdf, &j->before);
         if (r < 0 && r != -EBADMSG)
                 return r;
-        for (size_t i = 0; i < j->bus.n; i++) {
-                const PciDevice *d = &j->bus.devices[i];
+        for (size_t i = 0; i < j->group.n_members; i++) {
+                const PciDevice *d = j->group.members[i];
                 bool endpoint = false;
 
-                if (d->iommu_group != j->gpu->iommu_group)
-                        continue;
                 for (size_t k = 0; k < j->group.n_endpoints; k++)
                         endpoint = endpoint || j->group.endpoints[k] == d;
                 if (handover_find(&j->before, d->bdf) ||

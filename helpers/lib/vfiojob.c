@@ -60,10 +60,12 @@ int vfiojob_refuse(VfioJob *j, int error, const char *remedy, const char *format
         return error;
 }
 
-/* What is known of the group, by now or by the caller, is only looked at again. */
+/* What is known of the group, by now or by the caller, is only looked at again. A function that has come
+ * since then without anybody waiting might as well come a moment later. */
 static int read_group(VfioJob *j) {
         if (j->looked)
-                return pcigroup_read_again(j->p->root, j->q->gpu, &j->bus);
+                return j->waited ? pcigroup_read_again(j->p->root, j->q->gpu, &j->bus)
+                                 : pcigroup_look_again(j->p->root, j->q->gpu, &j->bus);
         j->looked = true;
         if (!j->q->group)
                 return pcigroup_read(j->p->root, j->q->gpu, &j->bus);
@@ -110,18 +112,20 @@ static int settle(VfioJob *j) {
         uint64_t deadline = monotonic_usec() + SETTLE_TIMEOUT_SEC * USEC_PER_SEC;
         int r;
 
-        while ((r = fs_exists(j->p->root, "/run/udev/queue")) > 0 && monotonic_usec() < deadline)
+        while ((r = fs_exists(j->p->root, "/run/udev/queue")) > 0 && monotonic_usec() < deadline) {
+                j->waited = true;
                 (void) poll(NULL, 0, POLL_MSEC);
+        }
         return r < 0 ? r : 0;
 }
 
-/* One hand-over of a group at a time. The lock is ours alone: no child ever has it. */
+/* One hand-over of a group at a time, known by its owner. The lock is ours alone: no child ever has it. */
 static int lock_group(VfioJob *j) {
         uint64_t deadline = monotonic_usec() + LOCK_TIMEOUT_SEC * USEC_PER_SEC;
         _cleanup_free_ char *path = NULL;
         int r;
 
-        r = str_printf(&path, LOCK_DIR "/group-%d", j->gpu->iommu_group);
+        r = str_printf(&path, LOCK_DIR "/group-%d", j->group.owner->iommu_group);
         if (r >= 0)
                 r = fs_mkdir_p(j->p->root, LOCK_DIR, 0755);
         if (r >= 0)
@@ -134,7 +138,8 @@ static int lock_group(VfioJob *j) {
                 if (monotonic_usec() >= deadline)
                         return vfiojob_refuse(j, -EBUSY, "See 'systemctl list-jobs' and try again",
                                               "Another hand-over of IOMMU group %d does not end",
-                                              j->gpu->iommu_group);
+                                              j->group.owner->iommu_group);
+                j->waited = true;
                 phase_alive(j->p);
                 (void) poll(NULL, 0, POLL_MSEC);
         }
@@ -142,7 +147,7 @@ static int lock_group(VfioJob *j) {
 }
 
 int vfiojob_lock_and_look(VfioJob *j, bool keep) {
-        int r, group = j->gpu->iommu_group;
+        int r, group = j->group.owner->iommu_group;
 
         if (j->p->dry_run)
                 return 0;
@@ -151,7 +156,7 @@ int vfiojob_lock_and_look(VfioJob *j, bool keep) {
                 r = lock_group(j);
         if (r >= 0)
                 r = vfiojob_look(j, keep);
-        if (r == 0 && j->gpu->iommu_group != group)
+        if (r == 0 && j->group.owner->iommu_group != group)
                 return vfiojob_refuse(j, -EAGAIN, "Try again", "%s changed its IOMMU group meanwhile",
                                       j->name);
         return r;
@@ -173,10 +178,8 @@ static int check_function(VfioJob *j, const PciDevice *d) {
 }
 
 int vfiojob_check_poisoned(VfioJob *j) {
-        for (size_t i = 0; i < j->bus.n; i++) {
-                int r = j->bus.devices[i].iommu_group == j->gpu->iommu_group
-                                ? check_function(j, &j->bus.devices[i])
-                                : 0;
+        for (size_t i = 0; i < j->group.n_members; i++) {
+                int r = check_function(j, j->group.members[i]);
 
                 if (r < 0)
                         return r;

@@ -14,8 +14,8 @@ typedef struct VfioJob {
         Phase *p;
         const VfioRequest *q;
         char name[BDF_STRING_MAX]; /* of the GPU */
-        bool looked;
-        PciBus bus; /* of the group only (pcigroup.h) */
+        bool looked, waited;       /* at the group; since then, for something */
+        PciBus bus;                /* of the group only (pcigroup.h) */
         KeepList keep;
         const PciDevice *gpu;
         IommuVerdict group;

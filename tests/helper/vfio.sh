@@ -129,6 +129,71 @@ rm "$root/etc/gpuvm.conf"
 check 'and comes back also when no longer accepted' vfio detach $gpu
 check 'to its driver' same
 
+# --- functions of one card in IOMMU groups of their own (pcie_acs_override=)
+# apart: the card's audio and USB in groups of their own, with the driver for its USB.
+usb=0000:01:00.2
+apart() {
+        machine
+        card $gpu 10de 2684 030000 12 nvidia
+        card $audio 10de 22ba 040300 14 snd_hda_intel
+        card $usb 10de 1ada 0c0330 15 xhci_hcd
+        card 0000:01:00.3 1022 15e7 0c0330 16 xhci_hcd
+        card $twin 10de 2684 030000 13 nvidia
+        state >"$work/before"
+}
+apart
+check 'attach of a card in several groups' vfio attach $gpu
+is 'takes all of it, and nothing that another maker put into the slot' \
+        "$(for d in $gpu $audio $usb 0000:01:00.3 $twin; do driver $d; echo; done | paste -sd' ')" 'vfio-pci vfio-pci vfio-pci xhci_hcd nvidia'
+check 'attach again' vfio attach $gpu
+is 'writes nothing' "$(writes)" 0
+check 'detach' vfio detach $gpu
+check 'restores all' same
+check 'and no record stays' test ! -e "$root/run/gpuvm/vfio/$gpu"
+for ((n = 1; n <= 9; n++)); do
+        apart
+        FAKESYS_FAIL_AT=$n:16 check_fails "attach of several groups with an error at write $n" 1 vfio attach $gpu
+        check "error at write $n: all groups were put back" same
+done
+# The first uevents of a card: one of its functions is not there yet.
+apart
+rm -r "$root/sys/bus/pci/devices/$usb" "$root/sys/devices/pci0000:00/$usb" "$root/sys/kernel/iommu_groups/15"
+mkdir -p "$root/run/udev"
+: >"$root/run/udev/queue"
+(
+        sleep 1
+        card $usb 10de 1ada 0c0330 15 xhci_hcd
+        rm "$root/run/udev/queue"
+) &
+check 'attach while a function with its own group is still coming up' vfio attach $gpu
+wait $!
+is 'takes it along' "$(driver $usb)" vfio-pci
+# What is in the way of one is in the way of all.
+apart
+card $nic 8086 1572 020000 14 i40e
+refused 'a network card beside the audio function' \
+        "IOMMU group 14, where another function of the card is, holds $nic, a network card in use by the host's driver i40e" attach $gpu
+mkdir -p "$root"/{sys/class/net,sys/devices/pci0000:00/$nic/net/eth0,proc/self/net}
+ln -s "../../devices/pci0000:00/$nic/net/eth0" "$root/sys/class/net/eth0"
+printf 'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\n' \
+        >"$root/proc/self/net/route"
+state >"$work/before"
+printf '[Gpu %s]\nMode=exclusive\nAcceptSiblings=%s\n' $gpu $nic >"$root/etc/gpuvm.conf"
+refused 'the uplink there, which nobody may accept' "$nic, the network card of the default route" attach $gpu
+check_fails 'setup with that GPU exclusive' 1 vfio setup
+like 'says why' "$(said)" "$gpu is exclusive, but stays with the host: IOMMU group 14, .*$nic, the network card of the default route"
+check 'and leaves everything' same
+check 'also at boot' test ! -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+# The phase, its rule, and back.
+apart
+printf '[Gpu %s]\nMode=exclusive\n' $gpu >"$root/etc/gpuvm.conf"
+check 'setup with a card in several groups exclusive' vfio setup
+is 'binds all of it' "$(driver $gpu) $(driver $audio) $(driver $usb)" 'vfio-pci vfio-pci vfio-pci'
+is 'as the rule will' "$(grep -o '^DEVPATH=="[^"]*"' "$root/etc/udev/rules.d/70-gpuvm-vfio.rules" | grep -o '0000:01:00\..' | paste -sd' ')" "$gpu $audio $usb"
+rm "$root/etc/gpuvm.conf"
+check 'setup with it flexible again' vfio setup
+check 'gives all of it back' same
+
 # --- the only console of the machine, which a look at the group alone does not show
 usual
 echo 1 >"$root/sys/bus/pci/devices/$gpu/boot_vga"

@@ -116,6 +116,14 @@ TEST(the_whole_group_and_a_unit_for_the_gpu) {
         ASSERT_EQ(count("0x8086"), 0); /* the other vendor's, that no section names */
 }
 
+TEST(functions_in_groups_of_their_own_go_along) {
+        conf.gpu_mode = GPU_EXCLUSIVE;
+        devices[1].iommu_group = 14;
+        make(NULL, 0);
+        ASSERT_EQ(count(":00.1\", ATTR{vendor}==\"0x10de\""), 1);
+        ASSERT_EQ(count("\nDEVPATH=="), 3);
+}
+
 TEST(one_of_two_twins) {
         sections[0] = (ConfGpu){ .path = (char *) "pci-0000:00:02.0/00.0",
                                  .mode = GPU_EXCLUSIVE,

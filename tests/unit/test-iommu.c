@@ -154,6 +154,62 @@ TEST(another_vendors_display_is_no_companion) {
         iommu_verdict_done(&v);
 }
 
+TEST(each_group_of_a_card_has_to_be_free) {
+        PciDevice d[] = {
+                nvidia("0000:01:00.0", 0x030000, "nvidia"),
+                nvidia("0000:01:00.1", 0x040300, "snd_hda_intel"),
+                function("0000:01:00.2", 0x0c0330, "xhci_hcd"), /* of another maker: not the card's */
+                function("0000:02:00.0", 0x020000, "igb"),
+        };
+        const IommuKeep keep = { d[3].bdf, "the network card of the default route", false };
+        char *accept[] = { (char *) "0000:02:00.0", NULL };
+        IommuVerdict v;
+
+        for (size_t i = 0; i < ELEMENTSOF(d); i++)
+                d[i].iommu_group = 20 - (int) i;
+        v = check(d, ELEMENTSOF(d), 0, NULL, 0, NULL);
+        ASSERT(v.viable);
+        ASSERT_EQ(v.n_members, 2);
+        ASSERT_EQ(v.n_endpoints, 2);
+        ASSERT(v.endpoints[0] == &d[0] && v.endpoints[1] == &d[1]);
+        iommu_verdict_done(&v);
+
+        d[3].iommu_group = d[1].iommu_group;
+        v = check(d, ELEMENTSOF(d), 0, NULL, 0, NULL);
+        ASSERT(!v.viable);
+        ASSERT_STREQ(v.blocker,
+                     "IOMMU group 19, where another function of the card is, holds 0000:02:00.0, a network card in use "
+                     "by the host's driver igb, which would go along (AcceptSiblings=0000:02:00.0 allows that)");
+        iommu_verdict_done(&v);
+        v = check(d, ELEMENTSOF(d), 0, NULL, 0, accept);
+        ASSERT(v.viable);
+        ASSERT_EQ(v.n_endpoints, 3);
+        iommu_verdict_done(&v);
+        v = check(d, ELEMENTSOF(d), 0, &keep, 1, accept);
+        ASSERT(!v.viable);
+        iommu_verdict_done(&v);
+}
+
+/* Two GPUs that only the audio function of one holds together: one unit is the owner, whoever is asked. */
+TEST(gpus_that_a_companion_joins_have_one_owner) {
+        PciDevice d[] = {
+                nvidia("0000:01:00.0", 0x030000, NULL),
+                nvidia("0000:01:00.1", 0x040300, NULL),
+                nvidia("0000:02:00.0", 0x030000, NULL),
+        };
+
+        d[0].iommu_group = 8;
+        for (size_t i = 0; i < 3; i += 2) {
+                IommuVerdict v = check(d, ELEMENTSOF(d), i, NULL, 0, NULL);
+
+                ASSERT(v.viable);
+                ASSERT_EQ(v.n_endpoints, 3);
+                ASSERT(v.endpoints[0] == &d[0]);
+                ASSERT(v.owner == &d[0]);
+                iommu_verdict_done(&v);
+        }
+}
+
 TEST(no_group_is_no_verdict) {
         PciDevice d[] = { nvidia("0000:01:00.0", 0x030000, NULL) };
         PciBus bus = { d, 1 };

@@ -11,12 +11,13 @@
 
 static int root;
 
-static void put(const char *name, int group, const char *driver) {
-        _cleanup_free_ char *dir = NULL, *path = NULL, *link = NULL, *target = NULL;
+static void put_kind(const char *name, const char *kind, int group, const char *driver) {
+        _cleanup_free_ char *dir = NULL, *path = NULL, *link = NULL, *target = NULL, *modalias = NULL;
 
         ASSERT(str_printf(&dir, "/sys/devices/pci0000:00/%s", name) == 0);
         ASSERT(str_printf(&path, "%s/modalias", dir) == 0);
-        tree_put(path, "pci:v000010DEd00002684sv00001458sd000040E5bc03sc00i00\n");
+        ASSERT(str_printf(&modalias, "pci:v0000%s\n", kind) == 0);
+        tree_put(path, modalias);
         if (driver) {
                 ASSERT(str_printf(&link, "%s/driver", dir) == 0 &&
                        str_printf(&target, "../../../bus/pci/drivers/%s", driver) == 0);
@@ -37,6 +38,10 @@ static void put(const char *name, int group, const char *driver) {
         free(link);
         ASSERT(str_printf(&link, "/sys/kernel/iommu_groups/%d/devices/%s", group, name) == 0);
         tree_link(link, "../../../../devices/whatever");
+}
+
+static void put(const char *name, int group, const char *driver) {
+        put_kind(name, "10DEd00002684sv00001458sd000040E5bc03sc00i00", group, driver);
 }
 
 static void out(const char *path) {
@@ -90,7 +95,7 @@ TEST(without_a_group_it_is_alone) {
         ASSERT_EQ(pcigroup_read(root, bdf(GPU), &bus), 0);
         ASSERT_EQ(bus.n, 1);
         ASSERT_EQ(bus.devices[0].iommu_group, -1);
-        ASSERT_EQ(pcigroup_read_again(root, bdf(GPU), &bus), 0);
+        ASSERT_EQ(pcigroup_look_again(root, bdf(GPU), &bus), 0);
         ASSERT_EQ(bus.n, 1);
         pci_bus_done(&bus);
 }
@@ -104,7 +109,7 @@ TEST(sees_drivers_change) {
         /* What cannot change is not read again. */
         tree_put("/sys/devices/pci0000:00/" GPU "/modalias",
                  "pci:v00008086d00002684sv00001458sd000040E5bc03sc00i00\n");
-        ASSERT_EQ(pcigroup_read_again(root, bdf(GPU), &bus), 0);
+        ASSERT_EQ(pcigroup_look_again(root, bdf(GPU), &bus), 0);
         ASSERT_EQ(bus.n, 2);
         ASSERT(!bus.devices[0].driver);
         ASSERT_STREQ(bus.devices[1].driver, "vfio-pci");
@@ -137,7 +142,7 @@ TEST(knows_a_card_that_was_replaced) {
         tree_put("/sys/devices/pci0000:00/" AUDIO "/modalias",
                  "pci:v000010DEd000022BAsv00001458sd000040E5bc04sc03i00\n");
         tree_link("/sys/devices/pci0000:00/" AUDIO "/iommu_group", "../../../kernel/iommu_groups/7");
-        ASSERT_EQ(pcigroup_read_again(root, bdf(GPU), &bus), 0);
+        ASSERT_EQ(pcigroup_look_again(root, bdf(GPU), &bus), 0);
         ASSERT_EQ(bus.n, 2);
         ASSERT_EQ(bus.devices[1].device, 0x22ba);
         ASSERT_EQ(bus.devices[1].class, 0x040300);
@@ -156,4 +161,34 @@ TEST(lists_what_is_there_now) {
         ASSERT_EQ(pcigroup_list(&bus, &bus.devices[0]), 0);
         ASSERT(strv_contains(bus.devices[0].names, "drm"));
         pci_bus_done(&bus);
+}
+
+#define AUDIO_KIND "10DEd000022BAsv00001458sd000040E5bc04sc03i00"
+#define UCSI_KIND  "10DEd00001ADBsv00001458sd000040E5bc0Csc80i00"
+
+/* What goes along is the same whichever of the GPUs is asked. */
+TEST(a_card_in_several_groups_is_one) {
+        static const char *const functions[] = { GPU, AUDIO, "0000:01:00.2", OTHER };
+        PciBus bus = {};
+
+        root = tree_new();
+        put(GPU, 7, "nvidia");
+        put_kind(AUDIO, AUDIO_KIND, 8, "snd_hda_intel");
+        put_kind("0000:01:00.2", UCSI_KIND, 9, NULL);
+        /* Of another maker, and what no graphics card has. */
+        put_kind("0000:01:00.3", "1022d000015E7sv00001458sd000040E5bc0Csc03i30", 10, "xhci_hcd");
+        put_kind("0000:01:00.4", "10DEd00001234sv00001458sd000040E5bc02sc00i00", 11, NULL);
+        /* A GPU in the group of the other one's audio function. */
+        put(OTHER, 8, "nvidia");
+        for (size_t i = 0; i < ELEMENTSOF(functions); i += 3) {
+                ASSERT_EQ(pcigroup_read(root, bdf(functions[i]), &bus), 0);
+                ASSERT_EQ(bus.n, 4);
+                for (size_t k = 0; k < bus.n; k++)
+                        ASSERT_STREQ(bus.devices[k].name, functions[k]);
+                ASSERT_EQ(bus.devices[0].iommu_group, 7);
+                ASSERT_EQ(bus.devices[1].iommu_group, 8);
+                ASSERT_EQ(bus.devices[2].iommu_group, 9);
+                ASSERT_EQ(bus.devices[3].iommu_group, 8);
+                pci_bus_done(&bus);
+        }
 }

@@ -15,7 +15,7 @@ layers=(
         'bdf log parse strv json'
         'fs fswrite'
         'account aptsource turn bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile proc logfile journal'
-        'xml metadata'
+        'xml metadata virtlib'
         'phase'
         'conf confkey gpudriver talos aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain'
@@ -23,6 +23,7 @@ layers=(
         'nvidiasource repository nvidiahost nvidiacheck bridge bridgechange bridgeowner bridgeplan vfio vfiofacts vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report computecheck'
         'trialboot trialnet follow preview progress settings options takeback remake gpuswitch'
         'exclusive'
+        'virtvm'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do
@@ -47,6 +48,7 @@ circle=$(grep -o '^#include "[a-z0-9-]*\.h"' ./*.h | sed -E 's|^\./([a-z0-9-]*)\
         tsort 2>&1 >/dev/null || true)
 is 'no circle of headers' "$circle" ''
 is 'only bus and logind include sdbus' "$(awk '$2 == "sdbus" { printf "%s ", $1 }' <<<"$edges")" 'bus logind '
+is 'only virt and virtvm include virtlib' "$(awk '$2 == "virtlib" { printf "%s ", $1 }' <<<"$edges")" 'virt virtvm '
 is 'only vfio, vfiofacts and vfiohold include vfiojob' "$(awk '$2 == "vfiojob" { printf "%s ", $1 }' <<<"$edges")" 'vfio vfiofacts vfiohold '
 
 # door ROOM PATTERN: only that room includes these headers.
@@ -56,7 +58,7 @@ door() {
 }
 door json 'json-c/.*\.h'
 door module 'libkmod\.h'
-door virt 'libvirt/.*\.h'
+door virtlib 'libvirt/.*\.h'
 door xml 'libxml/.*\.h'
 door sdbus 'systemd/sd-bus\.h'
 

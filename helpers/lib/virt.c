@@ -1,58 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dlfcn.h>
-#include <libvirt/libvirt.h>
-#include <libvirt/virterror.h>
-
 #include "fs.h"
 #include "virt.h"
-
-#define LIBRARY "libvirt.so.0"
-
-/* The functions used here, with libvirt's own prototypes. */
-#define FUNCTIONS(X)                  \
-        X(virConnectOpen)             \
-        X(virConnectClose)            \
-        X(virConnectGetLibVersion)    \
-        X(virConnectNumOfDomains)     \
-        X(virGetLastError)            \
-        X(virResetLastError)          \
-        X(virSetErrorFunc)            \
-        X(virStoragePoolLookupByName) \
-        X(virStoragePoolDefineXML)    \
-        X(virStoragePoolBuild)        \
-        X(virStoragePoolCreate)       \
-        X(virStoragePoolDestroy)      \
-        X(virStoragePoolUndefine)     \
-        X(virStoragePoolIsActive)     \
-        X(virStoragePoolIsPersistent) \
-        X(virStoragePoolGetAutostart) \
-        X(virStoragePoolSetAutostart) \
-        X(virStoragePoolGetXMLDesc)   \
-        X(virStoragePoolFree)         \
-        X(virNetworkLookupByName)     \
-        X(virNetworkDefineXML)        \
-        X(virNetworkCreate)           \
-        X(virNetworkDestroy)          \
-        X(virNetworkUndefine)         \
-        X(virNetworkIsActive)         \
-        X(virNetworkIsPersistent)     \
-        X(virNetworkGetAutostart)     \
-        X(virNetworkSetAutostart)     \
-        X(virNetworkFree)
-
-/* One pointer of the right type for each, named as the function. */
-static struct {
-        void *library;
-#define X(f) typeof(&f) f;
-        FUNCTIONS(X)
-#undef X
-} lv;
-
-struct Virt {
-        virConnectPtr connection;
-        char *message;
-};
+#include "virtlib.h"
 
 static const char *const kinds[_VIRT_KIND_MAX] = { [VIRT_POOL] = "pool", [VIRT_NETWORK] = "network" };
 
@@ -67,85 +17,22 @@ VirtKind virt_kind_from_string(const char *s) {
         return _VIRT_KIND_INVALID;
 }
 
-static int load_library(void) {
-        void *library;
-
-        if (lv.library)
-                return 0;
-        /* Never unloaded: libvirt leaves threads and atexit handlers behind. */
-        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        if (!library)
-                return -ENOPKG;
-#define X(f)                                      \
-        lv.f = (typeof(lv.f)) dlsym(library, #f); \
-        if (!lv.f)                                \
-                return -ENOSYS;
-        FUNCTIONS(X)
-#undef X
-        lv.library = library;
-        return 0;
-}
-
-/* libvirt would print each error on stderr. */
-static void stay_silent(void *userdata, virErrorPtr error) {
-        (void) userdata;
-        (void) error;
-}
-
-static int translate(const virError *e) {
-        switch (e ? e->code : VIR_ERR_OK) {
-        case VIR_ERR_NO_STORAGE_POOL:
-        case VIR_ERR_NO_NETWORK:
-                return -ENOENT;
-        case VIR_ERR_NO_MEMORY:
-                return -ENOMEM;
-        case VIR_ERR_AUTH_FAILED:
-        case VIR_ERR_AUTH_CANCELLED:
-        case VIR_ERR_AUTH_UNAVAILABLE:
-        case VIR_ERR_ACCESS_DENIED:
-                return -EACCES;
-        case VIR_ERR_NO_SUPPORT:
-                return -EOPNOTSUPP;
-        case VIR_ERR_OPERATION_INVALID:
-                return -EBUSY;
-        case VIR_ERR_NO_CONNECT:
-        case VIR_ERR_NO_SERVER:
-                return -ECONNREFUSED;
-        case VIR_ERR_SYSTEM_ERROR:
-                return e->int1 == EACCES || e->int1 == EPERM                   ? -EACCES
-                                : e->int1 == ENOENT || e->int1 == ECONNREFUSED ? -ECONNREFUSED
-                                                                               : -EIO;
-        default:
-                return -EIO;
-        }
-}
-
-/* To be returned after a call that failed. */
-static int failed(Virt *v) {
-        const virError *e = lv.virGetLastError();
-
-        if (free_and_strdup(&v->message, e && e->message ? e->message : "") < 0)
-                return -ENOMEM;
-        return translate(e);
-}
-
 int virt_open(const char *uri, Virt **ret, char **reterr_message) {
         _cleanup_(virt_closep) Virt *v = NULL;
         int r;
 
-        r = load_library();
+        r = virtlib_load();
         if (r < 0) {
-                if (reterr_message && !(*reterr_message = strdup(LIBRARY " is not installed")))
+                if (reterr_message && !(*reterr_message = strdup(VIRTLIB_NAME " is not installed")))
                         return -ENOMEM;
                 return r;
         }
-        lv.virSetErrorFunc(NULL, stay_silent);
         v = calloc(1, sizeof(*v));
         if (!v)
                 return -ENOMEM;
         v->connection = lv.virConnectOpen(uri);
         if (!v->connection) {
-                r = failed(v);
+                r = virtlib_failed(v);
                 if (reterr_message)
                         *reterr_message = TAKE_PTR(v->message);
                 return r;
@@ -181,7 +68,7 @@ int virt_version(Virt *v, unsigned long *ret) {
         unsigned long version;
 
         if (lv.virConnectGetLibVersion(v->connection, &version) < 0)
-                return failed(v);
+                return virtlib_failed(v);
         *ret = version;
         return 0;
 }
@@ -190,7 +77,7 @@ int virt_count_running(Virt *v, unsigned *ret) {
         int n = lv.virConnectNumOfDomains(v->connection);
 
         if (n < 0)
-                return failed(v);
+                return virtlib_failed(v);
         *ret = (unsigned) n;
         return 0;
 }
@@ -214,7 +101,7 @@ static int look_up(Virt *v, VirtKind kind, const char *name, Object *ret) {
                 ret->pool = lv.virStoragePoolLookupByName(v->connection, name);
         else
                 ret->network = lv.virNetworkLookupByName(v->connection, name);
-        return ret->pool || ret->network ? 0 : failed(v);
+        return ret->pool || ret->network ? 0 : virtlib_failed(v);
 }
 
 /* As look_up(), where there may be none: returns 1 and the object, or 0. */
@@ -236,12 +123,12 @@ int virt_state(Virt *v, VirtKind kind, const char *name, VirtState *ret) {
         persistent = o.pool ? lv.virStoragePoolIsPersistent(o.pool) : lv.virNetworkIsPersistent(o.network);
         active = o.pool ? lv.virStoragePoolIsActive(o.pool) : lv.virNetworkIsActive(o.network);
         if (persistent < 0 || active < 0)
-                return failed(v);
+                return virtlib_failed(v);
         /* What only lives until it is stopped has no autostart. */
         if (persistent &&
             (o.pool ? lv.virStoragePoolGetAutostart(o.pool, &autostart)
                     : lv.virNetworkGetAutostart(o.network, &autostart)) < 0)
-                return failed(v);
+                return virtlib_failed(v);
         *ret = (VirtState){ .defined = persistent, .active = active, .autostart = autostart };
         return 0;
 }
@@ -297,7 +184,7 @@ int virt_pool_path(Virt *v, const char *name, char **ret) {
                 return r;
         xml = lv.virStoragePoolGetXMLDesc(o.pool, 0);
         if (!xml)
-                return failed(v);
+                return virtlib_failed(v);
         /* libvirt's own output: one <path> in <target>. */
         begin = strstr(xml, "<target>");
         begin = begin ? strstr(begin, "<path>") : NULL;
@@ -332,7 +219,7 @@ int virt_define(Virt *v, VirtKind kind, const char *xml) {
                 o.pool = lv.virStoragePoolDefineXML(v->connection, xml, 0);
         else
                 o.network = lv.virNetworkDefineXML(v->connection, xml);
-        return o.pool || o.network ? 0 : failed(v);
+        return o.pool || o.network ? 0 : virtlib_failed(v);
 }
 
 int virt_pool_build(Virt *v, const char *name) {
@@ -342,7 +229,7 @@ int virt_pool_build(Virt *v, const char *name) {
         r = look_up(v, VIRT_POOL, name, &o);
         if (r < 0)
                 return r;
-        return lv.virStoragePoolBuild(o.pool, VIR_STORAGE_POOL_BUILD_NEW) < 0 ? failed(v) : 0;
+        return lv.virStoragePoolBuild(o.pool, VIR_STORAGE_POOL_BUILD_NEW) < 0 ? virtlib_failed(v) : 0;
 }
 
 int virt_start(Virt *v, VirtKind kind, const char *name) {
@@ -353,7 +240,7 @@ int virt_start(Virt *v, VirtKind kind, const char *name) {
         if (r < 0)
                 return r;
         r = o.pool ? lv.virStoragePoolCreate(o.pool, 0) : lv.virNetworkCreate(o.network);
-        return r < 0 ? failed(v) : 0;
+        return r < 0 ? virtlib_failed(v) : 0;
 }
 
 int virt_set_autostart(Virt *v, VirtKind kind, const char *name, bool on) {
@@ -364,7 +251,7 @@ int virt_set_autostart(Virt *v, VirtKind kind, const char *name, bool on) {
         if (r < 0)
                 return r;
         r = o.pool ? lv.virStoragePoolSetAutostart(o.pool, on) : lv.virNetworkSetAutostart(o.network, on);
-        return r < 0 ? failed(v) : 0;
+        return r < 0 ? virtlib_failed(v) : 0;
 }
 
 int virt_stop(Virt *v, VirtKind kind, const char *name) {
@@ -377,7 +264,7 @@ int virt_stop(Virt *v, VirtKind kind, const char *name) {
         r = o.pool ? lv.virStoragePoolIsActive(o.pool) : lv.virNetworkIsActive(o.network);
         if (r > 0)
                 r = o.pool ? lv.virStoragePoolDestroy(o.pool) : lv.virNetworkDestroy(o.network);
-        return r < 0 ? failed(v) : 0;
+        return r < 0 ? virtlib_failed(v) : 0;
 }
 
 int virt_undefine(Virt *v, VirtKind kind, const char *name) {
@@ -388,5 +275,5 @@ int virt_undefine(Virt *v, VirtKind kind, const char *name) {
         if (r <= 0)
                 return r;
         r = o.pool ? lv.virStoragePoolUndefine(o.pool) : lv.virNetworkUndefine(o.network);
-        return r < 0 ? failed(v) : 0;
+        return r < 0 ? virtlib_failed(v) : 0;
 }

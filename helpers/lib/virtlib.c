@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <dlfcn.h>
+
+#include "virtlib.h"
+
+Virtlib lv;
+
+/* libvirt would print each error on stderr. */
+static void stay_silent(void *userdata, virErrorPtr error) {
+        (void) userdata;
+        (void) error;
+}
+
+int virtlib_load(void) {
+        void *library;
+
+        if (lv.library)
+                return 0;
+        /* Never unloaded: libvirt leaves threads and atexit handlers behind. */
+        library = dlopen(VIRTLIB_NAME, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+        if (!library)
+                return -ENOPKG;
+#define X(f)                                      \
+        lv.f = (typeof(lv.f)) dlsym(library, #f); \
+        if (!lv.f)                                \
+                return -ENOSYS;
+        VIRT_FUNCTIONS(X)
+#undef X
+        lv.library = library;
+        lv.virSetErrorFunc(NULL, stay_silent);
+        return 0;
+}
+
+static int translate(const virError *e) {
+        switch (e ? e->code : VIR_ERR_OK) {
+        case VIR_ERR_NO_STORAGE_POOL:
+        case VIR_ERR_NO_NETWORK:
+        case VIR_ERR_NO_STORAGE_VOL:
+        case VIR_ERR_NO_DOMAIN:
+        case VIR_ERR_NO_DOMAIN_METADATA:
+                return -ENOENT;
+        case VIR_ERR_NO_MEMORY:
+                return -ENOMEM;
+        case VIR_ERR_AUTH_FAILED:
+        case VIR_ERR_AUTH_CANCELLED:
+        case VIR_ERR_AUTH_UNAVAILABLE:
+        case VIR_ERR_ACCESS_DENIED:
+        case VIR_ERR_OPERATION_DENIED:
+                return -EACCES;
+        case VIR_ERR_NO_SUPPORT:
+        case VIR_ERR_OPERATION_UNSUPPORTED:
+        case VIR_ERR_ARGUMENT_UNSUPPORTED:
+                return -EOPNOTSUPP;
+        case VIR_ERR_OPERATION_INVALID:
+        case VIR_ERR_RESOURCE_BUSY:
+                return -EBUSY;
+        case VIR_ERR_DOM_EXIST:
+                return -EEXIST;
+        case VIR_ERR_INVALID_ARG:
+                return -EINVAL;
+        case VIR_ERR_OPERATION_TIMEOUT:
+                return -ETIMEDOUT;
+        case VIR_ERR_NO_CONNECT:
+        case VIR_ERR_NO_SERVER:
+                return -ECONNREFUSED;
+        case VIR_ERR_SYSTEM_ERROR:
+                return e->int1 == EACCES || e->int1 == EPERM                   ? -EACCES
+                                : e->int1 == ENOENT || e->int1 == ECONNREFUSED ? -ECONNREFUSED
+                                                                               : -EIO;
+        default:
+                return -EIO;
+        }
+}
+
+int virtlib_failed(Virt *v) {
+        const virError *e = lv.virGetLastError();
+
+        if (free_and_strdup(&v->message, e && e->message ? e->message : "") < 0)
+                return -ENOMEM;
+        return translate(e);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Virtlib: libvirt's library, loaded when it is first used, and what virt and virtvm share of a connection.
+ * Not for others. */
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include "macro.h"
+
+#define VIRTLIB_NAME "libvirt.so.0"
+
+/* The functions used, with libvirt's own prototypes. */
+#define VIRT_FUNCTIONS(X)               \
+        X(virConnectClose)              \
+        X(virConnectGetAllDomainStats)  \
+        X(virConnectGetLibVersion)      \
+        X(virConnectGetType)            \
+        X(virConnectGetURI)             \
+        X(virConnectNumOfDomains)       \
+        X(virConnectOpen)               \
+        X(virDomainCreate)              \
+        X(virDomainDefineXMLFlags)      \
+        X(virDomainDestroy)             \
+        X(virDomainFree)                \
+        X(virDomainGetAutostart)        \
+        X(virDomainGetInfo)             \
+        X(virDomainGetMetadata)         \
+        X(virDomainGetName)             \
+        X(virDomainGetState)            \
+        X(virDomainGetUUIDString)       \
+        X(virDomainGetXMLDesc)          \
+        X(virDomainInterfaceAddresses)  \
+        X(virDomainInterfaceFree)       \
+        X(virDomainLookupByName)        \
+        X(virDomainReboot)              \
+        X(virDomainSetAutostart)        \
+        X(virDomainShutdown)            \
+        X(virDomainStatsRecordListFree) \
+        X(virDomainUndefineFlags)       \
+        X(virGetLastError)              \
+        X(virNetworkCreate)             \
+        X(virNetworkDefineXML)          \
+        X(virNetworkDestroy)            \
+        X(virNetworkFree)               \
+        X(virNetworkGetAutostart)       \
+        X(virNetworkIsActive)           \
+        X(virNetworkIsPersistent)       \
+        X(virNetworkLookupByName)       \
+        X(virNetworkSetAutostart)       \
+        X(virNetworkUndefine)           \
+        X(virResetLastError)            \
+        X(virSetErrorFunc)              \
+        X(virStoragePoolBuild)          \
+        X(virStoragePoolCreate)         \
+        X(virStoragePoolDefineXML)      \
+        X(virStoragePoolDestroy)        \
+        X(virStoragePoolFree)           \
+        X(virStoragePoolGetAutostart)   \
+        X(virStoragePoolGetXMLDesc)     \
+        X(virStoragePoolIsActive)       \
+        X(virStoragePoolIsPersistent)   \
+        X(virStoragePoolLookupByName)   \
+        X(virStoragePoolSetAutostart)   \
+        X(virStoragePoolUndefine)       \
+        X(virStorageVolDelete)          \
+        X(virStorageVolFree)            \
+        X(virStorageVolLookupByPath)    \
+        X(virTypedParamsGetInt)         \
+        X(virTypedParamsGetUInt)        \
+        X(virTypedParamsGetULLong)
+
+/* One pointer of the right type for each, named as the function. */
+typedef struct Virtlib {
+        void *library;
+#define X(f) typeof(&f) f;
+        VIRT_FUNCTIONS(X)
+#undef X
+} Virtlib;
+
+extern Virtlib lv;
+
+typedef struct Virt Virt;
+struct Virt {
+        virConnectPtr connection;
+        char *message;
+};
+
+/* Returns 0; -ENOPKG if it is not installed, -ENOSYS if it is too old. */
+int virtlib_load(void) _must_check_;
+
+/* To be returned after a call that failed: keeps the message, and gives the error as -errno. */
+int virtlib_failed(Virt *v) _nonnull_all_;

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "virtvm.h"
+#include "strv.h"
+#include "virtlib.h"
+
+static const char *const states[_VM_STATE_MAX] = {
+        [VM_OFF] = "off",           [VM_RUNNING] = "running",     [VM_PAUSED] = "paused",
+        [VM_STOPPING] = "stopping", [VM_SUSPENDED] = "suspended", [VM_CRASHED] = "crashed",
+};
+
+static const char *const sources[_VIRT_SOURCE_MAX] = {
+        [VIRT_LEASE] = "lease",
+        [VIRT_AGENT] = "agent",
+        [VIRT_ARP] = "arp",
+};
+
+const char *vm_state_to_string(VmState s) {
+        return s >= 0 && s < _VM_STATE_MAX ? states[s] : NULL;
+}
+
+bool vm_state_is_on(VmState s) {
+        return s != VM_OFF && s != VM_CRASHED;
+}
+
+const char *virt_source_to_string(VirtSource s) {
+        return s >= 0 && s < _VIRT_SOURCE_MAX ? sources[s] : NULL;
+}
+
+static VmState state_from(int state) {
+        switch (state) {
+        case VIR_DOMAIN_RUNNING:
+        case VIR_DOMAIN_BLOCKED:
+                return VM_RUNNING;
+        case VIR_DOMAIN_PAUSED:
+                return VM_PAUSED;
+        case VIR_DOMAIN_SHUTDOWN:
+                return VM_STOPPING;
+        case VIR_DOMAIN_PMSUSPENDED:
+                return VM_SUSPENDED;
+        case VIR_DOMAIN_CRASHED:
+                return VM_CRASHED;
+        default:
+                return VM_OFF;
+        }
+}
+
+void virtvm_done(VirtVm *m) {
+        free(m->name);
+        free(m->metadata);
+        *m = (VirtVm){};
+}
+
+void virtvms_done(VirtVms *l) {
+        for (size_t i = 0; i < l->n; i++)
+                virtvm_done(&l->vms[i]);
+        free(l->vms);
+        *l = (VirtVms){};
+}
+
+static void domain_freep(virDomainPtr *d) {
+        if (*d)
+                (void) lv.virDomainFree(*d);
+}
+#define _cleanup_domain_ _cleanup_(domain_freep)
+
+static void stats_freep(virDomainStatsRecordPtr **records) {
+        if (*records)
+                lv.virDomainStatsRecordListFree(*records);
+}
+
+static int look_up(Virt *v, const char *name, virDomainPtr *ret) {
+        *ret = lv.virDomainLookupByName(v->connection, name);
+        return *ret ? 0 : virtlib_failed(v);
+}
+
+/* libvirt strips nothing but the prefix. None is no error; a machine that has just gone neither. */
+static int read_metadata(Virt *v, virDomainPtr d, const char *uri, char **ret) {
+        int r;
+
+        *ret = lv.virDomainGetMetadata(d, VIR_DOMAIN_METADATA_ELEMENT, uri, 0);
+        r = *ret ? 0 : virtlib_failed(v);
+        return r == -ENOENT ? 0 : r;
+}
+
+/* Not every driver tells all in its statistics; the test driver tells the state alone. */
+static int read_info(Virt *v, virDomainPtr d, VirtVm *m) {
+        virDomainInfo info;
+
+        if (lv.virDomainGetInfo(d, &info) < 0)
+                return virtlib_failed(v);
+        m->state = state_from(info.state);
+        m->vcpus = info.nrVirtCpu;
+        m->memory_kib = info.memory;
+        return 0;
+}
+
+static int identify(Virt *v, virDomainPtr d, const char *uri, VirtVm *m) {
+        if (lv.virDomainGetUUIDString(d, m->uuid) < 0)
+                return virtlib_failed(v);
+        if (free_and_strdup(&m->name, lv.virDomainGetName(d)) < 0)
+                return -ENOMEM;
+        return read_metadata(v, d, uri, &m->metadata);
+}
+
+static int from_record(Virt *v, const virDomainStatsRecord *r, const char *uri, VirtVm *m) {
+        unsigned long long memory;
+        int state;
+
+        if (lv.virTypedParamsGetUInt(r->params, r->nparams, "vcpu.current", &m->vcpus) > 0 &&
+            lv.virTypedParamsGetULLong(r->params, r->nparams, "balloon.maximum", &memory) > 0 &&
+            lv.virTypedParamsGetInt(r->params, r->nparams, "state.state", &state) > 0) {
+                m->state = state_from(state);
+                m->memory_kib = memory;
+        } else {
+                int k = read_info(v, r->dom, m);
+
+                if (k < 0)
+                        return k;
+        }
+        return identify(v, r->dom, uri, m);
+}
+
+static int compare_names(const void *a, const void *b) {
+        return strverscmp(((const VirtVm *) a)->name, ((const VirtVm *) b)->name);
+}
+
+int virtvm_list(Virt *v, const char *metadata_uri, VirtVms *ret) {
+        _cleanup_(stats_freep) virDomainStatsRecordPtr *records = NULL;
+        _cleanup_(virtvms_done) VirtVms l = {};
+        const unsigned stats = VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_VCPU | VIR_DOMAIN_STATS_BALLOON;
+        int n;
+
+        /* NOWAIT: one that hangs does not hold up the list. */
+        n = lv.virConnectGetAllDomainStats(v->connection, stats, &records,
+                                           VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
+        if (n < 0)
+                return virtlib_failed(v);
+        l.vms = calloc((size_t) n + 1, sizeof(*l.vms));
+        if (!l.vms)
+                return -ENOMEM;
+        for (int i = 0; i < n; i++) {
+                VirtVm *m = &l.vms[l.n];
+                int r = from_record(v, records[i], metadata_uri, m);
+
+                if (r == -ENOENT) { /* deleted meanwhile */
+                        virtvm_done(m);
+                        continue;
+                }
+                l.n++;
+                if (r < 0)
+                        return r;
+        }
+        qsort(l.vms, l.n, sizeof(*l.vms), compare_names);
+        *ret = l;
+        l = (VirtVms){};
+        return 0;
+}
+
+int virtvm_find(Virt *v, const char *name, const char *metadata_uri, VirtVm *ret) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+        _cleanup_(virtvm_done) VirtVm m = {};
+        int r;
+
+        r = look_up(v, name, &d);
+        if (r >= 0)
+                r = read_info(v, d, &m);
+        if (r >= 0)
+                r = identify(v, d, metadata_uri, &m);
+        if (r < 0)
+                return r;
+        *ret = m;
+        m = (VirtVm){};
+        return 0;
+}
+
+int virtvm_state(Virt *v, const char *name, VmState *ret) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+        int r, state;
+
+        r = look_up(v, name, &d);
+        if (r < 0)
+                return r;
+        if (lv.virDomainGetState(d, &state, NULL, 0) < 0)
+                return virtlib_failed(v);
+        *ret = state_from(state);
+        return 0;
+}
+
+int virtvm_wait_off(Virt *v, const char *name, uint64_t timeout_usec, int (*tick)(void *userdata),
+                    void *userdata) {
+        uint64_t deadline = monotonic_usec() + timeout_usec;
+
+        for (;;) {
+                VmState state;
+                int r = virtvm_state(v, name, &state);
+
+                if (r == -ENOENT || (r >= 0 && !vm_state_is_on(state)))
+                        return 1;
+                if (r >= 0 && tick)
+                        r = tick(userdata);
+                if (r < 0)
+                        return r;
+                if (monotonic_usec() >= deadline)
+                        return 0;
+                (void) usleep(200 * 1000);
+        }
+}
+
+int virtvm_xml(Virt *v, const char *name, char **ret) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+        int r;
+
+        r = look_up(v, name, &d);
+        if (r < 0)
+                return r;
+        *ret = lv.virDomainGetXMLDesc(d, VIR_DOMAIN_XML_INACTIVE);
+        return *ret ? 0 : virtlib_failed(v);
+}
+
+int virtvm_define(Virt *v, const char *xml) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+
+        d = lv.virDomainDefineXMLFlags(v->connection, xml, VIR_DOMAIN_DEFINE_VALIDATE);
+        return d ? 0 : virtlib_failed(v);
+}
+
+/* What needs but the machine. */
+static int call(Virt *v, const char *name, int (*f)(virDomainPtr d)) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+        int r;
+
+        r = look_up(v, name, &d);
+        if (r < 0)
+                return r;
+        return f(d) < 0 ? virtlib_failed(v) : 0;
+}
+
+int virtvm_start(Virt *v, const char *name) {
+        return call(v, name, lv.virDomainCreate);
+}
+
+int virtvm_shutdown(Virt *v, const char *name) {
+        return call(v, name, lv.virDomainShutdown);
+}
+
+static int reboot(virDomainPtr d) {
+        return lv.virDomainReboot(d, 0);
+}
+
+int virtvm_reboot(Virt *v, const char *name) {
+        return call(v, name, reboot);
+}
+
+int virtvm_destroy(Virt *v, const char *name) {
+        return call(v, name, lv.virDomainDestroy);
+}
+
+/* The test driver, and others without firmware, know none of the last two flags. */
+static int undefine(virDomainPtr d) {
+        static const unsigned wishes[] = {
+                VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                                VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM,
+                VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+                0,
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(wishes); i++) {
+                const virError *e;
+
+                if (lv.virDomainUndefineFlags(d, wishes[i]) >= 0)
+                        return 0;
+                e = lv.virGetLastError();
+                if (!e || (e->code != VIR_ERR_INVALID_ARG && e->code != VIR_ERR_ARGUMENT_UNSUPPORTED))
+                        return -1;
+        }
+        return -1;
+}
+
+int virtvm_undefine(Virt *v, const char *name) {
+        int r = call(v, name, undefine);
+
+        return r == -ENOENT ? 0 : r;
+}
+
+int virtvm_set_autostart(Virt *v, const char *name, bool on) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+        int r;
+
+        r = look_up(v, name, &d);
+        if (r < 0)
+                return r;
+        return lv.virDomainSetAutostart(d, on) < 0 ? virtlib_failed(v) : 0;
+}
+
+int virtvm_get_autostart(Virt *v, const char *name, bool *ret) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+        int r, on;
+
+        r = look_up(v, name, &d);
+        if (r < 0)
+                return r;
+        if (lv.virDomainGetAutostart(d, &on) < 0)
+                return virtlib_failed(v);
+        *ret = on;
+        return 0;
+}
+
+static bool is_useful(const virDomainIPAddress *a) {
+        return !startswith(a->addr, "127.") && !startswith(a->addr, "169.254.") && !streq(a->addr, "::1") &&
+                        !startswith(a->addr, "fe80:");
+}
+
+static int collect(const virDomainInterface *i, char ***l) {
+        for (unsigned k = 0; k < i->naddrs; k++)
+                if (is_useful(&i->addrs[k]) && !streq(i->name, "lo") &&
+                    strv_extendf(l, "%s/%u", i->addrs[k].addr, i->addrs[k].prefix) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
+int virtvm_addresses(Virt *v, const char *name, VirtSource source, char ***ret) {
+        static const unsigned theirs[_VIRT_SOURCE_MAX] = {
+                [VIRT_LEASE] = VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
+                [VIRT_AGENT] = VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+                [VIRT_ARP] = VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
+        };
+        _cleanup_domain_ virDomainPtr d = NULL;
+        _cleanup_strv_ char **l = NULL;
+        virDomainInterfacePtr *interfaces = NULL;
+        int n, r;
+
+        r = look_up(v, name, &d);
+        if (r < 0)
+                return r;
+        n = lv.virDomainInterfaceAddresses(d, &interfaces, theirs[source], 0);
+        for (int i = 0; i < n; i++) {
+                if (r >= 0)
+                        r = collect(interfaces[i], &l);
+                lv.virDomainInterfaceFree(interfaces[i]);
+        }
+        if (n >= 0)
+                free(interfaces);
+        if (r >= 0)
+                *ret = TAKE_PTR(l);
+        return r;
+}
+
+int virt_uri(Virt *v, char **ret) {
+        *ret = lv.virConnectGetURI(v->connection);
+        return *ret ? 0 : virtlib_failed(v);
+}
+
+const char *virt_type(Virt *v) {
+        return strempty(lv.virConnectGetType(v->connection));
+}
+
+int virt_remove_volume(Virt *v, const char *path) {
+        virStorageVolPtr volume = lv.virStorageVolLookupByPath(v->connection, path);
+        int r;
+
+        if (!volume) {
+                r = virtlib_failed(v);
+                return r == -ENOENT ? 0 : r;
+        }
+        r = lv.virStorageVolDelete(volume, 0) < 0 ? virtlib_failed(v) : 1;
+        (void) lv.virStorageVolFree(volume);
+        return r;
+}

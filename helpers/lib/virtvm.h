@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Virtvm: the virtual machines of a connection. Errors of libvirt as in virt.h, its words in virt_message():
+ * -ENOENT no such machine, -EBUSY it is not in the state for that, -EEXIST there is one of that name. */
+
+#include "virt.h"
+
+typedef enum VmState {
+        VM_OFF,
+        VM_RUNNING,
+        VM_PAUSED,
+        VM_STOPPING,  /* was asked to shut down */
+        VM_SUSPENDED, /* by its own power management */
+        VM_CRASHED,
+        _VM_STATE_MAX,
+} VmState;
+
+const char *vm_state_to_string(VmState s);
+/* Has memory, devices and so GPUs: in any state but off and crashed. */
+bool vm_state_is_on(VmState s);
+
+enum { VIRT_UUID_MAX = 37 };
+
+typedef struct VirtVm {
+        char *name;
+        char uuid[VIRT_UUID_MAX];
+        VmState state;
+        unsigned vcpus;
+        uint64_t memory_kib;
+        char *metadata; /* gpuvm's element (metadata.h), NULL: somebody else's machine */
+} VirtVm;
+
+void virtvm_done(VirtVm *m);
+
+typedef struct VirtVms {
+        VirtVm *vms; /* by name */
+        size_t n;
+} VirtVms;
+
+void virtvms_done(VirtVms *l);
+
+/* All machines. State, CPUs and memory of all of them in one call, the metadata with one more for each. */
+int virtvm_list(Virt *v, const char *metadata_uri, VirtVms *ret) _must_check_ _nonnull_all_;
+
+/* One of them, by its name. */
+int virtvm_find(Virt *v, const char *name, const char *metadata_uri, VirtVm *ret) _must_check_ _nonnull_all_;
+
+int virtvm_state(Virt *v, const char *name, VmState *ret) _must_check_ _nonnull_all_;
+/* Waits until it is off. Returns 1, 0 if it is not after that time, or -errno. One that vanished is off.
+ * tick: called about five times a second, or NULL; below zero ends the wait and is returned. */
+int virtvm_wait_off(Virt *v, const char *name, uint64_t timeout_usec, int (*tick)(void *userdata),
+                    void *userdata) _must_check_ __attribute__((nonnull(1, 2)));
+
+/* The definition, as it will be at its next start. */
+int virtvm_xml(Virt *v, const char *name, char **ret) _must_check_ _nonnull_all_;
+
+/* Refuses what is not valid by libvirt's schema. */
+int virtvm_define(Virt *v, const char *xml) _must_check_ _nonnull_all_;
+int virtvm_start(Virt *v, const char *name) _must_check_ _nonnull_all_;
+int virtvm_shutdown(Virt *v, const char *name) _must_check_ _nonnull_all_;
+int virtvm_reboot(Virt *v, const char *name) _must_check_ _nonnull_all_;
+/* As if its plug were pulled. */
+int virtvm_destroy(Virt *v, const char *name) _must_check_ _nonnull_all_;
+/* With its firmware's variables, saved state and what else libvirt keeps of it. 0 also if there is none. */
+int virtvm_undefine(Virt *v, const char *name) _must_check_ _nonnull_all_;
+int virtvm_set_autostart(Virt *v, const char *name, bool on) _must_check_ _nonnull_all_;
+int virtvm_get_autostart(Virt *v, const char *name, bool *ret) _must_check_ _nonnull_all_;
+
+typedef enum VirtSource { VIRT_LEASE, VIRT_AGENT, VIRT_ARP, _VIRT_SOURCE_MAX } VirtSource;
+const char *virt_source_to_string(VirtSource s);
+
+/* Addresses with their prefix length, none of the loopback or of a link. An empty list where the source does
+ * not know any, or does not answer. */
+int virtvm_addresses(Virt *v, const char *name, VirtSource source, char ***ret) _must_check_ _nonnull_all_;
+
+/* The URI of the connection, "qemu:///system". */
+int virt_uri(Virt *v, char **ret) _must_check_ _nonnull_all_;
+/* Its driver: "QEMU", "TEST". Borrowed; "" if that is not known. */
+const char *virt_type(Virt *v) _nonnull_all_;
+
+/* Removes a file in a storage pool, by its path. Returns 1, or 0 if no pool has such a file. */
+int virt_remove_volume(Virt *v, const char *path) _must_check_ _nonnull_all_;

@@ -53,7 +53,7 @@ TEST(from_its_definition_to_its_end) {
         ASSERT_EQ(virtvm_define(v, MACHINE), 0);
         ASSERT(virtvm_shutdown(v, "talos-01") < 0);
         ASSERT_EQ(virtvm_start(v, "talos-01"), 0);
-        ASSERT_EQ(virtvm_start(v, "talos-01"), -EBUSY);
+        ASSERT(virtvm_start(v, "talos-01") < 0); /* an internal error, to the test driver */
         ASSERT(*virt_message(v));
         ASSERT_EQ(virtvm_find(v, "talos-01", METADATA_URI, &m), 0);
         ASSERT_EQ(m.state, VM_RUNNING);

@@ -225,6 +225,20 @@ static int write_report(Phase *p, json_object *report, bool ready) {
                      : 0;
 }
 
+/* Who logs in shall see how it stands, until the bootstrap is done. */
+static void tell_login(Phase *p, json_object *report) {
+        _cleanup_free_ char *page = NULL;
+        int r;
+
+        if (p->dry_run)
+                return;
+        r = report_page(report, &page);
+        if (r >= 0)
+                r = reboot_motd(p->root, page);
+        if (r < 0)
+                log_warning_errno(r, "Failed to write the login message, ignoring: %m");
+}
+
 /* Warnings become notes; what fails is told once, with the remedy of the first. */
 static int conclude(Phase *p, json_object *report) {
         _cleanup_strv_ char **warnings = NULL, **failures = NULL;
@@ -286,6 +300,8 @@ static int run(Phase *p, int argc, char *argv[]) {
         r = write_report(p, report, failed >= 0);
         if (!p->json)
                 report_print(report, stdout);
+        if (failed < 0)
+                tell_login(p, report);
         if (failed < 0 || r < 0)
                 return failed < 0 ? failed : r;
         r = finish(p);

@@ -15,6 +15,32 @@ static inline void json_putp(json_object **o) {
 }
 #define _cleanup_json_ _cleanup_(json_putp)
 
+/* A member, item or text of what may be anything: what is missing, or of another type, is NULL, "" or 0. */
+static inline json_object *json_member(json_object *o, const char *key, json_type type) {
+        json_object *v = NULL;
+
+        return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, key, &v) &&
+                                        json_object_is_type(v, type)
+                        ? v
+                        : NULL;
+}
+
+static inline const char *json_text(json_object *o, const char *key) {
+        return json_object_get_string(json_member(o, key, json_type_string)) ?: "";
+}
+
+static inline size_t json_length(json_object *o, const char *key) {
+        json_object *a = json_member(o, key, json_type_array);
+
+        return a ? json_object_array_length(a) : 0;
+}
+
+static inline json_object *json_item(json_object *o, const char *key, size_t i) {
+        json_object *a = json_member(o, key, json_type_array);
+
+        return a ? json_object_array_get_idx(a, i) : NULL;
+}
+
 /* Writes it for programs and humans, with a newline. Returns 0 or -EIO. */
 static inline int json_print(json_object *o, FILE *f) {
         return fprintf(f, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY)) < 0 ? -EIO : 0;

@@ -9,7 +9,11 @@
 #include "report.h"
 #include "strv.h"
 
-enum { RECORD_MAX = 4 * 1024 * 1024, CHANGES_SHOWN = 20, TEXT_SHOWN = 160 };
+enum { RECORD_MAX = 4 * 1024 * 1024 };
+
+/* How long it may take where nothing is in its way, with a mirror that is near: of a phase, and of all. */
+#define LIMIT_DRIVER_MSEC INT64_C(600000)
+#define LIMIT_ALL_MSEC    INT64_C(1800000)
 
 /* The bootstrap's order; verify is left out, because it is what writes the report. */
 static const char *const phases[] = { "preflight", "packages", "nvidia", "kvm",    "iommu",
@@ -24,30 +28,6 @@ static const char *const check_results[_CHECK_MAX] = {
 
 const char *check_result_to_string(CheckResult r) {
         return check_results[r];
-}
-
-/* What is missing, or of another type, is NULL, "" or 0: records are files, and files get damaged. */
-static json_object *get(json_object *o, const char *key, json_type type) {
-        json_object *v = NULL;
-
-        return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, key, &v) &&
-                                        json_object_is_type(v, type)
-                        ? v
-                        : NULL;
-}
-
-static const char *get_string(json_object *o, const char *key) {
-        return strempty(json_object_get_string(get(o, key, json_type_string)));
-}
-
-static size_t get_length(json_object *o, const char *key) {
-        json_object *a = get(o, key, json_type_array);
-
-        return a ? json_object_array_length(a) : 0;
-}
-
-static json_object *get_item(json_object *o, const char *key, size_t i) {
-        return json_object_array_get_idx(get(o, key, json_type_array), i);
 }
 
 /* Adds, taking over the value; one that could not be made becomes null. */
@@ -95,19 +75,34 @@ static int collect_phase(int root, const char *name, json_object *array) {
         if (!run && !state)
                 return 0;
         now = run ?: state;
-        did = state && get_length(now, "changes") == 0 ? state : now;
+        did = state && json_length(now, "changes") == 0 ? state : now;
         o = json_object_new_object();
         if (!o)
                 return -ENOMEM;
         set_string(o, "phase", name);
-        set_string(o, "result", get_string(now, "result"));
-        set(o, "took_ms", json_object_get(get(did, "took_ms", json_type_int)));
-        set(o, "changes", json_object_get(get(did, "changes", json_type_array)));
-        set(o, "notes", json_object_get(get(now, "notes", json_type_array)));
-        if (get(now, "failure", json_type_string))
-                set_string(o, "failure", get_string(now, "failure"));
+        set_string(o, "result", json_text(now, "result"));
+        set(o, "took_ms", json_object_get(json_member(did, "took_ms", json_type_int)));
+        if (streq(name, "nvidia"))
+                set(o, "limit_ms", json_object_new_int64(LIMIT_DRIVER_MSEC));
+        set(o, "changes", json_object_get(json_member(did, "changes", json_type_array)));
+        set(o, "notes", json_object_get(json_member(now, "notes", json_type_array)));
+        if (json_member(now, "failure", json_type_string))
+                set_string(o, "failure", json_text(now, "failure"));
         (void) json_object_array_add(array, o);
         return 0;
+}
+
+/* What all phases took together, restarts left out. */
+static json_object *collect_time(json_object *array) {
+        json_object *o = json_object_new_object();
+        int64_t sum = 0;
+
+        for (size_t i = 0; i < json_object_array_length(array); i++)
+                sum += json_object_get_int64(
+                                json_member(json_object_array_get_idx(array, i), "took_ms", json_type_int));
+        set(o, "took_ms", json_object_new_int64(sum));
+        set(o, "limit_ms", json_object_new_int64(LIMIT_ALL_MSEC));
+        return o;
 }
 
 /* Every endpoint of the GPU's group, or just itself where there is no group. */
@@ -196,6 +191,7 @@ int report_collect(int root, const Conf *c, const PciBus *bus, json_object **ret
         set(o, "checks", json_object_new_array());
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(phases); i++)
                 r = collect_phase(root, phases[i], array);
+        set(o, "all_phases", collect_time(array));
         for (size_t i = 0; r >= 0 && i < bus->n; i++)
                 if (pci_is_nvidia_gpu(&bus->devices[i]))
                         r = collect_gpu(c, bus, &bus->devices[i], gpus);
@@ -227,7 +223,7 @@ int report_add_check(json_object *report, const char *name, CheckResult result, 
         set_string(o, "text", text);
         if (remedy)
                 set_string(o, "remedy", remedy);
-        if (json_object_array_add(get(report, "checks", json_type_array), o) == 0)
+        if (json_object_array_add(json_member(report, "checks", json_type_array), o) == 0)
                 return 0;
         json_object_put(o);
         return -ENOMEM;
@@ -236,10 +232,10 @@ int report_add_check(json_object *report, const char *name, CheckResult result, 
 CheckResult report_worst(json_object *report) {
         CheckResult worst = CHECK_OK;
 
-        for (size_t i = 0; i < get_length(report, "checks"); i++)
+        for (size_t i = 0; i < json_length(report, "checks"); i++)
                 for (CheckResult r = worst; r < _CHECK_MAX; r++)
                         if (r != CHECK_SKIP &&
-                            streq(get_string(get_item(report, "checks", i), "result"), check_results[r]))
+                            streq(json_text(json_item(report, "checks", i), "result"), check_results[r]))
                                 worst = r;
         return worst;
 }
@@ -248,154 +244,17 @@ int report_texts(json_object *report, CheckResult result, char ***ret, const cha
         _cleanup_strv_ char **l = NULL;
         const char *remedy = "";
 
-        for (size_t i = 0; i < get_length(report, "checks"); i++) {
-                json_object *c = get_item(report, "checks", i);
+        for (size_t i = 0; i < json_length(report, "checks"); i++) {
+                json_object *c = json_item(report, "checks", i);
 
-                if (!streq(get_string(c, "result"), check_results[result]))
+                if (!streq(json_text(c, "result"), check_results[result]))
                         continue;
                 if (!*remedy)
-                        remedy = get_string(c, "remedy");
-                if (strv_extend(&l, get_string(c, "text")) < 0)
+                        remedy = json_text(c, "remedy");
+                if (strv_extend(&l, json_text(c, "text")) < 0)
                         return -ENOMEM;
         }
         *ret = TAKE_PTR(l);
         *ret_remedy = remedy;
         return 0;
-}
-
-/* What came from a file may hold anything; a line of ours stays one line. */
-static void put_text(FILE *f, const char *s, size_t max) {
-        size_t n = 0;
-
-        for (; *s && n < max; s++, n++)
-                fputc((unsigned char) *s < 0x20 || *s == 0x7f ? '?' : *s, f);
-        if (*s)
-                fputs("...", f);
-}
-
-/* A column: cut or filled to the width. */
-static void put_column(FILE *f, const char *s, int width) {
-        _cleanup_free_ char *cut = strndup(s, (size_t) width);
-
-        put_text(f, strempty(cut), (size_t) width);
-        fprintf(f, "%*s", width - (int) strlen(strempty(cut)), "");
-}
-
-static void print_phase(json_object *p, FILE *f) {
-        size_t n = get_length(p, "changes");
-        double sec = (double) json_object_get_int64(get(p, "took_ms", json_type_int)) / 1000;
-
-        fputs("  ", f);
-        put_column(f, get_string(p, "phase"), 11);
-        put_column(f, get_string(p, "result"), 15);
-        fprintf(f, "%8.1f s", sec);
-        fprintf(f, n == 0 ? "  nothing changed\n" : n == 1 ? "  1 change\n" : "  %zu changes\n", n);
-        for (size_t i = 0; i < MIN(n, (size_t) CHANGES_SHOWN); i++) {
-                json_object *c = get_item(p, "changes", i);
-                const char *detail = get_string(c, "detail");
-
-                fputs("      ", f);
-                put_text(f, get_string(c, "action"), TEXT_SHOWN);
-                fputc(' ', f);
-                put_text(f, get_string(c, "object"), TEXT_SHOWN);
-                if (*detail) {
-                        fputs(": ", f);
-                        put_text(f, detail, TEXT_SHOWN);
-                }
-                fputc('\n', f);
-        }
-        if (n > CHANGES_SHOWN)
-                fprintf(f, "      and %zu more\n", n - CHANGES_SHOWN);
-        if (*get_string(p, "failure")) {
-                fputs("      ", f);
-                put_text(f, get_string(p, "failure"), 4 * TEXT_SHOWN);
-                fputc('\n', f);
-        }
-}
-
-static const char *driver_of(json_object *o) {
-        const char *d = get_string(o, "driver");
-
-        return *d ? d : "no driver";
-}
-
-static void print_gpu(json_object *g, FILE *f) {
-        json_object *group = get(g, "iommu_group", json_type_int);
-
-        fputs("  ", f);
-        put_text(f, get_string(g, "address"), TEXT_SHOWN);
-        fputs("  ", f);
-        put_text(f, get_string(g, "id"), TEXT_SHOWN);
-        fputc(' ', f);
-        put_text(f, get_string(g, "architecture"), TEXT_SHOWN);
-        fputs(", ", f);
-        put_text(f, get_string(g, "mode"), TEXT_SHOWN);
-        fputs(", ", f);
-        put_text(f, driver_of(g), TEXT_SHOWN);
-        if (group)
-                fprintf(f, ", IOMMU group %d\n", json_object_get_int(group));
-        else
-                fputs(", no IOMMU group\n", f);
-        for (size_t i = 0; i < get_length(g, "group"); i++) {
-                json_object *d = get_item(g, "group", i);
-
-                if (streq(get_string(d, "address"), get_string(g, "address")))
-                        continue;
-                fputs("      ", f);
-                put_text(f, get_string(d, "address"), TEXT_SHOWN);
-                fputs("  ", f);
-                put_text(f, driver_of(d), TEXT_SHOWN);
-                fputc('\n', f);
-        }
-}
-
-static void print_check(json_object *c, FILE *f) {
-        const char *remedy = get_string(c, "remedy");
-
-        fputs("  ", f);
-        put_column(f, get_string(c, "result"), 6);
-        put_column(f, get_string(c, "check"), 11);
-        put_text(f, get_string(c, "text"), 4 * TEXT_SHOWN);
-        fputc('\n', f);
-        if (*remedy) {
-                fputs("                   ", f);
-                put_text(f, remedy, 4 * TEXT_SHOWN);
-                fputc('\n', f);
-        }
-}
-
-void report_print(json_object *report, FILE *f) {
-        static const struct {
-                const char *key, *title;
-                void (*print)(json_object *o, FILE *f);
-        } sections[] = {
-                { "phases", "Phases", print_phase },
-                { "gpus", "GPUs", print_gpu },
-                { "checks", "Checks", print_check },
-        };
-        json_object *host = get(report, "host", json_type_object),
-                    *iommu = get(report, "iommu", json_type_object),
-                    *ready = get(report, "ready", json_type_boolean);
-        int64_t groups;
-        const char *verdict = "Not ready: see the checks that fail";
-
-        fputs("gpuvm ", f);
-        put_text(f, get_string(report, "version"), TEXT_SHOWN);
-        fputs(": ", f);
-        put_text(f, get_string(host, "system"), TEXT_SHOWN);
-        fputs(", kernel ", f);
-        put_text(f, get_string(host, "kernel"), TEXT_SHOWN);
-        if (!ready)
-                verdict = "Not verified yet";
-        else if (json_object_get_boolean(ready))
-                verdict = "Ready for GPU VMs";
-        fprintf(f, "\n%s\n", verdict);
-        groups = json_object_get_int64(get(iommu, "groups", json_type_int));
-        fprintf(f, "IOMMU: %lld group%s\n", (long long) groups, groups == 1 ? "" : "s");
-        for (size_t s = 0; s < ELEMENTSOF(sections); s++) {
-                if (get_length(report, sections[s].key) > 0)
-                        fprintf(f, "%s:\n", sections[s].title);
-                for (size_t i = 0; i < get_length(report, sections[s].key); i++)
-                        sections[s].print(get_item(report, sections[s].key, i), f);
-        }
 }

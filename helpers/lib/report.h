@@ -16,8 +16,9 @@
 typedef enum CheckResult { CHECK_OK, CHECK_SKIP, CHECK_WARN, CHECK_FAIL, _CHECK_MAX } CheckResult;
 const char *check_result_to_string(CheckResult r);
 
-/* "phases" (in bootstrap order; each as its record says, with what the last changing run changed), "iommu",
- * "gpus" and "host". c: whose modes hold. bus: scanned by the caller. */
+/* "phases" (in bootstrap order; each as its record says, with what the last changing run changed and how long
+ * it took), "all_phases" (their time together), "iommu", "gpus" and "host". Times have the limit beside them
+ * where one is meant. c: whose modes hold. bus: scanned by the caller. */
 int report_collect(int root, const Conf *c, const PciBus *bus, json_object **ret) _must_check_ _nonnull_all_;
 
 /* Adds to "checks". remedy: or NULL. */
@@ -39,3 +40,4 @@ int report_read(int root, json_object **ret) _must_check_ _nonnull_all_;
 /* Writes the page, at most 100 columns where names allow. Takes any JSON: what is missing or of another type
  * is left out. */
 void report_print(json_object *report, FILE *f) _nonnull_all_;
+int report_page(json_object *report, char **ret) _must_check_ _nonnull_all_;

@@ -203,6 +203,17 @@ run
 is 'the story ends' "$status" 0
 check 'nothing is pending' test ! -e "$root/var/lib/gpuvm/pending"
 machine 7 nouveau
+mkdir -p "$root/run/gpuvm"
+run
+like 'who logs in is told how it stands' "$(cat "$root/run/gpuvm/motd")" 'Not ready.*0000:01:00.0 is exclusive, but not on VFIO'
+drive 0000:01:00.0 vfio-pci
+drive 0000:01:00.1 vfio-pci
+run
+check 'until the machine is ready' test ! -e "$root/run/gpuvm/motd"
+machine 7 nouveau
+run --dry-run
+check 'and not by a dry run' test ! -e "$root/run/gpuvm/motd"
+machine 7 nouveau
 mkdir -p "$root/var/lib/gpuvm"
 echo story >"$root/var/lib/gpuvm/pending"
 run

@@ -69,6 +69,26 @@ TEST(a_record_of_now_and_what_was_done_before) {
         ASSERT(strstr(page, "Not verified yet"));
 }
 
+TEST(times_beside_their_limits) {
+        int root = tree_new();
+        _cleanup_json_ json_object *o = NULL, *late = NULL;
+        _cleanup_free_ char *page = NULL, *late_page = NULL;
+
+        write_record(root, "/run/gpuvm/phases/nvidia.json",
+                     "{\"result\":\"ok\",\"took_ms\":599900,\"changes\":[]}");
+        write_record(root, "/run/gpuvm/phases/kvm.json", "{\"result\":\"ok\",\"took_ms\":100100,\"changes\":[]}");
+        o = collect(root);
+        page = print(o);
+        ASSERT(strstr(page, "  nvidia     ok                599.9 s  nothing changed\n"));
+        ASSERT(strstr(page, "  all                          700.0 s\n"));
+        write_record(root, "/run/gpuvm/phases/nvidia.json",
+                     "{\"result\":\"ok\",\"took_ms\":1800000,\"changes\":[]}");
+        late = collect(root);
+        late_page = print(late);
+        ASSERT(strstr(late_page, "1800.0 s (more than 600 s)  nothing changed\n"));
+        ASSERT(strstr(late_page, "  all                         1900.1 s (more than 1800 s)\n"));
+}
+
 TEST(gpus_with_their_groups) {
         int root = tree_new();
         _cleanup_json_ json_object *o = collect(root);

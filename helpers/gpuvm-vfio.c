@@ -82,7 +82,7 @@ static int run_again(const GpuSwitch *s, const PciDevice *gpu) {
                 return 0;
         r = exclusive_is_replaced(s->p, gpu);
         if (r > 0 && !s->p->dry_run) {
-                r = handover_remove(s->p->root, gpu->bdf);
+                r = handover_forget_gone(s->p->root, gpu->bdf);
                 r = r < 0 ? r : 1;
         }
         if (r < 0)

@@ -14,17 +14,12 @@
 
 enum { RELOAD_TIMEOUT_SEC = 30 };
 
-/* The number of the card's directory in sysfs, as text: another card, and the same one put in again, has
- * another; a number comes again after four thousand million others (fs/kernfs/dir.c, __kernfs_new_node()). */
+/* As text. */
 static int presence(const Phase *p, const PciDevice *d, char **ret) {
-        _cleanup_free_ char *path = NULL;
-        struct stat st;
-        int r;
+        uint64_t number;
+        int r = pci_read_presence(p->root, d, &number);
 
-        r = str_printf(&path, "/sys/bus/pci/devices/%s", d->name);
-        if (r >= 0)
-                r = fs_stat(p->root, path, &st);
-        return r < 0 ? r : str_printf(ret, "%ju\n", (uintmax_t) st.st_ino);
+        return r < 0 ? r : str_printf(ret, "%llu\n", (unsigned long long) number);
 }
 
 int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) {

@@ -2,17 +2,22 @@
 
 #include "handover.h"
 #include "fs.h"
+#include "parse.h"
 #include "phase.h"
 #include "strv.h"
 
 /* A line is "ADDRESS DRIVER OVERRIDE", "-" for none; the override is the rest of the line. After them, for
- * what is so, "d3cold ADDRESS", "persistent ADDRESS" and "drained ADDRESS". */
+ * what is so, "d3cold ADDRESS", "persistent ADDRESS" and "drained ADDRESS", and "card ADDRESS NUMBER". */
+
+static void function_done(HandoverFunction *f) {
+        free(f->driver);
+        free(f->override);
+        *f = (HandoverFunction){};
+}
 
 void handover_done(Handover *h) {
-        for (size_t i = 0; i < h->n; i++) {
-                free(h->list[i].driver);
-                free(h->list[i].override);
-        }
+        for (size_t i = 0; i < h->n; i++)
+                function_done(&h->list[i]);
         free(h->list);
         *h = (Handover){};
 }
@@ -30,21 +35,27 @@ HandoverFunction *handover_find(const Handover *h, Bdf bdf) {
         return NULL;
 }
 
-int handover_add(Handover *h, Bdf bdf, const char *driver, const char *override) {
-        HandoverFunction *t, f = { .bdf = bdf };
+/* Takes it over, unless there is one for the function. */
+static int append(Handover *h, HandoverFunction *f) {
+        HandoverFunction *t;
 
-        if (handover_find(h, bdf))
+        if (handover_find(h, f->bdf))
                 return 0;
         t = reallocarray(h->list, h->n + 1, sizeof(*t));
         if (!t)
                 return -ENOMEM;
         h->list = t;
-        if (free_and_strdup(&f.driver, driver) < 0 || free_and_strdup(&f.override, override) < 0) {
-                free(f.driver);
-                return -ENOMEM;
-        }
-        h->list[h->n++] = f;
+        t[h->n++] = *f;
+        *f = (HandoverFunction){};
         return 1;
+}
+
+int handover_add(Handover *h, Bdf bdf, const char *driver, const char *override) {
+        _cleanup_(function_done) HandoverFunction f = { .bdf = bdf };
+
+        if (free_and_strdup(&f.driver, driver) < 0 || free_and_strdup(&f.override, override) < 0)
+                return -ENOMEM;
+        return append(h, &f);
 }
 
 static int parse_function(Handover *h, const char *line) {
@@ -85,10 +96,26 @@ static bool *find_mark(HandoverFunction *f, size_t i, const char **ret_name) {
         return marks[i].mark;
 }
 
+/* "ADDRESS NUMBER" */
+static int parse_card(Handover *h, const char *value) {
+        _cleanup_free_ char *address = strndup(value, strcspn(value, " "));
+        const char *number = value + strcspn(value, " ");
+        HandoverFunction *f;
+        Bdf bdf;
+
+        if (!address)
+                return -ENOMEM;
+        f = bdf_parse(address, &bdf) < 0 ? NULL : handover_find(h, bdf);
+        return f && *number && parse_u64(number + 1, &f->card) >= 0 ? 0 : -EBADMSG;
+}
+
 static int parse_line(Handover *h, const char *line) {
         HandoverFunction none = {}, *f;
-        const char *name, *address;
+        const char *name, *address = startswith(line, "card ");
         Bdf bdf;
+
+        if (address)
+                return parse_card(h, address);
 
         for (size_t i = 0; find_mark(&none, i, &name); i++) {
                 address = startswith(line, name);
@@ -151,7 +178,7 @@ static int format_marks(HandoverFunction *f, char ***l) {
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return f->card ? strv_extendf(l, "card %s %llu\n", address, (unsigned long long) f->card) : 0;
 }
 
 int handover_format(const Handover *h, char **ret) {
@@ -186,4 +213,90 @@ int handover_remove(int root, Bdf owner) {
         if (r >= 0)
                 r = fs_remove(root, path);
         return r < 0 ? r : 0;
+}
+
+/* True if the line is about the card that is there now, or nobody knows. */
+static bool is_same_card(int root, const PciDevice *d, const HandoverFunction *f) {
+        uint64_t now;
+
+        return f->card == 0 || pci_read_presence(root, d, &now) < 0 || now == f->card;
+}
+
+static const PciDevice *find_device(const PciDevice *const *devices, size_t n, Bdf bdf) {
+        for (size_t i = 0; i < n; i++)
+                if (bdf_compare(devices[i]->bdf, bdf) == 0)
+                        return devices[i];
+        return NULL;
+}
+
+int handover_gather(int root, const PciDevice *const *devices, size_t n, Handover *ret) {
+        _cleanup_(handover_done) Handover all = {};
+        bool bad = false;
+
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_(handover_done) Handover one = {};
+                int r = pci_is_display(devices[i]) ? handover_load(root, devices[i]->bdf, &one) : 0;
+
+                bad = bad || r == -EBADMSG;
+                for (size_t k = 0; k < one.n && r >= 0; k++) {
+                        const PciDevice *d = find_device(devices, n, one.list[k].bdf);
+
+                        if (d && is_same_card(root, d, &one.list[k]))
+                                r = append(&all, &one.list[k]);
+                }
+                if (r < 0 && r != -EBADMSG)
+                        return r;
+        }
+        *ret = all;
+        all = (Handover){};
+        return bad;
+}
+
+int handover_remove_all(int root, const PciDevice *const *devices, size_t n) {
+        int r = 0;
+
+        for (size_t i = 0; i < n && r >= 0; i++)
+                if (pci_is_display(devices[i]))
+                        r = handover_remove(root, devices[i]->bdf);
+        return r;
+}
+
+/* Moves to ret what is about cards that are there still. ret_gpu: the first GPU of them; else as it is. */
+static int take_present(int root, Handover *h, Handover *ret, Bdf *ret_gpu) {
+        _cleanup_close_ int all = pci_open(root);
+        bool found = false;
+
+        for (size_t i = 0; i < h->n && all >= 0; i++) {
+                _cleanup_(pci_device_done) PciDevice d = { .bdf = h->list[i].bdf };
+                int r = pci_read_brief(root, all, &d);
+
+                if (r > 0 && is_same_card(root, &d, &h->list[i])) {
+                        if (!found && pci_is_display(&d))
+                                *ret_gpu = d.bdf;
+                        found = found || pci_is_display(&d);
+                        r = append(ret, &h->list[i]);
+                }
+                if (r < 0)
+                        return r;
+        }
+        return all == -ENOENT ? 0 : MIN(all, 0);
+}
+
+int handover_forget_gone(int root, Bdf gone) {
+        _cleanup_(handover_done) Handover before = {}, rest = {}, there = {};
+        Bdf name = gone;
+        int r;
+
+        r = handover_load(root, gone, &before);
+        if (r == -EBADMSG || (r >= 0 && before.n == 0))
+                return handover_remove(root, gone);
+        if (r >= 0)
+                r = take_present(root, &before, &rest, &name);
+        if (r >= 0 && rest.n > 0 && bdf_compare(name, gone) != 0)
+                r = handover_load(root, name, &there);
+        for (size_t i = 0; i < there.n && r >= 0; i++)
+                r = append(&rest, &there.list[i]);
+        if (r >= 0 && rest.n > 0)
+                r = handover_save(root, name, &rest);
+        return r < 0 || (rest.n > 0 && bdf_compare(name, gone) == 0) ? r : handover_remove(root, gone);
 }

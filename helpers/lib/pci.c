@@ -399,3 +399,17 @@ int pci_read_driver(int root, const PciDevice *d, char **ret) {
         *ret = TAKE_PTR(name);
         return 0;
 }
+
+int pci_read_presence(int root, const PciDevice *d, uint64_t *ret) {
+        _cleanup_free_ char *path = NULL;
+        struct stat st;
+        int r;
+
+        if (d->dir > 0)
+                r = RET_NERRNO(fstat(d->dir, &st));
+        else
+                r = str_printf(&path, PCI_DEVICES "/%s", d->name) < 0 ? -ENOMEM : fs_stat(root, path, &st);
+        if (r >= 0)
+                *ret = st.st_ino;
+        return r;
+}

@@ -69,5 +69,10 @@ bool pci_same_kind(const PciDevice *a, const PciDevice *b) _nonnull_all_;
 /* Same domain, bus and slot. */
 bool pci_same_slot(const PciDevice *a, const PciDevice *b) _nonnull_all_;
 
+/* The number of the function's directory in sysfs: another card, and the same one put in again, has another;
+ * a number comes again after four thousand million others (fs/kernfs/dir.c, __kernfs_new_node()). -ENOENT if
+ * there is none. */
+int pci_read_presence(int root, const PciDevice *d, uint64_t *ret) _must_check_ _nonnull_all_;
+
 /* Reads the driver link again: what sysfs says now. NULL in ret for none; -ENODEV if the device is gone. */
 int pci_read_driver(int root, const PciDevice *d, char **ret) _must_check_ _nonnull_all_;

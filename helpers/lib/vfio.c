@@ -24,17 +24,16 @@ bool vfio_is_attached(const IommuVerdict *v) {
         return v->n_endpoints > 0;
 }
 
-/* Returns 1 if the function is on a VFIO driver, or a hand-over with its name was cut. */
-static int is_function_away(int root, const PciDevice *d) {
+/* Returns 1 if one of these is on a VFIO driver, or a hand-over of them was cut. */
+static int are_away(int root, const PciDevice *const *devices, size_t n) {
         _cleanup_(handover_done) Handover before = {};
         int r;
 
-        if (d->driver && nodes_is_vfio_driver(d->driver))
-                return 1;
-        r = handover_load(root, d->bdf, &before);
-        if (r < 0)
-                return r == -EBADMSG ? 1 : r;
-        return before.n > 0;
+        for (size_t i = 0; i < n; i++)
+                if (devices[i]->driver && nodes_is_vfio_driver(devices[i]->driver))
+                        return 1;
+        r = handover_gather(root, devices, n, &before);
+        return r < 0 ? r : r > 0 || before.n > 0;
 }
 
 int vfio_is_away(int root, const PciBus *bus, const PciDevice *gpu) {
@@ -42,11 +41,9 @@ int vfio_is_away(int root, const PciBus *bus, const PciDevice *gpu) {
         int r;
 
         r = iommu_group_check(bus, gpu, NULL, 0, NULL, &v);
-        if (r < 0)
-                return r == -ENODEV ? is_function_away(root, gpu) : r;
-        for (size_t i = 0; i < v.n_members && r == 0; i++)
-                r = is_function_away(root, v.members[i]);
-        return r;
+        if (r < 0 && r != -ENODEV)
+                return r;
+        return r < 0 ? are_away(root, &gpu, 1) : are_away(root, v.members, v.n_members);
 }
 
 /* What the kernel did not come back from is the reason, whatever was being done. Returns error. */
@@ -59,6 +56,7 @@ static int tell(VfioJob *j, int error, const PciDevice *d, const char *doing) {
 /* What there is now of one function. */
 static int read_function(VfioJob *j, const PciDevice *d) {
         _cleanup_free_ char *override = NULL, *d3cold = NULL;
+        HandoverFunction *was;
         int r;
 
         if (handover_find(&j->before, d->bdf))
@@ -71,9 +69,13 @@ static int read_function(VfioJob *j, const PciDevice *d) {
                 return tell(j, r, d, "read d3cold_allowed of");
         /* Any other error: this kernel knows nothing of that. */
         r = handover_add(&j->before, d->bdf, d->driver, override);
-        if (r >= 0)
-                handover_find(&j->before, d->bdf)->d3cold = streq(strempty(d3cold), "1");
-        return r;
+        if (r < 0)
+                return r;
+        was = handover_find(&j->before, d->bdf);
+        was->d3cold = streq(strempty(d3cold), "1");
+        if (pci_read_presence(j->p->root, d, &was->card) < 0)
+                log_debug("Cannot tell which card %s is", d->name);
+        return 0;
 }
 
 /* Returns 1 if somebody uses it, or nobody knows. */
@@ -134,7 +136,7 @@ static int give_up(VfioJob *j, int error) {
                 return r;
         free(j->failure.remedy);
         j->failure.remedy = TAKE_PTR(remedy);
-        if (!left && handover_remove(j->p->root, j->group.owner->bdf) < 0)
+        if (!left && handover_remove_all(j->p->root, j->group.members, j->group.n_members) < 0)
                 log_debug("Cannot remove the record of %s", j->group.owner->name);
         return error;
 }
@@ -169,9 +171,8 @@ static int plan_attach(VfioJob *j) {
 static int record(VfioJob *j) {
         int r;
 
-        r = handover_load(j->p->root, j->group.owner->bdf, &j->before);
-        if (r == -EBADMSG)
-                r = 0; /* nothing to go by: what is there now counts */
+        /* Where that makes no sense there is nothing to go by: what is there now counts. */
+        r = handover_gather(j->p->root, j->group.members, j->group.n_members, &j->before);
         for (size_t i = 0; i < j->n_todo && r >= 0; i++)
                 r = read_function(j, j->todo[i]);
         if (r >= 0)
@@ -270,8 +271,8 @@ static int plan_detach(VfioJob *j) {
         int r;
 
         handover_done(&j->before);
-        r = handover_load(j->p->root, j->group.owner->bdf, &j->before);
-        if (r < 0 && r != -EBADMSG)
+        r = handover_gather(j->p->root, j->group.members, j->group.n_members, &j->before);
+        if (r < 0)
                 return r;
         for (size_t i = 0; i < j->group.n_members; i++) {
                 const PciDevice *d = j->group.members[i];
@@ -318,7 +319,7 @@ static int detach_all(VfioJob *j) {
                 failed = failed ?: MIN(r, 0);
         }
         if (failed == 0) {
-                r = handover_remove(j->p->root, j->group.owner->bdf);
+                r = handover_remove_all(j->p->root, j->group.members, j->group.n_members);
                 return r < 0 ? r : 1;
         }
         names = strv_join(left, " ");
@@ -341,7 +342,7 @@ static int detach(VfioJob *j) {
         if (r != 0) {
                 /* Gone: what it had is of no use to anybody. */
                 if (r > 0 && !j->p->dry_run)
-                        r = handover_remove(j->p->root, j->q->gpu);
+                        r = handover_forget_gone(j->p->root, j->q->gpu);
                 return r < 0 ? r : 0;
         }
         r = plan_detach(j);

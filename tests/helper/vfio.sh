@@ -697,10 +697,17 @@ is 'and leaves the rule to the phase that turns the IOMMU on' "$(said | grep -c 
 usual
 printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
 check 'setup with all exclusive' vfio setup
-device=$root/sys/devices/pci0000:00/$gpu
-cp -a "$device" "$device.new"
-rm -r "$device"
-mv "$device.new" "$device"
+# put_in_again: the whole card, on the driver that it had.
+put_in_again() {
+        local device
+
+        for device in "$root/sys/devices/pci0000:00/"{$gpu,$audio}; do
+                cp -a "$device" "$device.new"
+                rm -r "$device"
+                mv "$device.new" "$device"
+        done
+}
+put_in_again
 check 'detach of a card that was put in since' vfio detach $gpu
 is 'leaves it alone' "$(writes) $(driver $gpu)" '0 vfio-pci'
 check 'what the old one had is forgotten' test ! -e "$root/run/gpuvm/vfio/$gpu"
@@ -708,12 +715,76 @@ check 'attach' vfio attach $gpu
 check 'and detach of this one' vfio detach $gpu
 is 'gives it to the host' "$(driver $gpu)" nvidia
 check 'attach' vfio attach $gpu
-cp -a "$device" "$device.new"
-rm -r "$device"
-mv "$device.new" "$device"
+put_in_again
 rm "$root/etc/gpuvm.conf"
 check 'setup with all flexible' vfio setup
 is 'gives back also one that was put in since' "$(driver $gpu) $(driver $twin)" 'nvidia nvidia'
+
+# --- a record is about one card, not about its address
+# pulled ADDRESS...: what the kernel does to a function that is not there any more. Its directory is kept elsewhere, so that
+# no other gets its number.
+pulled() {
+        local function dev
+
+        for function; do
+                dev=$root/sys/devices/pci0000:00/$function
+                rm -f "$root/sys/bus/pci/drivers/$(driver "$function")/$function"
+                rm "$root/sys/bus/pci/devices/$function" "$root/sys/kernel/iommu_groups/"*"/devices/$function"
+                mkdir -p "$work/pulled"
+                mv "$dev" "$work/pulled/$((pulled_n += 1))"
+        done
+}
+pulled_n=0
+usual
+prepared attach
+pulled $gpu $audio
+card $gpu 10de 2204 030000 12 nouveau
+card $audio 10de 1aef 040300 12 snd_hda_intel
+state >"$work/before"
+check 'detach when another card is at the address' vfio detach $gpu
+is 'does nothing to it' "$(writes)" 0
+check 'attach of that card' vfio attach $gpu
+check 'takes it' attached
+check 'detach of it' vfio detach $gpu
+check 'gives it what it had itself' same
+check 'and no record stays' test ! -e "$root/run/gpuvm/vfio/$gpu"
+
+# --- the owner of a shared group is pulled out
+shared() {
+        machine
+        card $gpu 10de 2684 030000 12 nvidia
+        card $audio 10de 22ba 040300 12 snd_hda_intel
+        card $twin 10de 2684 030000 12 nvidia
+        echo nvidia >"$root/sys/bus/pci/devices/$twin/driver_override"
+}
+shared
+prepared attach
+is 'both GPUs of a group went' "$(driver $gpu) $(driver $twin)" 'vfio-pci vfio-pci'
+pulled $gpu $audio
+check 'detach of the owner, which was pulled out' vfio detach $gpu
+is 'leaves the other one where it is' "$(writes) $(driver $twin)" '0 vfio-pci'
+check 'the record of the one that is gone is gone' test ! -e "$root/run/gpuvm/vfio/$gpu"
+check 'detach of the other one' vfio detach $twin
+is 'gives back exactly what it had' "$(driver $twin) $(override $twin)" 'nvidia nvidia'
+is 'and no record stays' "$(ls "$root/run/gpuvm/vfio")" ''
+# A power cut of its own: killed before each change, and again.
+for ((n = 1; n <= 3; n++)); do
+        shared
+        prepared attach
+        pulled $gpu $audio
+        FAKESYS_KILL_AT=$n vfio detach $gpu 2>/dev/null || true
+        check "detach of what is gone killed at change $n, and again" vfio detach $gpu
+        check "killed at change $n: the other one goes back" vfio detach $twin
+        is "killed at change $n: to what it had" "$(driver $twin) $(override $twin)" 'nvidia nvidia'
+done
+# One that comes in before it becomes the owner.
+shared
+pulled $gpu $audio
+check 'attach of a GPU that is alone' vfio attach $twin
+card $gpu 10de 2684 030000 12 nvidia
+check 'detach when another has come before it' vfio detach $twin
+is 'gives back exactly what it had' "$(driver $twin) $(override $twin) $(driver $gpu)" 'nvidia nvidia nvidia'
+is 'and no record stays' "$(ls "$root/run/gpuvm/vfio")" ''
 
 # --- VFIO variant drivers: a module of a made-up kernel says that it is for this card
 if command -v gcc >/dev/null && command -v depmod >/dev/null; then

@@ -9,6 +9,7 @@
 #include "bridgechange.h"
 #include "bridgeplan.h"
 #include "conf.h"
+#include "fs.h"
 #include "json.h"
 #include "phase.h"
 
@@ -64,7 +65,7 @@ static int clear_up(Phase *p, BridgeState *ret) {
         if (r > 0)
                 phase_note(p, "An earlier change of the network was not finished, and was taken back");
         r = bridge_load(p->root, ret);
-        return r < 0 ? phase_fail(p, r, "Look at it", "Cannot read %s", BRIDGE_PENDING) : 0;
+        return r < 0 ? phase_fail(p, r, BRIDGE_STATE_REMEDY, "Cannot read %s", BRIDGE_PENDING) : 0;
 }
 
 static int look(Phase *p, const Conf *c, BridgeState *kept, BridgePlan *plan) {
@@ -83,6 +84,11 @@ static int look(Phase *p, const Conf *c, BridgeState *kept, BridgePlan *plan) {
         return r < 0 ? phase_fail(p, r, "Try again; nothing was changed", "Cannot look at the network") : 0;
 }
 
+/* Recorded machines have no addresses in them unless somebody put them there. */
+static bool has_network(const Phase *p) {
+        return fs_is_host(p->root) || fs_exists(p->root, NETSTATE_RECORD) > 0;
+}
+
 static int make(Phase *p) {
         _cleanup_(bridgeplan_done) BridgePlan plan = {};
         _cleanup_(bridge_done) BridgeState kept = {};
@@ -94,6 +100,10 @@ static int make(Phase *p) {
                 return log_oom();
         if (!c.bridge) {
                 phase_note(p, "Bridge=no: the network is left as it is");
+                return PHASE_NOT_APPLICABLE;
+        }
+        if (!has_network(p)) {
+                phase_note(p, "The record of this machine does not tell its network");
                 return PHASE_NOT_APPLICABLE;
         }
         r = clear_up(p, &kept);
@@ -135,7 +145,7 @@ static int status(Phase *p) {
 
         r = bridge_load(p->root, &s);
         if (r < 0)
-                return phase_fail(p, r, "Look at it", "Cannot read %s", BRIDGE_PENDING);
+                return phase_fail(p, r, BRIDGE_STATE_REMEDY, "Cannot read %s", BRIDGE_PENDING);
         phase_result(p, "stage", json_object_new_string(r > 0 ? bridge_stage_to_string(s.stage) : "none"));
         p->quiet_record = !p->json;
         if (p->json)

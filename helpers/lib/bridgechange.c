@@ -2,6 +2,7 @@
 
 #include "bridgechange.h"
 #include "fs.h"
+#include "journal.h"
 #include "reboot.h"
 #include "strv.h"
 #include "undo.h"
@@ -171,13 +172,27 @@ static int take_back(Phase *p, BridgeState *s, bool boot) {
          */
         k = touched && !boot ? bridgeowner_return(p, s) : 0;
         if (r < 0)
-                return phase_fail(p, r, "Look at it, then run 'gpuvm-bridge revert'", "Cannot restore %s",
-                                  path);
+                return phase_fail(p, r, "See that it can be written, then run 'gpuvm-bridge revert'",
+                                  "Cannot restore %s", path);
         if (k < 0)
                 phase_note(p, "%s did not do all that it was asked for on the way back",
                            netowner_to_string(s->owner));
         r = bridge_forget(p->root);
-        return r < 0 ? phase_fail(p, r, "Remove it", "Cannot remove %s", BRIDGE_PENDING) : 0;
+        if (r < 0)
+                return phase_fail(p, r, "Remove it", "Cannot remove %s", BRIDGE_PENDING);
+        if (touched)
+                journal_event(EVENT_NETWORK_BACK, "GPUVM_BRIDGE", s->bridge,
+                              "The network is as it was before %s, on %s", s->bridge, s->uplink);
+        return 0;
+}
+
+static int keep(Phase *p, BridgeState *s) {
+        int r = advance(p, s, BRIDGE_CHANGED, BRIDGE_KEPT);
+
+        if (r >= 0)
+                journal_event(EVENT_NETWORK_MOVED, "GPUVM_BRIDGE", s->bridge,
+                              "The network is on %s, and stays", s->bridge);
+        return r;
 }
 
 /* After what went wrong, which has been told: error, or 0 where the user has confirmed the change all the
@@ -200,7 +215,6 @@ static int go_back(Phase *p, BridgeState *s, int error) {
                 r = take_back(p, &now, false);
         if (r < 0)
                 return error; /* the timer tries again, and so does the next boot */
-        phase_note(p, "The network is as it was before");
         bridgeowner_disarm(p);
         return error;
 }
@@ -244,7 +258,7 @@ static int change(Phase *p, const BridgePlan *plan, BridgeState *s, const NetPee
         r = advance(p, s, BRIDGE_CHANGING, BRIDGE_CHANGED);
         if (r >= 0)
                 r = prove(p, plan, s, peers, end);
-        return r < 0 ? r : advance(p, s, BRIDGE_CHANGED, BRIDGE_KEPT);
+        return r < 0 ? r : keep(p, s);
 }
 
 int bridgechange_make(Phase *p, const BridgePlan *plan, uint64_t revert_usec) {
@@ -278,8 +292,7 @@ int bridgechange_make(Phase *p, const BridgePlan *plan, uint64_t revert_usec) {
 }
 
 static int fail_state(Phase *p, int error) {
-        return phase_fail(p, error, "Look at the network's files, then remove it", "Cannot read %s",
-                          BRIDGE_PENDING);
+        return phase_fail(p, error, BRIDGE_STATE_REMEDY, "Cannot read %s", BRIDGE_PENDING);
 }
 
 /* An unconfirmed change goes back whatever happened; one that is kept has time. */
@@ -337,7 +350,7 @@ int bridgechange_confirm(Phase *p) {
         r = phase_change(p, "keep", s.bridge, "nothing takes it back any more");
         if (r <= 0)
                 return r < 0 ? log_oom() : 1;
-        r = advance(p, &s, BRIDGE_CHANGED, BRIDGE_KEPT);
+        r = keep(p, &s);
         if (r < 0)
                 return r;
         bridgeowner_disarm(p);

@@ -16,6 +16,8 @@ enum {
         BRIDGE_BACK_SEC = 30,       /* of RevertSec=, kept for the way back by our own hand */
 };
 
+#define BRIDGE_STATE_REMEDY "Look whether the network's files are as you want them, then remove it"
+
 /* All of it, for a plan whose choice is a change. revert_usec: RevertSec=; less than BRIDGE_REVERT_MIN_SEC is
  * that. Returns 0 when the bridge stays, or an error, which has been told, with the old network back. */
 int bridgechange_make(Phase *p, const BridgePlan *plan, uint64_t revert_usec) _must_check_ _nonnull_all_;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Journal: the log sink for structured fields, and the eleven events that have a MESSAGE_ID.
+/* Journal: the log sink for structured fields, and the thirteen events that have a MESSAGE_ID.
  *
  * The catalog (docs/gpuvm.catalog) explains each of them to `journalctl -x`. */
 
@@ -18,6 +18,8 @@
 #define EVENT_GPU_DETACHED     "MESSAGE_ID=a1325bfe3b8e4287b41c53cbe7bb5ae7"
 #define EVENT_GPU_REFUSED      "MESSAGE_ID=4edb73f60ebe47a7ae3e090059e83fe8"
 #define EVENT_TRIAL_FAILED     "MESSAGE_ID=aa7a8de5c68540338484371c5a4d040f"
+#define EVENT_NETWORK_MOVED    "MESSAGE_ID=ffa5614ee8034b5f812ea744ef716100"
+#define EVENT_NETWORK_BACK     "MESSAGE_ID=b7aabc665e854bbd990449e0d77d4a59"
 #define EVENT_BOOTSTRAP_DONE   "MESSAGE_ID=cf137ebee07c4232a222a5db2d7bb2ba"
 
 /* Adds the sink if stderr is the journal ($JOURNAL_STREAM). Fields given to log_fields() arrive as they are,

@@ -63,7 +63,7 @@ plan() {
 }
 grep -o 'MESSAGE_ID=[0-9a-f]*' "$source_dir/helpers/lib/journal.h" | cut -d= -f2 >"$shared/ids"
 machine_boot plan
-is "$release: each event is explained" "$(wc -l <"$shared/ids") $(grep -c 'no catalog entry' <<<"$output" || true)" '11 0'
+is "$release: each event is explained" "$(wc -l <"$shared/ids") $(grep -c 'no catalog entry' <<<"$output" || true)" '13 0'
 like "$release: a plan needs no root, and the phases see the options" "$output" \
         'preflight: would do its part \([3-9]\).*storage: would do its part \([3-9]\).status 0'
 like "$release: status before it began" "$output" 'bootstrap: not started.status 3'

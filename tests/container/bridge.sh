@@ -21,6 +21,7 @@ esac
 # shellcheck disable=SC2086 # none or one
 machine_new "$release" $more
 cp "$tcpflow" "$shared/tcpflow"
+cp "$source_dir/helpers/lib/journal.h" "$shared/"
 
 configure_networkd() {
         mkdir -p "$machine/etc/systemd/network"
@@ -126,6 +127,12 @@ gateway_off() {
         ip -n far addr del 192.0.2.1/24 dev far0
 }
 
+# events NAME: how many of those that journal.h calls so are in the journal.
+events() {
+        journalctl --sync
+        journalctl -q -b -o cat "$(sed -n "s/.*EVENT_$1 *\"\(.*\)\"/\1/p" /shared/journal.h)" GPUVM_BRIDGE=br0 | wc -l
+}
+
 files() {
         find /etc/systemd/network /etc/NetworkManager/system-connections /etc/network /etc/netplan -type f \
                 -exec stat -c '%n %a %U:%G' {} + -exec sha256sum {} + 2>/dev/null | sort
@@ -148,6 +155,7 @@ make_it() {
         echo "probe $?"
         systemctl start gpuvm-bridge.service
         echo "again $?"
+        events NETWORK_MOVED
         cp /run/gpuvm/phases/bridge.json /shared/bridge.json
 }
 machine_boot make_it
@@ -159,7 +167,8 @@ $(network_on br0)
 eth0
 inactive
 probe 0
-again 0"
+again 0
+1"
 read -r echoes silence <"$shared/flow" || true
 diag "$echoes bytes echoed, silent for at most $silence ms"
 # Less than the 15 s for which a port listens, and again learns, where a bridge waits for the spanning tree.
@@ -188,6 +197,7 @@ gateway_dies() {
         systemctl start gpuvm-bridge.service
         echo "unit $?"
         settle eth0
+        events NETWORK_BACK
         files | diff - /shared/files-before && echo same
 }
 machine_boot gateway_dies
@@ -195,6 +205,7 @@ is "$release, $owner: a gateway that does not answer brings the old network back
         "$(network_on eth0)
 unit 1
 $(network_on eth0)
+1
 same"
 
 # Nobody is there to see the proof: the timer does it.

@@ -169,6 +169,13 @@ bridge revert
 is 'what somebody changed after us stays' "$status$(state)$(calls)" "1$after"
 like 'and is named' "$said" 'changed /etc/network/interfaces after gpuvm'
 
+# A record of a machine without its network.
+machine
+networkd
+rm "$root/run/gpuvm/netstate"
+bridge
+is 'where no network is recorded it is not applicable' "$status" 77
+
 # The proof fails: everything back, in time.
 machine RevertSec=1
 networkd

@@ -8,6 +8,7 @@
 
 #include "conf.h"
 #include "fs.h"
+#include "hostnet.h"
 #include "phase.h"
 #include "undo.h"
 #include "virt.h"
@@ -227,6 +228,20 @@ static int make_cache(Phase *p, Undo *u) {
                      : 0;
 }
 
+/* On a bridge VMs are the network's own; libvirt's is for those that have none. Returns 1 if it is needed. */
+static int needs_network(Phase *p, const Conf *c) {
+        _cleanup_(hostnet_done) HostNet n = {};
+        int r = hostnet_read(p->root, c, &n);
+
+        if (r < 0)
+                return log_oom();
+        if (r == 0)
+                phase_note(p,
+                           "gpuvm-bridge.service did not run since the machine started: libvirt's network "
+                           "is left as it is");
+        return r > 0 && n.mode == NETWORK_NAT;
+}
+
 static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_free_ char *pool_xml = NULL, *template = NULL;
         _cleanup_(conf_done) Conf c = {};
@@ -247,14 +262,15 @@ static int run(Phase *p, int argc, char *argv[]) {
         if (fs_read(p->root, NETWORK_TEMPLATE, FS_FILE_MAX, &template, NULL) < 0)
                 template = NULL;
 
-        /* With a bridge of ours VMs are on it, and libvirt's network is left as it is. */
         const Wanted wanted[] = {
                 { VIRT_POOL, c.pool, c.pool_path, pool_xml },
                 { VIRT_NETWORK, NETWORK, NULL, template ?: network_xml },
         };
         r = make_cache(p, u);
         if (r >= 0)
-                r = ensure_libvirt(p, u, wanted, !c.bridge || c.network_mode == NETWORK_NAT ? 2 : 1);
+                r = needs_network(p, &c);
+        if (r >= 0)
+                r = ensure_libvirt(p, u, wanted, r > 0 ? 2 : 1);
         return r < 0 ? r : PHASE_OK;
 }
 

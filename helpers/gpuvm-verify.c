@@ -14,6 +14,7 @@
 #include "journal.h"
 #include "keep.h"
 #include "known.h"
+#include "netcheck.h"
 #include "phase.h"
 #include "reboot.h"
 #include "report.h"
@@ -164,7 +165,8 @@ static int check_object(Virt *v, VirtKind kind, const char *name, json_object *r
         return report_add_check(report, what, CHECK_OK, NULL, "'%s' is active and starts at boot", name);
 }
 
-static int check_connection(Virt *v, const Conf *c, json_object *report) {
+/* nat: VMs use libvirt's own network. */
+static int check_connection(Virt *v, const Conf *c, bool nat, json_object *report) {
         unsigned long version;
         unsigned running;
         int r;
@@ -176,12 +178,12 @@ static int check_connection(Virt *v, const Conf *c, json_object *report) {
                              version / 1000 % 1000, version % 1000, running, running == 1 ? "" : "s");
         if (r >= 0)
                 r = check_object(v, VIRT_POOL, c->pool, report);
-        if (r >= 0 && (!c->bridge || c->network_mode == NETWORK_NAT))
+        if (r >= 0 && nat)
                 r = check_object(v, VIRT_NETWORK, "default", report);
         return r;
 }
 
-static int check_libvirt(Phase *p, const Conf *c, json_object *report) {
+static int check_libvirt(Phase *p, const Conf *c, bool nat, json_object *report) {
         _cleanup_(virt_closep) Virt *v = NULL;
         _cleanup_free_ char *message = NULL;
         int r;
@@ -202,7 +204,7 @@ static int check_libvirt(Phase *p, const Conf *c, json_object *report) {
                                         strna(message));
         if (r < 0)
                 return report_add_check(report, "libvirt", CHECK_FAIL, LIBVIRT_HINT, "%s", strna(message));
-        return check_connection(v, c, report);
+        return check_connection(v, c, nat, report);
 }
 
 static int write_report(Phase *p, json_object *report, bool ready) {
@@ -274,6 +276,7 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_json_ json_object *report = NULL;
         _cleanup_(conf_done) Conf c = {};
         _cleanup_(pci_bus_done) PciBus bus = {};
+        _cleanup_(hostnet_done) HostNet net = {};
         int r, failed;
 
         r = conf_load_and_warn(p->root, &c);
@@ -293,7 +296,9 @@ static int run(Phase *p, int argc, char *argv[]) {
         if (r >= 0)
                 r = computecheck_add(p, &c, &bus, report);
         if (r >= 0)
-                r = check_libvirt(p, &c, report);
+                r = netcheck_add(p->root, &c, report, &net);
+        if (r >= 0)
+                r = check_libvirt(p, &c, r > 0 && net.mode == NETWORK_NAT, report);
         if (r < 0)
                 return phase_fail(p, r, "Free some memory.", "Cannot put the report together");
         failed = conclude(p, report);

@@ -23,6 +23,7 @@ static const struct {
         { "iommu", offsetof(Conf, vfio) },
         { "reboot", ALWAYS },
         { "vfio", offsetof(Conf, vfio) },
+        { "bridge", offsetof(Conf, bridge) },
         { "storage", offsetof(Conf, kvm) },
         { "verify", ALWAYS },
 };

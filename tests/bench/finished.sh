@@ -43,7 +43,11 @@ done
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$dir/run/libvirt/libvirt-sock"
 printf 'Signature: 8a477f597d28d172789f06886806bc55\n' >"$dir/var/cache/gpuvm/CACHEDIR.TAG"
 
-# So are the pool and the network.
+# The network leaves by a bridge.
+mkdir -p "$dir/run/gpuvm" "$dir"/sys/class/net/br0/{bridge,brif/eth0}
+cp "$(dirname "$0")/../fuzz/corpus/netstate/moved" "$dir/run/gpuvm/netstate"
+
+# The pool and the network are there.
 pool=$dir/etc/libvirt/storage network=$dir/etc/libvirt/qemu/networks
 mkdir -p "$pool/autostart" "$network/autostart" "$dir/run/libvirt/storage" "$dir/run/libvirt/network"
 echo '<pool type="dir"><name>gpuvm</name><target><path>/var/lib/libvirt/images/gpuvm</path></target></pool>' >"$pool/gpuvm.xml"

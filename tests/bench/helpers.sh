@@ -16,7 +16,7 @@ bench_helpers() {
         local host=$work/host noun program ms note status sum=0 script
 
         "$top/tests/bench/finished.sh" "$build/helpers" "$host"
-        for noun in preflight packages nvidia kvm iommu vfio storage verify reboot resume; do
+        for noun in preflight packages nvidia kvm iommu vfio bridge storage verify reboot resume; do
                 program=$build/helpers/gpuvm-$noun
                 [ -x "$program" ] || continue
                 set -- --root="$host"

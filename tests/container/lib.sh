@@ -197,7 +197,7 @@ UNIT
 stub_all() {
         local phase
 
-        for phase in preflight packages nvidia kvm iommu vfio storage verify; do
+        for phase in preflight packages nvidia kvm iommu vfio bridge storage verify; do
                 stub "$phase"
         done
 }

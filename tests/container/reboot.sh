@@ -11,7 +11,7 @@
 container_require
 release=${1:-trixie}
 before='preflight packages nvidia kvm iommu'
-after='vfio storage verify'
+after='vfio bridge storage verify'
 machine_new "$release"
 mkdir -p "$machine/etc/gpuvm.conf.d"
 

@@ -10,7 +10,7 @@
 
 container_require
 release=${1:-trixie}
-all='preflight packages nvidia kvm iommu vfio storage verify'
+all='preflight packages nvidia kvm iommu vfio bridge storage verify'
 machine_new "$release"
 rm -f "$machine/etc/gpuvm.conf" "$machine"/etc/gpuvm.conf.d/*
 stub_all
@@ -36,7 +36,7 @@ run_twice() {
 }
 machine_boot run_twice
 is "$release: without a configuration all phases run, in order, and again" "$(ran)" "$all $all"
-is "$release: a second start is a second invocation of each" "$(cut -d' ' -f2 "$shared/ran" | sort -u | wc -l)" 16
+is "$release: a second start is a second invocation of each" "$(cut -d' ' -f2 "$shared/ran" | sort -u | wc -l)" 18
 like "$release: both succeed" "$output" '^first 0
 second 0 active'
 is "$release: the boot ended by itself" "$status" 0
@@ -95,7 +95,7 @@ start_twice() {
 }
 machine_boot start_twice
 is "$release: a phase that is switched off does not run, and a reload is enough to switch one off" "$output $(ran)" '0
-0 preflight packages nvidia iommu vfio verify again preflight packages nvidia verify'
+0 preflight packages nvidia iommu vfio bridge verify again preflight packages nvidia bridge verify'
 rm "$machine"/etc/gpuvm.conf.d/5?-test.conf
 
 # Switched off.

@@ -10,7 +10,7 @@
 
 generator=$1 source=$2 unitdir=$3
 here=$source/tests/generator
-phases=(preflight packages nvidia kvm iommu reboot vfio storage verify resume bootfile)
+phases=(preflight packages nvidia kvm iommu reboot vfio bridge storage verify resume bootfile)
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 export GPUVM_LOG_LEVEL=debug

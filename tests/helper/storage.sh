@@ -58,6 +58,15 @@ machine '[Bootstrap]' 'Bridge=no'
 pool_files
 run
 is 'without a bridge the network has to be there too' "$status" 1
+machine
+pool_files
+mkdir -p "$root/run/gpuvm/phases"
+echo '{"phase": "bridge", "result": "ok", "mode": "bridged", "bridge": "br0"}' >"$root/run/gpuvm/phases/bridge.json"
+run
+is 'with one that was found it has not' "$status" 0
+echo '{"phase": "bridge", "result": "ok", "mode": "nat"}' >"$root/run/gpuvm/phases/bridge.json"
+run
+is 'where none could be made it has' "$status" 1
 files etc/libvirt/qemu/networks/default.xml etc/libvirt/qemu/networks/autostart/default.xml run/libvirt/network/default.xml
 run
 is 'and the files show that' "$status" 0

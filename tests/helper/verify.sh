@@ -114,6 +114,24 @@ run
 is 'without IOMMU groups it is not ready' "$status" 1
 like 'and each failure is told at once' "$said" 'no IOMMU groups; GPU 0000:01:00.0 is in no IOMMU group'
 
+# The bridge, by what is there.
+machine
+mkdir -p "$root/run/gpuvm/phases"
+run
+like 'a bridge that nobody looked for is no failure' "$status $said" '^0 .*bridge +gpuvm-bridge.service did not run'
+echo '{"phase": "bridge", "result": "ok", "mode": "bridged", "bridge": "br0"}' >"$root/run/gpuvm/phases/bridge.json"
+run
+like 'one that is not there is a failure' "$status $said" '^1 .*There is no bridge br0'
+mkdir -p "$root/sys/class/net/br0/"{bridge,brif}
+run
+like 'so is one without a port' "$status $said" '^1 .*br0 has no port'
+mkdir "$root/sys/class/net/br0/brif/eth0"
+run
+like 'one with its port is there' "$status $said" '^0 .*br0 is there, bridged'
+echo '{"phase": "bridge", "result": "ok", "mode": "nat", "reason": "there is no default route"}' >"$root/run/gpuvm/phases/bridge.json"
+run
+like 'NAT needs none' "$status $said" '^0 .*by NAT'
+
 # Flexible cards may be anywhere, but must be able to go.
 machine 7 nvidia
 : >"$root/etc/gpuvm.conf"

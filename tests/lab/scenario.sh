@@ -92,7 +92,8 @@ scenario_install() {
 # The configuration of all scenarios, and what more one needs: scenario_configure LINE... in [Bootstrap].
 scenario_configure() {
         {
-                printf '%s\n' '[Bootstrap]' 'Nvidia=no' 'Bridge=no' 'RebootDelaySec=5' "$@" '[Gpu]' 'Mode=exclusive'
+                printf '%s\n' '[Bootstrap]' 'Nvidia=no' 'Bridge=no' 'RebootDelaySec=5' "$@" '[Gpu]' 'Mode=exclusive' \
+                        '[Network]' 'RevertSec=300'
         } | lab_ssh 'mkdir -p /etc/gpuvm.conf.d && cat >/etc/gpuvm.conf.d/lab.conf && systemctl daemon-reload'
 }
 

@@ -1,0 +1,281 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gpuvm-nvidia.service with a real apt, over archives of stand-ins with the real names: nvidia.sh RELEASE
+#
+# Debian's archive has them in its components, signed; NVIDIA's repository is where it is on the network, behind a method
+# of apt's that reads files. The card is made up.
+#
+# shellcheck disable=SC2317,SC2016 # the steps are called inside the container; dpkg-query has ${} of its own
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+container_require
+command -v dpkg-scanpackages >/dev/null || skip_all 'needs dpkg-dev'
+command -v gpg >/dev/null || skip_all 'needs gpg'
+release=${1:-trixie}
+machine_new "$release"
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+export GNUPGHOME=$work/gnupg
+mkdir -m 700 "$GNUPGHOME"
+at_exit gpgconf --kill gpg-agent
+gpg --batch --quiet --passphrase '' --quick-generate-key nobody@example.org rsa3072 sign never 2>/dev/null
+gpg --armor --export >"$machine/etc/apt/keyrings/test.asc"
+case $release in
+bookworm) number=12 driver=535.261.03-1 key=3bf863cc.pub ;;
+trixie) number=13 driver=550.163.01-2 key=8793F200.pub ;;
+esac
+kernel=9.9.9-1-amd64
+nvidia=$machine/srv/https/developer.download.nvidia.com/compute/cuda/repos/debian$number/x86_64
+containers=$machine/srv/https/nvidia.github.io/libnvidia-container
+debian=$machine/srv/debian
+
+# package DIR NAME VERSION [FIELD...]; its files, if any, are in $work/files.
+package() {
+        local tree=$work/tree
+
+        rm -rf "$tree"
+        mkdir -p "$tree/DEBIAN" "$1"
+        [ ! -d "$work/files" ] || mv "$work/files"/* "$tree"
+        rm -rf "$work/files"
+        {
+                printf 'Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: Nobody <nobody@example.org>\n' "$2" "$3"
+                printf 'Description: stand-in\n'
+                [ $# -le 3 ] || printf '%s\n' "${@:4}"
+        } >"$tree/DEBIAN/control"
+        [ ! -e "$work/postinst" ] || mv "$work/postinst" "$tree/DEBIAN/postinst"
+        dpkg-deb --root-owner-group -Znone -b "$tree" "$1/$2_$3_amd64.deb" >/dev/null
+}
+
+# sign DIR SUITE [COMPONENT...]: the Release file over what Packages files are there.
+sign() {
+        (
+                cd "$1"
+                printf 'Origin: Test\nSuite: %s\nCodename: %s\nArchitectures: amd64\nComponents: %s\nDate: %s\nSHA256:\n' \
+                        "$2" "$2" "${*:3}" "$(date -Ru)"
+                find . -name Packages -printf '%P\n' | while read -r file; do
+                        printf ' %s %s %s\n' "$(sha256sum <"$file" | cut -d' ' -f1)" "$(stat -c %s "$file")" "$file"
+                done
+        ) >"$work/Release"
+        gpg --batch --quiet --clearsign -o "$1/InRelease" "$work/Release" 2>/dev/null
+}
+
+# --- Debian's archive
+script() {
+        mkdir -p "$work/files/usr/${1%/*}"
+        cat >"$work/files/usr/$1"
+        chmod 755 "$work/files/usr/$1"
+}
+postinst() {
+        cat >"$work/postinst"
+        chmod 755 "$work/postinst"
+}
+pool=$debian/pool
+# What the phase before installs.
+package "$pool/main" ca-certificates 99
+package "$pool/main" pciutils 99
+package "$pool/main" linux-headers-$kernel 9.9.9-1
+package "$pool/main" linux-headers-amd64 9.9.9-1 "Depends: linux-headers-$kernel"
+script sbin/dkms <<'S'
+#!/bin/sh
+# autoinstall -k KERNEL
+echo updates/dkms/nvidia-current.ko: >>/lib/modules/$3/modules.dep
+S
+package "$pool/main" dkms 3.0.10-8
+postinst <<S
+#!/bin/sh
+dkms autoinstall -k $kernel
+S
+package "$pool/non-free" nvidia-kernel-dkms $driver "Depends: dkms, nvidia-kernel-support (= $driver)"
+package "$pool/non-free" nvidia-kernel-support $driver "Depends: nvidia-alternative (= $driver), firmware-nvidia-gsp (= $driver)"
+package "$pool/non-free-firmware" firmware-nvidia-gsp $driver
+package "$pool/non-free" nvidia-alternative $driver
+package "$pool/non-free" libnvidia-ptxjitcompiler1 $driver
+package "$pool/non-free" libcuda1 $driver "Depends: nvidia-alternative (= $driver), libnvidia-ptxjitcompiler1 (= $driver)"
+package "$pool/non-free" libnvidia-ml1 $driver
+script bin/nvidia-smi <<<'#!/bin/sh'
+package "$pool/non-free" nvidia-smi $driver "Depends: libnvidia-ml1 (= $driver)" 'Recommends: nvidia-driver'
+package "$pool/non-free" nvidia-driver $driver 'Depends: xserver-xorg'
+package "$pool/contrib" nvidia-persistenced $driver
+package "$pool/non-free" nvidia-cuda-toolkit 12.4.1-3 'Depends: nvidia-cuda-dev'
+package "$pool/non-free" nvidia-cuda-dev 12.4.1-3
+for component in main contrib non-free non-free-firmware; do
+        dir=$debian/dists/$release/$component/binary-amd64
+        mkdir -p "$dir"
+        (cd "$debian" && dpkg-scanpackages -m "pool/$component" 2>/dev/null >"$dir/Packages")
+done
+sign "$debian/dists/$release" "$release" main contrib non-free non-free-firmware
+rm -rf "$machine"/etc/apt/sources.list*
+mkdir "$machine/etc/apt/sources.list.d"
+printf 'Types: deb\nURIs: file:/srv/debian\nSuites: %s\nComponents: main\nSigned-By: /etc/apt/keyrings/test.asc\n' "$release" \
+        >"$machine/etc/apt/sources.list.d/debian.sources"
+
+# --- NVIDIA's repositories: two branches, whose names are Debian's in part
+for v in 580.95.05-1 595.45.04-1; do
+        package "$nvidia" nvidia-kernel-support $v
+        postinst <<S
+#!/bin/sh
+dkms autoinstall -k $kernel
+S
+        package "$nvidia" nvidia-kernel-open-dkms $v "Depends: dkms, nvidia-kernel-support (= $v)" \
+                'Conflicts: nvidia-kernel-dkms' "Provides: nvidia-kernel-dkms-any (= $v)"
+        postinst <<S
+#!/bin/sh
+dkms autoinstall -k $kernel
+S
+        package "$nvidia" nvidia-kernel-dkms $v "Depends: dkms, nvidia-kernel-support (= $v)" \
+                "Provides: nvidia-kernel-dkms-any (= $v)"
+        package "$nvidia" libcuda1 $v
+        package "$nvidia" libnvidia-ml1 $v
+        script bin/nvidia-smi <<<'#!/bin/sh'
+        package "$nvidia" nvidia-driver-cuda $v "Depends: libcuda1 (= $v), libnvidia-ml1 (= $v), nvidia-persistenced (= $v)" \
+                "Recommends: nvidia-kernel-dkms-any (= $v)"
+        package "$nvidia" nvidia-persistenced $v
+done
+package "$nvidia" cuda-toolkit-13-0 13.0.2-1
+package "$nvidia" cuda-toolkit 13.2.0-1
+(cd "$nvidia" && dpkg-scanpackages -m . 2>/dev/null | sed 's|^Filename: \./|Filename: |' >Packages)
+sign "$nvidia" / ''
+gpg --armor --export >"$nvidia/$key"
+package "$containers/stable/deb/amd64" nvidia-container-toolkit 1.18.0-1 'Depends: nvidia-container-toolkit-base (= 1.18.0-1)'
+package "$containers/stable/deb/amd64" nvidia-container-toolkit-base 1.18.0-1
+(cd "$containers/stable/deb/amd64" && dpkg-scanpackages -m . 2>/dev/null | sed 's|^Filename: \./|Filename: |' >Packages)
+sign "$containers/stable/deb/amd64" / ''
+
+# What speaks https to apt, over files (apt's doc/method.md).
+cat >"$machine/usr/lib/apt/methods/https" <<'S'
+#!/bin/bash
+printf '100 Capabilities\nVersion: 1.0\nSingle-Instance: true\n\n'
+uri=
+while read -r line; do
+        case $line in
+        'URI: '*) uri=${line#URI: } ;;
+        'Filename: '*) to=${line#Filename: } ;;
+        '')
+                [ -n "$uri" ] || continue
+                from=/srv/https/${uri#https://}
+                if [ -f "$from" ]; then
+                        cat "$from" >"$to"
+                        printf '200 URI Start\nURI: %s\n\n201 URI Done\nURI: %s\nFilename: %s\nSize: %s\nSHA256-Hash: %s\n\n' \
+                                "$uri" "$uri" "$to" "$(stat -c %s "$to")" "$(sha256sum <"$to" | cut -d' ' -f1)"
+                else
+                        printf '400 URI Failure\nURI: %s\nMessage: 404  Not Found\nFailReason: HttpError404\n\n' "$uri"
+                fi
+                uri=
+                ;;
+        esac
+done
+S
+chmod 755 "$machine/usr/lib/apt/methods/https"
+
+# --- the machine
+mkdir -p "$machine/etc/gpuvm.conf.d" "$machine/boot" "$machine/lib/modules/$kernel"
+: >"$machine/boot/vmlinuz-$kernel"
+: >"$machine/boot/initrd.img-$kernel"
+: >"$machine/lib/modules/$kernel/modules.dep"
+# card DEVICE LINE...: with these lines in [Gpu]
+card() {
+        mkdir -p "$shared/pci/devices/0000:01:00.0"
+        echo 0x10de >"$shared/pci/devices/0000:01:00.0/vendor"
+        echo 0x030000 >"$shared/pci/devices/0000:01:00.0/class"
+        echo "$1" >"$shared/pci/devices/0000:01:00.0/device"
+        { printf '[Bootstrap]\nVfio=no\nKvm=no\nBridge=no\n[Gpu]\n'; printf '%s\n' "${@:2}"; } \
+                >"$machine/etc/gpuvm.conf.d/50-test.conf"
+}
+echo 'mount --bind /shared/pci /sys/bus/pci' >"$shared/before-init"
+
+# What is there that was not in the tree.
+packages() {
+        dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' | sed -n 's/^ii *//p' |
+                grep -E '^(.*nvidia.*|.*cuda.*|dkms|linux-headers.*|firmware-.*) ' | sort
+}
+phase() {
+        systemctl start gpuvm-nvidia.service || journalctl --no-pager -n 25 -o cat -u "gpuvm-*" >&2
+        echo "$1 $(systemctl show --value -p Result gpuvm-nvidia.service)" \
+                "$(sed -n 's/.*"action".*/change/p' /run/gpuvm/phases/nvidia.json | wc -l)"
+}
+taken_back() {
+        gpuvm-undo nvidia >/shared/undo 2>&1 || tail /shared/undo
+        echo "left: $(packages | xargs) $(find /etc/apt /etc/modprobe.d -name '*gpuvm*' | xargs)"
+}
+
+archive() {
+        phase first
+        packages
+        phase second
+        taken_back
+}
+card 0x2684 ContainerToolkit=no
+machine_boot archive
+is "$release: the driver of Debian's archive, and nothing that it only recommends" \
+        "$(grep -v '^first\|^second\|^left' <<<"$output" | cut -d' ' -f1 | xargs)" \
+        "dkms firmware-nvidia-gsp libcuda1 libnvidia-ml1 libnvidia-ptxjitcompiler1 linux-headers-$kernel linux-headers-amd64 nvidia-alternative nvidia-cuda-dev nvidia-cuda-toolkit nvidia-kernel-dkms nvidia-kernel-support nvidia-persistenced nvidia-smi"
+like "$release: in one run" "$output" 'first success [1-9]'
+like "$release: the second changes nothing" "$output" 'second success 0'
+like "$release: undo takes what came along as well" "$output" 'left:  $'
+
+# The repository is signed, by somebody else than who gpuvm was told.
+stranger() {
+        phase first
+        packages
+        ls /etc/gpuvm.conf.d
+        journalctl --no-pager -o cat -u gpuvm-nvidia.service >/shared/journal
+        taken_back
+}
+card 0x2d04 ContainerToolkit=no
+machine_boot stranger
+like "$release: a repository that another has signed is not trusted" "$output" '^first exit-code'
+is "$release: nothing of it is installed" "$(grep -cE '^(nvidia|libcuda)' <<<"$output" || true)" 0
+like "$release: and the key is named as the reason" "$(cat "$shared/journal")" "gpuvm-nvidia: .*[Kk]ey"
+like "$release: undo takes source and key back" "$output" 'left:  $'
+
+# The administrator trusts this one; both branches are there.
+add_sources() {
+        printf 'deb [signed-by=/etc/apt/keyrings/test.asc] https://developer.download.nvidia.com/compute/cuda/repos/debian%s/x86_64/ /\n' "$number" \
+                >"$machine/etc/apt/sources.list.d/cuda.list"
+        printf 'deb [signed-by=/etc/apt/keyrings/test.asc] https://nvidia.github.io/libnvidia-container/stable/deb/amd64/ /\n' \
+                >"$machine/etc/apt/sources.list.d/nvidia-container-toolkit.list"
+}
+branch() {
+        phase first
+        packages
+        apt-get -q -s dist-upgrade | grep ^Inst || echo 'nothing to upgrade'
+        phase second
+        taken_back
+}
+add_sources
+card 0x2d04 DriverBranch=580 ContainerToolkit=yes
+machine_boot branch
+got=$(grep -v '^first\|^second\|^left' <<<"$output")
+is "$release: the branch that was asked for, though a newer one is there" "$(grep -E '^(nvidia-(driver-cuda|kernel|persist)|lib)' <<<"$got" | cut -d' ' -f2 | sort -u)" 580.95.05-1
+is "$release: the open modules, and the toolkits" "$(cut -d' ' -f1 <<<"$got" | grep -E 'kernel-|toolkit' | xargs)" \
+        'cuda-toolkit-13-0 nvidia-container-toolkit nvidia-container-toolkit-base nvidia-kernel-open-dkms nvidia-kernel-support'
+like "$release: an upgrade leaves the branch" "$got" 'nothing to upgrade'
+like "$release: again, nothing to do" "$output" 'first success [1-9].*second success 0'
+like "$release: undo leaves the administrator's sources" "$output" 'left:  $'
+check "$release: as they were" grep -q nvidia.github.io "$machine/etc/apt/sources.list.d/nvidia-container-toolkit.list"
+
+card 0x1b06 DriverSource=nvidia ContainerToolkit=no CudaToolkit=no
+machine_boot branch
+is "$release: an old card: the last branch, proprietary modules" \
+        "$(grep -E '^nvidia-(driver-cuda|kernel-dkms)' <<<"$output" | xargs)" \
+        'nvidia-driver-cuda 580.95.05-1 nvidia-kernel-dkms 580.95.05-1'
+
+# Held back by the administrator.
+held() {
+        apt-get -q -y install libnvidia-ml1=580.95.05-1 >/dev/null 2>&1
+        apt-mark hold libnvidia-ml1 >/dev/null
+        phase first
+        journalctl --no-pager -o cat -u gpuvm-nvidia.service >/shared/journal
+        apt-mark showhold
+        packages | grep -c driver-cuda
+}
+card 0x2d04 DriverBranch=595 ContainerToolkit=no CudaToolkit=no
+machine_boot held
+is "$release: what is on hold stays, and the phase fails" "$(sed 's/exit-code .*/exit-code/' <<<"$output" | xargs)" \
+        'first exit-code libnvidia-ml1 0'
+like "$release: with the package that is on hold" "$(cat "$shared/journal")" 'On hold, so that apt may not change them: libnvidia-ml1'
+[ "$tap_failed" -eq 0 ] || diag "$(tail -n 80 "$shared/stderr")"
+done_testing

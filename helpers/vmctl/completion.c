@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Completion: scripts for shells, from the tables. Names of machines are asked for when they are needed. */
+
+#include "vmctl.h"
+
+#define NAMES "vmctl list --quiet 2>/dev/null"
+
+static void print_options(uint64_t options, const char *format) {
+        for (Opt o = 0; o < _OPT_MAX; o++)
+                if (options & (UINT64_C(1) << o))
+                        printf(format, vmctl_options[o].name, vmctl_options[o].argument ? "=" : "");
+}
+
+/* In bash: a case of patterns over "command" or "command word". */
+static void bash_words(Complete complete, const char *words) {
+        if (complete == COMPLETE_VM)
+                printf("$(" NAMES ")");
+        else if (complete == COMPLETE_WORDS)
+                printf("%s", words);
+}
+
+static void bash_values(void) {
+        for (Opt o = 0; o < _OPT_MAX; o++) {
+                const Option *option = &vmctl_options[o];
+
+                if (option->complete == COMPLETE_NOTHING || !option->argument)
+                        continue;
+                printf("        --%s", option->name);
+                if (option->letter)
+                        printf("|-%c", option->letter);
+                if (option->complete == COMPLETE_FILE)
+                        printf(") COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n");
+                else {
+                        printf(") COMPREPLY=($(compgen -W \"");
+                        bash_words(option->complete, option->words);
+                        printf("\" -- \"$cur\")); return ;;\n");
+                }
+        }
+}
+
+static void bash(void) {
+        printf("# bash completion for vmctl\n\n"
+               "_vmctl() {\n"
+               "        local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
+               "        local command= options= words= i\n\n"
+               "        case $previous in\n");
+        bash_values();
+        printf("        esac\n"
+               "        for ((i = 1; i < COMP_CWORD; i++)); do\n"
+               "                case ${COMP_WORDS[i]} in\n"
+               "                -c|--connect) ((i++)) ;;\n"
+               "                -*) ;;\n"
+               "                *) command+=\"${command:+ }${COMP_WORDS[i]}\" ;;\n"
+               "                esac\n"
+               "        done\n"
+               "        case \"$command \" in\n");
+        for (const Command *c = vmctl_commands; c->name; c++) {
+                printf("        '%s '*) options='", c->name);
+                print_options(c->options, "--%s%s ");
+                printf("' words=\"");
+                bash_words(c->complete, c->words);
+                printf("\" ;;\n");
+        }
+        printf("        *) words='");
+        for (const Command *c = vmctl_commands; c->name; c++)
+                printf("%s%s", c == vmctl_commands ? "" : " ", c->name);
+        printf("' ;;\n"
+               "        esac\n"
+               "        [[ $cur != -* ]] || words=\"$options");
+        print_options(OPT_COMMON, "--%s%s ");
+        printf("\"\n"
+               "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+               "        [[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace\n"
+               "}\n"
+               "complete -F _vmctl vmctl\n");
+}
+
+/* ':' and quotes would end a description. */
+static void zsh_text(const char *s) {
+        for (; *s; s++)
+                printf(*s == ':' || *s == '[' || *s == ']' ? "\\%c" : *s == '\'' ? "'\\''" : "%c", *s);
+}
+
+static void zsh_action(Complete complete, const char *words) {
+        if (complete == COMPLETE_VM)
+                printf(":name:_vmctl_names");
+        else if (complete == COMPLETE_FILE)
+                printf(":file:_files");
+        else if (complete == COMPLETE_WORDS) {
+                printf(":value:(");
+                zsh_text(words);
+                printf(")");
+        } else
+                printf(":value: ");
+}
+
+static void zsh_options(uint64_t options) {
+        for (Opt o = 0; o < _OPT_MAX; o++) {
+                const Option *option = &vmctl_options[o];
+
+                if (!(options & (UINT64_C(1) << o)))
+                        continue;
+                printf(" \\\n                '--%s%s[", option->name, option->argument ? "=" : "");
+                zsh_text(option->help);
+                printf("]");
+                if (option->argument)
+                        zsh_action(option->complete, option->words);
+                printf("'");
+        }
+}
+
+static void zsh(void) {
+        printf("#compdef vmctl\n\n"
+               "_vmctl_names() {\n        compadd -- ${(f)\"$(" NAMES ")\"}\n}\n\n"
+               "_vmctl() {\n"
+               "        local -a commands=(\n");
+        for (const Command *c = vmctl_commands; c->name; c++) {
+                printf("                '%s:", c->name);
+                zsh_text(c->summary);
+                printf("'\n");
+        }
+        printf("        )\n"
+               "        if ((CURRENT == 2)); then\n"
+               "                _describe command commands\n"
+               "                return\n"
+               "        fi\n"
+               "        case \"${words[2]} ${words[3]-}\" in\n");
+        for (const Command *c = vmctl_commands; c->name; c++) {
+                printf("        '%s'*)\n                _arguments", c->name);
+                zsh_options(OPT_COMMON | c->options);
+                if (c->complete != COMPLETE_NOTHING) {
+                        printf(" \\\n                '*");
+                        zsh_action(c->complete, c->words);
+                        printf("'");
+                }
+                printf(" ;;\n");
+        }
+        printf("        esac\n}\n\n_vmctl \"$@\"\n");
+}
+
+static void fish_option(const Option *o, const char *condition) {
+        printf("complete -c vmctl%s -l %s", condition, o->name);
+        if (o->letter)
+                printf(" -s %c", o->letter);
+        if (o->argument)
+                printf(" -r");
+        if (o->complete == COMPLETE_WORDS)
+                printf(" -f -a '%s'", o->words);
+        else if (o->complete == COMPLETE_VM)
+                printf(" -f -a '(" NAMES ")'");
+        printf(" -d '%s'\n", o->help);
+}
+
+static void fish_command(const Command *c) {
+        char condition[128], first[32];
+
+        (void) snprintf(first, sizeof(first), "%.*s", (int) strcspn(c->name, " "), c->name);
+        (void) snprintf(condition, sizeof(condition), " -n '__fish_seen_subcommand_from %s'", first);
+        printf("complete -c vmctl -n __fish_use_subcommand -f -a %s -d '%s'\n", first, c->summary);
+        if (c->name[strlen(first)])
+                printf("complete -c vmctl%s -f -a %s -d '%s'\n", condition, c->name + strlen(first) + 1,
+                       c->summary);
+        if (c->complete == COMPLETE_VM)
+                printf("complete -c vmctl%s -f -a '(" NAMES ")'\n", condition);
+        else if (c->complete == COMPLETE_WORDS)
+                printf("complete -c vmctl%s -f -a '%s'\n", condition, c->words);
+        for (Opt o = 0; o < _OPT_MAX; o++)
+                if (c->options & (UINT64_C(1) << o))
+                        fish_option(&vmctl_options[o], condition);
+}
+
+static void fish(void) {
+        printf("# fish completion for vmctl\n\n");
+        for (Opt o = 0; o < _OPT_MAX; o++)
+                if (OPT_COMMON & (UINT64_C(1) << o))
+                        fish_option(&vmctl_options[o], "");
+        for (const Command *c = vmctl_commands; c->name; c++)
+                fish_command(c);
+}
+
+int cmd_completion(Context *c, char **args) {
+        static const struct {
+                const char *name;
+                void (*print)(void);
+        } shells[] = { { "bash", bash }, { "zsh", zsh }, { "fish", fish } };
+
+        for (size_t i = 0; i < ELEMENTSOF(shells); i++)
+                if (streq(shells[i].name, args[0])) {
+                        shells[i].print();
+                        return 0;
+                }
+        log_error("There are completions for bash, zsh and fish, not for '%s'", args[0]);
+        return VMCTL_USAGE;
+}

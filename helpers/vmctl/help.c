@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Help: what the tables say, for people. */
+
+#include "vmctl.h"
+
+/* "  -c --connect=URI   text", at most 80 columns. */
+static void print_option(const Option *o) {
+        char left[40], letter[4] = "  ";
+
+        if (o->letter)
+                (void) snprintf(letter, sizeof(letter), "-%c", o->letter);
+        (void) snprintf(left, sizeof(left), "%s --%s%s%s", letter, o->name, o->argument ? "=" : "",
+                        strempty(o->argument));
+        printf("  %-24s %s\n", left, o->help);
+}
+
+static void print_options(uint64_t options) {
+        for (Opt o = 0; o < _OPT_MAX; o++)
+                if (options & (UINT64_C(1) << o))
+                        print_option(&vmctl_options[o]);
+}
+
+int help_overview(void) {
+        printf("vmctl [OPTIONS...] COMMAND ...\n\n"
+               "Virtual machines with GPUs, on this machine or another.\n\nCommands:\n");
+        for (const Command *c = vmctl_commands; c->name; c++) {
+                char left[40];
+
+                (void) snprintf(left, sizeof(left), "%s%s%s", c->name, c->arguments ? " " : "",
+                                strempty(c->arguments));
+                printf("  %-24s %s\n", left, c->summary);
+        }
+        printf("\nOptions of every command:\n");
+        print_options(OPT_COMMON);
+        printf("\n'vmctl help COMMAND' shows a command's own options.\n");
+        return VMCTL_DONE;
+}
+
+int help_command(const Command *c) {
+        printf("vmctl %s%s%s%s\n\n%s.\n\nOptions:\n", c->name, c->options ? " [OPTIONS...]" : "",
+               c->arguments ? " " : "", strempty(c->arguments), c->summary);
+        print_options(c->options);
+        print_options(OPT_COMMON);
+        return VMCTL_DONE;
+}
+
+/* Damerau's distance without transpositions over edits, in two rows and the one before. */
+static unsigned distance(const char *a, const char *b) {
+        unsigned rows[3][64] = {};
+        size_t n = strlen(b);
+
+        if (n >= ELEMENTSOF(rows[0]) || strlen(a) >= ELEMENTSOF(rows[0]))
+                return UINT32_MAX;
+        for (size_t k = 0; k <= n; k++)
+                rows[0][k] = (unsigned) k;
+        for (size_t i = 1; a[i - 1]; i++) {
+                unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
+
+                row[0] = (unsigned) i;
+                for (size_t k = 1; k <= n; k++) {
+                        row[k] = MIN(MIN(above[k], row[k - 1]) + 1, above[k - 1] + (a[i - 1] != b[k - 1]));
+                        if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
+                                row[k] = MIN(row[k], before[k - 2] + 1);
+                }
+        }
+        return rows[strlen(a) % 3][n];
+}
+
+const char *vmctl_closest(const char *word, const char *const *candidates) {
+        unsigned best = strlen(word) > 4 ? 3 : 2; /* fewer slips than this */
+        const char *found = NULL;
+
+        for (; *candidates; candidates++) {
+                unsigned d = distance(word, *candidates);
+
+                if (d < best && d < strlen(*candidates)) {
+                        best = d;
+                        found = *candidates;
+                }
+        }
+        return found;
+}
+
+/* Commands of two words by both. */
+static const Command *find(const char *first, const char *second) {
+        for (const Command *c = vmctl_commands; c->name; c++) {
+                const char *rest = startswith(c->name, first);
+
+                if (rest && (*rest == '\0' || (*rest == ' ' && second && streq(rest + 1, second))))
+                        return c;
+        }
+        return NULL;
+}
+
+static int tell_unknown(const char *first, const char *second) {
+        const char *names[64] = {}, *meant;
+        char both[64], family[64] = "";
+        size_t n = 0;
+
+        (void) snprintf(both, sizeof(both), "%s%s%s", first, second ? " " : "", strempty(second));
+        for (const Command *c = vmctl_commands; c->name && n < ELEMENTSOF(names) - 1; c++) {
+                const char *rest = startswith(c->name, first);
+
+                names[n++] = c->name;
+                if (rest && *rest == ' ')
+                        (void) snprintf(strchr(family, '\0'), sizeof(family) - strlen(family), "%s%s",
+                                        *family ? ", " : "", rest + 1);
+        }
+        meant = vmctl_closest(both, names) ?: vmctl_closest(first, names);
+        if (meant)
+                log_error("There is no command '%s'. Did you mean '%s'?", both, meant);
+        else if (*family)
+                log_error("'%s' needs one of these after it: %s", first, family);
+        else
+                log_error("There is no command '%s'; 'vmctl help' lists them", first);
+        return 0;
+}
+
+int help_find(char **words, const Command **ret) {
+        const Command *c = find(words[0], words[1]);
+
+        if (!c)
+                return tell_unknown(words[0], words[1]);
+        *ret = c;
+        return 1;
+}
+
+int cmd_help(Context *c, char **args) {
+        const Command *found;
+
+        if (!args[0])
+                return help_overview();
+        return help_find(args, &found) > 0 ? help_command(found) : VMCTL_USAGE;
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* List: the machines, their addresses, and one of them whole. */
+
+#include "json.h"
+#include "vmctl.h"
+
+/* Machines with what they say of themselves. */
+typedef struct Seen {
+        VirtVms l;
+        Metadata *metadata; /* as many; kind is NULL for machines of others */
+} Seen;
+
+static void seen_done(Seen *s) {
+        for (size_t i = 0; s->metadata && i < s->l.n; i++)
+                metadata_done(&s->metadata[i]);
+        free(s->metadata);
+        virtvms_done(&s->l);
+}
+
+static int look(Context *c, Seen *s) {
+        int r;
+
+        r = vmctl_connect(c);
+        if (r < 0)
+                return r;
+        r = virtvm_list(c->virt, METADATA_URI, &s->l);
+        if (r < 0)
+                return vmctl_tell(c, r, "Cannot list the virtual machines");
+        s->metadata = calloc(s->l.n + 1, sizeof(*s->metadata));
+        if (!s->metadata)
+                return log_oom();
+        for (size_t i = 0; i < s->l.n; i++) {
+                r = s->l.vms[i].metadata ? metadata_parse(s->l.vms[i].metadata, &s->metadata[i]) : 0;
+                if (r == -EBADMSG)
+                        log_warning("What virtual machine '%s' says of itself is broken, ignoring",
+                                    s->l.vms[i].name);
+                else if (r < 0)
+                        return log_error_errno(r, "Cannot read what the virtual machines are: %m");
+        }
+        return 0;
+}
+
+static bool is_shown(const Context *c, const Metadata *m) {
+        return m->kind || vmctl_has(c, OPT_ALL);
+}
+
+/* A null value is a value, which json_add() takes for a failure. */
+static int add_text(json_object *o, const char *key, const char *value) {
+        if (value)
+                return json_add_text(o, key, value);
+        return o && json_object_object_add(o, key, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+static json_object *vm_to_json(const VirtVm *vm, const Metadata *m) {
+        _cleanup_json_ json_object *o = json_object_new_object();
+
+        if (json_add_text(o, "name", vm->name) < 0 || json_add_text(o, "uuid", vm->uuid) < 0 ||
+            add_text(o, "kind", m->kind) < 0 ||
+            json_add_text(o, "state", vm_state_to_string(vm->state)) < 0 ||
+            json_add(o, "cpus", json_object_new_int64(vm->vcpus)) < 0 ||
+            json_add(o, "memory_kib", json_object_new_int64((int64_t) vm->memory_kib)) < 0 ||
+            json_add(o, "gpus", json_new_list((const char *const *) m->gpus)) < 0 ||
+            add_text(o, "address", m->address) < 0 || add_text(o, "image", m->image) < 0 ||
+            add_text(o, "created", m->created) < 0)
+                return NULL;
+        return TAKE_PTR(o);
+}
+
+static int list_json(const Context *c, const Seen *s) {
+        _cleanup_json_ json_object *all = json_object_new_array();
+
+        for (size_t i = 0; i < s->l.n; i++)
+                if (is_shown(c, &s->metadata[i]) &&
+                    json_append(all, vm_to_json(&s->l.vms[i], &s->metadata[i])) < 0)
+                        return log_oom();
+        return all ? json_print(all, stdout) : log_oom();
+}
+
+static int list_row(struct libscols_table *t, const VirtVm *vm, const Metadata *m) {
+        _cleanup_free_ char *gpus = strv_join(m->gpus, " ");
+        char cpus[16];
+
+        (void) snprintf(cpus, sizeof(cpus), "%u", vm->vcpus);
+        return table_add(t,
+                         (const char *const[]){ vm->name, m->kind, vm_state_to_string(vm->state), cpus,
+                                                size_text(vm->memory_kib).text, gpus, m->address });
+}
+
+static int list_table(const Context *c, const Seen *s) {
+        static const char *const columns[] = { "NAME",   "KIND", "STATE",   "CPUS",
+                                               "MEMORY", "GPU",  "ADDRESS", NULL };
+        struct libscols_table *t = table_new(columns);
+        size_t hidden = 0, shown = 0;
+        int r = 0;
+
+        for (size_t i = 0; i < s->l.n && r >= 0; i++)
+                if (is_shown(c, &s->metadata[i])) {
+                        shown++;
+                        r = list_row(t, &s->l.vms[i], &s->metadata[i]);
+                } else
+                        hidden++;
+        r = table_print(t) ?: r;
+        if (r < 0)
+                return log_oom();
+        if (shown == 0)
+                log_notice("There are no virtual machines of gpuvm's%s",
+                           hidden > 0 ? "; --all shows those of others" : "");
+        return 0;
+}
+
+int cmd_list(Context *c, char **args) {
+        _cleanup_(seen_done) Seen s = {};
+        int r = look(c, &s);
+
+        if (r < 0)
+                return r;
+        if (vmctl_has(c, OPT_JSON))
+                return list_json(c, &s);
+        if (!vmctl_has(c, OPT_QUIET))
+                return list_table(c, &s);
+        for (size_t i = 0; i < s.l.n; i++)
+                if (is_shown(c, &s.metadata[i]))
+                        puts(s.l.vms[i].name);
+        return 0;
+}
+
+/* What is known of a machine's addresses, each with its source. */
+typedef struct Addresses {
+        char **address, **source;
+} Addresses;
+
+static void addresses_done(Addresses *a) {
+        strv_free(a->address);
+        strv_free(a->source);
+}
+
+static int note_address(Addresses *a, const char *address, const char *source) {
+        return strv_extend(&a->address, address) < 0 || strv_extend(&a->source, source) < 0 ? -ENOMEM : 0;
+}
+
+/* One that was seen twice is told once, by its first source; ARP knows no prefix length. */
+static bool is_known(const Addresses *a, const char *address) {
+        size_t n = strcspn(address, "/");
+
+        STRV_FOREACH(s, a->address)
+                if (strcspn(*s, "/") == n && strncmp(*s, address, n) == 0)
+                        return true;
+        return false;
+}
+
+static int find_addresses(Context *c, const char *name, bool on, const Metadata *m, Addresses *a) {
+        if (m->address && note_address(a, m->address, "reserved") < 0)
+                return log_oom();
+        for (VirtSource source = 0; on && source < _VIRT_SOURCE_MAX; source++) {
+                _cleanup_strv_ char **found = NULL;
+                int r = virtvm_addresses(c->virt, name, source, &found);
+
+                if (r == -ENOENT) /* gone meanwhile */
+                        return 0;
+                if (r < 0)
+                        return vmctl_tell(c, r, "Cannot ask for the addresses of '%s'", name);
+                STRV_FOREACH(f, found)
+                        if (!is_known(a, *f) && note_address(a, *f, virt_source_to_string(source)) < 0)
+                                return log_oom();
+        }
+        return 0;
+}
+
+int vmctl_address(Context *c, const char *name, const Metadata *m, char **ret) {
+        _cleanup_(addresses_done) Addresses a = {};
+        int r = find_addresses(c, name, true, m, &a);
+
+        if (r < 0 || !a.address)
+                return r;
+        *ret = strndup(a.address[0], strcspn(a.address[0], "/"));
+        return *ret ? 1 : log_oom();
+}
+
+static json_object *addresses_to_json(const Addresses *a) {
+        _cleanup_json_ json_object *list = json_object_new_array();
+
+        for (size_t i = 0; i < strv_length(a->address); i++) {
+                json_object *o = json_object_new_object();
+
+                if (json_add_text(o, "address", a->address[i]) < 0 ||
+                    json_add_text(o, "source", a->source[i]) < 0) {
+                        (void) json_object_put(o);
+                        return NULL;
+                }
+                if (json_append(list, o) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(list);
+}
+
+static int ip_json(json_object *all, const char *name, const Addresses *a) {
+        json_object *o = json_object_new_object();
+
+        if (json_add_text(o, "name", name) < 0 || json_add(o, "addresses", addresses_to_json(a)) < 0) {
+                (void) json_object_put(o);
+                return -ENOMEM;
+        }
+        return json_append(all, o);
+}
+
+static int ip_rows(struct libscols_table *t, const char *name, const Addresses *a) {
+        int r = a->address ? 0 : table_add(t, (const char *const[]){ name, NULL, NULL });
+
+        for (size_t i = 0; i < strv_length(a->address) && r >= 0; i++)
+                r = table_add(t, (const char *const[]){ name, a->address[i], a->source[i] });
+        return r;
+}
+
+int cmd_ip_list(Context *c, char **args) {
+        static const char *const columns[] = { "NAME", "ADDRESS", "SOURCE", NULL };
+        _cleanup_json_ json_object *all = json_object_new_array();
+        _cleanup_(seen_done) Seen s = {};
+        struct libscols_table *t;
+        int r = look(c, &s);
+
+        if (r < 0)
+                return r;
+        t = table_new(columns);
+        for (size_t i = 0; i < s.l.n && r >= 0; i++) {
+                _cleanup_(addresses_done) Addresses a = {};
+                const VirtVm *vm = &s.l.vms[i];
+
+                if (!is_shown(c, &s.metadata[i]))
+                        continue;
+                r = find_addresses(c, vm->name, vm_state_is_on(vm->state), &s.metadata[i], &a);
+                if (r >= 0 && (ip_json(all, vm->name, &a) < 0 || ip_rows(t, vm->name, &a) < 0))
+                        r = log_oom();
+        }
+        if (r >= 0 && !vmctl_has(c, OPT_JSON))
+                return table_print(t);
+        table_free(t);
+        return r < 0 ? r : json_print(all, stdout);
+}
+
+static int info_json(Context *c, const VirtVm *vm, const Metadata *m, const Addresses *a, bool autostart) {
+        _cleanup_json_ json_object *o = vm_to_json(vm, m);
+
+        if (json_add(o, "autostart", json_object_new_boolean(autostart)) < 0 ||
+            json_add(o, "disks", json_new_list((const char *const *) m->disks)) < 0 ||
+            add_text(o, "seed", m->seed) < 0 || add_text(o, "user", m->user) < 0 ||
+            add_text(o, "gateway", m->gateway) < 0 || json_add(o, "addresses", addresses_to_json(a)) < 0)
+                return log_oom();
+        return json_print(o, stdout);
+}
+
+static void print_list(const char *what, char *const *l) {
+        STRV_FOREACH(s, l) {
+                printf("%-11s %s\n", what, *s);
+                what = "";
+        }
+}
+
+static void info_text(const VirtVm *vm, const Metadata *m, const Addresses *a, bool autostart) {
+        printf("%-11s %s\n%-11s %s\n%-11s %s\n%-11s %s\n%-11s %u\n%-11s %s\n%-11s %s\n", "Name", vm->name,
+               "UUID", vm->uuid, "Kind", m->kind, "State", vm_state_to_string(vm->state), "CPUs", vm->vcpus,
+               "Memory", size_text(vm->memory_kib).text, "Autostart", autostart ? "yes" : "no");
+        if (m->image)
+                printf("%-11s %s\n", "Image", m->image);
+        if (m->created)
+                printf("%-11s %s\n", "Created", m->created);
+        if (m->user)
+                printf("%-11s %s\n", "User", m->user);
+        print_list("GPU", m->gpus);
+        print_list("Disk", m->disks);
+        if (m->seed)
+                printf("%-11s %s\n", "Seed", m->seed);
+        for (size_t i = 0; i < strv_length(a->address); i++)
+                printf("%-11s %s (%s)\n", i == 0 ? "Address" : "", a->address[i], a->source[i]);
+        if (m->gateway)
+                printf("%-11s %s\n", "Gateway", m->gateway);
+        if (vm_state_is_on(vm->state))
+                printf("%-11s vmctl console %s\n", "Console", vm->name);
+}
+
+int cmd_info(Context *c, char **args) {
+        _cleanup_(addresses_done) Addresses a = {};
+        _cleanup_(metadata_done) Metadata m = {};
+        _cleanup_(virtvm_done) VirtVm vm = {};
+        bool autostart = false;
+        int r;
+
+        r = vmctl_connect(c);
+        if (r >= 0)
+                r = vmctl_find(c, args[0], &vm, &m);
+        if (r < 0)
+                return r;
+        r = virtvm_get_autostart(c->virt, vm.name, &autostart);
+        if (r < 0)
+                return vmctl_tell(c, r, "Cannot look at virtual machine '%s'", vm.name);
+        r = find_addresses(c, vm.name, vm_state_is_on(vm.state), &m, &a);
+        if (r < 0)
+                return r;
+        if (vmctl_has(c, OPT_JSON))
+                return info_json(c, &vm, &m, &a, autostart);
+        info_text(&vm, &m, &a, autostart);
+        return 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Output: tables, sizes and questions. */
+
+#include <libsmartcols/libsmartcols.h>
+
+#include "vmctl.h"
+
+struct libscols_table *table_new(const char *const *columns) {
+        struct libscols_table *t = scols_new_table();
+
+        for (; t && *columns; columns++)
+                if (!scols_table_new_column(t, *columns, 0, 0)) {
+                        scols_unref_table(t);
+                        return NULL;
+                }
+        return t;
+}
+
+int table_add(struct libscols_table *t, const char *const *values) {
+        struct libscols_line *line = t ? scols_table_new_line(t, NULL) : NULL;
+
+        if (!line)
+                return -ENOMEM;
+        for (size_t i = 0; i < scols_table_get_ncols(t); i++)
+                if (scols_line_set_data(line, i, isempty(values[i]) ? "-" : values[i]) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
+void table_free(struct libscols_table *t) {
+        scols_unref_table(t);
+}
+
+int table_print(struct libscols_table *t) {
+        int r = t ? scols_print_table(t) : -ENOMEM;
+
+        scols_unref_table(t);
+        return r;
+}
+
+SizeText size_text(uint64_t kib) {
+        static const char units[] = "KMGTP";
+        uint64_t n = kib * 10, i = 0;
+        SizeText s;
+
+        for (; n >= 10240 && i + 2 < sizeof(units); i++)
+                n /= 1024;
+        if (n % 10 == 0)
+                (void) snprintf(s.text, sizeof(s.text), "%llu %ciB", (unsigned long long) n / 10, units[i]);
+        else
+                (void) snprintf(s.text, sizeof(s.text), "%llu.%llu %ciB", (unsigned long long) n / 10,
+                                (unsigned long long) n % 10, units[i]);
+        return s;
+}
+
+int vmctl_ask(const char *question) {
+        _cleanup_fclose_ FILE *tty = fopen("/dev/tty", "r+e");
+        char answer[16] = "";
+
+        if (!tty)
+                return log_full_errno(LOG_ERR, ENXIO,
+                                      "There is no terminal to ask on; say --yes to go on without");
+        fprintf(tty, "%s [y/N] ", question);
+        fflush(tty);
+        return fgets(answer, sizeof(answer), tty) && (answer[0] == 'y' || answer[0] == 'Y');
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Vmctl: the options and commands, in one table each. Dispatch, help, suggestions, the completions of shells
+ * and the manual page's synopsis all come from there.
+ *
+ * A command is a function of a file of its own noun. It returns an exit status, or -errno after it has told
+ * what went wrong, which becomes one: see vmctl_status(). */
+
+#include "log.h"
+#include "macro.h"
+#include "metadata.h"
+#include "strv.h"
+#include "virtvm.h"
+
+enum {
+        VMCTL_DONE = 0,
+        VMCTL_FAILED = 1,
+        VMCTL_USAGE = 2,
+        VMCTL_NOT_FOUND = 3, /* -ENOENT */
+        VMCTL_BUSY = 4,      /* -EBUSY, -EEXIST */
+        VMCTL_PRIVILEGE = 5, /* -EACCES, -EPERM */
+};
+
+typedef enum Opt {
+        /* of every command */
+        OPT_HELP,
+        OPT_VERSION,
+        OPT_CONNECT,
+        OPT_JSON,
+        OPT_QUIET,
+        OPT_VERBOSE,
+        /* of some */
+        OPT_ALL,
+        OPT_DRY_RUN,
+        OPT_FORCE,
+        OPT_TIMEOUT,
+        OPT_USER,
+        OPT_YES,
+        _OPT_MAX,
+} Opt;
+
+#define OPT(o)     (UINT64_C(1) << OPT_##o)
+#define OPT_COMMON (OPT(HELP) | OPT(VERSION) | OPT(CONNECT) | OPT(JSON) | OPT(QUIET) | OPT(VERBOSE))
+
+/* What a shell may offer for a value or an argument. */
+typedef enum Complete { COMPLETE_NOTHING, COMPLETE_VM, COMPLETE_FILE, COMPLETE_WORDS } Complete;
+
+typedef struct Option {
+        const char *name;
+        char letter;          /* 0: none */
+        const char *argument; /* NULL: a flag */
+        const char *help;
+        Complete complete;
+        const char *words; /* for COMPLETE_WORDS, with blanks between */
+} Option;
+
+typedef struct Context Context;
+
+typedef struct Command {
+        const char *name;      /* "list", "ip list" */
+        const char *arguments; /* as help and the manual show them; NULL: none */
+        const char *summary;
+        unsigned min, max; /* number of arguments */
+        uint64_t options;  /* beside OPT_COMMON */
+        Complete complete; /* of its arguments */
+        const char *words; /* for COMPLETE_WORDS */
+        int (*run)(Context *c, char **args);
+} Command;
+
+extern const Option vmctl_options[_OPT_MAX];
+extern const Command vmctl_commands[]; /* up to one without a name */
+
+struct Context {
+        const Command *command;
+        char **values[_OPT_MAX]; /* what was given, in order; a flag's value is "" */
+        Virt *virt;              /* see vmctl_connect() */
+};
+
+static inline bool vmctl_has(const Context *c, Opt o) {
+        return c->values[o] != NULL;
+}
+
+/* The last value, or NULL. */
+const char *vmctl_value(const Context *c, Opt o) _nonnull_all_;
+
+/* Maps what a command returned. */
+int vmctl_status(int r);
+
+/* Connects once. Tells what is wrong. */
+int vmctl_connect(Context *c) _must_check_ _nonnull_all_;
+/* True if it is the system's libvirt on this machine: what it runs are this machine's files and GPUs. */
+bool vmctl_is_local(Context *c) _nonnull_all_;
+
+/* A machine of ours by its name. Tells what is wrong: -ENOENT, -EPERM for one that is somebody else's. */
+int vmctl_find(Context *c, const char *name, VirtVm *ret_vm,
+               Metadata *ret_metadata) _must_check_ _nonnull_all_;
+
+/* For the user: what libvirt said, or else the error. */
+int vmctl_tell(Context *c, int r, const char *format, ...) _must_check_ _printf_(3, 4);
+
+/* The candidate that is meant by a word with a slip in it, or NULL. */
+const char *vmctl_closest(const char *word, const char *const *candidates) _nonnull_all_;
+
+/* In help.c and completion.c. Each returns an exit status. */
+int help_overview(void);
+int help_command(const Command *c) _nonnull_all_;
+int help_find(char **words, const Command **ret) _must_check_; /* 1, or 0 after a message; words used up */
+int cmd_help(Context *c, char **args);
+int cmd_completion(Context *c, char **args);
+
+/* Rows and columns on standard output; libsmartcols' own. Each value may be NULL. */
+struct libscols_table;
+struct libscols_table *table_new(const char *const *columns) _nonnull_all_;
+int table_add(struct libscols_table *t, const char *const *values) _must_check_ __attribute__((nonnull(2)));
+void table_free(struct libscols_table *t);
+/* Prints and frees. */
+int table_print(struct libscols_table *t) _must_check_;
+
+/* For people: "16 GiB", "1.5 GiB", "512 MiB". */
+typedef struct SizeText {
+        char text[32];
+} SizeText;
+SizeText size_text(uint64_t kib);
+
+/* Asks on the terminal. Returns 1 for yes, 0 for no, -ENXIO after a message where there is none. */
+int vmctl_ask(const char *question) _must_check_ _nonnull_all_;
+
+/* The first address that is known, without its prefix length: metadata, lease, agent, ARP. Returns 1, or 0.
+ */
+int vmctl_address(Context *c, const char *name, const Metadata *m, char **ret) _must_check_ _nonnull_all_;
+
+/* One file each. */
+int cmd_list(Context *c, char **args);
+int cmd_info(Context *c, char **args);
+int cmd_start(Context *c, char **args);
+int cmd_stop(Context *c, char **args);
+int cmd_restart(Context *c, char **args);
+int cmd_delete(Context *c, char **args);
+int cmd_console(Context *c, char **args);
+int cmd_ssh(Context *c, char **args);
+int cmd_ip_list(Context *c, char **args);

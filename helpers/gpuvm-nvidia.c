@@ -10,6 +10,7 @@
 #include "aptrun.h"
 #include "child.h"
 #include "conf.h"
+#include "containerengine.h"
 #include "etcfile.h"
 #include "fs.h"
 #include "initramfs.h"
@@ -196,7 +197,9 @@ static int install_all(State *s) {
         r = is_missing(s, (char *const *) containers);
         if (r > 0)
                 r = nvidia_source_add_containers(s->p, s->u, &s->facts, &s->sources);
-        return r < 0 ? r : apt_ensure(s->p, s->u, containers);
+        if (r >= 0)
+                r = apt_ensure(s->p, s->u, containers);
+        return r < 0 ? r : containerengine_configure(s->p, s->u);
 }
 
 /* DKMS builds for kernels whose headers were there; what it left out shows now and not at the next start. */

@@ -141,6 +141,14 @@ int bus_queue_stop(Bus *b, const char *unit) {
         return queue(b, "StopUnit", unit, NULL);
 }
 
+int bus_queue_restart(Bus *b, const char *unit) {
+        return queue(b, "RestartUnit", unit, NULL);
+}
+
+int bus_queue_reload(Bus *b, const char *unit) {
+        return queue(b, "ReloadUnit", unit, NULL);
+}
+
 static char *take_removed(Bus *b, const char *job) {
         for (size_t i = 0; i < b->n_removed; i++)
                 if (streq(b->removed[i].job, job)) {

@@ -37,6 +37,10 @@ int bus_queue_unit(Bus *b, const char *unit, char **ret_job) _must_check_;
 /* The same for a stop job: systemctl stop --no-block. */
 int bus_queue_stop(Bus *b, const char *unit) _must_check_ _nonnull_all_;
 
+/* systemctl restart --no-block, and reload --no-block: the unit itself reads its configuration again. */
+int bus_queue_restart(Bus *b, const char *unit) _must_check_ _nonnull_all_;
+int bus_queue_reload(Bus *b, const char *unit) _must_check_ _nonnull_all_;
+
 /* Waits up to timeout_usec for the end of a job that bus_queue_unit() gave. Returns 1 and its result ("done",
  * "failed", "dependency", "canceled", "timeout", ...), or 0 if it is not over yet. */
 int bus_job_wait(Bus *b, const char *job, uint64_t timeout_usec,

@@ -10,6 +10,11 @@
 
 typedef enum RebootMode { REBOOT_AUTO, REBOOT_ASK, REBOOT_NEVER } RebootMode;
 typedef enum GpuMode { GPU_FLEXIBLE, GPU_EXCLUSIVE } GpuMode;
+typedef enum ContainerMode {
+        CONTAINER_AUTO, /* where there is a program that runs containers */
+        CONTAINER_YES,
+        CONTAINER_NO,
+} ContainerMode;
 typedef enum UpdateMode { UPDATE_NO, UPDATE_SECURITY, UPDATE_YES } UpdateMode;
 typedef enum NetworkMode { NETWORK_AUTO, NETWORK_BRIDGED, NETWORK_ROUTED, NETWORK_NAT } NetworkMode;
 
@@ -43,7 +48,7 @@ typedef struct Conf {
         uint64_t idle_wait_usec; /* IdleWaitSec=, 0: refuse at once */
         char **accept_siblings;
         char *driver_source, *driver_branch, *cuda_toolkit; /* checked by the nvidia phase */
-        bool container_toolkit;
+        ContainerMode container_toolkit;
         ConfGpu *gpus;
         size_t n_gpus;
 

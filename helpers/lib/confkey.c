@@ -22,6 +22,8 @@ static const char *const reboot_names
 static const char *const gpu_names[] = { [GPU_FLEXIBLE] = "flexible", [GPU_EXCLUSIVE] = "exclusive", NULL };
 static const char *const update_names
                 [] = { [UPDATE_NO] = "no", [UPDATE_SECURITY] = "security", [UPDATE_YES] = "yes", NULL };
+static const char *const container_names
+                [] = { [CONTAINER_AUTO] = "auto", [CONTAINER_YES] = "yes", [CONTAINER_NO] = "no", NULL };
 static const char *const network_names[] = { [NETWORK_AUTO] = "auto",
                                              [NETWORK_BRIDGED] = "bridged",
                                              [NETWORK_ROUTED] = "routed",
@@ -78,8 +80,8 @@ const ConfKey conf_keys[] = {
           .valid = confvalid_word },
         { "Gpu", "CudaToolkit", NULL, CONFKEY_STRING, FIELD(cuda_toolkit), "", NULL, A_WORD,
           .valid = confvalid_word },
-        { "Gpu", "ContainerToolkit", NULL, CONFKEY_BOOLEAN, FIELD(container_toolkit), "yes", NULL,
-          BOOLEAN_WORDS },
+        { "Gpu", "ContainerToolkit", NULL, CONFKEY_ENUM, FIELD(container_toolkit), "auto", NULL,
+          "auto, yes or no", container_names },
 
         { "Network", "Bridge", NULL, CONFKEY_STRING, FIELD(bridge_name), "br0", NULL,
           "the name of a network interface", .valid = confvalid_interface },

@@ -3,6 +3,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "bus.h"
+#include "containerengine.h"
 #include "fs.h"
 #include "gpuswitch.h"
 #include "journal.h"
@@ -32,8 +33,10 @@ int gpuswitch_attach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *grou
         if (r < 0)
                 return tell(s->p, r, &failure, name);
         s->p->failure_event = NULL;
-        if (r > 0 && !s->p->dry_run)
+        if (r > 0 && !s->p->dry_run) {
                 journal_event(EVENT_GPU_ATTACHED, "GPUVM_PCI", name, "GPU %s belongs to VFIO", name);
+                containerengine_refresh(s->p);
+        }
         return 0;
 }
 
@@ -45,8 +48,10 @@ int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *grou
         r = vfio_detach(s->p, &request, &failure);
         if (r < 0)
                 return tell(s->p, r, &failure, name);
-        if (r > 0 && !s->p->dry_run)
+        if (r > 0 && !s->p->dry_run) {
                 journal_event(EVENT_GPU_DETACHED, "GPUVM_PCI", name, "GPU %s went back to the host", name);
+                containerengine_refresh(s->p);
+        }
         return 0;
 }
 

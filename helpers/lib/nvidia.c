@@ -463,7 +463,8 @@ int nvidia_decide(const NvidiaHost *h, const Conf *c, NvidiaPlan *ret) {
                 return r;
         if (r == 0) {
                 d.plan.verdict = NVIDIA_INSTALL;
-                d.plan.container_toolkit = c->container_toolkit;
+                d.plan.container_toolkit = c->container_toolkit == CONTAINER_YES ||
+                                (c->container_toolkit == CONTAINER_AUTO && h->has_containers);
         }
         *ret = d.plan;
         d.plan = (NvidiaPlan){};

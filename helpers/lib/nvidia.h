@@ -40,6 +40,7 @@ typedef struct NvidiaHost {
         const char *kernel;       /* release of the kernel that will start */
         bool secure_boot;
         bool key_enrolled;     /* the firmware trusts the key that modules built here are signed with */
+        bool has_containers;   /* a program that runs containers is here */
         bool has_installer;    /* the driver is from NVIDIA's .run file, which apt knows nothing of */
         NvidiaSource family;   /* whose packages of the driver are here; AUTO: none are */
         unsigned branch;       /* of the complete driver that is here; 0: none is */

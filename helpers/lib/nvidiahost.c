@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 #include <sys/utsname.h>
 
+#include "containerengine.h"
 #include "fs.h"
 #include "initramfs.h"
 #include "nvidiahost.h"
@@ -214,6 +215,7 @@ int nvidia_facts_read(int root, const Conf *c, const DpkgStatus *packages, const
         if (!smi)
                 f.host.branch = 0; /* half of one: to be completed */
         f.host.has_installer = fs_exists(root, "/usr/bin/nvidia-uninstall") > 0;
+        f.host.has_containers = containerengine_is_here(root);
         f.host.secure_boot = has_secure_boot(root);
         f.host.key_enrolled = f.host.secure_boot && has_enrolled_key(root);
         f.host.id = f.id;

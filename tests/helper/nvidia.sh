@@ -267,7 +267,63 @@ like 'and says which component to look for' "$said" "'restricted'"
 machine 0x2684
 configure CudaToolkit=no
 run
+is 'without a program that runs containers there is no toolkit for them' \
+        "$status $(installed | grep -c nvidia-container || true)" '0 0'
+configure CudaToolkit=no ContainerToolkit=yes
+run
+like 'but where it was asked for' "$(installed)" nvidia-container-toolkit
+check 'and nobody is told about it' test ! -e "$root/etc/docker/daemon.json"
+docker() {
+        machine 0x2684
+        configure CudaToolkit=no
+        stub /usr/bin/dockerd <<<'#!/bin/sh'
+        stub /usr/bin/nvidia-ctk <<'S'
+#!/bin/bash
+echo "nvidia-ctk $*" >>"$GPUVM_ROOT/calls"
+[ ! -e "$GPUVM_ROOT/ctk-fails" ] || exit 1
+sed 's/^{}*//' "$GPUVM_ROOT/etc/docker/daemon.json" 2>/dev/null | grep -v '^}' >"$GPUVM_ROOT/ctk"
+printf '{\n%s\n  "runtimes": { "nvidia": { "path": "nvidia-container-runtime" } }\n}\n' "$(cat "$GPUVM_ROOT/ctk")"
+S
+}
+docker
+run --dry-run
+like 'a dry run tells that Docker will know GPUs' "$status $said" '^0.*would write /etc/docker/daemon.json'
+run
 is 'the container toolkit' "$status" 0
+check 'Docker knows GPUs' grep -q nvidia-container-runtime "$root/etc/docker/daemon.json"
+like 'by a dry run of nvidia-ctk' "$(cat "$root/calls")" 'nvidia-ctk runtime configure --runtime=docker --config=/etc/docker/daemon.json --dry-run'
+: >"$root/calls"
+run
+is 'the second run asks nobody' "$status $(cat "$root/calls")" '0 '
+status=0
+said=$("$1/gpuvm-undo" --root="$root" nvidia 2>&1) || status=$?
+check 'undo takes the file away' test ! -e "$root/etc/docker/daemon.json"
+docker
+mkdir -p "$root/etc/docker"
+printf '{\n  "log-driver": "journald",\n}\n' >"$root/etc/docker/daemon.json"
+chmod 600 "$root/etc/docker/daemon.json"
+cp "$root/etc/docker/daemon.json" "$root/before"
+run
+is "an administrator's settings stay, and so does their mode" \
+        "$status $(grep -c 'journald\|nvidia-container-runtime' "$root/etc/docker/daemon.json") $(stat -c %a "$root/etc/docker/daemon.json")" '0 2 600'
+status=0
+said=$("$1/gpuvm-undo" --root="$root" nvidia 2>&1) || status=$?
+check 'undo gives them back as they were' cmp "$root/before" "$root/etc/docker/daemon.json"
+docker
+: >"$root/ctk-fails"
+run
+is 'a Docker that cannot be told does not stop the host' "$status" 0
+like 'but it is said' "$said" 'Docker was not told about GPUs.*daemon.json'
+machine 0x2684
+configure CudaToolkit=no
+stub /usr/bin/containerd <<<'#!/bin/sh'
+run
+like 'what would have to be restarted is left to the administrator' "$status $said" '^0.*--runtime=containerd'
+machine 0x2684
+configure CudaToolkit=no
+stub /usr/bin/podman <<<'#!/bin/sh'
+run
+is 'Podman needs nothing more' "$status $(grep -c 'runtime configure' <<<"$said" || true)" '0 0'
 like 'comes too' "$(installed)" 'nvidia-container-toolkit'
 check 'signed by its own key' grep -q 'C95B321B61E88C1809C4F759DDCAE044F796ECB0' "$root/etc/apt/sources.list.d/gpuvm-nvidia-container.sources"
 

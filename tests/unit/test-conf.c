@@ -34,7 +34,7 @@ TEST(defaults) {
         CONF;
 
         ASSERT_EQ(conf_init(&c), 0);
-        ASSERT(c.enabled && c.nvidia && c.kvm && c.vfio && c.bridge && c.container_toolkit);
+        ASSERT(c.enabled && c.nvidia && c.kvm && c.vfio && c.bridge && c.container_toolkit == CONTAINER_AUTO);
         ASSERT(!c.override_iommu_off && !c.user && !c.uplink && !c.accept_siblings);
         ASSERT_EQ(c.update_system, UPDATE_NO);
         ASSERT_EQ(c.reboot, REBOOT_AUTO);

@@ -469,7 +469,7 @@ static char *decide(const Row *row) {
         Conf c = { .driver_source = (char *) row->source,
                    .driver_branch = (char *) row->branch,
                    .cuda_toolkit = (char *) row->toolkit,
-                   .container_toolkit = true };
+                   .container_toolkit = CONTAINER_YES };
         NvidiaHost h = { .secure_boot = row->secure_boot,
                          .key_enrolled = row->key,
                          .has_installer = row->installer,

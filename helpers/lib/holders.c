@@ -2,6 +2,7 @@
 
 #include <sys/sysmacros.h>
 
+#include "below.h"
 #include "console.h"
 #include "fs.h"
 #include "holders.h"
@@ -334,10 +335,20 @@ static int scan_processes(Scan *s) {
         return 0;
 }
 
-static int scan_console(Scan *s, const PciDevice *d) {
-        int r = console_is_on(s->root, d);
+static int scan_kernel(Scan *s, const PciDevice *d) {
+        _cleanup_strv_ char **users = NULL;
+        int r;
 
-        return r > 0 ? add_holder(s, 0, -EBADF, "the text console") : r;
+        r = console_is_on(s->root, d);
+        if (r > 0)
+                r = add_holder(s, 0, -EBADF, "the text console is drawn by it");
+        if (r >= 0)
+                r = below_users(s->root, d, &users);
+        STRV_FOREACH(user, users) {
+                if (r >= 0)
+                        r = add_holder(s, 0, -EBADF, *user);
+        }
+        return r;
 }
 
 int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *ret) {
@@ -346,7 +357,7 @@ int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *r
 
         r = nodes_of(root, devices, n, &s.nodes);
         for (size_t i = 0; i < n && r >= 0; i++)
-                r = scan_console(&s, devices[i]);
+                r = scan_kernel(&s, devices[i]);
         /* Nothing that could be open: half of all hand-overs, and the boot path. */
         if (r >= 0 && (s.nodes.n > 0 || s.nodes.any_nvidia || s.nodes.any_vfio))
                 r = scan_processes(&s);
@@ -365,7 +376,7 @@ int holders_describe(const Holders *h, char **ret) {
                 const Holder *o = &h->list[i];
 
                 if (o->pid == 0)
-                        r = strv_extendf(&l, "%s is drawn by it", o->what);
+                        r = strv_extend(&l, o->what);
                 else
                         r = strv_extendf(&l, "%s (pid %d, uid %u%s%s) has %s open", strna(o->comm),
                                          (int) o->pid, (unsigned) o->uid, o->unit ? ", " : "",

@@ -13,11 +13,12 @@
 #include "pci.h"
 
 typedef struct Holder {
-        pid_t pid; /* 0: the kernel's console, no process */
+        pid_t pid; /* 0: the kernel itself, no process */
         uid_t uid;
         char *comm; /* the command's name, control characters replaced */
         char *unit; /* systemd unit, or NULL */
-        char *what; /* "/dev/nvidia0", "drm/card1", "snd/pcmC1D3p", "open files that cannot be read" */
+        char *what; /* "/dev/nvidia0", "drm/card1", "snd/pcmC1D3p", "open files that cannot be read"; of the
+                     * kernel all of it: "the text console is drawn by it", or a line of below.h */
 } Holder;
 
 typedef struct Holders {

@@ -2,6 +2,7 @@
 
 #include <sys/sysmacros.h>
 
+#include "below.h"
 #include "fs.h"
 #include "nodes.h"
 #include "parse.h"
@@ -33,7 +34,7 @@ static int add_node(Nodes *s, dev_t number, const char *format, const char *name
         r = str_printf(&text, format, name);
         if (r < 0)
                 return r;
-        s->list[s->n++] = (Node){ number, TAKE_PTR(text) };
+        s->list[s->n++] = (Node){ .number = number, .name = TAKE_PTR(text) };
         return 0;
 }
 
@@ -225,6 +226,30 @@ static int add_entry(int root, Nodes *s, const char *device, const char *name) {
         return 0;
 }
 
+/* Of what goes along with a GPU because somebody has accepted that. */
+static int add_disks(int root, Nodes *s, const PciDevice *d) {
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        r = below_disks(root, d, &names);
+        STRV_FOREACH(name, names) {
+                _cleanup_free_ char *path = NULL;
+                dev_t number;
+
+                if (str_printf(&path, "/sys/class/block/%s/dev", *name) < 0)
+                        return -ENOMEM;
+                r = read_number(root, path, &number);
+                if (r == 0)
+                        continue;
+                if (r > 0)
+                        r = add_node(s, number, "/dev/%s", *name);
+                if (r < 0)
+                        return r;
+                s->list[s->n - 1].block = true;
+        }
+        return r;
+}
+
 static int add_function(int root, Nodes *s, const PciDevice *d) {
         _cleanup_strv_ char **names = NULL;
         _cleanup_free_ char *device = NULL;
@@ -243,6 +268,9 @@ static int add_function(int root, Nodes *s, const PciDevice *d) {
                 if (r < 0)
                         return r;
         }
+        r = add_disks(root, s, d);
+        if (r < 0)
+                return r;
         if (streq(d->driver, "nvidia") && pci_is_nvidia_gpu(d))
                 return add_nvidia(root, s, d);
         return nodes_is_vfio_driver(d->driver) ? add_vfio(root, s, d) : 0;
@@ -250,12 +278,13 @@ static int add_function(int root, Nodes *s, const PciDevice *d) {
 
 /* The name of the node with this number, or NULL. */
 const char *nodes_match(const Nodes *s, const struct stat *st) {
-        if (!S_ISCHR(st->st_mode))
+        if (!S_ISCHR(st->st_mode) && !S_ISBLK(st->st_mode))
                 return NULL;
         for (size_t i = 0; i < s->n; i++)
-                if (s->list[i].number == st->st_rdev)
+                if (s->list[i].number == st->st_rdev && s->list[i].block == S_ISBLK(st->st_mode))
                         return s->list[i].name;
-        if (s->any_nvidia && major(st->st_rdev) == NVIDIA_MAJOR && minor(st->st_rdev) <= NVIDIA_MINOR_MAX)
+        if (S_ISCHR(st->st_mode) && s->any_nvidia && major(st->st_rdev) == NVIDIA_MAJOR &&
+            minor(st->st_rdev) <= NVIDIA_MINOR_MAX)
                 return "an NVIDIA GPU";
         return NULL;
 }

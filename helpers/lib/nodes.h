@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Nodes: the character devices through which a PCI function is used, known by their numbers.
+/* Nodes: the devices through which a PCI function is used, known by their numbers.
  *
- * From sysfs (DRM with its connectors, frame buffers, I2C, sound, VFIO, NVMe, verbs) and, for a GPU on
+ * From sysfs (DRM with its connectors, frame buffers, I2C, sound, VFIO, NVMe, verbs, disks) and, for a GPU on
  * NVIDIA's own driver, from its list in /proc. Nothing is looked for in /dev: a container may have made the
  * same device under any name. */
 
@@ -14,6 +14,7 @@
 
 typedef struct Node {
         dev_t number;
+        bool block; /* a block device; else a character device */
         char *name; /* as a user is told: "/dev/nvidia0", "drm/card1", "snd/pcmC1D3p", "fb0", "i2c-4" */
 } Node;
 

@@ -129,6 +129,22 @@ rm "$root/etc/gpuvm.conf"
 check 'and comes back also when no longer accepted' vfio detach $gpu
 check 'to its driver' same
 
+# What the kernel itself does with an accepted one is use as well.
+usual
+card $nic 8086 1572 020000 12 i40e
+disk=0000:04:00.0
+card $disk 144d a808 010802 12 nvme
+printf '[Gpu]\nAcceptSiblings=%s %s\n' $nic $disk >"$root/etc/gpuvm.conf"
+mkdir -p "$root"/sys/{class/net,class/block,devices/pci0000:00/$nic/net/eth5,devices/pci0000:00/$disk/nvme/nvme0/nvme0n1/holders/dm-3}
+ln -s "../../devices/pci0000:00/$nic/net/eth5" "$root/sys/class/net/eth5"
+ln -s "../../devices/pci0000:00/$disk/nvme/nvme0/nvme0n1" "$root/sys/class/block/nvme0n1"
+echo 0x1003 >"$root/sys/devices/pci0000:00/$nic/net/eth5/flags"
+refused 'accepted ones that are in use' "$gpu is in use: the interface eth5 is up; nvme0n1 is part of dm-3" attach $gpu
+echo 0x1002 >"$root/sys/devices/pci0000:00/$nic/net/eth5/flags"
+rmdir "$root/sys/devices/pci0000:00/$disk/nvme/nvme0/nvme0n1/holders/dm-3"
+check 'attach once they are idle' vfio attach $gpu
+is 'takes them along' "$(driver $gpu) $(driver $nic) $(driver $disk)" 'vfio-pci vfio-pci vfio-pci'
+
 # --- functions of one card in IOMMU groups of their own (pcie_acs_override=)
 # apart: the card's audio and USB in groups of their own, with the driver for its USB.
 usb=0000:01:00.2

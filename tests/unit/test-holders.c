@@ -416,10 +416,72 @@ TEST(the_firmware_console_holds_under_nvidias_driver) {
         tree_put("/sys/bus/platform/drivers/simple-framebuffer/simple-framebuffer.0/uevent", "");
         ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
         ASSERT_EQ(h.n, 1);
-        ASSERT_STREQ(h.list[0].what, "the text console");
+        ASSERT_STREQ(h.list[0].what, "the text console is drawn by it");
         holders_done(&h);
         /* A driver that has one has taken the firmware's place. */
         tree_put(GPU "/graphics/fb1/dev", "29:1\n");
         ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
         ASSERT_EQ(h.n, 0);
+}
+
+/* A controller that goes along because somebody has accepted that. */
+TEST(disks_hold) {
+        PciDevice nvme = { .name = "0000:03:00.0", .class = 0x010802, .driver = (char *) "nvme" };
+        const PciDevice *const it[] = { &nvme };
+        struct stat block = { .st_mode = S_IFBLK, .st_rdev = makedev(259, 1) };
+        struct stat character = { .st_mode = S_IFCHR, .st_rdev = makedev(259, 1) };
+        _cleanup_(holders_done) Holders h = {};
+        _cleanup_(nodes_done) Nodes nodes = {};
+        _cleanup_free_ char *text = NULL;
+        int root = machine();
+
+        tree_put("/sys/bus/pci/devices/0000:03:00.0/uevent", "");
+        tree_link("/sys/class/block/nvme0n1", "../../devices/pci0000:00/0000:03:00.0/nvme/nvme0/nvme0n1");
+        tree_link("/sys/class/block/sda", "../../devices/pci0000:00/0000:04:00.0/ata1/host0/sda");
+        tree_put("/sys/devices/pci0000:00/0000:03:00.0/nvme/nvme0/nvme0n1/dev", "259:1\n");
+        tree_put("/sys/devices/pci0000:00/0000:04:00.0/ata1/host0/sda/dev", "8:0\n");
+        tree_put("/sys/devices/pci0000:00/0000:04:00.0/ata1/host0/sda/holders/dm-7/uevent", "");
+        ASSERT_EQ(nodes_of(root, it, 1, &nodes), 0);
+        ASSERT_STREQ(nodes_match(&nodes, &block), "/dev/nvme0n1");
+        ASSERT(!nodes_match(&nodes, &character));
+        block.st_rdev = makedev(8, 0);
+        ASSERT(!nodes_match(&nodes, &block));
+        ASSERT_EQ(holders_scan(root, it, 1, &h), 0);
+        ASSERT_EQ(h.n, 0);
+        /* Another disk of it, of which there are two ways. */
+        tree_link("/sys/class/block/nvme1n1", "../../devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1");
+        tree_link("/sys/class/block/nvme1n1p1",
+                  "../../devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1/nvme1n1p1");
+        tree_link("/sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1",
+                  "../../../pci0000:00/0000:03:00.0/nvme/nvme1");
+        tree_put("/sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1/holders/md0/uevent", "");
+        tree_put("/sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1/nvme1n1p1/dev", "259:7\n");
+        tree_put("/proc/self/mountinfo", "1 0 259:7 / /srv rw - ext4 /dev/nvme1n1p1 rw\n");
+        tree_put("/proc/swaps", "Filename Type Size Used Priority\n/dev/nvme0n1 partition 8 0 -2\n");
+        ASSERT_EQ(holders_scan(root, it, 1, &h), 0);
+        ASSERT_EQ(holders_describe(&h, &text), 0);
+        ASSERT_STREQ(text, "nvme0n1 is swap space; nvme1n1 is part of md0; nvme1n1p1 is mounted on /srv");
+        holders_done(&h);
+        nvme.driver = (char *) "vfio-pci";
+        ASSERT_EQ(holders_scan(root, it, 1, &h), 0);
+        ASSERT_EQ(h.n, 0);
+}
+
+TEST(interfaces_that_are_up_hold) {
+        PciDevice nic = { .name = "0000:03:00.0", .class = 0x020000, .driver = (char *) "igb" };
+        const PciDevice *const it[] = { &nic };
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        tree_put("/sys/bus/pci/devices/0000:03:00.0/uevent", "");
+        tree_link("/sys/class/net/eth1", "../../devices/pci0000:00/0000:03:00.0/net/eth1");
+        tree_link("/sys/class/net/eth2", "../../devices/pci0000:00/0000:03:00.1/net/eth2");
+        tree_put("/sys/devices/pci0000:00/0000:03:00.0/net/eth1/flags", "0x1002\n");
+        tree_put("/sys/devices/pci0000:00/0000:03:00.1/net/eth2/flags", "0x1003\n");
+        ASSERT_EQ(holders_scan(root, it, 1, &h), 0);
+        ASSERT_EQ(h.n, 0);
+        tree_put("/sys/devices/pci0000:00/0000:03:00.0/net/eth1/flags", "0x1003\n");
+        ASSERT_EQ(holders_scan(root, it, 1, &h), 0);
+        ASSERT_EQ(h.n, 1);
+        ASSERT_STREQ(h.list[0].what, "the interface eth1 is up");
 }

@@ -80,29 +80,33 @@ static int is_away(const Phase *p, const PciDevice *gpu) {
         return d ? vfio_is_away(p->root, &bus, d) : 0;
 }
 
-/* GPUs that were exclusive until the configuration changed. */
+static int release_gpu(const GpuSwitch *s, const PciDevice *d) {
+        int away, r = 0;
+
+        /* Somebody may have given it back by hand, and the host uses it. */
+        away = is_away(s->p, d);
+        if (away < 0)
+                return phase_fail(s->p, away, "Make /run/gpuvm readable", "Cannot tell who has %s", d->name);
+        /* On first: the unit of one that was bound at boot may never have come up, and what is not active is
+         * not stopped. */
+        if (away > 0 && gpuswitch_has_units(s->p))
+                r = gpuswitch_unit(s, d, true);
+        if (r >= 0 && away > 0)
+                r = gpuswitch_set(s, d, false);
+        return r >= 0 && !s->p->dry_run ? forget(s->p, d) : r;
+}
+
+/* GPUs that were exclusive until the configuration changed. One that fails keeps no other. */
 static int release(const GpuSwitch *s, const PciBus *bus) {
         int failed = 0;
 
         for (size_t i = 0; i < bus->n; i++) {
                 const PciDevice *d = &bus->devices[i];
-                int away, r = 0;
+                int r;
 
                 if (!pci_is_display(d) || early_exclusive(s->conf, d) || is_remembered(s->p, d) <= 0)
                         continue;
-                /* Somebody may have given it back by hand, and the host uses it. */
-                away = is_away(s->p, d);
-                if (away < 0)
-                        return phase_fail(s->p, away, "Make /run/gpuvm readable", "Cannot tell who has %s",
-                                          d->name);
-                /* On first: the unit of one that was bound at boot may never have come up, and what is not
-                 * active is not stopped. */
-                if (away > 0 && gpuswitch_has_units(s->p))
-                        r = gpuswitch_unit(s, d, true);
-                if (r >= 0 && away > 0)
-                        r = gpuswitch_set(s, d, false);
-                if (r >= 0 && !s->p->dry_run)
-                        r = forget(s->p, d);
+                r = release_gpu(s, d);
                 if (r < 0 && failed == 0)
                         failed = r;
         }

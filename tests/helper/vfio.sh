@@ -598,6 +598,17 @@ is 'setup with the other one instead, and the first hangs: fails' "$status" 1
 is 'the other one is bound' "$(driver $twin)" vfio-pci
 is 'and the rule is about that one alone' "$(grep -c "/$gpu\"" "$root/etc/udev/rules.d/70-gpuvm-vfio.rules") $(grep -c "/$twin\"" "$root/etc/udev/rules.d/70-gpuvm-vfio.rules")" '0 1'
 
+# One of which nobody can tell who has it keeps nobody else either.
+usual
+printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
+check 'setup with all exclusive' vfio setup
+prepared detach
+mkdir "$root/run/gpuvm/vfio/$gpu"
+rm "$root/etc/gpuvm.conf"
+check_fails 'setup with all flexible, and a record that cannot be read' 1 vfio setup
+like 'names it' "$(said)" "Cannot tell who has $gpu"
+is 'the other one is back' "$(driver $twin)" nvidia
+
 # --- NVIDIA's display driver, for GPUs that are lent
 # images CONTENT: a machine whose initramfs has these files; its programs do what matters.
 images() {

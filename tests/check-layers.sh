@@ -19,8 +19,8 @@ layers=(
         'phase'
         'conf confkey gpudriver talos aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain'
-        'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile holders handover worker nvml compute computejob poison binding boot bootentry imagetool initramfs etcfile bus sdbus logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
-        'nvidiasource repository nvidiahost nvidiacheck bridge bridgechange bridgeowner bridgeplan hostnet vfio vfiofacts vfiohold vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report reportpage computecheck netcheck'
+        'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile holders handover worker errand nvml compute computejob poison binder binding boot bootentry imagetool initramfs etcfile bus sdbus logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
+        'nvidiasource repository nvidiahost nvidiacheck bridge bridgechange bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report reportpage computecheck netcheck'
         'trialboot trialnet follow preview progress settings options takeback remake gpuswitch'
         'exclusive'
         'virtvm'
@@ -49,7 +49,7 @@ circle=$(grep -o '^#include "[a-z0-9-]*\.h"' ./*.h | sed -E 's|^\./([a-z0-9-]*)\
 is 'no circle of headers' "$circle" ''
 is 'only bus and logind include sdbus' "$(awk '$2 == "sdbus" { printf "%s ", $1 }' <<<"$edges")" 'bus logind '
 is 'only virt and virtvm include virtlib' "$(awk '$2 == "virtlib" { printf "%s ", $1 }' <<<"$edges")" 'virt virtvm '
-is 'only vfio, vfiofacts and vfiohold include vfiojob' "$(awk '$2 == "vfiojob" { printf "%s ", $1 }' <<<"$edges")" 'vfio vfiofacts vfiohold '
+is 'only the rooms of a hand-over include vfiojob' "$(awk '$2 == "vfiojob" { printf "%s ", $1 }' <<<"$edges")" 'vfioback vfiofacts vfiohold vfioidle '
 
 # door ROOM PATTERN: only that room includes these headers.
 door() {

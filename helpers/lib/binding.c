@@ -5,7 +5,6 @@
 #include "binding.h"
 #include "fs.h"
 #include "log.h"
-#include "module.h"
 #include "nodes.h"
 #include "poison.h"
 #include "strv.h"
@@ -20,62 +19,6 @@ enum {
         LEAVE_POLL_MSEC = 200,
 };
 
-void binder_done(Binder *b) {
-        worker_freep(&b->worker);
-        free(b->hang);
-        strv_free(b->hung);
-        b->worker = NULL;
-        b->hang = NULL;
-        b->hung = NULL;
-}
-
-void binder_poison(Binder *b, const PciDevice *d, const char *driver, const char *doing, pid_t child) {
-        _cleanup_free_ char *why = NULL;
-
-        if (strv_extend(&b->hung, d->name) < 0)
-                log_debug("Cannot remember that %s hangs", d->name);
-        if (b->dry_run)
-                return;
-        if (poison_mark(b->root, d, driver, doing, child, b->timeout_usec, &why) < 0)
-                log_debug("Cannot mark %s", d->name);
-        if (!b->hang && str_printf(&b->hang, "%s hangs: %s", d->name, why ?: doing) < 0)
-                b->hang = NULL;
-}
-
-static int get_worker(Binder *b) {
-        return b->worker ? 0 : worker_start(b->root, NULL, b->tick, b->userdata, &b->worker);
-}
-
-/* A child that did not come back is left behind; the next write gets a new one. */
-static int settle(Binder *b, const PciDevice *d, int r, const char *doing) {
-        pid_t stuck;
-
-        if (r != -ETIMEDOUT && r != -ECHILD)
-                return r;
-        stuck = worker_end(TAKE_PTR(b->worker));
-        if (r == -ETIMEDOUT)
-                binder_poison(b, d, d->driver ?: "n/a", doing, stuck);
-        return r;
-}
-
-static int put(Binder *b, const PciDevice *d, const char *path, const char *value, const char *doing) {
-        int r;
-
-        r = get_worker(b);
-        return r < 0 ? r : settle(b, d, worker_write(b->worker, path, value, b->timeout_usec), doing);
-}
-
-int binder_get(Binder *b, const PciDevice *d, const char *attribute, char **ret) {
-        _cleanup_free_ char *path = NULL, *doing = NULL;
-        int r;
-
-        if (str_printf(&path, PCI_DEVICES "/%s/%s", d->name, attribute) < 0 ||
-            str_printf(&doing, "reading %s", attribute) < 0)
-                return -ENOMEM;
-        r = get_worker(b);
-        return r < 0 ? r : settle(b, d, worker_read(b->worker, path, b->timeout_usec, ret), doing);
-}
-
 int binder_set_d3cold(Binder *b, const PciDevice *d, bool allowed) {
         _cleanup_free_ char *path = NULL, *now = NULL;
         const char *value = allowed ? "1" : "0";
@@ -83,7 +26,7 @@ int binder_set_d3cold(Binder *b, const PciDevice *d, bool allowed) {
 
         if (str_printf(&path, PCI_DEVICES "/%s/d3cold_allowed", d->name) < 0)
                 return -ENOMEM;
-        r = put(b, d, path, value, "writing d3cold_allowed");
+        r = binder_put(b, d, path, value, "writing d3cold_allowed");
         if (r >= 0)
                 r = binder_get(b, d, "d3cold_allowed", &now);
         return r < 0 ? r : streq(now, value) ? 0 : -EIO;
@@ -109,7 +52,7 @@ static int put_override(Binder *b, const PciDevice *d, const char *value) {
         if (str_printf(&path, PCI_DEVICES "/%s/driver_override", d->name) < 0 ||
             str_printf(&line, "%s\n", strempty(value)) < 0)
                 return -ENOMEM;
-        r = put(b, d, path, line, "writing driver_override");
+        r = binder_put(b, d, path, line, "writing driver_override");
         if (r >= 0)
                 r = binder_get_override(b, d, &now);
         if (r < 0)
@@ -138,6 +81,8 @@ static int await_leaving(Binder *b, const PciDevice *d, uint64_t timeout_usec, c
                         return r == -ENODEV ? 0 : r;
                 if (monotonic_usec() >= deadline)
                         return free_and_strdup(ret, driver) < 0 ? -ENOMEM : 1;
+                if (b->stopped && b->stopped())
+                        return -EINTR;
                 if (b->tick)
                         b->tick(b->userdata);
                 (void) poll(NULL, 0, LEAVE_POLL_MSEC);
@@ -172,6 +117,10 @@ int binder_check(Binder *b, const PciDevice *d, char **ret_why) {
                 *ret_why = TAKE_PTR(mark.why);
         else if (r == 0 && !b->dry_run)
                 r = MIN(poison_forget(b->root, d), 0);
+        if (r == 0) {
+                free(b->hang);
+                b->hang = NULL;
+        }
         return r;
 }
 
@@ -181,7 +130,7 @@ static int unbind(Binder *b, const PciDevice *d) {
 
         if (str_printf(&path, PCI_DEVICES "/%s/driver/unbind", d->name) < 0)
                 return -ENOMEM;
-        r = put(b, d, path, d->name, "unbinding it");
+        r = binder_put(b, d, path, d->name, "unbinding it");
         return r == -ENOENT ? 0 : r; /* it has none */
 }
 
@@ -212,7 +161,7 @@ int binder_bind(Binder *b, const PciDevice *d, const char *driver) {
         if (r >= 0)
                 r = unbind(b, d);
         if (r >= 0)
-                r = put(b, d, DRIVERS_PROBE, d->name, "binding it to VFIO");
+                r = binder_put(b, d, DRIVERS_PROBE, d->name, "binding it to VFIO");
         if (r >= 0)
                 r = await_driver(b, d, driver);
         if (r != -EIO)
@@ -222,34 +171,60 @@ int binder_bind(Binder *b, const PciDevice *d, const char *driver) {
         return r < 0 ? r : -EIO;
 }
 
+/* The deadline has passed, but our child may have come back since, and the driver with it: that is no failure
+ * then. */
+static int come_late(Binder *b, const PciDevice *d, const char *driver) {
+        _cleanup_free_ char *why = NULL;
+
+        return await_driver(b, d, driver) == 0 && binder_check(b, d, &why) == 0 ? 0 : -ETIMEDOUT;
+}
+
 /* To the driver that it had: by that driver's own bind, because several may claim the function. */
 static int rebind(Binder *b, const PciDevice *d, const char *driver) {
+        static const char doing[] = "giving it back to its driver";
         _cleanup_free_ char *bind = NULL;
         int r;
 
         if (str_printf(&bind, PCI_DRIVERS "/%s/bind", driver) < 0)
                 return -ENOMEM;
-        r = fs_exists(b->root, bind);
-        if (r == 0 && module_load(b->root, driver) >= 0)
-                r = fs_exists(b->root, bind);
-        if (r < 0)
-                return r;
-        r = put(b, d, r > 0 ? bind : DRIVERS_PROBE, d->name, "giving it back to its driver");
+        r = binder_put(b, d, bind, d->name, doing);
+        if (r == -ENOENT)
+                r = binder_put(b, d, DRIVERS_PROBE, d->name, doing);
+        if (r == -ETIMEDOUT)
+                return come_late(b, d, driver);
         /* A driver that is loaded, just now by us perhaps, takes what is free: bind comes too late then
          * (drivers/base/dd.c, __driver_probe_device()). Which one it was is looked at. */
         return r < 0 && r != -EBUSY ? r : await_driver(b, d, driver);
 }
 
-/* To the driver that claims it, which may never have been loaded in this boot. A machine without one is no
- * failure: the function is free. */
-static int rebind_any(Binder *b, const PciDevice *d) {
-        _cleanup_free_ char *path = NULL, *modalias = NULL;
+int binder_load_host(Binder *b, const PciDevice *d, const HandoverFunction *was) {
+        _cleanup_free_ char *dir = NULL;
+        int r, loaded;
 
-        if (str_printf(&path, PCI_DEVICES "/%s/modalias", d->name) < 0)
+        if (was && (!was->driver || streq_ptr(was->driver, d->driver)))
+                return 0;
+        if (!was) {
+                /* A machine without a driver for it is no failure: the function is free then. */
+                r = d->driver && !nodes_is_vfio_driver(d->driver) ? 0 : binder_load_claiming(b, d);
+                return r == -ETIMEDOUT ? r : 0;
+        }
+        if (str_printf(&dir, PCI_DRIVERS "/%s", was->driver) < 0)
                 return -ENOMEM;
-        if (fs_read_line(b->root, path, &modalias) >= 0 && module_load_alias(b->root, modalias) < 0)
-                log_debug("No module for %s could be loaded", d->name);
-        return put(b, d, DRIVERS_PROBE, d->name, "giving it back to the host");
+        r = fs_exists(b->root, dir);
+        if (r != 0)
+                return MIN(r, 0);
+        loaded = binder_load(b, d, was->driver);
+        if (loaded == -ETIMEDOUT)
+                return loaded;
+        r = fs_exists(b->root, dir);
+        if (r == 0) {
+                /* Its module may have another name: xhci_hcd is in xhci_pci. */
+                r = binder_load_claiming(b, d);
+                if (r == -ETIMEDOUT)
+                        return r;
+                r = fs_exists(b->root, dir);
+        }
+        return r < 0 ? r : r > 0 ? 0 : loaded < 0 ? loaded : -ENOENT;
 }
 
 /* Puts the override there if it is another one. */
@@ -265,18 +240,21 @@ static int settle_driver(Binder *b, const PciDevice *d, const HandoverFunction *
 
         if (r < 0 || (was && !was->driver))
                 return r;
-        return was ? rebind(b, d, was->driver) : rebind_any(b, d);
+        return was ? rebind(b, d, was->driver)
+                   : binder_put(b, d, DRIVERS_PROBE, d->name, "giving it back to the host");
 }
 
 int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) {
         const char *override = was ? was->override : NULL;
-        _cleanup_free_ char *driver = NULL;
+        _cleanup_free_ char *driver = NULL, *why = NULL;
         bool there, later;
         int r;
 
-        if (strv_contains(b->hung, d->name))
+        r = binder_check(b, d, &why);
+        if (r > 0)
                 return -EBUSY; /* one more write would leave one more child behind */
-        r = pci_read_driver(b->root, d, &driver);
+        if (r >= 0)
+                r = pci_read_driver(b->root, d, &driver);
         if (r < 0)
                 return r;
         there = was ? streq_ptr(driver, was->driver) : driver && !nodes_is_vfio_driver(driver);

@@ -35,7 +35,7 @@ int compute_open(int root, void (*tick)(void *userdata), void *userdata, Compute
         if (!c)
                 return -ENOMEM;
         c->root = root;
-        r = worker_start(root, computejob_serve, tick, userdata, &c->worker);
+        r = worker_start(root, tick, userdata, &c->worker);
         if (r < 0) {
                 free(c);
                 return r;
@@ -83,7 +83,7 @@ int compute_prove(Compute *c, Bdf gpu, uint64_t timeout_usec, ComputeProof *ret)
                 return r;
         if (r >= 0) {
                 (void) bdf_format(gpu, address);
-                r = worker_call(c->worker, address, strlen(address), timeout_usec, &answer);
+                r = worker_call(c->worker, computejob_serve, address, strlen(address), timeout_usec, &answer);
                 if (r == -ENOMEM || (answer && parse_answer(answer, &p) < 0))
                         return -ENOMEM;
                 p.verdict = r == -ETIMEDOUT ? COMPUTE_HANG

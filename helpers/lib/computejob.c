@@ -224,7 +224,7 @@ static int compute_on(const char *address, char name[static 128], bool *ret_righ
         return r;
 }
 
-int computejob_serve(int root, const char *request, size_t n, char answer[WORKER_MESSAGE_MAX]) {
+int computejob_serve(int root, const char *request, size_t n, char answer[WORKER_ANSWER_MAX]) {
         char name[128] = "", detail[128] = "";
         const char *error = NULL;
         _cleanup_free_ char *version = NULL;
@@ -247,7 +247,6 @@ int computejob_serve(int root, const char *request, size_t n, char answer[WORKER
                 (void) snprintf(detail, sizeof(detail), "%s: %s", call.name, error);
         else if (r != 0)
                 (void) snprintf(detail, sizeof(detail), "%s: error %d", call.name, r);
-        (void) snprintf(answer, WORKER_MESSAGE_MAX, "%s\n%d\n%s\n%s\n", strempty(version), cuda, name,
-                        detail);
+        (void) snprintf(answer, WORKER_ANSWER_MAX, "%s\n%d\n%s\n%s\n", strempty(version), cuda, name, detail);
         return r == 0 && !right ? COMPUTE_WRONG : (int) judge(root, r);
 }

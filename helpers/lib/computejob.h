@@ -7,5 +7,5 @@
 
 /* See WorkerServe in worker.h. A request is a GPU's address; the result a ComputeVerdict; the answer has a
  * line each for the library's version, its CUDA, the GPU's model, and what failed. */
-int computejob_serve(int root, const char *request, size_t n, char answer[WORKER_MESSAGE_MAX]) _must_check_
+int computejob_serve(int root, const char *request, size_t n, char answer[WORKER_ANSWER_MAX]) _must_check_
                 __attribute__((nonnull(2, 4)));

@@ -4,13 +4,8 @@
 
 #include "fs.h"
 #include "nvml.h"
-#include "worker.h"
 
 #define LIBRARY "libnvidia-ml.so.1"
-
-struct Nvml {
-        Worker *worker;
-};
 
 /* As in nvml.h, whose interface is fixed once published. */
 enum {
@@ -48,7 +43,7 @@ static int load_library(int root) {
         void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
 
         if (!library)
-                return -EOPNOTSUPP;
+                return -ENOPKG;
 #define X(f)                                        \
         lib.f = (typeof(lib.f)) dlsym(library, #f); \
         if (!lib.f)                                 \
@@ -130,12 +125,12 @@ static int get_state(NvmlPci *pci, char *answer) {
                 draining = 0;
         r = draining == 1 ? 0 : get_persistence(pci->bus_id, &device, &persistent);
         if (r >= 0)
-                (void) snprintf(answer, WORKER_MESSAGE_MAX, "%d%d", persistent == 1, draining == 1);
+                (void) snprintf(answer, WORKER_ANSWER_MAX, "%d%d", persistent == 1, draining == 1);
         return r;
 }
 
 /* In the child. A request is "ADDRESS VERB". */
-static int serve(int root, const char *request, size_t n, char answer[WORKER_MESSAGE_MAX]) {
+static int serve(int root, const char *request, size_t n, char answer[WORKER_ANSWER_MAX]) {
         const char *verb = strchr(request, ' ');
         NvmlPci pci = {};
         Bdf b;
@@ -170,33 +165,18 @@ static int serve(int root, const char *request, size_t n, char answer[WORKER_MES
         return r;
 }
 
-int nvml_open(int root, void (*tick)(void *userdata), void *userdata, Nvml **ret) {
-        Nvml *n = calloc(1, sizeof(*n));
-        int r;
-
-        if (!n)
-                return -ENOMEM;
-        r = worker_start(root, serve, tick, userdata, &n->worker);
-        if (r < 0) {
-                free(n);
-                return r;
-        }
-        *ret = n;
-        return 0;
-}
-
-static int call(Nvml *n, Bdf gpu, const char *verb, uint64_t timeout_usec, char **ret) {
+static int call(Worker *w, Bdf gpu, const char *verb, uint64_t timeout_usec, char **ret) {
         char address[BDF_STRING_MAX], request[BDF_STRING_MAX + 32];
         int k = snprintf(request, sizeof(request), "%s %s", bdf_format(gpu, address), verb);
 
-        return worker_call(n->worker, request, (size_t) k, timeout_usec, ret);
+        return worker_call(w, serve, request, (size_t) k, timeout_usec, ret);
 }
 
-int nvml_get(Nvml *n, Bdf gpu, uint64_t timeout_usec, NvmlState *ret) {
+int nvml_get(Worker *w, Bdf gpu, uint64_t timeout_usec, NvmlState *ret) {
         _cleanup_free_ char *answer = NULL;
         int r;
 
-        r = call(n, gpu, "get", timeout_usec, &answer);
+        r = call(w, gpu, "get", timeout_usec, &answer);
         if (r < 0)
                 return r;
         if (strlen(answer) != 2)
@@ -205,21 +185,10 @@ int nvml_get(Nvml *n, Bdf gpu, uint64_t timeout_usec, NvmlState *ret) {
         return 0;
 }
 
-int nvml_set_persistent(Nvml *n, Bdf gpu, bool on, uint64_t timeout_usec) {
-        return call(n, gpu, on ? "persistent=1" : "persistent=0", timeout_usec, NULL);
+int nvml_set_persistent(Worker *w, Bdf gpu, bool on, uint64_t timeout_usec) {
+        return call(w, gpu, on ? "persistent=1" : "persistent=0", timeout_usec, NULL);
 }
 
-int nvml_set_draining(Nvml *n, Bdf gpu, bool on, uint64_t timeout_usec) {
-        return call(n, gpu, on ? "draining=1" : "draining=0", timeout_usec, NULL);
-}
-
-pid_t nvml_end(Nvml *n) {
-        Worker *w = n->worker;
-
-        free(n);
-        return worker_end(w);
-}
-
-void nvml_free(Nvml *n) {
-        (void) nvml_end(n);
+int nvml_set_draining(Worker *w, Bdf gpu, bool on, uint64_t timeout_usec) {
+        return call(w, gpu, on ? "draining=1" : "draining=0", timeout_usec, NULL);
 }

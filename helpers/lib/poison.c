@@ -2,15 +2,10 @@
 
 #include "poison.h"
 #include "fs.h"
-#include "holders.h"
 #include "parse.h"
 #include "strv.h"
-#include "worker.h"
 
-enum {
-        WHO_TIMEOUT_SEC = 10,
-        STAT_START = 19, /* field 22, counted from the state, which follows the name in parentheses */
-};
+enum { STAT_START = 19 }; /* field 22, counted from the state, which follows the name in parentheses */
 
 void poison_done(Poison *p) {
         free(p->why);
@@ -83,68 +78,16 @@ bool poison_is_stuck(const Poison *p) {
         return p->child > 0 && p->start > 0 && start_of(p->child) == p->start;
 }
 
-/* What the child that looks for holders has to know. */
-typedef struct Question {
-        Bdf bdf;
-        uint16_t vendor;
-        uint32_t class;
-        int iommu_group;
-        char driver[64];
-} Question;
-
-static int serve_who(int root, const char *request, size_t n, char answer[WORKER_MESSAGE_MAX]) {
-        _cleanup_(holders_done) Holders holders = {};
-        _cleanup_free_ char *text = NULL;
-        const PciDevice *devices[1];
-        PciDevice d = {};
-        Question q;
-        int r;
-
-        if (n != sizeof(q))
-                return -EINVAL;
-        memcpy(&q, request, sizeof(q));
-        d.bdf = q.bdf;
-        d.vendor = q.vendor;
-        d.class = q.class;
-        d.iommu_group = q.iommu_group;
-        d.driver = q.driver;
-        (void) bdf_format(d.bdf, d.name);
-        devices[0] = &d;
-        r = holders_scan(root, devices, 1, &holders);
-        if (r >= 0)
-                r = holders_describe(&holders, &text);
-        if (r >= 0)
-                (void) snprintf(answer, WORKER_MESSAGE_MAX, "%s", text);
-        return r;
-}
-
-/* Who has it open, "" for nobody or if that cannot be known. */
-static int find_who(int root, const PciDevice *d, const char *driver, char **ret) {
-        Question q = { d->bdf, d->vendor, d->class, d->iommu_group, "" };
-        _cleanup_(worker_freep) Worker *w = NULL;
-        int r;
-
-        (void) snprintf(q.driver, sizeof(q.driver), "%s", driver);
-        r = worker_start(root, serve_who, NULL, NULL, &w);
-        if (r >= 0)
-                r = worker_call(w, (const char *) &q, sizeof(q), WHO_TIMEOUT_SEC * USEC_PER_SEC, ret);
-        if (r >= 0)
-                return 0;
-        *ret = strdup("");
-        return *ret ? 0 : -ENOMEM;
-}
-
-static int describe(int root, const PciDevice *d, const char *driver, const char *doing, pid_t child,
-                    uint64_t age_usec, char **ret) {
+static int describe(const char *driver, const char *doing, pid_t child, uint64_t age_usec, const char *who,
+                    char **ret) {
         time_t since = time(NULL) - (time_t) (age_usec / USEC_PER_SEC);
-        _cleanup_free_ char *who = NULL, *stuck = NULL;
+        _cleanup_free_ char *stuck = NULL;
         char when[sizeof("2026-01-01 00:00:00")];
         struct tm tm;
-        int r;
+        int r = 0;
 
         (void) strftime(when, sizeof(when), "%F %T", gmtime_r(&since, &tm));
-        r = find_who(root, d, driver, &who);
-        if (r >= 0 && child > 0)
+        if (child > 0)
                 r = str_printf(&stuck, "; process %d is stuck in that", (int) child);
         if (r < 0)
                 return r;
@@ -157,11 +100,11 @@ static int describe(int root, const PciDevice *d, const char *driver, const char
 }
 
 int poison_mark(int root, const PciDevice *d, const char *driver, const char *doing, pid_t child,
-                uint64_t age_usec, char **ret_why) {
+                uint64_t age_usec, const char *who, char **ret_why) {
         _cleanup_free_ char *path = NULL, *why = NULL, *text = NULL;
         int r;
 
-        r = describe(root, d, driver, doing, child, age_usec, &why);
+        r = describe(driver, doing, child, age_usec, who, &why);
         if (r >= 0)
                 r = mark_path(d, &path);
         if (r >= 0)

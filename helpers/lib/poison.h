@@ -28,10 +28,10 @@ int poison_find(int root, const PciDevice *d, Poison *ret) _must_check_ _nonnull
 /* True as long as the child is in the kernel. */
 bool poison_is_stuck(const Poison *p) _nonnull_all_;
 
-/* Marks the function. driver: that hangs. doing: "unbinding it". child: ours, or 0. age_usec: since when. Who
- * has the function open is looked for by a child with a deadline, since the driver is asked for that. */
+/* Marks the function. driver: that hangs. doing: "unbinding it". child: ours, or 0. age_usec: since when.
+ * who: has the function open, "" for nobody or not known. */
 int poison_mark(int root, const PciDevice *d, const char *driver, const char *doing, pid_t child,
-                uint64_t age_usec, char **ret_why) _must_check_ _nonnull_all_;
+                uint64_t age_usec, const char *who, char **ret_why) _must_check_ _nonnull_all_;
 
 /* Returns 1 if there was a mark. */
 int poison_forget(int root, const PciDevice *d) _must_check_ _nonnull_all_;

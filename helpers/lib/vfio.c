@@ -2,14 +2,12 @@
 
 #include "vfio.h"
 #include "fs.h"
-#include "holders.h"
 #include "nodes.h"
 #include "strv.h"
+#include "vfioback.h"
 #include "vfiofacts.h"
 #include "vfiohold.h"
-#include "vfiojob.h"
-
-enum { PUT_BACK_TIMEOUT_SEC = 5 }; /* after something went wrong: it works at once or not at all */
+#include "vfioidle.h"
 
 void vfio_failure_done(VfioFailure *f) {
         free(f->cause);
@@ -46,13 +44,6 @@ int vfio_is_away(int root, const PciBus *bus, const PciDevice *gpu) {
         return r < 0 ? are_away(root, &gpu, 1) : are_away(root, v.members, v.n_members);
 }
 
-/* What the kernel did not come back from is the reason, whatever was being done. Returns error. */
-static int tell(VfioJob *j, int error, const PciDevice *d, const char *doing) {
-        if (j->binder.hang)
-                return vfiojob_refuse_hang(j, error);
-        return vfiojob_refuse(j, error, "'dmesg' has the kernel's reason", "Cannot %s %s", doing, d->name);
-}
-
 /* What there is now of one function. */
 static int read_function(VfioJob *j, const PciDevice *d) {
         _cleanup_free_ char *override = NULL, *d3cold = NULL;
@@ -63,10 +54,10 @@ static int read_function(VfioJob *j, const PciDevice *d) {
                 return 0;
         r = binder_get_override(&j->binder, d, &override);
         if (r < 0)
-                return tell(j, r, d, "read driver_override of");
+                return vfiojob_tell(j, r, d, "read driver_override of");
         r = binder_get(&j->binder, d, "d3cold_allowed", &d3cold);
         if (r == -ETIMEDOUT || r == -ECHILD)
-                return tell(j, r, d, "read d3cold_allowed of");
+                return vfiojob_tell(j, r, d, "read d3cold_allowed of");
         /* Any other error: this kernel knows nothing of that. */
         r = handover_add(&j->before, d->bdf, d->driver, override);
         if (r < 0)
@@ -76,69 +67,6 @@ static int read_function(VfioJob *j, const PciDevice *d) {
         if (pci_read_presence(j->p->root, d, &was->card) < 0)
                 log_debug("Cannot tell which card %s is", d->name);
         return 0;
-}
-
-/* Returns 1 if somebody uses it, or nobody knows. */
-static bool is_held(const VfioJob *j, const PciDevice *d) {
-        _cleanup_(holders_done) Holders holders = {};
-
-        return holders_scan(j->p->root, &d, 1, &holders) < 0 || holders.n > 0;
-}
-
-/* As recorded. What an earlier hand-over that was cut gave to VFIO may be in use there. */
-static int put_back(VfioJob *j, const PciDevice *d, const HandoverFunction *was) {
-        int r;
-
-        if (d->driver && nodes_is_vfio_driver(d->driver) && is_held(j, d))
-                return -EBUSY;
-        r = binder_put_back(&j->binder, d, was);
-        return r < 0 ? r : vfiohold_restore(j, d);
-}
-
-/* After an error: everything as before, or in ret_left what could not be. */
-static int put_back_all(VfioJob *j, char ***ret_left) {
-        _cleanup_strv_ char **left = NULL;
-        int r;
-
-        j->binder.timeout_usec = MIN(j->binder.timeout_usec, PUT_BACK_TIMEOUT_SEC * USEC_PER_SEC);
-        for (size_t i = j->before.n; i > 0; i--) {
-                const HandoverFunction *was = &j->before.list[i - 1];
-                const PciDevice *d = pci_find(&j->bus, was->bdf);
-
-                if (!d || put_back(j, d, was) >= 0)
-                        continue;
-                r = strv_extend(&left, d->name);
-                if (r < 0)
-                        return r;
-        }
-        *ret_left = TAKE_PTR(left);
-        return 0;
-}
-
-/* An error on the way, which has been told: as before, or the user knows what is not. Returns error. */
-static int give_up(VfioJob *j, int error) {
-        _cleanup_strv_ char **left = NULL;
-        _cleanup_free_ char *names = NULL, *remedy = NULL;
-        int r;
-
-        r = put_back_all(j, &left);
-        names = strv_join(left, " ");
-        if (r < 0 || !names)
-                return r < 0 ? r : -ENOMEM;
-        if (left)
-                r = str_printf(&remedy,
-                               "%s. Not put back: %s; '" GPUVM_LIBEXECDIR
-                               "/gpuvm-vfio detach %s' finishes that",
-                               strempty(j->failure.remedy), names, j->name);
-        else
-                r = str_printf(&remedy, "%s. Everything was put back", strempty(j->failure.remedy));
-        if (r < 0)
-                return r;
-        free(j->failure.remedy);
-        j->failure.remedy = TAKE_PTR(remedy);
-        if (!left && handover_remove_all(j->p->root, j->group.members, j->group.n_members) < 0)
-                log_debug("Cannot remove the record of %s", j->group.owner->name);
-        return error;
 }
 
 static int announce(VfioJob *j, const char *action, char *const *drivers) {
@@ -182,19 +110,20 @@ static int record(VfioJob *j) {
                      : 0;
 }
 
-/* Nobody, NVIDIA's driver included, holds the GPU, and nobody can come between that and the first change.
- * Loading a driver may have taken seconds, so it is asked again. */
+/* Nobody, NVIDIA's driver included, holds the GPU. Its library opens the GPU itself, and takes its time: the
+ * last look comes after all of that, right before the first change. */
 static int make_idle(VfioJob *j) {
         bool released = false;
         int r;
 
         r = vfiohold_release(j, &released);
+        if (r >= 0 && released)
+                r = vfioidle_wait(j, VFIO_WAIT_LET_GO);
         if (r >= 0)
-                r = vfiojob_wait_idle(j, released ? VFIO_WAIT_LET_GO : VFIO_WAIT_STRICT);
+                r = vfiojob_check_stop(j);
         if (r >= 0)
                 r = vfiohold_drain(j);
-        /* Somebody may have come in just before the door was shut. */
-        return r > 0 ? vfiojob_wait_idle(j, VFIO_WAIT_STRICT) : r;
+        return r < 0 ? r : vfioidle_wait(j, VFIO_WAIT_STRICT);
 }
 
 /* vfio-pci lets an idle device sleep, without power where bridge and firmware can do that, and some GPUs
@@ -208,14 +137,22 @@ static int bind(VfioJob *j, const PciDevice *d, const char *driver) {
 
 static int bind_all(VfioJob *j, char *const *drivers) {
         for (size_t i = 0; i < j->n_todo; i++) {
+                const PciDevice *d = j->todo[i];
                 int r;
 
-                phase_status(j->p, "Binding %s to %s", j->todo[i]->name, drivers[i]);
-                r = bind(j, j->todo[i], drivers[i]);
+                r = vfiojob_check_stop(j);
+                /* Unbinding takes seconds: the look at one more GPU of the group is old by then. */
+                if (r >= 0 && i > 0 && pci_is_display(d) && !j->shut)
+                        r = vfioidle_look(j, d);
                 if (r < 0)
-                        return tell(j, r, j->todo[i], "give to VFIO the function");
+                        return r;
+                phase_status(j->p, "Binding %s to %s", d->name, drivers[i]);
+                r = bind(j, d, drivers[i]);
+                if (r < 0)
+                        return vfiojob_tell(j, r, d, "give to VFIO the function");
         }
-        return 1;
+        /* Who stops a start that is not over gets the GPU back: ExecStop= is not run then. */
+        return vfiojob_check_stop(j) ?: 1;
 }
 
 static int attach_all(VfioJob *j) {
@@ -233,10 +170,12 @@ static int attach_all(VfioJob *j) {
         r = record(j);
         if (r < 0)
                 return r;
-        r = make_idle(j);
+        r = vfiojob_check_stop(j);
+        if (r >= 0)
+                r = make_idle(j);
         if (r >= 0)
                 r = bind_all(j, drivers);
-        return r < 0 ? give_up(j, r) : r;
+        return r < 0 ? vfioback_give_up(j, r) : r;
 }
 
 static int attach(VfioJob *j) {
@@ -248,6 +187,8 @@ static int attach(VfioJob *j) {
                                       "There is no PCI device %s", j->name);
         if (r >= 0)
                 r = plan_attach(j);
+        if (r > 0)
+                r = vfioidle_wait_unlocked(j, VFIO_WAIT_LOOK) ?: 1;
         if (r <= 0)
                 return r;
         j->n_todo = 0;
@@ -260,7 +201,7 @@ static int attach(VfioJob *j) {
                 return r;
         r = vfiojob_check_poisoned(j);
         if (r >= 0)
-                r = vfiojob_wait_idle(j, VFIO_WAIT_LOOK);
+                r = vfioidle_wait(j, VFIO_WAIT_LOOK);
         if (r >= 0)
                 r = vfiojob_check_virtual_functions(j);
         return r < 0 ? r : attach_all(j);
@@ -287,50 +228,24 @@ static int plan_detach(VfioJob *j) {
         return j->n_todo > 0 ? 1 : 0;
 }
 
-/* One function. That NVIDIA's driver holds it as before is no condition for having it back. */
-static int release(VfioJob *j, const PciDevice *d) {
+static int detach_locked(VfioJob *j) {
         int r;
 
-        phase_status(j->p, "Giving %s back to the host", d->name);
-        r = binder_put_back(&j->binder, d, handover_find(&j->before, d->bdf));
-        if (r < 0)
-                return tell(j, r, d, "give back to the host the function");
-        if (vfiohold_restore(j, d) < 0)
-                phase_note(j->p,
-                           "%s is back, but its persistence mode could not be turned on again: "
-                           "'nvidia-smi -pm 1 -i %s' does that",
-                           d->name, d->name);
-        return 0;
-}
-
-/* One that does not go does not keep the others. */
-static int detach_all(VfioJob *j) {
-        _cleanup_strv_ char **left = NULL;
-        _cleanup_free_ char *names = NULL, *remedy = NULL;
-        int r, failed = 0;
-
-        r = announce(j, "release", NULL);
+        j->n_todo = 0;
+        r = vfiojob_lock_and_look(j, false);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        r = plan_detach(j);
         if (r <= 0)
-                return r < 0 ? r : 1;
-        for (size_t i = 0; i < j->n_todo; i++) {
-                r = release(j, j->todo[i]);
-                if (r < 0 && strv_extend(&left, j->todo[i]->name) < 0)
-                        return -ENOMEM;
-                failed = failed ?: MIN(r, 0);
-        }
-        if (failed == 0) {
-                r = handover_remove_all(j->p->root, j->group.members, j->group.n_members);
-                return r < 0 ? r : 1;
-        }
-        names = strv_join(left, " ");
-        if (!names ||
-            str_printf(&remedy,
-                       "%s. Not given back: %s; '" GPUVM_LIBEXECDIR "/gpuvm-vfio detach %s' tries again",
-                       strempty(j->failure.remedy), names, j->name) < 0)
-                return -ENOMEM;
-        free(j->failure.remedy);
-        j->failure.remedy = TAKE_PTR(remedy);
-        return failed;
+                return r;
+        r = vfiojob_check_poisoned(j);
+        if (r >= 0 && !j->p->dry_run)
+                r = vfioback_prepare(j);
+        if (r >= 0)
+                r = vfioidle_wait(j, VFIO_WAIT_BACK);
+        if (r >= 0)
+                r = announce(j, "release", NULL);
+        return r > 0 ? vfioback_release(j) : r < 0 ? r : 1;
 }
 
 static int detach(VfioJob *j) {
@@ -348,19 +263,9 @@ static int detach(VfioJob *j) {
         r = plan_detach(j);
         if (r == 0)
                 r = vfiojob_check_poisoned(j);
-        if (r < 0 || j->n_todo == 0)
-                return r;
-        j->n_todo = 0;
-        r = vfiojob_lock_and_look(j, false);
-        if (r != 0)
-                return r < 0 ? r : 0;
-        r = plan_detach(j);
-        if (r <= 0)
-                return r;
-        r = vfiojob_check_poisoned(j);
-        if (r >= 0)
-                r = vfiojob_wait_idle(j, VFIO_WAIT_BACK);
-        return r < 0 ? r : detach_all(j);
+        else if (r > 0)
+                r = vfioidle_wait_unlocked(j, VFIO_WAIT_BACK);
+        return r < 0 || j->n_todo == 0 ? r : detach_locked(j);
 }
 
 static int run_job(Phase *p, const VfioRequest *q, int (*work)(VfioJob *j), VfioFailure *reterr) {

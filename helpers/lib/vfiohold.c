@@ -7,30 +7,29 @@ static bool is_on_nvidia(const PciDevice *d) {
         return pci_is_nvidia_gpu(d) && d->driver && streq(d->driver, "nvidia");
 }
 
-static int open_nvml(VfioJob *j, Nvml **ret) {
+/* Returns 1 if there is somebody to ask. */
+static int open_nvml(VfioJob *j, Worker **ret) {
+        int r;
+
         if (j->hold_hangs)
                 return -ETIMEDOUT;
-        return *ret ? 0 : nvml_open(j->p->root, phase_alive, j->p, ret);
+        r = j->hold_none ? 0 : binder_worker(&j->binder, ret);
+        return r < 0 || j->hold_none ? r : 1;
 }
 
-/* Waking a big GPU up takes seconds, whatever the deadline for a write is by now. */
-static uint64_t timeout_usec(const VfioJob *j) {
-        return j->q->write_timeout_usec ?: VFIO_WRITE_TIMEOUT_SEC * USEC_PER_SEC;
-}
-
-/* Remembers that a call did not come back. */
+/* Remembers what a call told of the library. */
 static int noted(VfioJob *j, int r) {
         j->hold_hangs = j->hold_hangs || r == -ETIMEDOUT;
+        j->hold_none = j->hold_none || r == -ENOPKG;
         return r;
 }
 
-/* The child has to be gone before anybody looks who has the GPU open. One that is stuck has it open for ever.
- */
-static void close_nvml(VfioJob *j, Nvml **n, const PciDevice *d) {
-        Nvml *nvml = TAKE_PTR(*n);
-        pid_t stuck = nvml ? nvml_end(nvml) : 0;
+/* What a call has opened has to be closed before anybody looks who has the GPU open. A child that is stuck
+ * has it open for ever. */
+static void close_nvml(VfioJob *j, const PciDevice *d) {
+        pid_t stuck = j->hold_none ? 0 : binder_end_worker(&j->binder);
 
-        if (stuck > 0 && d)
+        if (stuck > 0)
                 binder_poison(&j->binder, d, d->driver, "a call of NVIDIA's management library", stuck);
 }
 
@@ -40,15 +39,15 @@ static int save(VfioJob *j) {
 
 /* Nothing can be known, and nothing was said. */
 static bool is_unknown(int r) {
-        return r == -EOPNOTSUPP || r == -ENODEV;
+        return r == -EOPNOTSUPP || r == -ENODEV || r == -ENOPKG;
 }
 
-static int release(VfioJob *j, Nvml *n, const PciDevice *d, bool *changed) {
+static int release(VfioJob *j, Worker *n, const PciDevice *d, bool *changed) {
         HandoverFunction *was = handover_find(&j->before, d->bdf);
         NvmlState state;
         int r;
 
-        r = noted(j, nvml_get(n, d->bdf, timeout_usec(j), &state));
+        r = noted(j, nvml_get(n, d->bdf, j->binder.timeout_usec, &state));
         if (is_unknown(r))
                 return 0;
         if (r < 0)
@@ -68,7 +67,7 @@ static int release(VfioJob *j, Nvml *n, const PciDevice *d, bool *changed) {
         if (r < 0)
                 return r;
         *changed = true;
-        r = noted(j, nvml_set_persistent(n, d->bdf, false, timeout_usec(j)));
+        r = noted(j, nvml_set_persistent(n, d->bdf, false, j->binder.timeout_usec));
         return r < 0 ? vfiojob_refuse(j, -EBUSY, "'nvidia-smi -pm 0 -i' and its address may do it",
                                       "Cannot turn persistence mode of %s off (%s)", d->name, strerror(-r))
                      : 0;
@@ -76,25 +75,25 @@ static int release(VfioJob *j, Nvml *n, const PciDevice *d, bool *changed) {
 
 int vfiohold_release(VfioJob *j, bool *ret_changed) {
         bool changed = false;
-        Nvml *n = NULL;
         int r = 0;
 
         for (size_t i = 0; i < j->n_todo && r >= 0; i++) {
+                Worker *n;
+
                 if (!is_on_nvidia(j->todo[i]))
                         continue;
                 r = open_nvml(j, &n);
-                if (r >= 0)
-                        r = release(j, n, j->todo[i], &changed);
-                if (r < 0)
-                        close_nvml(j, &n, j->todo[i]);
+                if (r <= 0)
+                        break;
+                r = release(j, n, j->todo[i], &changed);
+                close_nvml(j, j->todo[i]);
         }
-        close_nvml(j, &n, NULL);
         *ret_changed = changed;
         return r;
 }
 
-/* Only narrows a gap, so that a failure is none. */
-static int drain(VfioJob *j, Nvml *n, const PciDevice *d) {
+/* Only narrows a gap, so that a failure is none. Returns 1 if it is so now. */
+static int drain(VfioJob *j, Worker *n, const PciDevice *d) {
         HandoverFunction *was = handover_find(&j->before, d->bdf);
         bool ours = was && was->drained;
         int r;
@@ -105,7 +104,7 @@ static int drain(VfioJob *j, Nvml *n, const PciDevice *d) {
         r = save(j);
         if (r < 0)
                 return r;
-        r = noted(j, nvml_set_draining(n, d->bdf, true, timeout_usec(j)));
+        r = noted(j, nvml_set_draining(n, d->bdf, true, j->binder.timeout_usec));
         if (r >= 0)
                 return 1;
         if (r == -ETIMEDOUT)
@@ -119,40 +118,42 @@ static int drain(VfioJob *j, Nvml *n, const PciDevice *d) {
 }
 
 int vfiohold_drain(VfioJob *j) {
-        Nvml *n = NULL;
-        int r = 0, any = 0;
+        size_t open = 0;
+        int r = 0;
 
         for (size_t i = 0; i < j->n_todo && r >= 0; i++) {
-                if (!is_on_nvidia(j->todo[i]))
+                Worker *n;
+
+                if (!pci_is_display(j->todo[i]))
                         continue;
-                r = open_nvml(j, &n);
-                if (r >= 0)
+                r = is_on_nvidia(j->todo[i]) ? open_nvml(j, &n) : 0;
+                if (r > 0) {
                         r = drain(j, n, j->todo[i]);
-                any = MAX(any, r);
-                if (r < 0)
-                        close_nvml(j, &n, j->todo[i]);
+                        close_nvml(j, j->todo[i]);
+                }
+                open += r == 0;
         }
-        close_nvml(j, &n, NULL);
-        return r < 0 ? r : any;
+        j->shut = open == 0;
+        return MIN(r, 0);
 }
 
 int vfiohold_restore(VfioJob *j, const PciDevice *d) {
         const HandoverFunction *was = handover_find(&j->before, d->bdf);
-        Nvml *n = NULL;
+        Worker *n;
         int r;
 
         if (!was || !(was->persistent || was->drained))
                 return 0;
         r = open_nvml(j, &n);
-        if (r < 0)
-                return r;
+        if (r <= 0)
+                return r < 0 ? r : was->persistent ? -ENOPKG : 0;
         /* A GPU that was unbound has forgotten that it was draining, and one that is persistent is not. */
         if (was->drained)
-                r = noted(j, nvml_set_draining(n, d->bdf, false, timeout_usec(j)));
+                r = noted(j, nvml_set_draining(n, d->bdf, false, j->binder.timeout_usec));
         if (was->persistent && !j->hold_hangs)
-                r = noted(j, nvml_set_persistent(n, d->bdf, true, timeout_usec(j)));
+                r = noted(j, nvml_set_persistent(n, d->bdf, true, j->binder.timeout_usec));
         else if (is_unknown(r))
                 r = 0;
-        close_nvml(j, &n, d);
+        close_nvml(j, d);
         return r;
 }

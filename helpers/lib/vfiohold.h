@@ -11,8 +11,8 @@
  * -EBUSY if it cannot be turned off, or nobody knows whether it is on. */
 int vfiohold_release(VfioJob *j, bool *ret_changed) _must_check_ _nonnull_all_;
 
-/* Lets nobody new open those GPUs, where the driver can do that: what is idle now stays so. Returns 1 if it
- * is so for one at least, else 0. */
+/* Lets nobody new open those GPUs, where the driver can do that: what is idle then stays so. The job is shut
+ * if that is so for all. */
 int vfiohold_drain(VfioJob *j) _must_check_ _nonnull_all_;
 
 /* As recorded, for a GPU that is with its driver again. */

@@ -5,8 +5,6 @@
 #include <sys/file.h>
 
 #include "fs.h"
-#include "holders.h"
-#include "module.h"
 #include "parse.h"
 #include "strv.h"
 #include "vfiojob.h"
@@ -17,14 +15,11 @@
 #define HANG_REMEDY                                                                                       \
         "End who has it open, and it comes free by itself; where nobody is named, only a restart of the " \
         "machine helps. Other GPUs are not concerned"
-#define PERSISTENCED "nvidia-persiste" /* as the kernel has it, cut after 15 bytes */
 
 enum {
         LOCK_TIMEOUT_SEC = 120,  /* longer than one attach that waits for a driver */
         SETTLE_TIMEOUT_SEC = 10, /* for the other functions of a card that is being plugged in */
         POLL_MSEC = 20,
-        IDLE_POLL_MSEC = 500,
-        LET_GO_SEC = 3,
 };
 
 static void job_forget(VfioJob *j) {
@@ -58,6 +53,21 @@ int vfiojob_refuse(VfioJob *j, int error, const char *remedy, const char *format
                 j->failure.cause = NULL;
         j->failure.remedy = strdup(remedy);
         return error;
+}
+
+int vfiojob_tell(VfioJob *j, int error, const PciDevice *d, const char *doing) {
+        if (error == -EINTR)
+                return vfiojob_check_stop(j);
+        if (j->binder.hang)
+                return vfiojob_refuse_hang(j, error);
+        return vfiojob_refuse(j, error, "'dmesg' has the kernel's reason", "Cannot %s %s", doing, d->name);
+}
+
+int vfiojob_check_stop(VfioJob *j) {
+        if (!j->binder.stopped || !j->binder.stopped())
+                return 0;
+        return vfiojob_refuse(j, -EINTR, "Start it again when it is wanted",
+                              "The hand-over of %s was stopped", j->name);
 }
 
 /* What is known of the group, by now or by the caller, is only looked at again. A function that has come
@@ -115,6 +125,9 @@ static int settle(VfioJob *j) {
         while ((r = fs_exists(j->p->root, "/run/udev/queue")) > 0 && monotonic_usec() < deadline) {
                 j->waited = true;
                 (void) poll(NULL, 0, POLL_MSEC);
+                r = vfiojob_check_stop(j);
+                if (r < 0)
+                        return r;
         }
         return r < 0 ? r : 0;
 }
@@ -140,6 +153,9 @@ static int lock_group(VfioJob *j) {
                                               "Another hand-over of IOMMU group %d does not end",
                                               j->group.owner->iommu_group);
                 j->waited = true;
+                r = vfiojob_check_stop(j);
+                if (r < 0)
+                        return r;
                 phase_alive(j->p);
                 (void) poll(NULL, 0, POLL_MSEC);
         }
@@ -174,6 +190,8 @@ static int check_function(VfioJob *j, const PciDevice *d) {
         if (r > 0)
                 return vfiojob_refuse(j, -EBUSY, HANG_REMEDY, "%s is left alone since its driver hangs: %s",
                                       d->name, why);
+        if (r == -EINTR)
+                return vfiojob_check_stop(j);
         return r < 0 && j->binder.hang ? vfiojob_refuse_hang(j, r) : r;
 }
 
@@ -209,89 +227,38 @@ int vfiojob_check_virtual_functions(VfioJob *j) {
         return 0;
 }
 
-int vfiojob_wait_idle(VfioJob *j, VfioWait what) {
-        _cleanup_free_ const PciDevice **leaving = calloc(j->n_todo + 1, sizeof(*leaving));
-        uint64_t deadline = monotonic_usec() +
-                        MAX(j->q->conf->idle_wait_usec,
-                            what == VFIO_WAIT_LET_GO ? LET_GO_SEC * USEC_PER_SEC : UINT64_C(0));
-        size_t n = 0;
+static int load_driver(VfioJob *j, const PciDevice *d, const char *driver) {
+        int r = binder_load(&j->binder, d, driver);
 
-        if (!leaving)
-                return -ENOMEM;
-        for (size_t i = 0; i < j->n_todo; i++) {
-                const HandoverFunction *was = handover_find(&j->before, j->todo[i]->bdf);
-
-                /* A release that was cut: this one is back already, and may well be used again. */
-                if (what != VFIO_WAIT_BACK || !was || !streq_ptr(was->driver, j->todo[i]->driver))
-                        leaving[n++] = j->todo[i];
-        }
-        if (j->p->dry_run && geteuid() != 0)
-                return 0; /* other users' files cannot be seen, and would all count */
-        for (;;) {
-                _cleanup_(holders_done) Holders holders = {};
-                _cleanup_free_ char *who = NULL;
-                int r = 0;
-
-                for (size_t i = 0; i < n && r >= 0; i++)
-                        r = pcigroup_list(&j->bus, leaving[i]);
-                if (r >= 0)
-                        r = holders_scan(j->p->root, leaving, n, &holders);
-                if (r < 0)
-                        return vfiojob_refuse(j, r, "Nothing was changed", "Cannot find out who uses %s",
-                                              j->name);
-                if (what == VFIO_WAIT_LOOK)
-                        holders_drop(&holders, PERSISTENCED);
-                if (holders.n == 0)
-                        return 0;
-                r = holders_describe(&holders, &who);
-                if (r < 0)
-                        return r;
-                if (j->p->dry_run || monotonic_usec() >= deadline)
-                        return vfiojob_refuse(
-                                        j, -EBUSY,
-                                        what == VFIO_WAIT_LOOK || what == VFIO_WAIT_BACK
-                                                        ? "Stop what uses it and try again, or give IdleWaitSec= in "
-                                                          "/etc/gpuvm.conf; nothing was changed"
-                                                        : "Stop what uses it and try again, or give IdleWaitSec= in "
-                                                          "/etc/gpuvm.conf",
-                                        "%s is in use: %s", j->name, who);
-                phase_status(j->p, "Waiting until %s is idle: %s", j->name, who);
-                (void) poll(NULL, 0, IDLE_POLL_MSEC);
-        }
+        if (r >= 0 || j->binder.hang)
+                return r;
+        return vfiojob_refuse(
+                        j, r,
+                        r == -EPERM ? "See 'modprobe --showconfig' for what forbids it, and "
+                                      "/sys/kernel/security/lockdown; nothing was changed"
+                                    : "Install a kernel that has it: Debian's and Ubuntu's do, except for "
+                                      "Debian's cloud kernel; nothing was changed",
+                        "Cannot load the kernel module %s", driver);
 }
 
 int vfiojob_find_driver(VfioJob *j, const PciDevice *d, char **ret) {
         _cleanup_free_ char *driver = NULL, *dir = NULL;
         int r;
 
-        r = d->modalias ? module_find_vfio(j->p->root, d->modalias, &driver) : -ENOENT;
-        if (r == -ENOENT || r == -EINVAL)
-                r = free_and_strdup(&driver, "vfio_pci");
-        if (r < 0)
-                return r;
-        for (char *c = driver; *c; c++)
-                if (*c == '_')
-                        *c = '-'; /* a module has underscores, its driver has not */
-        r = str_printf(&dir, PCI_DRIVERS "/%s", driver);
+        r = binder_find_vfio(&j->binder, d, &driver);
+        if (r >= 0)
+                r = str_printf(&dir, PCI_DRIVERS "/%s", driver);
         if (r >= 0)
                 r = streq_ptr(j->driver_there, driver) ? 1 : fs_exists(j->p->root, dir);
         if (r == 0) {
                 r = phase_change(j->p, "load", driver, "the driver that gives devices to VMs");
                 if (r > 0)
-                        r = module_load(j->p->root, driver);
-                if (r < 0)
-                        return vfiojob_refuse(
-                                        j, r,
-                                        r == -EPERM ? "See 'modprobe --showconfig' for what forbids it, and "
-                                                      "/sys/kernel/security/lockdown"
-                                                    : "Install a kernel that has it: Debian's and Ubuntu's do, "
-                                                      "except for Debian's cloud kernel",
-                                        "Cannot load the kernel module %s", driver);
+                        r = load_driver(j, d, driver);
         }
         if (r >= 0)
                 r = free_and_strdup(&j->driver_there, driver);
         if (r < 0)
-                return r;
+                return j->binder.hang ? vfiojob_refuse_hang(j, -EBUSY) : r;
         *ret = TAKE_PTR(driver);
         return 0;
 }

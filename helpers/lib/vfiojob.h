@@ -26,6 +26,8 @@ typedef struct VfioJob {
         Binder binder;
         char *driver_there; /* a VFIO driver that was found loaded */
         bool hold_hangs;    /* a call of NVIDIA's library did not come back: it is not asked again */
+        bool hold_none;     /* there is no such library */
+        bool shut;          /* nobody new can open any GPU that is to be changed */
         VfioFailure failure;
 } VfioJob;
 
@@ -33,6 +35,13 @@ void vfiojob_done(VfioJob *j) _nonnull_all_;
 
 /* Says why not; the first word stands. Returns error. */
 int vfiojob_refuse(VfioJob *j, int error, const char *remedy, const char *format, ...) _printf_(4, 5);
+
+/* What went wrong with one function while doing ("unbind"), whatever the kernel did not come back from first.
+ * Returns error. */
+int vfiojob_tell(VfioJob *j, int error, const PciDevice *d, const char *doing) _nonnull_all_;
+
+/* Returns -EINTR, told, if somebody wants us to end, else 0. */
+int vfiojob_check_stop(VfioJob *j) _must_check_ _nonnull_all_;
 
 /* The GPU and its group as they are now. keep: ask what the host itself needs. Returns 0, or 1 if
  * the GPU is not there. */
@@ -49,18 +58,6 @@ int vfiojob_refuse_hang(VfioJob *j, int error) _nonnull_all_;
 
 /* Virtual functions in use by somebody go down with their parent. */
 int vfiojob_check_virtual_functions(VfioJob *j) _must_check_ _nonnull_all_;
-
-typedef enum VfioWait {
-        VFIO_WAIT_LOOK, /* before anything is done: NVIDIA's persistence daemon is not counted, which lets go
-                         * of one GPU when it is asked to (vfiohold.h) */
-        VFIO_WAIT_LET_GO, /* after it was asked: gives it a moment */
-        VFIO_WAIT_STRICT, /* everybody counts, as before the first change */
-        VFIO_WAIT_BACK,   /* on the way back to the host: a function that has what it had before is not asked
-                           * about */
-} VfioWait;
-
-/* Nobody uses what is to be changed, at once or within IdleWaitSec=. */
-int vfiojob_wait_idle(VfioJob *j, VfioWait what) _must_check_ _nonnull_all_;
 
 /* The VFIO driver that fits the function; its module is loaded if the driver is not there. */
 int vfiojob_find_driver(VfioJob *j, const PciDevice *d, char **ret) _must_check_ _nonnull_all_;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -23,7 +24,7 @@ struct Worker {
 /* The answer: the result, then the text with its NUL. */
 typedef struct Reply {
         int result;
-        char text[WORKER_MESSAGE_MAX];
+        char text[WORKER_ANSWER_MAX];
 } Reply;
 
 /* What the child has open to read, and keeps open until it ends: most is read again, and what was opened for
@@ -54,9 +55,9 @@ static int open_to_read(int root, const char *path) {
 }
 
 /* The first line: the kernel makes the text anew for a read from the start. */
-static int serve_read(int root, const char *path, char answer[WORKER_MESSAGE_MAX]) {
+static int serve_read(int root, const char *path, char answer[WORKER_ANSWER_MAX]) {
         int fd = open_to_read(root, path);
-        ssize_t n = fd < 0 ? fd : pread(fd, answer, WORKER_MESSAGE_MAX - 1, 0);
+        ssize_t n = fd < 0 ? fd : pread(fd, answer, WORKER_ANSWER_MAX - 1, 0);
 
         if (n < 0)
                 return fd < 0 ? fd : -errno;
@@ -76,19 +77,23 @@ static int serve_write(int root, const char *path, const char *value) {
 }
 
 /* A request is "PATH\0VALUE\0" to write or "PATH\0" to read. */
-static int serve_sysfs(int root, const char *request, size_t n, char answer[WORKER_MESSAGE_MAX]) {
+static int serve_sysfs(int root, const char *request, size_t n, char answer[WORKER_ANSWER_MAX]) {
         size_t k = strlen(request) + 1;
 
         return n > k ? serve_write(root, request, request + k) : serve_read(root, request, answer);
 }
 
-/* The child. */
-_noreturn_ static void run(int root, int socket, pid_t parent, WorkerServe serve) {
-        static char request[WORKER_MESSAGE_MAX + 1];
+/* The child. A request begins with the function that serves it: the child is a copy of us, so that it is at
+ * the same address there. */
+_noreturn_ static void run(int root, int socket, pid_t parent) {
+        static char request[sizeof(WorkerServe) + WORKER_REQUEST_MAX + 1];
         static Reply reply;
+        WorkerServe serve;
 
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void) signal(SIGTERM, SIG_DFL);
+        (void) signal(SIGTERM, SIG_IGN);
+        (void) signal(SIGINT, SIG_IGN);
+        (void) signal(SIGHUP, SIG_IGN);
         /* Everything else stays with the parent alone: a lock that is open here would be held as long as we
          * are stuck. */
         (void) syscall(SYS_close_range, 3, MIN(root, socket) - 1, 0);
@@ -97,18 +102,19 @@ _noreturn_ static void run(int root, int socket, pid_t parent, WorkerServe serve
         while (getppid() == parent) {
                 ssize_t n = recv(socket, request, sizeof(request) - 1, 0);
 
-                if (n <= 0)
+                if (n < (ssize_t) sizeof(serve))
                         break;
                 request[n] = '\0';
+                memcpy(&serve, request, sizeof(serve));
                 *reply.text = '\0';
-                reply.result = serve(root, request, (size_t) n, reply.text);
+                reply.result = serve(root, request + sizeof(serve), (size_t) n - sizeof(serve), reply.text);
                 if (send(socket, &reply, sizeof(reply.result) + strlen(reply.text) + 1, MSG_NOSIGNAL) < 0)
                         break;
         }
         _exit(EXIT_SUCCESS);
 }
 
-int worker_start(int root, WorkerServe serve, void (*tick)(void *userdata), void *userdata, Worker **ret) {
+int worker_start(int root, void (*tick)(void *userdata), void *userdata, Worker **ret) {
         pid_t parent = getpid();
         int s[2], low = -EBADF;
         Worker *w;
@@ -130,7 +136,7 @@ int worker_start(int root, WorkerServe serve, void (*tick)(void *userdata), void
                 return r;
         }
         if (w->pid == 0)
-                run(low, s[1], parent, serve ?: serve_sysfs);
+                run(low, s[1], parent);
         (void) safe_close(s[1]);
         (void) safe_close(low);
         w->socket = s[0];
@@ -163,12 +169,15 @@ static ssize_t await(Worker *w, uint64_t timeout_usec, Reply *reply) {
         }
 }
 
-static int ask(Worker *w, const char *request, size_t n, uint64_t timeout_usec, Reply *reply) {
+static int ask(Worker *w, WorkerServe serve, const void *request, size_t n, uint64_t timeout_usec,
+               Reply *reply) {
+        struct iovec parts[] = { { &serve, sizeof(serve) }, { (void *) request, n } };
+        const struct msghdr message = { .msg_iov = parts, .msg_iovlen = ELEMENTSOF(parts) };
         ssize_t r;
 
         if (w->broken < 0)
                 return w->broken;
-        r = send(w->socket, request, n, MSG_NOSIGNAL);
+        r = sendmsg(w->socket, &message, MSG_NOSIGNAL);
         if (r >= 0)
                 r = await(w, timeout_usec, reply);
         if (r == -ETIMEDOUT) {
@@ -180,14 +189,15 @@ static int ask(Worker *w, const char *request, size_t n, uint64_t timeout_usec, 
         return reply->result;
 }
 
-int worker_call(Worker *w, const char *request, size_t n, uint64_t timeout_usec, char **ret) {
-        Reply reply = {};
+int worker_call(Worker *w, WorkerServe serve, const void *request, size_t n, uint64_t timeout_usec,
+                char **ret) {
+        Reply reply;
         char *text;
         int r;
 
-        if (n > WORKER_MESSAGE_MAX)
+        if (n > WORKER_REQUEST_MAX)
                 return -ENAMETOOLONG;
-        r = ask(w, request, n, timeout_usec, &reply);
+        r = ask(w, serve, request, n, timeout_usec, &reply);
         if (r < 0 || !ret)
                 return r;
         text = strdup(reply.text);
@@ -199,17 +209,17 @@ int worker_call(Worker *w, const char *request, size_t n, uint64_t timeout_usec,
 
 int worker_write(Worker *w, const char *path, const char *value, uint64_t timeout_usec) {
         size_t k = strlen(path) + 1, n = strlen(value) + 1;
-        char request[WORKER_MESSAGE_MAX];
+        char request[PATH_MAX];
 
         if (k + n > sizeof(request))
                 return -ENAMETOOLONG;
         memcpy(request, path, k);
         memcpy(request + k, value, n);
-        return worker_call(w, request, k + n, timeout_usec, NULL);
+        return worker_call(w, serve_sysfs, request, k + n, timeout_usec, NULL);
 }
 
 int worker_read(Worker *w, const char *path, uint64_t timeout_usec, char **ret) {
-        return worker_call(w, path, strlen(path) + 1, timeout_usec, ret);
+        return worker_call(w, serve_sysfs, path, strlen(path) + 1, timeout_usec, ret);
 }
 
 pid_t worker_end(Worker *w) {

@@ -130,6 +130,56 @@ like 'by name' "$(said)" 'nvidia-persiste \(pid 88'
 check 'and persistence mode is on again' same
 check 'without a record' no_record
 
+# Somebody comes while the library is asked, and the door cannot be shut.
+usual
+mkdir -p "$root/proc/99/fd"
+echo late >"$root/proc/99/comm"
+: >"$root/proc/99/maps"
+echo "$root/proc/99/fd/5 $root/dev/zero" >"$root/nvml/$gpu.comes"
+status=0
+FAKENVML_FAIL=nvmlDeviceModifyDrainState:4 vfio attach $gpu 2>/dev/null || status=$?
+is 'somebody who comes during the last call of the library: refused' "$status" 1
+like 'by name' "$(said)" 'is in use: late \(pid 99'
+is 'before anything is written to the bus' "$(grep -c '^write [^ ]*unbind' "$log" || true)" 0
+check 'and persistence mode is on again' same
+check 'no record stays' no_record
+
+# Two GPUs in one group: somebody comes to the second one while the first is being unbound.
+for drain in 0 999; do
+        usual
+        rm "$root/nvml/$gpu.held" "$root/proc/88/fd/3"
+        second=0000:01:00.2
+        card $second 10de 2684 030000 12 nvidia
+        mkdir -p "$root/sys/bus/pci/devices/$second/drm/card8" "$root/proc/99/fd"
+        echo 1:3 >"$root/sys/bus/pci/devices/$second/drm/card8/dev"
+        echo late >"$root/proc/99/comm"
+        : >"$root/proc/99/maps"
+        ln -s /dev/null "$root/dev/null"
+        for address in $gpu $second; do
+                echo 0 | tee "$root/nvml/$address.persistent" >"$root/nvml/$address.draining"
+        done
+        state >"$work/before"
+        library >"$work/library"
+        (
+                for _ in {1..200}; do
+                        [ "$(driver $gpu)" = nvidia ] || break
+                        sleep 0.05
+                done
+                ln -s "$root/dev/null" "$root/proc/99/fd/5"
+        ) &
+        status=0
+        FAKENVML_FAIL=nvmlDeviceModifyDrainState:$drain FAKESYS_SLOW=1000:drivers_probe vfio attach $gpu 2>/dev/null || status=$?
+        wait $!
+        if [ "$drain" = 0 ]; then
+                is 'a second GPU whose door is shut is not looked at again' "$status" 0
+        else
+                is 'a second GPU that comes into use meanwhile: refused' "$status" 1
+                like 'by name' "$(said)" 'is in use: late \(pid 99'
+                check 'the first one is put back' same
+                check 'and no record stays' no_record
+        fi
+done
+
 # --- each call fails
 failed_ok() {
         local name=$1 status=$2
@@ -181,6 +231,22 @@ for n in 1 2 3 4 5 6; do
         check "write $n: driver, override, persistence mode and door are as before" same
         check "write $n: no record stays" no_record
 done
+
+# --- a driver that takes its time when it is given back
+usual
+status=0
+FAKESYS_SLOW=6000:drivers/nvidia/bind FAKESYS_FAIL_AT=6:19 vfio --write-timeout=30s attach $gpu 2>/dev/null || status=$?
+is 'a driver that takes six seconds to come back: the attach has failed' "$status" 1
+like 'for its own reason alone' "$(said)" 'Everything was put back'
+check 'all is as before' same
+check 'nobody is marked' test ! -e "$root/run/gpuvm/poisoned/$gpu"
+usual
+status=0
+FAKESYS_SLOW=2000:drivers/nvidia/bind FAKESYS_FAIL_AT=6:19 vfio --write-timeout=1s attach $gpu 2>/dev/null || status=$?
+is 'a driver that comes after its deadline: the attach has failed' "$status" 1
+check 'persistence mode is on again all the same' same
+check 'the mark is gone' test ! -e "$root/run/gpuvm/poisoned/$gpu"
+check 'so is the record' no_record
 
 # --- a driver that hangs in a call
 for function in nvmlDeviceGetHandleByPciBusId_v2 nvmlDeviceSetPersistenceMode nvmlDeviceModifyDrainState; do

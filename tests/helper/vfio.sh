@@ -507,6 +507,55 @@ FAKESYS_HANG=$gpu/uevent hanging 'a GPU that does not answer' "$gpu hangs: the k
 check 'is marked' test -e "$root/$mark"
 is 'and not written to' "$(writes)" 0
 
+# Who has it open is asked of the driver, which does not answer; a process whose memory is locked is the same.
+mkdir_info() {
+        mkdir -p "$root/proc/driver/nvidia/gpus/$gpu"
+        printf 'Device Minor: \t 0\n' >"$root/proc/driver/nvidia/gpus/$gpu/information"
+}
+for verb in attach detach; do
+        usual
+        mkdir_info
+        mkdir -p "$root/sys/bus/pci/devices/$gpu/drm/card7" "$root/sys/class/vfio/12"
+        echo 1:5 | tee "$root/sys/class/vfio/12/dev" >"$root/sys/bus/pci/devices/$gpu/drm/card7/dev"
+        [ "$verb" = attach ] || prepared attach
+        state >"$work/before"
+        mkdir -p "$root/proc/77/fd"
+        echo viewer >"$root/proc/77/comm"
+        : >"$root/proc/77/maps"
+        ln -s "$root/proc/77/comm" "$root/proc/77/fd/0"
+        hang=information
+        [ "$verb" = attach ] || hang=77/maps
+        export FAKESYS_HANG=$hang
+        hanging "$verb where nobody can tell who uses it" "$gpu hangs: the kernel did not come back from looking who has it open" \
+                "$verb"
+        unset FAKESYS_HANG
+        is "$verb: nothing was written" "$(writes)" 0
+        check "$verb: the GPU is marked" test -e "$root/$mark"
+        check "$verb: its twin is not concerned" vfio attach $twin
+        check "$verb once more, when that has passed" vfio "$verb" $gpu
+        check "$verb: the mark is gone" test ! -e "$root/$mark"
+done
+
+# --- modules are loaded before anything is written, and have a deadline as well
+usual
+rm -r "$root/sys/bus/pci/drivers/vfio-pci"
+FAKESYS_HANG=proc/modules hanging 'a module that does not load' 'loading the module vfio-pci' attach
+is 'nothing was written' "$(writes)" 0
+check 'the twin is not marked' test ! -e "$root/run/gpuvm/poisoned/$twin"
+usual
+prepared attach
+rm -r "$root/sys/bus/pci/drivers/nvidia"
+state >"$work/before"
+refused 'detach to a driver that is not there any more' \
+        "$gpu cannot go back to the driver nvidia, which cannot be loaded .*; nothing was changed" detach $gpu
+check 'it stays where it is' same
+FAKESYS_HANG=proc/modules hanging 'one that does not load on the way back' 'loading the module nvidia' detach
+is 'nothing was written on the way back' "$(writes)" 0
+check 'the GPU is still on VFIO' attached
+add_driver nvidia
+check 'detach when it is there again' vfio detach $gpu
+is 'gives it back' "$(driver $gpu)" nvidia
+
 # One that does not answer for its virtual functions.
 usual
 echo 0 >"$root/sys/bus/pci/devices/$gpu/sriov_numvfs"
@@ -825,9 +874,9 @@ if command -v gcc >/dev/null && command -v depmod >/dev/null; then
         module vfio-pci 'vfio_pci:v*d*sv*sd*bc*sc*i*'
         module nv-new-vfio-pci 'vfio_pci:v000010DEd00002684sv*sd*bc*sc*i*'
         depmod -b "$root" 6.1.0-test 2>/dev/null || true
-        add_driver nv-new-vfio-pci
+        add_driver nv_new_vfio_pci
         check 'attach where the kernel has a variant driver' vfio attach $gpu
-        is 'uses it for the card that it is for' "$(driver $gpu)" nv-new-vfio-pci
+        is 'uses it for the card that it is for, by the name that its driver has' "$(driver $gpu)" nv_new_vfio_pci
         is 'and the generic one for the rest' "$(driver $audio)" vfio-pci
         check 'detach' vfio detach $gpu
 else

@@ -8,7 +8,8 @@
  *
  * As the real one: persistence of a GPU that is draining cannot be asked for, and a persistent GPU cannot be
  * drained. nvml/ADDRESS.held names a link that is there exactly while the GPU is persistent: the open file of
- * nvidia-persistenced. */
+ * nvidia-persistenced. nvml/ADDRESS.comes names one ("LINK NODE") that is made when somebody asks to drain
+ * the GPU. */
 
 #include <fcntl.h>
 #include <limits.h>
@@ -46,6 +47,18 @@ static int enter(const char *function) {
 static char *path_of(char buf[static PATH_MAX], const char *address, const char *what) {
         (void) snprintf(buf, PATH_MAX, "%s/nvml/%s.%s", getenv("FAKESYS_ROOT"), address, what);
         return buf;
+}
+
+/* Makes or takes away what the file names. */
+static void open_file(const char *address, const char *what, int on) {
+        char path[PATH_MAX], link[PATH_MAX], node[PATH_MAX];
+        FILE *f = fopen(path_of(path, address, what), "re");
+
+        if (!f)
+                return;
+        if (fscanf(f, "%4095s %4095s", link, node) == 2 && (on ? symlink(node, link) : unlink(link)) < 0)
+                abort();
+        (void) fclose(f);
 }
 
 static int get(const char *address, const char *what) {
@@ -119,23 +132,19 @@ int nvmlDeviceGetPersistenceMode(void *device, int *mode) {
 
 int nvmlDeviceSetPersistenceMode(void *device, int mode) {
         int r = enter("nvmlDeviceSetPersistenceMode");
-        char path[PATH_MAX], link[PATH_MAX], node[PATH_MAX];
-        FILE *f;
 
         if (r != 0)
                 return r;
         put(device, "persistent", mode);
-        f = fopen(path_of(path, device, "held"), "re");
-        if (!f)
-                return 0;
-        if (fscanf(f, "%4095s %4095s", link, node) == 2 && (mode ? symlink(node, link) : unlink(link)) < 0)
-                abort();
-        (void) fclose(f);
+        open_file(device, "held", mode);
         return 0;
 }
 
 int nvmlDeviceModifyDrainState(Pci *pci, int state) {
         int r = enter("nvmlDeviceModifyDrainState");
+
+        if (state == 1)
+                open_file(pci->bus_id, "comes", 1);
 
         if (r != 0)
                 return r;

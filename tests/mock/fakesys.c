@@ -8,10 +8,13 @@
  *   FAKESYS_LOG=FILE        gets a line for each change that was let through
  *   FAKESYS_KILL_AT=N       SIGKILL to the whole program before its N-th change (from 1): sysfs writes, file
  *                           writes, renames and unlinks below DIR count, in the program and its children
+ *   FAKESYS_TERM_AT=N       SIGTERM to the program before its N-th change
  *   FAKESYS_FAIL_AT=N:E     the N-th write to sysfs fails with errno E
- *   FAKESYS_HANG=TAIL       a write to a sysfs path that ends in TAIL, or a read of it, never returns; one to
- *                           unbind leaves the driver on its way out: its links are gone, uevent names it
- *   FAKESYS_EAGER=1         what was unbound is probed at once, as when a driver is loaded meanwhile
+ *   FAKESYS_HANG=TAIL       a write to a sysfs path that ends in TAIL, or a read of a path below DIR that
+ * does, never returns; one to unbind leaves the driver on its way out: its links are gone, uevent names it
+ *   FAKESYS_SLOW=MS:TAIL    a write to a sysfs path that ends in TAIL takes that long, and is made also if
+ * the writer is killed meanwhile FAKESYS_EAGER=1         what was unbound is probed at once, as when a driver
+ * is loaded meanwhile
  *
  * In the tree, devices/ADDRESS/fake_drivers names the drivers that claim the function by its ids, best first;
  * drivers/NAME/fake_refuses makes a driver's probe fail. A driver whose directory is missing is not loaded.
@@ -29,6 +32,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define BUS "/sys/bus/pci/"
@@ -96,9 +100,11 @@ static void note(const char *what, const char *path, const char *value) {
 
 /* A change is about to be made; the power may go now. */
 static void change(void) {
-        long at = number("FAKESYS_KILL_AT");
+        long n = __atomic_add_fetch(&shared->changes, 1, __ATOMIC_SEQ_CST);
 
-        if (__atomic_add_fetch(&shared->changes, 1, __ATOMIC_SEQ_CST) != at)
+        if (n == number("FAKESYS_TERM_AT"))
+                (void) kill(shared->program, SIGTERM);
+        if (n != number("FAKESYS_KILL_AT"))
                 return;
         if (getpid() != shared->program)
                 (void) kill(shared->program, SIGKILL);
@@ -241,10 +247,14 @@ static int set_override(int fd, const char *value) {
         return 0;
 }
 
+static bool ends_in(const char *path, const char *tail) {
+        return strlen(path) >= strlen(tail) && strcmp(path + strlen(path) - strlen(tail), tail) == 0;
+}
+
 static bool hangs_at(const char *path) {
         const char *tail = getenv("FAKESYS_HANG");
 
-        return tail && strlen(path) >= strlen(tail) && strcmp(path + strlen(path) - strlen(tail), tail) == 0;
+        return tail && ends_in(path, tail);
 }
 
 /* What the kernel does with it; path is relative to the bus. */
@@ -269,6 +279,24 @@ static int handle(int fd, const char *path, const char *value) {
         return -EACCES; /* nothing else is ever written by us */
 }
 
+/* The kernel is at work on its own: a process that nobody kills. */
+static int handle_slowly(int fd, const char *path, const char *value) {
+        const char *slow = getenv("FAKESYS_SLOW"), *tail = slow ? strchr(slow, ':') : NULL;
+        int status;
+        pid_t pid;
+
+        if (!tail || !ends_in(path, tail + 1))
+                return handle(fd, path, value);
+        pid = fork();
+        if (pid == 0) {
+                (void) usleep((useconds_t) (strtol(slow, NULL, 10) * 1000));
+                _exit(-handle(fd, path, value));
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+                abort();
+        return -WEXITSTATUS(status);
+}
+
 static ssize_t write_sysfs(int fd, const char *path, const void *data, size_t size) {
         const char *fail = getenv("FAKESYS_FAIL_AT"), *last = strrchr(path, '/');
         char value[256];
@@ -287,7 +315,7 @@ static ssize_t write_sysfs(int fd, const char *path, const void *data, size_t si
                 return -1;
         }
         note("write", path, value);
-        r = handle(fd, path, value);
+        r = handle_slowly(fd, path, value);
         if (r < 0) {
                 errno = -r;
                 return -1;
@@ -337,11 +365,10 @@ __attribute__((visibility("default"))) ssize_t write(int fd, const void *data, s
 }
 
 static void hang_if_read(int fd) {
-        char buf[PATH_MAX], other[PATH_MAX];
-        const char *path = getenv("FAKESYS_HANG") ? below_root(fd, buf) : NULL,
-                   *bus = path ? bus_path(path, other) : NULL;
+        char buf[PATH_MAX];
+        const char *path = getenv("FAKESYS_HANG") ? below_root(fd, buf) : NULL;
 
-        if (bus && hangs_at(bus))
+        if (path && hangs_at(path))
                 hang();
 }
 

@@ -20,7 +20,7 @@ TEST(writes_and_reads) {
         int root = tree_new();
 
         tree_put("/attr", "0000000000\n");
-        ASSERT_EQ(worker_start(root, NULL, NULL, NULL, &w), 0);
+        ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
         ASSERT_EQ(worker_write(w, "/attr", "vfio-pci\n", SEC), 0);
         ASSERT_EQ(worker_read(w, "/attr", SEC, &line), 0);
         ASSERT_STREQ(line, "vfio-pci");
@@ -37,7 +37,7 @@ TEST(opens_anew_what_it_writes) {
         tree_put("/one/unbind", "");
         tree_put("/two/unbind", "");
         tree_link("/driver", "one");
-        ASSERT_EQ(worker_start(root, NULL, NULL, NULL, &w), 0);
+        ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
         ASSERT_EQ(worker_write(w, "/driver/unbind", "a", SEC), 0);
         ASSERT_EQ(worker_read(w, "/two/unbind", SEC, &first), 0);
         ASSERT_STREQ(first, "");
@@ -58,7 +58,7 @@ TEST(gives_up_at_the_deadline) {
 
         tree_put("/attr", "");
         ASSERT_EQ(mkfifoat(root, "stuck", 0600), 0); /* opening it for writing blocks */
-        ASSERT_EQ(worker_start(root, NULL, tick, NULL, &w), 0);
+        ASSERT_EQ(worker_start(root, tick, NULL, &w), 0);
         ASSERT_EQ(worker_write(w, "/stuck", "x", SEC + SEC / 2), -ETIMEDOUT);
         ASSERT_EQ(worker_write(w, "/attr", "x", SEC), -ETIMEDOUT);
         ASSERT_EQ(worker_read(w, "/attr", SEC, &line), -ETIMEDOUT);
@@ -72,7 +72,7 @@ TEST(says_when_the_child_is_killed) {
         char command[64];
 
         tree_put("/attr", "");
-        ASSERT_EQ(worker_start(root, NULL, NULL, NULL, &w), 0);
+        ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
         (void) snprintf(command, sizeof(command), "pkill -KILL -P %d -x test-worker", getpid());
         ASSERT_EQ(system(command), 0);
         ASSERT_EQ(worker_write(w, "/attr", "x", SEC), -ECHILD);
@@ -86,7 +86,7 @@ TEST(holds_no_lock_of_ours) {
         ASSERT_EQ(mkfifoat(root, "stuck", 0600), 0);
         lock = fs_open(root, "/lock", O_RDWR | O_CREAT, 0600);
         ASSERT_EQ(flock(lock, LOCK_EX), 0);
-        ASSERT_EQ(worker_start(root, NULL, NULL, NULL, &w), 0);
+        ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
         /* One answer, so that the child is known to have got past its start. */
         ASSERT_EQ(worker_write(w, "/none", "x", SEC), -ENOENT);
         (void) close(lock);
@@ -96,7 +96,7 @@ TEST(holds_no_lock_of_ours) {
 }
 
 /* What the library of a driver would be: says the request backwards, and dies or hangs when told so. */
-static int serve(int root, const char *request, size_t n, char answer[WORKER_MESSAGE_MAX]) {
+static int serve(int root, const char *request, size_t n, char answer[WORKER_ANSWER_MAX]) {
         if (streq(request, "die"))
                 _exit(EXIT_FAILURE);
         while (streq(request, "hang"))
@@ -112,13 +112,13 @@ TEST(serves_whatever_it_is_given) {
         _cleanup_free_ char *text = NULL, *none = NULL;
         int root = tree_new();
 
-        ASSERT_EQ(worker_start(root, serve, NULL, NULL, &w), 0);
-        ASSERT_EQ(worker_call(w, "abc", 3, SEC, &text), 3);
+        ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
+        ASSERT_EQ(worker_call(w, serve, "abc", 3, SEC, &text), 3);
         ASSERT_STREQ(text, "cba");
-        ASSERT_EQ(worker_call(w, "abcde", 5, SEC, &none), -ENOSYS);
+        ASSERT_EQ(worker_call(w, serve, "abcde", 5, SEC, &none), -ENOSYS);
         ASSERT(!none);
-        ASSERT_EQ(worker_call(w, "die", 3, SEC, NULL), -ECHILD);
-        ASSERT_EQ(worker_start(root, serve, NULL, NULL, &stuck), 0);
-        ASSERT_EQ(worker_call(stuck, "hang", 4, SEC / 10, NULL), -ETIMEDOUT);
+        ASSERT_EQ(worker_call(w, serve, "die", 3, SEC, NULL), -ECHILD);
+        ASSERT_EQ(worker_start(root, NULL, NULL, &stuck), 0);
+        ASSERT_EQ(worker_call(stuck, serve, "hang", 4, SEC / 10, NULL), -ETIMEDOUT);
         ASSERT_EQ(worker_end(TAKE_PTR(stuck)), 0);
 }

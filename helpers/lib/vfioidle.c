@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <poll.h>
+
+#include "vfioidle.h"
+
+#define PERSISTENCED "nvidia-persiste" /* as the kernel has it, cut after 15 bytes */
+
+enum { IDLE_POLL_MSEC = 500, LET_GO_SEC = 3 };
+
+static const char *remedy(VfioWait what) {
+        if (what == VFIO_WAIT_LOOK || what == VFIO_WAIT_BACK)
+                return "Stop what uses it and try again, or give IdleWaitSec= in /etc/gpuvm.conf; nothing was "
+                       "changed";
+        return "Stop what uses it and try again, or give IdleWaitSec= in /etc/gpuvm.conf";
+}
+
+/* Returns 1 and who uses them, 0 if nobody does. */
+static int look(VfioJob *j, VfioWait what, const PciDevice *const *devices, size_t n, char **ret_who) {
+        int r = 0;
+
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = pcigroup_list(&j->bus, devices[i]);
+        if (r >= 0)
+                r = binder_who(&j->binder, devices, n, what == VFIO_WAIT_LOOK ? PERSISTENCED : NULL, ret_who);
+        if (r >= 0)
+                return r;
+        return j->binder.hang
+                        ? vfiojob_refuse_hang(j, -EBUSY)
+                        : vfiojob_refuse(j, r, "Nothing was changed", "Cannot find out who uses %s", j->name);
+}
+
+static int wait(VfioJob *j, VfioWait what, const PciDevice *const *devices, size_t n) {
+        uint64_t deadline = monotonic_usec() +
+                        MAX(j->q->conf->idle_wait_usec,
+                            what == VFIO_WAIT_LET_GO ? LET_GO_SEC * USEC_PER_SEC : UINT64_C(0));
+
+        if (n == 0 || (j->p->dry_run && geteuid() != 0))
+                return 0; /* other users' files cannot be seen, and would all count */
+        for (;;) {
+                _cleanup_free_ char *who = NULL;
+                int r;
+
+                r = look(j, what, devices, n, &who);
+                if (r <= 0)
+                        return r;
+                if (j->p->dry_run || monotonic_usec() >= deadline)
+                        return vfiojob_refuse(j, -EBUSY, remedy(what), "%s is in use: %s", j->name, who);
+                phase_status(j->p, "Waiting until %s is idle: %s", j->name, who);
+                (void) poll(NULL, 0, IDLE_POLL_MSEC);
+                r = vfiojob_check_stop(j);
+                if (r < 0)
+                        return r;
+        }
+}
+
+int vfioidle_wait(VfioJob *j, VfioWait what) {
+        _cleanup_free_ const PciDevice **leaving = calloc(j->n_todo + 1, sizeof(*leaving));
+        size_t n = 0;
+
+        if (!leaving)
+                return -ENOMEM;
+        for (size_t i = 0; i < j->n_todo; i++) {
+                const HandoverFunction *was = handover_find(&j->before, j->todo[i]->bdf);
+
+                /* A release that was cut: this one is back already, and may well be used again. */
+                if (what != VFIO_WAIT_BACK || !was || !streq_ptr(was->driver, j->todo[i]->driver))
+                        leaving[n++] = j->todo[i];
+        }
+        return wait(j, what, leaving, n);
+}
+
+int vfioidle_wait_unlocked(VfioJob *j, VfioWait what) {
+        int r;
+
+        if (j->q->conf->idle_wait_usec == 0 || j->p->dry_run)
+                return 0;
+        j->waited = true;
+        r = vfiojob_check_poisoned(j);
+        return r < 0 ? r : vfioidle_wait(j, what);
+}
+
+int vfioidle_look(VfioJob *j, const PciDevice *d) {
+        return wait(j, VFIO_WAIT_STRICT, &d, 1);
+}

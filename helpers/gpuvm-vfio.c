@@ -5,7 +5,7 @@
  * "setup" is the phase of the bootstrap: it writes what binds exclusive GPUs at boot and starts
  * gpuvm-vfio@ADDRESS.service for each of them. "attach" and "detach" are what that unit runs: it is active
  * exactly while the GPU belongs to VFIO, whoever started it. The lowest GPU's unit owns an IOMMU group; those
- * of other GPUs in the group follow it. */
+ * of other GPUs in the group follow it. "settle" comes after a start that was killed. */
 
 #include "conf.h"
 #include "early.h"
@@ -15,6 +15,7 @@
 #include "known.h"
 #include "parse.h"
 #include "pcigroup.h"
+#include "stop.h"
 
 enum { ARG_WRITE_TIMEOUT = 0x200 };
 
@@ -44,6 +45,7 @@ static int attach(const GpuSwitch *s, Bdf bdf, const char *name, PciBus *group) 
         const PciDevice *d;
         int r;
 
+        stop_catch();
         r = gpuswitch_attach(s, bdf, name, group);
         d = r < 0 ? NULL : pci_find(group, bdf);
         if (!d)
@@ -130,6 +132,21 @@ static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
         return r < 0 || gpu ? r : look_again(s, bdf);
 }
 
+/* After the unit has stopped, in whatever way. The group of a GPU that is not its owner goes with the owner's
+ * unit. */
+static int run_settle(const GpuSwitch *s, Bdf bdf, const char *name) {
+        _cleanup_(pci_bus_done) PciBus group = {};
+        const PciDevice *gpu = NULL, *owner = NULL;
+        int r;
+
+        if (stop_is_shutdown(s->p->root))
+                return 0;
+        r = find(s->p, s->conf, &group, bdf, &gpu, &owner);
+        if (r < 0)
+                return phase_fail(s->p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
+        return gpu && owner == gpu ? gpuswitch_settle(s, bdf, name, &group) : 0;
+}
+
 static int parse(int value, const char *argument) {
         if (value == ARG_WRITE_TIMEOUT && parse_sec(argument, &arg_write_timeout) >= 0 &&
             arg_write_timeout > 0)
@@ -142,14 +159,19 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_(conf_done) Conf conf = {};
         _cleanup_strv_ char **notes = NULL, **refusals = NULL;
         const GpuSwitch s = { p, &conf, arg_write_timeout };
-        bool on = argc > 0 && streq(argv[0], "attach");
+        static const struct {
+                const char *verb;
+                int (*run)(const GpuSwitch *s, Bdf bdf, const char *name);
+        } verbs[] = { { "attach", run_attach }, { "detach", run_detach }, { "settle", run_settle } };
+        size_t verb = 0;
         char name[BDF_STRING_MAX];
         Bdf bdf;
         int r;
 
-        if (argc > 0 && !(argc == 1 && streq(argv[0], "setup")) &&
-            !(argc == 2 && (on || streq(argv[0], "detach")))) {
-                log_error("Usage: gpuvm-vfio setup | attach ADDRESS | detach ADDRESS");
+        while (argc == 2 && verb < ELEMENTSOF(verbs) && !streq(argv[0], verbs[verb].verb))
+                verb++;
+        if (argc > 2 || (argc == 1 && !streq(argv[0], "setup")) || verb == ELEMENTSOF(verbs)) {
+                log_error("Usage: gpuvm-vfio setup | attach ADDRESS | detach ADDRESS | settle ADDRESS");
                 return PHASE_USAGE;
         }
         if (argc == 2 && bdf_parse(argv[1], &bdf) < 0) {
@@ -157,7 +179,7 @@ static int run(Phase *p, int argc, char *argv[]) {
                 return PHASE_USAGE;
         }
         /* Two names for one GPU would be two units. */
-        if (on && !streq(bdf_format(bdf, name), argv[1])) {
+        if (argc == 2 && verbs[verb].run == run_attach && !streq(bdf_format(bdf, name), argv[1])) {
                 log_error("The address '%s' is written '%s' here: its unit is gpuvm-vfio@%s.service", argv[1],
                           name, name);
                 return PHASE_USAGE;
@@ -176,12 +198,12 @@ static int run(Phase *p, int argc, char *argv[]) {
         if (r < 0)
                 return phase_fail(p, r, "Make " KNOWN_PATH " readable", "Cannot tell which GPUs are which");
         p->no_record = true;
-        return on ? run_attach(&s, bdf, argv[1]) : run_detach(&s, bdf, argv[1]);
+        return verbs[verb].run(&s, bdf, argv[1]);
 }
 
 static const Helper helper = {
         .name = "gpuvm-vfio",
-        .arguments = "[setup | attach ADDRESS | detach ADDRESS]",
+        .arguments = "[setup | attach|detach|settle ADDRESS]",
         .summary = "Gives GPUs, each with its whole IOMMU group, to VFIO and takes them back.",
         .options_help = "     --write-timeout=SEC  Give a driver that long for one step (60)\n",
         .options = (const struct option[]){ { "write-timeout", required_argument, NULL, ARG_WRITE_TIMEOUT },

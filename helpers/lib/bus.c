@@ -246,6 +246,13 @@ static int get_string(Bus *b, const char *path, const char *interface, const cha
                        sd_bus_get_property_string(b->bus, SYSTEMD_NAME, path, interface, property, &e, ret));
 }
 
+int bus_is_stopping(Bus *b) {
+        _cleanup_free_ char *state = NULL;
+        int r = get_string(b, SYSTEMD_PATH, SYSTEMD_MGR, "SystemState", &state);
+
+        return r < 0 ? r : streq(state, "stopping") ? 1 : 0;
+}
+
 static int get_invocation(Bus *b, const char *path, char **ret) {
         _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;

@@ -49,6 +49,9 @@ int bus_job_wait(Bus *b, const char *job, uint64_t timeout_usec,
 /* systemctl daemon-reload. */
 int bus_reload(Bus *b) _must_check_ _nonnull_all_;
 
+/* Returns 1 if systemd is taking the machine down, 0 if not. */
+int bus_is_stopping(Bus *b) _must_check_ _nonnull_all_;
+
 typedef struct BusUnit {
         char *load_state;    /* "loaded", "not-found", "masked", ... */
         char *active_state;  /* "active", "activating", "inactive", "failed", "deactivating", ... */

@@ -13,7 +13,8 @@
 
 /* Tells why a hand-over failed. Returns error. */
 static int tell(Phase *p, int error, const VfioFailure *f, const char *name) {
-        bool said = error == -EPERM || error == -EBUSY || error == -ETIMEDOUT; /* by the cause */
+        bool said = error == -EPERM || error == -EBUSY || error == -ETIMEDOUT ||
+                        error == -EINTR; /* by the cause */
         int r;
 
         if (f->cause) {
@@ -52,6 +53,19 @@ int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *grou
                 journal_event(EVENT_GPU_DETACHED, "GPUVM_PCI", name, "GPU %s went back to the host", name);
                 containerengine_refresh(s->p);
         }
+        return 0;
+}
+
+int gpuswitch_settle(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group) {
+        _cleanup_(vfio_failure_done) VfioFailure failure = {};
+        const VfioRequest request = { gpu, s->conf, s->write_timeout_usec, group };
+        int r;
+
+        r = vfio_settle(s->p, &request, &failure);
+        if (r < 0)
+                return tell(s->p, r, &failure, name);
+        if (r > 0 && !s->p->dry_run)
+                phase_note(s->p, "GPU %s is with the host again: its hand-over was cut", name);
         return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "vfio.h"
 #include "fs.h"
 #include "nodes.h"
+#include "stop.h"
 #include "strv.h"
 #include "vfioback.h"
 #include "vfiofacts.h"
@@ -181,6 +182,7 @@ static int attach_all(VfioJob *j) {
 static int attach(VfioJob *j) {
         int r;
 
+        j->binder.stopped = stop_asked;
         r = vfiojob_look(j, j->p->dry_run);
         if (r > 0)
                 return vfiojob_refuse(j, -ENODEV, "'lspci -D' lists what there is",
@@ -215,6 +217,8 @@ static int plan_detach(VfioJob *j) {
         r = handover_gather(j->p->root, j->group.members, j->group.n_members, &j->before);
         if (r < 0)
                 return r;
+        if (j->only_cut && (j->before.n == 0 || vfio_is_attached(&j->group)))
+                return 0;
         for (size_t i = 0; i < j->group.n_members; i++) {
                 const PciDevice *d = j->group.members[i];
                 bool endpoint = false;
@@ -268,6 +272,24 @@ static int detach(VfioJob *j) {
         return r < 0 || j->n_todo == 0 ? r : detach_locked(j);
 }
 
+/* One that is marked has been told already. */
+static int settle(VfioJob *j) {
+        int r;
+
+        j->only_cut = true;
+        r = vfiojob_look(j, false);
+        if (r == 0)
+                r = plan_detach(j);
+        else if (r > 0 || r == -ENODEV)
+                return vfio_failure_done(&j->failure), 0;
+        if (r <= 0)
+                return r;
+        r = vfiojob_check_poisoned(j);
+        if (r < 0)
+                return vfio_failure_done(&j->failure), 0;
+        return detach_locked(j);
+}
+
 static int run_job(Phase *p, const VfioRequest *q, int (*work)(VfioJob *j), VfioFailure *reterr) {
         _cleanup_(vfiojob_done) VfioJob j = {
                 .p = p,
@@ -302,4 +324,8 @@ int vfio_attach(Phase *p, const VfioRequest *q, VfioFailure *reterr) {
 
 int vfio_detach(Phase *p, const VfioRequest *q, VfioFailure *reterr) {
         return run_job(p, q, detach, reterr);
+}
+
+int vfio_settle(Phase *p, const VfioRequest *q, VfioFailure *reterr) {
+        return run_job(p, q, settle, reterr);
 }

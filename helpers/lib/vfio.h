@@ -32,12 +32,17 @@ void vfio_failure_done(VfioFailure *f);
 
 /* Gives the group to VFIO. Returns 1 if something was changed, 0 if all was so already (then nothing was
  * written, not even a lock). Errors: -ENODEV no such GPU or no IOMMU group, -EPERM the group may not go,
- * -EBUSY somebody uses it, -ETIMEDOUT a driver hangs, -EIO a driver does not take it. */
+ * -EBUSY somebody uses it, -ETIMEDOUT a driver hangs, -EIO a driver does not take it, -EINTR stop_asked():
+ * then, as after any error, all is put back. */
 int vfio_attach(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check_ _nonnull_all_;
 
 /* Gives the group back: each function exactly what it had, or, for those bound at boot, the host's driver.
  * Returns and errors as vfio_attach(). A GPU that is gone is done. */
 int vfio_detach(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check_ _nonnull_all_;
+
+/* After a hand-over to VFIO that may have been killed: gives back what it left between. Nothing is done where
+ * none was begun, or it has reached its end, or the GPU hangs. Returns and errors as vfio_detach(). */
+int vfio_settle(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check_ _nonnull_all_;
 
 /* True if each endpoint of the group is on a VFIO driver. */
 bool vfio_is_attached(const IommuVerdict *v) _nonnull_all_;

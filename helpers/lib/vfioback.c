@@ -4,6 +4,7 @@
 #include "fs.h"
 #include "log.h"
 #include "nodes.h"
+#include "stop.h"
 #include "strv.h"
 #include "vfiohold.h"
 
@@ -50,6 +51,8 @@ int vfioback_give_up(VfioJob *j, int error) {
         _cleanup_free_ char *names = NULL, *remedy = NULL;
         int r;
 
+        if (error == -EINTR && stop_is_shutdown(j->p->root))
+                return error; /* the next boot finds all as it always is */
         r = put_back_all(j, &left);
         names = strv_join(left, " ");
         if (r < 0 || !names)

@@ -155,4 +155,50 @@ started: vvvv active inactive
 0
 stopped: hhhh inactive inactive
 gpuvm-0000:01:00.0.device'
+
+# A start that is cut while the kernel is at work on the first function.
+cat >"$machine/etc/systemd/system/gpuvm-vfio@.service.d/slow.conf" <<'UNIT'
+[Service]
+Environment=FAKESYS_SLOW=2000:drivers_probe
+UNIT
+begin() {
+        : >/shared/log
+        systemctl --no-block start "$1"
+        until grep -q nouveau/unbind /shared/log; do sleep 0.05; done
+}
+
+cut() {
+        local first=gpuvm-vfio@0000:01:00.0.service
+
+        systemctl is-system-running --wait >/dev/null
+        state before
+        begin "$first"
+        systemctl stop "$first"; echo "$?"; state 'stopped while it starts'
+        find /run/gpuvm/vfio -type f | wc -l
+        begin "$first"
+        systemctl kill --signal=KILL --kill-whom=main "$first"
+        until [ "$(systemctl is-active "$first")" = failed ]; do sleep 0.1; done
+        state 'killed while it starts'
+        find /run/gpuvm/vfio -type f | wc -l
+        systemctl start "$first"; echo "$?"; state started
+        : >/shared/log
+        systemctl kill --signal=KILL --kill-whom=all "$first" 2>/dev/null
+        state 'nothing is left to kill'
+        wc -l </shared/log
+        systemctl stop "$first"; echo "$?"; settle; state stopped
+}
+machine_boot cut
+is "$release: a start that is stopped or killed gives the GPU back" "$output" 'before: hhhh inactive inactive
+0
+stopped while it starts: hhhh failed inactive
+0
+killed while it starts: hhhh failed inactive
+0
+0
+started: vvvv active inactive
+nothing is left to kill: vvvv active inactive
+0
+0
+stopped: hhhh inactive inactive'
+is "$release: and the overrides" "$(cat "$shared"/pci/devices/*/driver_override | sort -u)" '(null)'
 done_testing

@@ -279,6 +279,31 @@ if mknod "$work/nodes/some name" c 1 5 2>/dev/null && unshare -m true 2>/dev/nul
         (sleep 1; kill "$holder") &
         check 'one that ends while we wait' inside attach $gpu
         check 'is waited for' attached
+
+        usual
+        mkdir -p "$root/sys/bus/pci/devices/$gpu/drm/card7"
+        echo 1:5 >"$root/sys/bus/pci/devices/$gpu/drm/card7/dev"
+        printf '[Gpu]\nIdleWaitSec=60\n' >"$root/etc/gpuvm.conf"
+        sleep 600 9<"$work/nodes/some name" &
+        holder=$!
+        at_exit bash -c "kill $holder 2>/dev/null || true"
+        until [ "$(<"/proc/$holder/comm")" = sleep ]; do
+                sleep 0.05
+        done
+        mkdir "$root/proc/$holder"
+        state >"$work/before"
+        start=$SECONDS status=0
+        : >"$work/said"
+        inside --verbose attach $gpu &
+        until grep -q 'Waiting until' "$work/said" || [ $((SECONDS - start)) -ge 30 ]; do
+                sleep 0.1
+        done
+        pkill -TERM -f "^$helper --root=$root --verbose attach" || true
+        wait "$!" || status=$?
+        is 'told to end while it waits: fails by itself' "$status" 1
+        check 'soon' test $((SECONDS - start)) -lt 50
+        check 'and all is as before' same
+        kill "$holder"
 else
         skip 'a GPU in use is refused' 'needs root and namespaces'
 fi
@@ -378,6 +403,55 @@ for ((n = 1; n < 60; n++)); do
         done
 done
 check 'every change of detach was cut' test "$killed" -ge $((2 * detach_writes))
+
+# --- killed at each change, and then what comes after the unit has stopped
+for ((n = 1; n < 60; n++)); do
+        usual
+        status=0
+        FAKESYS_KILL_AT=$n vfio attach $gpu 2>/dev/null || status=$?
+        [ "$status" -ne 0 ] || break
+        check "attach killed at change $n, then settle" vfio settle $gpu
+        if attached; then
+                is "killed at change $n, when all was done: settle leaves it" "$(writes)" 0
+        else
+                check "killed at change $n: settle restores" same
+                check "killed at change $n: no record stays" test ! -e "$root/run/gpuvm/vfio/$gpu"
+        fi
+done
+check 'each change was cut' test "$n" -gt "$attach_writes"
+usual
+prepared attach
+check 'settle after a start that is over' vfio settle $gpu
+check 'leaves it' attached
+is 'and writes nothing' "$(cat "$log")" ''
+check 'a stop' vfio detach $gpu
+check 'settle after it' vfio settle $gpu
+is 'writes nothing either' "$(cat "$log")" ''
+check 'all is as before' same
+check 'settle of a GPU that is gone is done' vfio settle 0000:09:00.0
+usual
+rm "$root/sys/bus/pci/devices/$gpu/driver" "$root/sys/bus/pci/drivers/nvidia/$gpu"
+on_driver $gpu vfio-pci
+state >"$work/before"
+check 'settle where no start of ours was' vfio settle $gpu
+is 'is none of its business' "$(cat "$log")" ''
+
+# --- told to end at each change
+ended=0
+for ((n = 1; n < 60; n++)); do
+        usual
+        status=0
+        FAKESYS_TERM_AT=$n vfio attach $gpu 2>/dev/null || status=$?
+        [ "$status" -ne 0 ] || break
+        ended=$((ended + 1))
+        is "told to end at change $n: fails by itself" "$status" 1
+        like "told to end at change $n: and says so" "$(said)" "hand-over of $gpu was stopped"
+        check "told to end at change $n: puts back" same
+        check "told to end at change $n: no record stays" test ! -e "$root/run/gpuvm/vfio/$gpu"
+done
+diag "$ended ends"
+check 'each change of attach was one' test "$ended" -gt "$attach_writes"
+check 'one that comes when all is done is too late' attached
 
 # --- power: a function that may be without it while asleep keeps it as long as it is away
 usual

@@ -76,7 +76,7 @@ is 'after persistence mode was turned off' "$(cat "$root/nvml/$gpu.persistent")"
 is 'and the door shut' "$(cat "$root/nvml/$gpu.draining")" 1
 is 'of no other GPU' "$(cat "$root/nvml/$twin.persistent" "$root/nvml/$twin.draining" | paste -sd' ')" '1 0'
 like 'the record has both' "$(cat "$root/run/gpuvm/vfio/$gpu")" "persistent $gpu
-drained $gpu\$"
+drained $gpu"
 check 'detach' vfio detach $gpu
 check 'turns it on again' same
 check 'and forgets' no_record

@@ -15,16 +15,14 @@
 #include "fs.h"
 #include "initramfs.h"
 #include "known.h"
-#include "module.h"
+#include "nvidiamodule.h"
 #include "nvidiasource.h"
 #include "phase.h"
-#include "reboot.h"
 
 #define NOUVEAU_PATH   "/etc/modprobe.d/gpuvm-nouveau.conf"
 #define UBUNTU_DRIVERS "/usr/bin/ubuntu-drivers"
-#define DKMS           "/usr/sbin/dkms"
 
-enum { OFFERS_SEC = 60, DKMS_SEC = 30 * 60 };
+enum { OFFERS_SEC = 60 };
 
 /* What all steps need. */
 typedef struct State {
@@ -183,11 +181,24 @@ static int install_driver(State *s) {
         return r;
 }
 
+/* Sources are written before apt-get sees them: a look at those that are there comes first. */
+static int check_sources(State *s, const char *const *containers) {
+        int r = is_missing(s, s->plan.packages);
+
+        if (r == 0)
+                r = is_missing(s, s->plan.toolkit);
+        if (r == 0 && s->plan.container_toolkit)
+                r = is_missing(s, (char *const *) containers);
+        return r > 0 ? apt_check(s->p) : r;
+}
+
 static int install_all(State *s) {
         static const char *const containers[] = { "nvidia-container-toolkit", NULL };
         int r;
 
-        r = nvidia_source_keep_together(s->p, s->u);
+        r = check_sources(s, containers);
+        if (r >= 0)
+                r = nvidia_source_keep_together(s->p, s->u);
         if (r >= 0)
                 r = keep_nouveau_away(s);
         if (r >= 0)
@@ -200,116 +211,6 @@ static int install_all(State *s) {
         if (r >= 0)
                 r = apt_ensure(s->p, s->u, containers);
         return r < 0 ? r : containerengine_configure(s->p, s->u);
-}
-
-/* DKMS builds for kernels whose headers were there; what it left out shows now and not at the next start. */
-static int build_for(State *s, const char *kernel) {
-        const Child c = {
-                PHASE_CHILD(s->p),
-                .argv = (const char *const[]){ DKMS, "autoinstall", "-k", kernel, NULL },
-                .timeout_usec = DKMS_SEC * USEC_PER_SEC,
-        };
-        int r;
-
-        r = phase_change(s->p, "build", kernel, "NVIDIA's module by DKMS");
-        if (r <= 0)
-                return r < 0 ? log_oom() : 0;
-        phase_status(s->p, "Building NVIDIA's module for kernel %s", kernel);
-        r = child_run(&c);
-        if (r != 0 || nvidia_kernel_has_module(s->p->root, kernel) <= 0)
-                return phase_fail(
-                                s->p, MIN(r, 0),
-                                "See /var/lib/dkms/*/*/build/make.log, and that the headers of that kernel are "
-                                "installed (UpdateSystem=yes brings a kernel that has some).",
-                                "NVIDIA's module cannot be built for kernel %s", kernel);
-        return 0;
-}
-
-/* What was installed may have brought a kernel. */
-static int read_kernels(State *s) {
-        _cleanup_strv_ char **kernels = NULL;
-        int r;
-
-        r = initramfs_kernels(s->p->root, &kernels);
-        if (r < 0)
-                return phase_fail(s->p, r, "Look at /boot.", "Cannot tell which kernels are installed");
-        if (kernels) {
-                strv_free(s->facts.kernels);
-                s->facts.kernels = TAKE_PTR(kernels);
-        }
-        return 0;
-}
-
-static int check_modules(State *s) {
-        int r;
-
-        r = read_kernels(s);
-        STRV_FOREACH(k, s->facts.kernels) {
-                if (r < 0)
-                        return r;
-                r = nvidia_kernel_has_module(s->p->root, *k);
-                if (r == 0 && s->plan.built_here)
-                        r = build_for(s, *k);
-                else if (r == 0 && !k[1])
-                        return phase_fail(
-                                        s->p, 0,
-                                        "Install the newest kernel (UpdateSystem=yes), or set DriverBranch= to "
-                                        "another one of 'ubuntu-drivers list --gpgpu'.",
-                                        "The distribution's modules of driver %u are not for %s, the kernel that "
-                                        "starts next",
-                                        s->plan.branch, *k);
-                else if (r < 0)
-                        return phase_fail(s->p, r, "See that /lib/modules can be read.",
-                                          "Cannot tell whether kernel %s has NVIDIA's module", *k);
-        }
-        return MIN(r, 0);
-}
-
-/* Returns 1 if only a restart gives the GPU to the driver. */
-static int bind_gpu(State *s, const PciDevice *d) {
-        _cleanup_free_ char *driver = NULL;
-        int r;
-
-        r = pci_read_driver(s->p->root, d, &driver);
-        if (r < 0 || (driver && (streq(driver, "nvidia") || streq(driver, "vfio-pci"))))
-                return 0;
-        if (driver)
-                return 1;
-        if (nvidia_kernel_has_module(s->p->root, s->facts.kernels[0]) <= 0)
-                return 1;
-        r = module_load(s->p->root, "nvidia");
-        if (r < 0)
-                r = module_load(s->p->root, "nvidia-current");
-        if (r < 0 || pci_read_driver(s->p->root, d, &driver) < 0 || !driver)
-                phase_note(s->p, "NVIDIA's module did not take GPU %s: 'dmesg | grep NVRM' may say why",
-                           d->name);
-        return 0;
-}
-
-static int bind_gpus(State *s) {
-        const NvidiaFacts *f = &s->facts;
-        const char *waits = NULL;
-        DriverNeed need;
-        int r;
-
-        for (size_t i = 0, k = 0; i < f->bus.n; i++) {
-                const PciDevice *d = &f->bus.devices[i];
-
-                if (pci_is_nvidia_gpu(d) && !f->gpus[k++].given_away && driver_need(d->device, &need) >= 0 &&
-                    bind_gpu(s, d) > 0)
-                        waits = d->name;
-        }
-        if (!waits)
-                r = reboot_withdraw(s->p->root, s->p->name);
-        else if (phase_change(s->p, "request", "reboot", "for GPU %s to get NVIDIA's driver", waits) < 0)
-                return log_oom();
-        else
-                r = reboot_request(s->p->root, s->p->name,
-                                   "NVIDIA's driver takes its GPUs when the machine starts");
-        if (r < 0)
-                return phase_fail(s->p, r, "See that " STATE_DIR " can be written.",
-                                  "Cannot write down whether to restart");
-        return 0;
 }
 
 static int run(Phase *p, int argc, char *argv[]) {
@@ -333,9 +234,9 @@ static int run(Phase *p, int argc, char *argv[]) {
         r = install_all(&s);
         if (r < 0 || p->dry_run)
                 return MIN(r, PHASE_OK);
-        r = check_modules(&s);
+        r = nvidiamodule_ensure(p, &s.plan, &s.facts);
         if (r >= 0)
-                r = bind_gpus(&s);
+                r = nvidiamodule_bind(p, &s.facts);
         return MIN(r, PHASE_OK);
 }
 

@@ -181,6 +181,19 @@ int apt_ensure(Phase *p, Undo *u, const char *const *packages) {
         return r < 0 ? r : 1;
 }
 
+int apt_check(Phase *p) {
+        _cleanup_(aptrun_done) AptRun a = { .phase = p, .status_fd = -EBADF };
+        int r;
+
+        r = aptrun_apt(&a, VERB("--simulate", "check"), NULL, SIMULATE_SEC);
+        if (r < 0)
+                return phase_fail(p, r, "gpuvm needs a Debian or Ubuntu system with apt.",
+                                  "Failed to run apt-get");
+        if (a.trouble != APT_TROUBLE_SOURCES)
+                return 0;
+        return phase_fail(p, 0, apt_remedy(a.trouble), "apt-get cannot use its sources: %s", strna(a.cause));
+}
+
 /* "bookworm-security": the suite that both distributions name so. */
 static int security_suite(int root, char **ret) {
         _cleanup_free_ char *name = NULL;

@@ -20,6 +20,10 @@
  * NULL in a dry run only. */
 int apt_ensure(Phase *p, Undo *u, const char *const *packages) _must_check_;
 
+/* Fails, told, where apt-get cannot understand its sources or preferences: whatever is announced after that
+ * would be in vain. Changes nothing, needs no root, and leaves all other trouble to whoever meets it. */
+int apt_check(Phase *p) _must_check_ _nonnull_all_;
+
 /* Upgrades what is installed: everything (UPDATE_YES), or what a security archive has a newer version of
  * (UPDATE_SECURITY). Never removes; nothing is recorded, because going back to old versions is no undo. Not
  * for dry runs: only apt knows what there is to do. Returns the number of packages upgraded, 0, or an error

@@ -25,21 +25,20 @@ static int lock_frontend(Phase *p, int *ret) {
                                   "Cannot open '%s'", FRONTEND_LOCK);
         for (unsigned waited = 0;; waited += LOCK_POLL_SEC) {
                 struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-                _cleanup_free_ char *path = NULL, *name = NULL;
+                _cleanup_free_ char *name = NULL;
+                pid_t pid = 0;
 
                 if (fcntl(fd, F_SETLK, &l) >= 0) {
                         *ret = TAKE_FD(fd);
                         return 0;
                 }
-                if (fcntl(fd, F_GETLK, &l) < 0 || l.l_type == F_UNLCK)
-                        l.l_pid = 0;
-                if (str_printf(&path, "/proc/%d/comm", l.l_pid) < 0 || fs_read_line(p->root, path, &name) < 0)
-                        name = NULL;
+                if (aptrun_lock_holder(p->root, &pid, &name) < 0)
+                        return log_oom();
                 if (waited >= LOCK_SEC)
                         return phase_fail(p, -EBUSY, "Let it finish, then start this phase again.",
                                           "'%s' (PID %d) has held dpkg's lock for %u minutes", strna(name),
-                                          l.l_pid, waited / 60);
-                phase_status(p, "Waiting for '%s' (PID %d) to finish with dpkg", strna(name), l.l_pid);
+                                          pid, waited / 60);
+                phase_status(p, "Waiting for '%s' (PID %d) to finish with dpkg", strna(name), pid);
                 aptrun_pause(p, LOCK_POLL_SEC);
         }
 }

@@ -17,7 +17,8 @@ enum {
 
 enum { TRIES = 4, LOCK_TRIES = LOCK_SEC / RETRY_SEC, STATUS_PIPE_BYTES = 1024 * 1024 };
 
-#define APT_GET "/usr/bin/apt-get"
+#define APT_GET       "/usr/bin/apt-get"
+#define FRONTEND_LOCK "/var/lib/dpkg/lock-frontend"
 
 void aptrun_done(AptRun *a) {
         for (size_t i = 0; i < a->n_steps; i++)
@@ -25,7 +26,7 @@ void aptrun_done(AptRun *a) {
         free(a->steps);
         free(a->cause);
         (void) safe_close(a->status_fd);
-        *a = (AptRun){ .phase = a->phase, .status_fd = -EBADF };
+        *a = (AptRun){ .phase = a->phase, .status_fd = -EBADF, .lock_since_usec = a->lock_since_usec };
 }
 
 /* Without the full stop: it becomes part of a sentence. */
@@ -72,6 +73,45 @@ static void on_step(const char *line, void *userdata) {
         a->steps[a->n_steps++] = step;
 }
 
+int aptrun_lock_holder(int root, pid_t *ret_pid, char **ret_name) {
+        struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        _cleanup_free_ char *path = NULL, *name = NULL;
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = fs_open(root, FRONTEND_LOCK, O_RDONLY, 0);
+        if (fd < 0 || fcntl(fd, F_GETLK, &l) < 0 || l.l_type == F_UNLCK)
+                return 0;
+        if (str_printf(&path, "/proc/%d/comm", l.l_pid) < 0)
+                return -ENOMEM;
+        if (fs_read_line(root, path, &name) == -ENOMEM)
+                return -ENOMEM;
+        *ret_pid = MAX(l.l_pid, 0);
+        *ret_name = TAKE_PTR(name);
+        return 1;
+}
+
+/* The parent: what is behind the name and the state in stat of proc(5). */
+static bool is_child(int root, pid_t pid) {
+        _cleanup_free_ char *path = NULL, *stat = NULL;
+        const char *end;
+
+        if (str_printf(&path, "/proc/%d/stat", pid) < 0 || fs_read_line(root, path, &stat) < 0)
+                return false;
+        end = strrchr(stat, ')');
+        return end && strlen(end) > 4 && atoi(end + 4) == getpid();
+}
+
+/* apt-get waits for the lock without a word on its status descriptor. */
+static void tell_waiting(const AptRun *a) {
+        _cleanup_free_ char *name = NULL;
+        pid_t pid;
+
+        if (aptrun_lock_holder(a->phase->root, &pid, &name) > 0 &&
+            !(pid > 0 && is_child(a->phase->root, pid)))
+                phase_status(a->phase, "Waiting for '%s' (PID %d) to finish with dpkg",
+                             name ?: "another program", pid);
+}
+
 /* Shows the last of the progress lines that have come since the last look. */
 static void on_tick(void *userdata) {
         AptRun *a = userdata;
@@ -86,7 +126,10 @@ static void on_tick(void *userdata) {
                 for (char *line = strtok_r(buf, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
                         if (apt_parse_progress(line, &text, &percent) > 0)
                                 phase_status(a->phase, "%s (%u %%)", text, percent);
+                a->quiet = false;
         }
+        if (a->quiet)
+                tell_waiting(a);
 }
 
 static int make_environment(char ***ret) {
@@ -155,9 +198,11 @@ int aptrun_program(AptRun *a, char *const *argv, char *const *more_environment, 
         c.tick = on_tick;
         c.userdata = a;
         c.pass_fd = write_end;
+        a->quiet = job == APT_JOB_CHANGE;
         if (job == APT_JOB_CHANGE)
                 keep_running(a->phase, &inhibitor);
         r = child_run(&c);
+        a->quiet = false;
         on_tick(a);
         return r >= 0 && a->error < 0 ? a->error : r;
 }
@@ -194,9 +239,17 @@ void aptrun_pause(const Phase *p, unsigned sec) {
                 (void) nanosleep(&ts, NULL);
 }
 
-bool aptrun_again(const AptRun *a, unsigned attempt, const char *what) {
+bool aptrun_again(AptRun *a, unsigned attempt, const char *what) {
         unsigned tries = a->trouble == APT_TROUBLE_LOCK ? LOCK_TRIES : TRIES, sec = RETRY_SEC;
+        uint64_t now = monotonic_usec();
 
+        /* A run may have waited for the lock for minutes, or not at all. */
+        if (a->trouble != APT_TROUBLE_LOCK)
+                a->lock_since_usec = 0;
+        else if (a->lock_since_usec == 0)
+                a->lock_since_usec = now;
+        else if (now - a->lock_since_usec > LOCK_SEC * USEC_PER_SEC)
+                return false;
         if (attempt + 1 >= tries ||
             !(a->trouble == APT_TROUBLE_LOCK || a->trouble == APT_TROUBLE_NETWORK ||
               a->trouble == APT_TROUBLE_STALE))

@@ -4,6 +4,8 @@
 /* Aptrun: one run of apt-get or dpkg as a child, with its progress shown, its complaints understood, and the
  * decision whether another try can help. */
 
+#include <sys/types.h>
+
 #include "aptline.h"
 #include "dpkg.h"
 #include "phase.h"
@@ -17,6 +19,8 @@ typedef struct AptRun {
         AptStep *steps; /* of a simulation */
         size_t n_steps;
         int error;
+        bool quiet;               /* it has said nothing yet about how far it is */
+        uint64_t lock_since_usec; /* since when another program has been in the way, over several runs */
 } AptRun;
 
 void aptrun_done(AptRun *a);
@@ -41,8 +45,12 @@ int aptrun_apt(AptRun *a, const char *const *verb, char *const *packages, unsign
  * also 0 with trouble set: apt-get does not count a list that it could not fetch. */
 int aptrun_update(AptRun *a) _must_check_ _nonnull_all_;
 
+/* Who has dpkg's lock. Returns 1, 0 if nobody has it or that cannot be told, or -ENOMEM. ret_pid 0, ret_name
+ * NULL: somebody out of sight. */
+int aptrun_lock_holder(int root, pid_t *ret_pid, char **ret_name) _must_check_ __attribute__((nonnull(2, 3)));
+
 /* True if another try can help; waits before it says so. attempt: from 0. */
-bool aptrun_again(const AptRun *a, unsigned attempt, const char *what) _nonnull_all_;
+bool aptrun_again(AptRun *a, unsigned attempt, const char *what) _nonnull_all_;
 
 /* Sleeps; not under --root: a recorded machine has no network to come back and nobody who holds its locks. */
 void aptrun_pause(const Phase *p, unsigned sec);

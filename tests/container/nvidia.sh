@@ -88,17 +88,17 @@ postinst <<S
 #!/bin/sh
 dkms autoinstall -k $kernel
 S
-package "$pool/non-free" nvidia-kernel-dkms $driver "Depends: dkms, nvidia-kernel-support (= $driver)"
-package "$pool/non-free" nvidia-kernel-support $driver "Depends: nvidia-alternative (= $driver), firmware-nvidia-gsp (= $driver)"
-package "$pool/non-free-firmware" firmware-nvidia-gsp $driver
-package "$pool/non-free" nvidia-alternative $driver
-package "$pool/non-free" libnvidia-ptxjitcompiler1 $driver
-package "$pool/non-free" libcuda1 $driver "Depends: nvidia-alternative (= $driver), libnvidia-ptxjitcompiler1 (= $driver)"
-package "$pool/non-free" libnvidia-ml1 $driver
+package "$pool/non-free" nvidia-kernel-dkms "$driver" "Depends: dkms, nvidia-kernel-support (= $driver)"
+package "$pool/non-free" nvidia-kernel-support "$driver" "Depends: nvidia-alternative (= $driver), firmware-nvidia-gsp (= $driver)"
+package "$pool/non-free-firmware" firmware-nvidia-gsp "$driver"
+package "$pool/non-free" nvidia-alternative "$driver"
+package "$pool/non-free" libnvidia-ptxjitcompiler1 "$driver"
+package "$pool/non-free" libcuda1 "$driver" "Depends: nvidia-alternative (= $driver), libnvidia-ptxjitcompiler1 (= $driver)"
+package "$pool/non-free" libnvidia-ml1 "$driver"
 script bin/nvidia-smi <<<'#!/bin/sh'
-package "$pool/non-free" nvidia-smi $driver "Depends: libnvidia-ml1 (= $driver)" 'Recommends: nvidia-driver'
-package "$pool/non-free" nvidia-driver $driver 'Depends: xserver-xorg'
-package "$pool/contrib" nvidia-persistenced $driver
+package "$pool/non-free" nvidia-smi "$driver" "Depends: libnvidia-ml1 (= $driver)" 'Recommends: nvidia-driver'
+package "$pool/non-free" nvidia-driver "$driver" 'Depends: xserver-xorg'
+package "$pool/contrib" nvidia-persistenced "$driver"
 package "$pool/non-free" nvidia-cuda-toolkit 12.4.1-3 'Depends: nvidia-cuda-dev'
 package "$pool/non-free" nvidia-cuda-dev 12.4.1-3
 for component in main contrib non-free non-free-firmware; do
@@ -198,7 +198,7 @@ phase() {
 }
 taken_back() {
         gpuvm-undo nvidia >/shared/undo 2>&1 || tail /shared/undo
-        echo "left: $(packages | xargs) $(find /etc/apt /etc/modprobe.d -name '*gpuvm*' | xargs)"
+        echo "left: $(packages | xargs) $(find /etc/apt /etc/modprobe.d -name '*gpuvm*' -printf '%p ')"
 }
 
 archive() {
@@ -274,7 +274,7 @@ held() {
 }
 card 0x2d04 DriverBranch=595 ContainerToolkit=no CudaToolkit=no
 machine_boot held
-is "$release: what is on hold stays, and the phase fails" "$(sed 's/exit-code .*/exit-code/' <<<"$output" | xargs)" \
+is "$release: what is on hold stays, and the phase fails" "$(cut -d' ' -f1,2 <<<"$output" | xargs)" \
         'first exit-code libnvidia-ml1 0'
 like "$release: with the package that is on hold" "$(cat "$shared/journal")" 'On hold, so that apt may not change them: libnvidia-ml1'
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 80 "$shared/stderr")"

@@ -3,7 +3,7 @@
 # Stands in for apt-get and dpkg below --root=DIR. Copied there; finds DIR in $GPUVM_ROOT.
 #
 # DIR/calls gets each command line. DIR/trouble.VERB, if there, is what VERB says on stderr before it fails; its first
-# line is the number of times. DIR/packages/NAME.deps names what comes along with NAME; DIR/upgrades has "Inst" lines.
+# line is the number of times; DIR/delay is how long the installation says nothing. DIR/packages/NAME.deps names what comes along with NAME; DIR/upgrades has "Inst" lines.
 
 set -euo pipefail
 dir=$GPUVM_ROOT
@@ -99,6 +99,7 @@ elif has_word upgrade "$@" || has_word --only-upgrade "$@"; then
                 set_status "$name" installed "$version"
         done
 elif has_word install "$@"; then
+        [ ! -e "$dir/delay" ] || sleep "$(cat "$dir/delay")"
         echo "pmstatus:dpkg:50.0:Unpacking" >&3
         trouble install
         for i in $(with_dependencies "${packages[@]}"); do

@@ -103,7 +103,7 @@ run --dry-run
 is 'a dry run succeeds' "$status" 0
 like 'a dry run tells the packages' "$said" 'would install nvidia-kernel-dkms'
 like 'a dry run tells the sources' "$said" 'would write /etc/apt/sources.list.d/gpuvm-nvidia.sources'
-is 'a dry run changes nothing' "$(installed)$(written)$(cat "$root/calls")" ''
+is 'a dry run changes nothing' "$(installed)$(written)$(grep -v -- '--simulate check' "$root/calls" || true)" ''
 run
 is 'the driver of the archive' "$status" 0
 is 'is this' "$(installed)" \
@@ -133,6 +133,17 @@ drive 0000:01:00.0 nvidia
 run
 is 'after which all is well' "$status" 0
 check_fails 'and none is asked for any more' 1 test -e "$root/run/gpuvm/reboot.d/nvidia"
+
+check 'without nvidia-modprobe CUDA makes its node itself' test ! -e "$root/dev/nvidia-uvm"
+stub /usr/bin/nvidia-modprobe <<'S'
+#!/bin/sh
+mkdir -p "$GPUVM_ROOT/dev"
+echo "$*" >"$GPUVM_ROOT/dev/nvidia-uvm"
+S
+run
+is 'with it the node is made' "$status $(cat "$root/dev/nvidia-uvm")" '0 -u -c 0'
+run
+like 'once' "$said" 'Nothing to do|nothing to do'
 
 # Nothing to do for this host.
 machine
@@ -326,6 +337,16 @@ run
 is 'Podman needs nothing more' "$status $(grep -c 'runtime configure' <<<"$said" || true)" '0 0'
 like 'comes too' "$(installed)" 'nvidia-container-toolkit'
 check 'signed by its own key' grep -q 'C95B321B61E88C1809C4F759DDCAE044F796ECB0' "$root/etc/apt/sources.list.d/gpuvm-nvidia-container.sources"
+
+# Sources that apt cannot understand.
+for option in --dry-run --verbose; do
+        machine 0x2684
+        printf '99\nE: Malformed stanza 1 in source list /etc/apt/sources.list.d/x.sources (type)\n' >"$root/trouble.simulate"
+        run $option
+        is "$option: sources that apt cannot read fail" "$status" 1
+        like 'in its words' "$said" 'cannot use its sources: E: Malformed stanza 1'
+        is 'before anything is announced or written' "$(grep -c 'would\|write /\|install ' <<<"$said" || true)$(written)" 0
+done
 
 # A module that cannot be built.
 machine 0x2684

@@ -193,10 +193,19 @@ for _ in $(seq 100); do
         sleep 0.05
 done
 run
-kill "$holder"
-wait "$holder" 2>/dev/null || true
 is 'who holds the lock is not interrupted' "$status $(cat "$root/calls")" '1 '
 like 'and is named' "$said" "PID $holder"
+# apt waits by itself where nothing has to be repaired.
+lock=$root/var/lib/dpkg/lock-frontend
+machine kmod
+ln "$lock" "$root/var/lib/dpkg/lock-frontend"
+mkdir -p "$root/proc/$holder"
+echo unattended-upgr >"$root/proc/$holder/comm"
+echo 7 >"$root/delay"
+run --verbose
+like 'who keeps apt waiting is named' "$status $said" "^0.*Waiting for 'unattended-upgr' \\(PID $holder\\) to finish with dpkg"
+kill "$holder"
+wait "$holder" 2>/dev/null || true
 
 # Updates.
 machine "${tools[@]}" bash openssl libc6

@@ -15,7 +15,7 @@ layers=(
         'bdf log parse strv json'
         'fs fswrite'
         'account aptsource turn bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile proc logfile journal'
-        'xml metadata virtlib'
+        'xml metadata virtlib seed'
         'phase'
         'conf confkey gpudriver talos aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain'
@@ -23,7 +23,7 @@ layers=(
         'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report reportpage computecheck netcheck'
         'trialboot trialnet follow preview progress settings options takeback remake gpuswitch'
         'exclusive'
-        'virtvm'
+        'virtvm vmplan vmhost rollback'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do
@@ -59,6 +59,7 @@ door() {
 door json 'json-c/.*\.h'
 door module 'libkmod\.h'
 door virtlib 'libvirt/.*\.h'
+door seed 'archive.*\.h'
 door xml 'libxml/.*\.h'
 door sdbus 'systemd/sd-bus\.h'
 

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/statvfs.h>
+
+#include "fs.h"
+#include "hostnet.h"
+#include "iommu.h"
+#include "keep.h"
+#include "netstate.h"
+#include "parse.h"
+#include "strv.h"
+#include "vmhost.h"
+
+unsigned vmhost_count_cpus(const char *list) {
+        unsigned n = 0;
+
+        while (*list) {
+                char *end;
+                unsigned long first, last;
+
+                if (*list < '0' || *list > '9')
+                        return 0;
+                first = last = strtoul(list, &end, 10);
+                if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+                        last = strtoul(end + 1, &end, 10);
+                if (last < first || last > 65535 || (*end && *end != ','))
+                        return 0;
+                n += (unsigned) (last - first) + 1;
+                list = *end ? end + 1 : end;
+        }
+        return n;
+}
+
+uint64_t vmhost_meminfo(const char *text, const char *key) {
+        size_t n = strlen(key);
+
+        for (const char *line = text; line; line = strchr(line, '\n')) {
+                line += *line == '\n';
+                if (strncmp(line, key, n) == 0 && line[n] == ':')
+                        return strtoull(line + n + 1, NULL, 10);
+        }
+        return 0;
+}
+
+static int read_machine(int root, const Conf *c, VmHost *h) {
+        _cleanup_free_ char *cpus = NULL, *memory = NULL;
+        _cleanup_close_ int pool = -EBADF;
+        struct statvfs st;
+        int r;
+
+        r = fs_read_line(root, "/sys/devices/system/cpu/online", &cpus);
+        if (r == -ENOMEM)
+                return r;
+        h->cpus = MAX(cpus ? vmhost_count_cpus(cpus) : 0, 1U);
+        r = fs_read(root, "/proc/meminfo", FS_ATTR_MAX, &memory, NULL);
+        if (r == -ENOMEM)
+                return r;
+        h->memory = memory ? vmhost_meminfo(memory, "MemTotal") : 0;
+        h->available = memory ? vmhost_meminfo(memory, "MemAvailable") : 0;
+        h->kvm = fs_exists(root, "/dev/kvm") > 0;
+        pool = fs_open(root, c->pool_path, O_RDONLY | O_DIRECTORY, 0);
+        if (pool >= 0 && fstatvfs(pool, &st) >= 0)
+                h->disk_free = (uint64_t) st.f_bavail * st.f_frsize;
+        return 0;
+}
+
+/* resolved's own list where the usual one only leads to its stub, which no guest reaches. */
+static int read_dns(int root, char ***ret) {
+        static const char *const files[] = { "/run/systemd/resolve/resolv.conf", "/etc/resolv.conf" };
+
+        for (size_t i = 0; i < ELEMENTSOF(files) && !*ret; i++) {
+                _cleanup_strv_ char **lines = NULL;
+                _cleanup_free_ char *text = NULL;
+                int r = fs_read(root, files[i], FS_ATTR_MAX, &text, NULL);
+
+                if (r >= 0)
+                        r = strv_split(text, "\n", &lines);
+                if (r == -ENOMEM)
+                        return r;
+                STRV_FOREACH(line, lines) {
+                        const char *server = startswith(*line, "nameserver ");
+
+                        if (server && !startswith(server, "127.") && !strchr(server, '%') &&
+                            strv_length(*ret) < 3 && strv_extend(ret, server) < 0)
+                                return -ENOMEM;
+                }
+        }
+        return 0;
+}
+
+static int read_network(int root, const Conf *c, VmHost *h) {
+        _cleanup_(hostnet_done) HostNet net = {};
+        _cleanup_(netstate_done) NetState s = {};
+        const NetRoute *route;
+        int r;
+
+        r = hostnet_read(root, c, &net);
+        if (r < 0)
+                return r;
+        h->network = r > 0 ? net.mode : NETWORK_NAT;
+        h->bridge = TAKE_PTR(net.bridge);
+        r = netstate_load(root, &s);
+        if (r == -ENOMEM)
+                return r;
+        route = r >= 0 ? netstate_default(&s, AF_INET) : NULL;
+        if (route && route->has_gateway && route->gateway_family == AF_INET &&
+            free_and_strdup(&h->gateway, net_address_to_string(AF_INET, route->gateway)) < 0)
+                return -ENOMEM;
+        return read_dns(root, &h->dns);
+}
+
+/* All functions in its slot go with it. Those of its group elsewhere are bound to VFIO too, and stay there.
+ */
+static int read_gpu(const PciBus *bus, const PciDevice *d, const Conf *c, const KeepList *keep, VmGpu *g) {
+        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+        int r;
+
+        (void) bdf_format(d->bdf, g->name);
+        g->arch = gpu_arch_from_device_id(d->device);
+        g->numa_node = d->numa_node;
+        for (size_t i = 0; i < bus->n && g->n_functions < ELEMENTSOF(g->functions); i++)
+                if (pci_same_slot(&bus->devices[i], d))
+                        g->functions[g->n_functions++] = bus->devices[i].bdf;
+        r = iommu_group_check(bus, d, keep->items, keep->n, conf_gpu_accept_siblings(c, d->name, d->path),
+                              &v);
+        if (r == -ENOMEM)
+                return r;
+        if (r == -ENODEV)
+                return free_and_strdup(&g->refused,
+                                       "it has no IOMMU group; 'gpu-vm-bootstrap' turns the IOMMU on");
+        if (r < 0)
+                return r;
+        return v.viable ? 0 : free_and_strdup(&g->refused, strempty(v.blocker));
+}
+
+static int read_gpus(int root, const Conf *c, VmHost *h) {
+        _cleanup_(pci_bus_done) PciBus bus = {};
+        _cleanup_(keep_done) KeepList keep = {};
+        int r;
+
+        r = pci_scan(root, &bus);
+        if (r < 0)
+                return r;
+        h->gpus = calloc(bus.n + 1, sizeof(*h->gpus));
+        if (!h->gpus)
+                return -ENOMEM;
+        for (size_t i = 0; i < bus.n && r >= 0; i++) {
+                if (!pci_is_nvidia_gpu(&bus.devices[i]))
+                        continue;
+                if (h->n_gpus == 0) /* nobody else needs to know */
+                        r = keep_find(root, &bus, &keep);
+                if (r >= 0)
+                        r = read_gpu(&bus, &bus.devices[i], c, &keep, &h->gpus[h->n_gpus++]);
+        }
+        return r;
+}
+
+int vmhost_read(int root, const Conf *c, VmHost *ret) {
+        _cleanup_(vmhost_done) VmHost h = {};
+        int r;
+
+        r = read_machine(root, c, &h);
+        if (r >= 0)
+                r = read_network(root, c, &h);
+        if (r >= 0)
+                r = read_gpus(root, c, &h);
+        if (r < 0)
+                return r;
+        *ret = h;
+        h = (VmHost){};
+        return 0;
+}
+
+int vmhost_mark_used(VmHost *h, char *const *gpus, const char *machine) {
+        for (size_t i = 0; i < h->n_gpus; i++)
+                if (strv_contains(gpus, h->gpus[i].name) && free_and_strdup(&h->gpus[i].used_by, machine) < 0)
+                        return -ENOMEM;
+        return 0;
+}

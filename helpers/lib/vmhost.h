@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Vmhost: what of this host matters to a new machine: reads /proc, /sys, /run and the routes, and asks
+ * nobody.
+ */
+
+#include "vmplan.h"
+
+/* All but names, addresses, MACs and who uses a GPU: libvirt knows those. Returns 0 or -errno. */
+int vmhost_read(int root, const Conf *c, VmHost *ret) _must_check_ _nonnull_all_;
+
+/* The GPUs that another machine has. gpus: addresses of first functions, or NULL. Returns 0 or -ENOMEM. */
+int vmhost_mark_used(VmHost *h, char *const *gpus, const char *machine) _must_check_
+                __attribute__((nonnull(1, 3)));
+
+/* Pure parsers of what the kernel writes. CPUs of a list like "0-3,8", 0 for what is none; kB of a line of
+ * /proc/meminfo, 0 if there is no such line. */
+unsigned vmhost_count_cpus(const char *list) _nonnull_all_;
+uint64_t vmhost_meminfo(const char *text, const char *key) _nonnull_all_;

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Vmplan: what a new virtual machine is going to be: what was asked for, and for all else what suits the
+ * host, each with where it came from. Pure: vmhost.h looks. */
+
+#include "bdf.h"
+#include "conf.h"
+#include "gpuarch.h"
+
+enum {
+        VMPLAN_CPUS_MIN = 2,
+        VMPLAN_MEMORY_MIN = 2048,         /* MiB */
+        VMPLAN_DISK_MIN = 10,             /* GiB */
+        VMPLAN_DISK = 50,                 /* GiB */
+        VMPLAN_MEMORY_HOST = 1024 * 1024, /* KiB that stay free for the host */
+};
+
+/* A GPU with all that goes along to the guest. */
+typedef struct VmGpu {
+        char name[BDF_STRING_MAX]; /* of its first function */
+        GpuArch arch;
+        Bdf functions[8];
+        size_t n_functions;
+        int numa_node; /* -1: none */
+        char *used_by; /* the machine that has it, on or off; NULL: none */
+        char *refused; /* why it cannot go to a guest; NULL: it can */
+} VmGpu;
+
+typedef struct VmHost {
+        unsigned cpus;
+        uint64_t memory, available; /* KiB */
+        uint64_t disk_free;         /* bytes where disks go; 0: unknown */
+        bool kvm;
+        NetworkMode network; /* never NETWORK_AUTO */
+        char *bridge;        /* NULL for NAT */
+        char *gateway;       /* of the host itself; NULL: none */
+        char **dns;
+        VmGpu *gpus;
+        size_t n_gpus;
+        char **names;     /* taken, also by machines that are being made */
+        char **addresses; /* likewise; with or without prefix length */
+        char **macs;
+} VmHost;
+
+void vmhost_done(VmHost *h);
+
+/* As it was asked for; NULL: not at all. */
+typedef struct VmWish {
+        const char *kind; /* "talos", "ubuntu", "debian" */
+        const char *name, *cpus, *memory, *disk, *ip, *gateway, *mac, *network;
+        bool server; /* of Ubuntu: no desktop */
+        bool no_gpu;
+        char *const *gpus; /* PCI addresses */
+} VmWish;
+
+/* One line of what is shown. */
+typedef struct VmChoice {
+        const char *what; /* "name", "memory" */
+        char *value;
+        const char *why; /* "asked for", "half of the host's" */
+} VmChoice;
+
+enum { VMPLAN_CHOICES = 12 };
+
+typedef struct VmPlan {
+        char *name;
+        char uuid[37];
+        unsigned cpus;
+        uint64_t memory;    /* KiB */
+        uint64_t disk;      /* bytes */
+        const VmGpu **gpus; /* of the host's */
+        size_t n_gpus;
+        char *mac, *bridge, *network; /* bridge or network */
+        char *address, *gateway;      /* with prefix length; NULL: leased */
+        char *warning;                /* what will still have to be said; NULL: nothing */
+        VmChoice choices[VMPLAN_CHOICES];
+        size_t n_choices;
+} VmPlan;
+
+/* uuid: the machine's. Returns 0; or, with a sentence and its remedy in reterr, -EINVAL for what was asked
+ * for and cannot be, -EEXIST a name, address or MAC is taken, -EBUSY the GPU is, -ENOSPC there is not enough
+ * memory. -ENOMEM. */
+int vmplan_make(const VmHost *h, const VmWish *w, const char *uuid, VmPlan *ret,
+                char **reterr) _must_check_ _nonnull_all_;
+void vmplan_done(VmPlan *p);
+
+/* The lowest free "PREFIX-01". */
+int vmplan_name(const char *prefix, char *const *taken, char **ret) _must_check_
+                __attribute__((nonnull(1, 3)));

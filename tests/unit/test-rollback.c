@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <sys/file.h>
+
+#include "fs.h"
+#include "rollback.h"
+#include "tests/tap.h"
+#include "tests/tree.h"
+
+static char taken_back[256];
+
+static int note(const Rollback *b, const RollbackStep *s, void *userdata) {
+        (void) userdata;
+        (void) snprintf(taken_back + strlen(taken_back), sizeof(taken_back) - strlen(taken_back), "%s:%d:%s ",
+                        b->name, s->kind, s->object);
+        return streq(s->object, "/fails") ? -EIO : 0;
+}
+
+TEST(taken_back_from_the_last_to_the_first) {
+        int root = tree_new();
+        Rollback b = {};
+
+        ASSERT_EQ(rollback_begin(root, "a", &b), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_FILE, "/one"), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_MACHINE, "uuid"), 0);
+        ASSERT_EQ(rollback_run(&b, note, NULL), 0);
+        ASSERT_STREQ(taken_back, "a:1:uuid a:0:/one ");
+        ASSERT_EQ(fs_exists(root, ROLLBACK_DIR "/a"), 0);
+}
+
+TEST(what_is_committed_stays) {
+        int root = tree_new();
+        Rollback b = {};
+
+        ASSERT_EQ(rollback_begin(root, "a", &b), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_FILE, "/one"), 0);
+        ASSERT_EQ(rollback_commit(&b), 0);
+        ASSERT_EQ(rollback_recover(root, note, NULL), 0);
+        ASSERT_STREQ(taken_back, "");
+}
+
+TEST(one_at_a_time_by_name) {
+        int root = tree_new();
+        Rollback a = {}, b = {};
+
+        ASSERT_EQ(rollback_begin(root, "a", &a), 0);
+        ASSERT_EQ(rollback_begin(root, "a", &b), -EEXIST);
+        ASSERT_EQ(rollback_begin(root, "b", &b), 0);
+        ASSERT_EQ(rollback_begin(root, "../b", &b), -EINVAL);
+        rollback_done(&a);
+        ASSERT_EQ(rollback_begin(root, "a", &a), -EEXIST);
+        rollback_done(&b);
+}
+
+TEST(who_was_killed_is_taken_back_and_who_works_is_not) {
+        int root = tree_new(), status;
+        Rollback live = {};
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                Rollback b = {};
+
+                _exit(rollback_begin(root, "dead", &b) < 0 || rollback_add(&b, ROLLBACK_FILE, "/one") < 0);
+        }
+        ASSERT(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+        ASSERT_EQ(rollback_begin(root, "live", &live), 0);
+        ASSERT_EQ(rollback_add(&live, ROLLBACK_FILE, "/two"), 0);
+        ASSERT_EQ(rollback_recover(root, note, NULL), 1);
+        ASSERT_STREQ(taken_back, "dead:0:/one ");
+        ASSERT_EQ(rollback_recover(root, note, NULL), 0);
+        rollback_done(&live);
+}
+
+TEST(what_fails_is_tried_again) {
+        int root = tree_new();
+        Rollback b = {};
+
+        ASSERT_EQ(rollback_begin(root, "a", &b), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_FILE, "/fails"), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_FILE, "/two"), 0);
+        ASSERT_EQ(rollback_run(&b, note, NULL), -EIO);
+        ASSERT_STREQ(taken_back, "a:0:/two a:0:/fails ");
+        ASSERT_EQ(rollback_recover(root, note, NULL), -EIO);
+        ASSERT_EQ(fs_exists(root, ROLLBACK_DIR "/a"), 1);
+}
+
+TEST(claims_of_those_at_work) {
+        _cleanup_strv_ char **names = NULL, **addresses = NULL, **macs = NULL;
+        int root = tree_new();
+        Rollback b = {};
+
+        ASSERT_EQ(rollback_claims(root, &names, &addresses, &macs), 0);
+        ASSERT(!names);
+        ASSERT_EQ(rollback_begin(root, "a", &b), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_ADDRESS, "192.0.2.7/24"), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_MAC, "52:54:00:01:02:03"), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_FILE, "two\nlines"), -EINVAL);
+        ASSERT_EQ(rollback_claims(root, &names, &addresses, &macs), 0);
+        ASSERT_STREQ(names[0], "a");
+        ASSERT_STREQ(addresses[0], "192.0.2.7/24");
+        ASSERT_STREQ(macs[0], "52:54:00:01:02:03");
+        rollback_done(&b);
+}
+
+TEST(a_line_that_was_cut_is_no_step) {
+        static const char text[] = "file /one\nmachine u\nfile /tw";
+        Rollback b = {};
+
+        ASSERT_EQ(rollback_parse(text, strlen(text), &b), 0);
+        ASSERT_EQ(b.n, 2);
+        ASSERT_STREQ(b.steps[1].object, "u");
+        rollback_done(&b);
+        ASSERT_EQ(rollback_parse("file relative\n", 14, &b), -EBADMSG);
+        ASSERT_EQ(rollback_parse("nonsense\n", 9, &b), -EBADMSG);
+        ASSERT_EQ(rollback_parse("file \n", 6, &b), -EBADMSG);
+        ASSERT_EQ(b.n, 0);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "fs.h"
+#include "tests/tap.h"
+#include "vmhost.h"
+
+TEST(lists_of_cpus) {
+        ASSERT_EQ(vmhost_count_cpus("0"), 1);
+        ASSERT_EQ(vmhost_count_cpus("0-15"), 16);
+        ASSERT_EQ(vmhost_count_cpus("0-3,8,10-11"), 7);
+        ASSERT_EQ(vmhost_count_cpus(""), 0);
+        ASSERT_EQ(vmhost_count_cpus("all"), 0);
+        ASSERT_EQ(vmhost_count_cpus("5-3"), 0);
+        ASSERT_EQ(vmhost_count_cpus("0-99999999999"), 0);
+}
+
+TEST(lines_of_meminfo) {
+        static const char text[] =
+                        "MemTotal:       65536 kB\nMemFree:           12 kB\nMemAvailable:   32768 kB\n";
+
+        ASSERT_EQ(vmhost_meminfo(text, "MemTotal"), 65536);
+        ASSERT_EQ(vmhost_meminfo(text, "MemAvailable"), 32768);
+        ASSERT_EQ(vmhost_meminfo(text, "Mem"), 0);
+        ASSERT_EQ(vmhost_meminfo(text, "SwapTotal"), 0);
+}
+
+/* A recorded machine, read with the standard settings. */
+static VmHost recorded(const char *name) {
+        _cleanup_free_ char *path = NULL;
+        _cleanup_(conf_done) Conf c = {};
+        _cleanup_close_ int root = -EBADF;
+        VmHost h = {};
+
+        ASSERT_EQ(str_printf(&path, "%s/tests/hosts/%s", getenv("GPUVM_SOURCE") ?: ".", name), 0);
+        root = fs_open_root(path);
+        if (root < 0)
+                SKIP("no recorded machine %s", name);
+        ASSERT_EQ(conf_init(&c), 0);
+        ASSERT_EQ(vmhost_read(root, &c, &h), 0);
+        return h;
+}
+
+TEST(a_card_goes_with_its_audio) {
+        _cleanup_(vmhost_done) VmHost h = recorded("intel-one-gpu");
+        char *const theirs[] = { h.gpus[0].name, NULL };
+
+        ASSERT_EQ(h.n_gpus, 1);
+        ASSERT_EQ(h.gpus[0].n_functions, 2);
+        ASSERT_EQ(h.gpus[0].functions[1].function, 1);
+        ASSERT(h.gpus[0].arch != GPU_ARCH_UNKNOWN);
+        ASSERT(!h.gpus[0].used_by);
+        ASSERT_EQ(vmhost_mark_used(&h, theirs, "talos-01"), 0);
+        ASSERT_STREQ(h.gpus[0].used_by, "talos-01");
+}
+
+TEST(without_an_iommu_none_can_go) {
+        _cleanup_(vmhost_done) VmHost h = recorded("no-iommu");
+
+        ASSERT(h.n_gpus > 0);
+        ASSERT(strstr(h.gpus[0].refused, "IOMMU"));
+}
+
+TEST(who_shares_a_group_with_the_network_is_refused) {
+        _cleanup_(vmhost_done) VmHost h = recorded("gpu-with-nic");
+
+        ASSERT(h.n_gpus > 0);
+        ASSERT(h.gpus[0].refused && *h.gpus[0].refused);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "strv.h"
+#include "tests/tap.h"
+#include "vmplan.h"
+
+#define UUID "f3a1c2d4-0f5e-4b7a-9c3d-1e2f3a4b5c6d"
+
+static VmGpu gpus[] = {
+        { .name = "0000:01:00.0",
+          .functions = { { 0, 1, 0, 0 }, { 0, 1, 0, 1 } },
+          .n_functions = 2,
+          .used_by = (char *) "talos-01" },
+        { .name = "0000:02:00.0",
+          .functions = { { 0, 2, 0, 0 } },
+          .n_functions = 1,
+          .refused = (char *) "its group has the root disk" },
+        { .name = "0000:03:00.0", .functions = { { 0, 3, 0, 0 } }, .n_functions = 1 },
+        { .name = "0000:04:00.0", .functions = { { 0, 4, 0, 0 } }, .n_functions = 1 },
+};
+static char *names[] = { (char *) "talos-01", (char *) "talos-03", NULL };
+static char *addresses[] = { (char *) "192.0.2.7/24", NULL };
+static char *macs[] = { (char *) "52:54:00:00:00:01", NULL };
+
+static VmHost host(void) {
+        return (VmHost){
+                .cpus = 16,
+                .memory = 64 * 1024 * 1024,
+                .available = 60 * 1024 * 1024,
+                .disk_free = UINT64_C(500) << 30,
+                .kvm = true,
+                .network = NETWORK_BRIDGED,
+                .bridge = (char *) "br0",
+                .gateway = (char *) "192.0.2.1",
+                .gpus = gpus,
+                .n_gpus = ELEMENTSOF(gpus),
+                .names = names,
+                .addresses = addresses,
+                .macs = macs,
+        };
+}
+
+static VmPlan plan(const VmHost *h, const VmWish *w) {
+        _cleanup_free_ char *said = NULL;
+        VmPlan p = {};
+        int r = vmplan_make(h, w, UUID, &p, &said);
+
+        if (r < 0)
+                tap_stop(EXIT_FAILURE, __LINE__, "%d: %s", r, strna(said));
+        return p;
+}
+
+static void refused(const VmHost *h, const VmWish *w, int error, const char *words) {
+        _cleanup_free_ char *said = NULL;
+        VmPlan p;
+
+        ASSERT_EQ(vmplan_make(h, w, UUID, &p, &said), error);
+        if (!said || !strstr(said, words))
+                tap_stop(EXIT_FAILURE, __LINE__, "'%s' lacks '%s'", strna(said), words);
+}
+
+TEST(nothing_asked_for) {
+        const VmHost h = host();
+        const VmWish w = { .kind = "talos" };
+        _cleanup_(vmplan_done) VmPlan p = plan(&h, &w);
+
+        ASSERT_STREQ(p.name, "talos-02");
+        ASSERT_EQ(p.cpus, 8);
+        ASSERT_EQ(p.memory, 32 * 1024 * 1024);
+        ASSERT_EQ(p.disk, UINT64_C(50) << 30);
+        ASSERT_EQ(p.n_gpus, 1);
+        ASSERT_STREQ(p.gpus[0]->name, "0000:03:00.0");
+        ASSERT_STREQ(p.bridge, "br0");
+        ASSERT(!p.network && !p.address && !p.gateway && !p.warning);
+        ASSERT(strncmp(p.mac, "52:54:00:", 9) == 0);
+        ASSERT_STREQ(p.uuid, UUID);
+        for (size_t i = 0; i < p.n_choices; i++)
+                ASSERT(p.choices[i].what && p.choices[i].value && p.choices[i].why);
+        ASSERT_STREQ(p.choices[0].why, "the lowest that is free");
+}
+
+TEST(names_by_kind) {
+        const VmHost h = host();
+        const VmWish desktop = { .kind = "ubuntu" }, server = { .kind = "ubuntu", .server = true };
+        _cleanup_(vmplan_done) VmPlan p = plan(&h, &desktop), q = plan(&h, &server);
+
+        ASSERT_STREQ(p.name, "ubuntu-desktop-01");
+        ASSERT_STREQ(q.name, "ubuntu-01");
+}
+
+TEST(all_asked_for) {
+        char *const wanted[] = { (char *) "0000:04:00.0", (char *) "0000:03:00.0", NULL };
+        const VmHost h = host();
+        const VmWish w = { .kind = "debian",
+                           .name = "box",
+                           .cpus = "4",
+                           .memory = "8G",
+                           .disk = "100",
+                           .ip = "192.0.2.8/24",
+                           .gateway = "192.0.2.254",
+                           .mac = "52:54:00:0a:0b:0c",
+                           .network = "lan",
+                           .gpus = wanted };
+        _cleanup_(vmplan_done) VmPlan p = plan(&h, &w);
+
+        ASSERT_STREQ(p.name, "box");
+        ASSERT_EQ(p.cpus, 4);
+        ASSERT_EQ(p.memory, 8 * 1024 * 1024);
+        ASSERT_EQ(p.disk, UINT64_C(100) << 30);
+        ASSERT_EQ(p.n_gpus, 2);
+        ASSERT_STREQ(p.gpus[0]->name, "0000:04:00.0");
+        ASSERT_STREQ(p.network, "lan");
+        ASSERT(!p.bridge);
+        ASSERT_STREQ(p.address, "192.0.2.8/24");
+        ASSERT_STREQ(p.gateway, "192.0.2.254");
+        ASSERT_STREQ(p.mac, "52:54:00:0a:0b:0c");
+        ASSERT_STREQ(p.choices[0].why, "asked for");
+}
+
+TEST(small_hosts_get_the_least) {
+        const VmWish w = { .kind = "talos", .no_gpu = true };
+        VmHost h = host();
+        _cleanup_(vmplan_done) VmPlan p = {};
+
+        h.cpus = 2;
+        h.memory = 3 * 1024 * 1024;
+        h.network = NETWORK_NAT;
+        h.bridge = NULL;
+        p = plan(&h, &w);
+        ASSERT_EQ(p.cpus, 2);
+        ASSERT_EQ(p.memory, 2048 * 1024);
+        ASSERT_EQ(p.n_gpus, 0);
+        ASSERT_STREQ(p.network, "default");
+}
+
+TEST(no_gpu_is_free) {
+        const VmWish w = { .kind = "talos" };
+        VmHost h = host();
+        _cleanup_(vmplan_done) VmPlan p = {};
+
+        h.n_gpus = 2;
+        p = plan(&h, &w);
+        ASSERT_EQ(p.n_gpus, 0);
+}
+
+TEST(what_cannot_be) {
+        char *const used[] = { (char *) "0000:01:00.0", NULL },
+                    *const kept[] = { (char *) "0000:02:00.0", NULL },
+                    *const absent[] = { (char *) "0000:09:00.0", NULL },
+                    *const twice[] = { (char *) "0000:03:00.0", (char *) "0000:03:00.0", NULL };
+        VmHost h = host();
+
+        refused(&h, &(VmWish){ .kind = "talos", .name = "talos-01" }, -EEXIST, "already");
+        refused(&h, &(VmWish){ .kind = "talos", .name = "a/b" }, -EINVAL, "no name");
+        refused(&h, &(VmWish){ .kind = "talos", .cpus = "many" }, -EINVAL, "--cpus");
+        refused(&h, &(VmWish){ .kind = "talos", .cpus = "0" }, -EINVAL, "--cpus");
+        refused(&h, &(VmWish){ .kind = "talos", .cpus = "17" }, -EINVAL, "16 that the host has");
+        refused(&h, &(VmWish){ .kind = "talos", .memory = "much" }, -EINVAL, "--memory");
+        refused(&h, &(VmWish){ .kind = "talos", .memory = "60G" }, -ENOSPC, "not free");
+        refused(&h, &(VmWish){ .kind = "talos", .disk = "5" }, -EINVAL, "--disk");
+        refused(&h, &(VmWish){ .kind = "talos", .gpus = used }, -EBUSY, "talos-01");
+        refused(&h, &(VmWish){ .kind = "talos", .gpus = kept }, -EBUSY, "root disk");
+        refused(&h, &(VmWish){ .kind = "talos", .gpus = absent }, -EINVAL, "no GPU");
+        refused(&h, &(VmWish){ .kind = "talos", .gpus = twice }, -EINVAL, "twice");
+        refused(&h, &(VmWish){ .kind = "talos", .gpus = twice, .no_gpu = true }, -EINVAL, "--no-gpu");
+        refused(&h, &(VmWish){ .kind = "talos", .mac = "01:00:5e:00:00:01" }, -EINVAL, "MAC");
+        refused(&h, &(VmWish){ .kind = "talos", .mac = "52:54:00:00:00:01" }, -EEXIST, "another machine");
+        refused(&h, &(VmWish){ .kind = "talos", .ip = "192.0.2.8" }, -EINVAL, "prefix length");
+        refused(&h, &(VmWish){ .kind = "talos", .ip = "192.0.2.7/24" }, -EEXIST, "another machine");
+        refused(&h, &(VmWish){ .kind = "talos", .gateway = "192.0.2.1" }, -EINVAL, "--ip");
+        refused(&h, &(VmWish){ .kind = "talos", .ip = "192.0.2.8/24", .gateway = "nowhere" }, -EINVAL,
+                "no gateway");
+        h.network = NETWORK_ROUTED;
+        refused(&h, &(VmWish){ .kind = "talos" }, -EINVAL, "--ip=ADDRESS/32 and --gateway=192.0.2.1");
+}
+
+TEST(memory_without_a_gpu_need_not_be_free_now) {
+        const VmHost h = host();
+        const VmWish w = { .kind = "talos", .memory = "62G", .no_gpu = true };
+        _cleanup_(vmplan_done) VmPlan p = plan(&h, &w);
+
+        ASSERT_EQ(p.memory, 62 * 1024 * 1024);
+}
+
+TEST(a_disk_that_may_outgrow_the_room_is_told) {
+        const VmHost h = host();
+        const VmWish w = { .kind = "talos", .disk = "1T" };
+        _cleanup_(vmplan_done) VmPlan p = plan(&h, &w);
+
+        ASSERT(strstr(p.warning, "1024 GiB"));
+}

@@ -661,6 +661,7 @@ if command -v strace >/dev/null; then
                 diag "$verb: $((calls / 2)) system calls that touch sysfs for each of two functions"
                 check "$verb touches sysfs at most $budget times a function" test "$calls" -le $((2 * budget))
                 check "$verb touches it at all" test "$calls" -ge 20
+                is "$verb starts no process but its child" "$(awk '{ print $1 }' "$work/trace" | sort -u | wc -l)" 2
         done
         check 'and all is as before' test "$(driver $gpu) $(driver $audio)" = 'nvidia snd_hda_intel'
 else

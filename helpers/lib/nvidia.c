@@ -204,10 +204,13 @@ static int choose_source(Decision *d) {
                 return END(d, NVIDIA_NOTHING, NULL, "DriverSource=none");
         if (h->has_installer && wanted == NVIDIA_SOURCE_AUTO)
                 return END(d, NVIDIA_NOTHING, NULL,
-                           "a driver from NVIDIA's .run file is installed, and is left as it is");
+                           "a driver that apt knows nothing of is here (NVIDIA's .run file, or this machine's image), and is "
+                           "left as it is");
         if (h->has_installer)
-                return REFUSE(d, "Run 'nvidia-uninstall' first, or set DriverSource=auto to keep it.",
-                              "A driver from NVIDIA's .run file is installed");
+                return REFUSE(d,
+                              "Remove it ('nvidia-uninstall' where NVIDIA's .run file was used), or set DriverSource=auto to "
+                              "keep it.",
+                              "A driver that apt knows nothing of is here");
         if (h->family != NVIDIA_SOURCE_AUTO && wanted != NVIDIA_SOURCE_AUTO && wanted != h->family)
                 return REFUSE(d, REMEDY_FAMILY,
                               "A driver of the other family of packages (DriverSource=%s) is here",

@@ -41,7 +41,8 @@ typedef struct NvidiaHost {
         bool secure_boot;
         bool key_enrolled;     /* the firmware trusts the key that modules built here are signed with */
         bool has_containers;   /* a program that runs containers is here */
-        bool has_installer;    /* the driver is from NVIDIA's .run file, which apt knows nothing of */
+        bool has_installer;    /* the driver is one that apt knows nothing of: from NVIDIA's .run file, or the
+                                * image that this machine was made from */
         NvidiaSource family;   /* whose packages of the driver are here; AUTO: none are */
         unsigned branch;       /* of the complete driver that is here; 0: none is */
         bool open, built_here; /* that one's modules */

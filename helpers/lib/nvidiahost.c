@@ -140,6 +140,25 @@ static bool has_secure_boot(int root) {
                         value[4] == 1;
 }
 
+/* A driver at work that no package has, whole enough to be used. */
+static bool has_foreign_driver(int root) {
+        static const char *const modules_here[] = { "/sys/module/nvidia/version",
+                                                    "/sys/module/nvidia_current/version" };
+        static const char *const libraries[] = { "/usr/lib/x86_64-linux-gnu/libcuda.so.1",
+                                                 "/usr/lib/aarch64-linux-gnu/libcuda.so.1",
+                                                 "/usr/lib64/libcuda.so.1",
+                                                 "/usr/lib/libcuda.so.1",
+                                                 "/usr/local/lib/libcuda.so.1",
+                                                 "/usr/local/nvidia/lib64/libcuda.so.1" };
+        bool loaded = false, library = false;
+
+        for (size_t i = 0; i < ELEMENTSOF(modules_here); i++)
+                loaded |= fs_exists(root, modules_here[i]) > 0;
+        for (size_t i = 0; i < ELEMENTSOF(libraries) && loaded; i++)
+                library |= fs_exists(root, libraries[i]) > 0;
+        return loaded && library;
+}
+
 static int read_system(int root, NvidiaFacts *f) {
         int r;
 
@@ -214,7 +233,8 @@ int nvidia_facts_read(int root, const Conf *c, const DpkgStatus *packages, const
         smi = fs_exists(root, "/usr/bin/nvidia-smi") > 0;
         if (!smi)
                 f.host.branch = 0; /* half of one: to be completed */
-        f.host.has_installer = fs_exists(root, "/usr/bin/nvidia-uninstall") > 0;
+        f.host.has_installer = fs_exists(root, "/usr/bin/nvidia-uninstall") > 0 ||
+                        (f.host.family == NVIDIA_SOURCE_AUTO && has_foreign_driver(root));
         f.host.has_containers = containerengine_is_here(root);
         f.host.secure_boot = has_secure_boot(root);
         f.host.key_enrolled = f.host.secure_boot && has_enrolled_key(root);

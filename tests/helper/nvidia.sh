@@ -232,6 +232,23 @@ configure CudaToolkit=no ContainerToolkit=no
 run
 is 'a driver that drives the GPUs is left as it is' "$status $(cat "$root/calls")" '0 '
 
+# A driver that the machine was made with.
+machine 0x2684 nvidia
+mkdir -p "$root/sys/module/nvidia" "$root/usr/local/nvidia/lib64"
+echo 580.159.04 >"$root/sys/module/nvidia/version"
+: >"$root/usr/local/nvidia/lib64/libcuda.so.1"
+run
+is 'a driver that apt knows nothing of is left as it is' "$status $(cat "$root/calls")$(written)" '77 '
+like 'and that is said' "$said" "this machine's image"
+configure DriverSource=distro
+run
+is 'and no other is put over it' "$status $(installed)" '1 '
+rm "$root/usr/local/nvidia/lib64/libcuda.so.1"
+configure CudaToolkit=no
+run
+is 'a module alone, of packages that are gone, is none' "$status" 0
+like 'so there is one again' "$(installed)" nvidia-kernel-dkms
+
 # Half of a driver is made a whole one, of the same family.
 machine 0x2684
 has_package nvidia-kernel-open-dkms 580.95.05-1

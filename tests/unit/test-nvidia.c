@@ -280,7 +280,8 @@ static const Row rows[] = {
         { "debian 13",
           { ADA },
           .installer = true,
-          .want = "nothing: a driver from NVIDIA's .run file is installed, and is left as it is" },
+          .want = "nothing: a driver that apt knows nothing of is here (NVIDIA's .run file, or this machine's image), "
+                  "and is left as it is" },
 
         /* No driver for all, but for those that stay. */
         { "debian 12",
@@ -369,7 +370,7 @@ static const Row rows[] = {
           { ADA },
           .installer = true,
           .source = "distro",
-          .want = "refused: A driver from NVIDIA's .run file is installed" },
+          .want = "refused: A driver that apt knows nothing of is here" },
 
         /* The toolkit. */
         { "debian 13",

@@ -160,7 +160,7 @@ apart() {
 apart
 check 'attach of a card in several groups' vfio attach $gpu
 is 'takes all of it, and nothing that another maker put into the slot' \
-        "$(for d in $gpu $audio $usb 0000:01:00.3 $twin; do driver $d; echo; done | paste -sd' ')" 'vfio-pci vfio-pci vfio-pci xhci_hcd nvidia'
+        "$(for d in $gpu $audio $usb 0000:01:00.3 $twin; do driver "$d"; echo; done | paste -sd' ')" 'vfio-pci vfio-pci vfio-pci xhci_hcd nvidia'
 check 'attach again' vfio attach $gpu
 is 'writes nothing' "$(writes)" 0
 check 'detach' vfio detach $gpu

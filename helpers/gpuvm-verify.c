@@ -14,6 +14,7 @@
 #include "journal.h"
 #include "keep.h"
 #include "known.h"
+#include "kvmcheck.h"
 #include "netcheck.h"
 #include "phase.h"
 #include "reboot.h"
@@ -136,18 +137,6 @@ static int check_gpus(Phase *p, const Conf *c, const PciBus *bus, json_object *r
                                         "There is no NVIDIA GPU in this machine");
 }
 
-static int check_kvm(Phase *p, json_object *report) {
-        struct stat st;
-
-        if (fs_stat(p->root, "/dev/kvm", &st) < 0)
-                return report_add_check(
-                                report, "kvm", CHECK_WARN,
-                                "Turn VT-x or AMD-V on in the firmware; in a VM, nested virtualization of "
-                                "its host.",
-                                "no /dev/kvm: VMs run slowly (TCG)");
-        return report_add_check(report, "kvm", CHECK_OK, NULL, "/dev/kvm is there");
-}
-
 static int check_object(Virt *v, VirtKind kind, const char *name, json_object *report) {
         const char *what = virt_kind_to_string(kind);
         VirtState s;
@@ -190,7 +179,7 @@ static int check_libvirt(Phase *p, const Conf *c, bool nat, json_object *report)
 
         if (!c->kvm)
                 return report_add_check(report, "libvirt", CHECK_SKIP, NULL, "Kvm=no");
-        r = check_kvm(p, report);
+        r = kvmcheck_add(p->root, report);
         if (r < 0)
                 return r;
         phase_status(p, "Asking libvirt");

@@ -40,13 +40,14 @@ machine() {
         local group=${1-7} driver=${2-vfio-pci}
 
         root=$work/$((n += 1))
-        mkdir -p "$root"/{etc,dev,proc/sys/kernel,proc/1,sys/kernel/iommu_groups}
+        mkdir -p "$root"/{etc,dev/net,proc/sys/kernel,proc/1,sys/kernel/iommu_groups,sys/fs/cgroup}
         printf 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n' >"$root/etc/os-release"
         echo 6.12.0-amd64 >"$root/proc/sys/kernel/osrelease"
         printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
         add_function 0000:01:00.0 0x030000 0x10de 0x2684 "$group" "$driver"
         add_function 0000:01:00.1 0x040300 0x10de 0x22ba "$group" "$driver"
-        touch "$root/dev/kvm"
+        touch "$root"/dev/{kvm,net/tun,vhost-net}
+        echo 'cpuset cpu io memory hugetlb pids' >"$root/sys/fs/cgroup/cgroup.controllers"
 }
 
 # The host computes on what is on NVIDIA's driver. For one run.
@@ -196,6 +197,16 @@ rm "$root/dev/kvm"
 run
 is 'no /dev/kvm is a warning' "$status" 0
 like 'in these words' "$said" 'no /dev/kvm: VMs run slowly \(TCG\)'
+machine
+run
+is 'with all that KVM needs there is no more to say' \
+        "$(ask '[c["text"] for c in d["checks"] if c["check"] == "kvm"]')" "['/dev/kvm, /dev/net/tun and /dev/vhost-net are there']"
+rm "$root/dev/net/tun" "$root/dev/vhost-net"
+echo 'cpuset io pids' >"$root/sys/fs/cgroup/cgroup.controllers"
+run
+is 'each thing that is missing is a warning' \
+        "$(ask '[c["result"] + " " + c["text"] for c in d["checks"] if c["check"] == "kvm"]')" \
+        "['warn no /dev/net/tun: VMs have no network', 'warn no /dev/vhost-net: the network of VMs is slow', 'warn The kernel has no cgroup controller cpu, memory: VMs cannot be limited by that']"
 machine
 rm -r "$root/sys/bus" "$root/sys/devices"
 run

@@ -244,6 +244,20 @@ static int settle_driver(Binder *b, const PciDevice *d, const HandoverFunction *
                    : binder_put(b, d, DRIVERS_PROBE, d->name, "giving it back to the host");
 }
 
+/* Of one that was bound at boot nobody knows: the early rule forbids it, and the kernel allows it to every
+ * function that it finds (drivers/pci/pci.c, pci_pm_init()). */
+static int settle_power(Binder *b, const PciDevice *d, const HandoverFunction *was) {
+        _cleanup_free_ char *now = NULL;
+        int r;
+
+        if (was)
+                return was->d3cold ? binder_set_d3cold(b, d, true) : 0;
+        r = binder_get(b, d, "d3cold_allowed", &now);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        return streq(now, "0") ? binder_set_d3cold(b, d, true) : 0;
+}
+
 int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) {
         const char *override = was ? was->override : NULL;
         _cleanup_free_ char *driver = NULL, *why = NULL;
@@ -262,8 +276,8 @@ int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) 
          * kernel does not let it bind again (drivers/pci/pci-driver.c, pci_match_device()). */
         later = !there && was && was->driver && override && !streq(override, was->driver);
         r = settle_override(b, d, later ? NULL : override);
-        if (r >= 0 && was && was->d3cold)
-                r = binder_set_d3cold(b, d, true);
+        if (r >= 0)
+                r = settle_power(b, d, was);
         if (r >= 0 && !there)
                 r = settle_driver(b, d, was);
         return r >= 0 && later ? settle_override(b, d, override) : r;

@@ -23,9 +23,9 @@ int binder_get_override(Binder *b, const PciDevice *d, char **ret) _must_check_ 
 /* driver_override, unbind, drivers_probe. -EIO if the kernel was content but the driver did not take it. */
 int binder_bind(Binder *b, const PciDevice *d, const char *driver) _must_check_ _nonnull_all_;
 
-/* Override, d3cold_allowed and driver as in was; with NULL, no override and whatever host driver claims the
- * function. Writes only what is not so already. -EBUSY: it is marked. A driver that comes after all, but too
- * late for its deadline, has come: then the mark is gone. */
+/* Override, d3cold_allowed and driver as in was; with NULL, no override, power as the kernel has it by
+ * default, and whatever host driver claims the function. Writes only what is not so already. -EBUSY: it is
+ * marked. A driver that comes after all, but too late for its deadline, has come: then the mark is gone. */
 int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) _must_check_;
 
 /* Whether the kernel comes back from the function. Returns 1 and why not if it is marked, 0 if it is to be

@@ -39,6 +39,8 @@ static const char rule_tail[] = TO_END
                 "TAG+=\"systemd\", ENV{SYSTEMD_WANTS}+=\"gpuvm-vfio@$kernel.service\"\n"
                 "LABEL=\"gpuvm_vfio_function\"\n"
                 "ATTR{driver_override}=\"vfio-pci\", ENV{MODALIAS}=\"\", RUN{builtin}+=\"kmod load vfio-pci\"\n"
+                "# vfio-pci lets an idle GPU sleep: not without power, from where some never come back.\n"
+                "TEST==\"d3cold_allowed\", ATTR{d3cold_allowed}=\"0\"\n"
                 "LABEL=\"gpuvm_vfio_end\"\n";
 
 bool early_exclusive(const Conf *c, const PciDevice *d) {

@@ -58,6 +58,7 @@ for i in "${!real[@]}"; do
         cp "${real[i]}/uevent" "$fake/uevent"
         ln -s ../../../bus/pci "$fake/subsystem"
         printf '(null)\n' >"$fake/driver_override"
+        printf '1\n' >"$fake/d3cold_allowed"
         printf '0\n' >"$fake/boot_vga"
 done
 
@@ -91,6 +92,7 @@ daemon() {
         cp "$work/$1"/* "$work/rules"
         for device in "${devices[@]}"; do
                 echo '(null)' >"$device/driver_override"
+                echo 1 >"$device/d3cold_allowed"
         done
         SYSTEMD_PROC_CMDLINE="ro quiet $2" "$udevd" --daemon
 }
@@ -127,6 +129,7 @@ for ((i = 0; i < 100; i++)); do
         event add "${devices[@]}"
 done
 tell own
+echo "power=$(cat "${devices[@]/%//d3cold_allowed}" | paste -sd' ')"
 echo "settled=$((($(date +%s%N) - start) / 1000000))"
 finish
 daemon all ''
@@ -178,6 +181,7 @@ $audio vfio-pci
 $other loads named unit (null)
 $new loads named unit (null)
 $newaudio loads (null)"
+is 'both keep their power' "$(sed -n 's/^power=//p' "$work/out")" '0 0 1 1 1'
 all="$gpu named unit wants:gpuvm-vfio@$gpu.service vfio-pci
 $audio vfio-pci
 $other loads named unit (null)

@@ -106,11 +106,14 @@ is 'and changes nothing' "$(cat "$log")$(find "$root/run" -mindepth 1)" ''
 
 # --- bound at boot by the early rule
 usual
+for function in $gpu $audio; do echo 1 >"$root/sys/bus/pci/devices/$function/d3cold_allowed"; done
+state >"$work/before"
 for function in $gpu $audio; do
         rm "$root/sys/bus/pci/drivers/$(driver "$function")/$function"
         ln -sfn /sys/bus/pci/drivers/vfio-pci "$root/sys/bus/pci/devices/$function/driver"
         ln -s "/sys/bus/pci/devices/$function" "$root/sys/bus/pci/drivers/vfio-pci/$function"
         echo vfio-pci >"$root/sys/bus/pci/devices/$function/driver_override"
+        echo 0 >"$root/sys/bus/pci/devices/$function/d3cold_allowed"
 done
 check 'attach of what was bound at boot' vfio attach $gpu
 is 'writes nothing' "$(writes)" 0

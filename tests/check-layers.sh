@@ -13,11 +13,11 @@ cd "$1/helpers/lib"
 layers=(
         'macro'
         'bdf log parse strv json'
-        'fs fswrite'
-        'account aptsource turn bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile proc logfile journal'
+        'fs fswrite digest qcow2 unpack'
+        'account aptsource turn bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile proc logfile journal fetch sparsefile'
         'xml metadata virtlib seed'
         'phase'
-        'conf confkey gpudriver talos aptline cmdline claims pci pcigroup restore undo dpkg module'
+        'conf confkey gpudriver talos imagecache imagepull imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain'
         'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile holders handover worker errand nvml compute computejob poison binder binding boot bootentry imagetool initramfs etcfile bus sdbus stop logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
         'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report reportpage computecheck kvmcheck netcheck'
@@ -54,13 +54,15 @@ is 'only the rooms of a hand-over include vfiojob' "$(awk '$2 == "vfiojob" { pri
 # door ROOM PATTERN: only that room includes these headers.
 door() {
         is "only $1 knows <$2>" "$(grep -lE "^#include <$2>" ./*.[ch] ../*.c ../../generators/*.c 2>/dev/null |
-                grep -v "^\./$1\.[ch]\$" || true)" ''
+                grep -vE "^\./$1\.[ch]\$" || true)" ''
 }
 door json 'json-c/.*\.h'
 door module 'libkmod\.h'
 door virtlib 'libvirt/.*\.h'
-door seed 'archive.*\.h'
+door '(seed|unpack)' 'archive.*\.h'
 door xml 'libxml/.*\.h'
+door fetch 'curl/.*\.h'
+door unpack 'lzma\.h'
 door sdbus 'systemd/sd-bus\.h'
 
 rooms=$(printf '%s\n' ./*.c | grep -vE '^\./(log|journal|logfile|phase|conf)\.c$')

@@ -378,9 +378,9 @@ int holders_describe(const Holders *h, char **ret) {
                 if (o->pid == 0)
                         r = strv_extend(&l, o->what);
                 else
-                        r = strv_extendf(&l, "%s (pid %d, uid %u%s%s) has %s open", strna(o->comm),
-                                         (int) o->pid, (unsigned) o->uid, o->unit ? ", " : "",
-                                         strempty(o->unit), o->what);
+                        r = strv_extendf(&l, "%s (pid %d, uid %u%s%s) has %s%s", strna(o->comm), (int) o->pid,
+                                         (unsigned) o->uid, o->unit ? ", " : "", strempty(o->unit), o->what,
+                                         startswith(o->what, "open ") ? "" : " open");
         }
         if (r >= 0 && h->n > DESCRIBE_MAX)
                 r = strv_extendf(&l, "and %zu more", h->n - DESCRIBE_MAX);

@@ -155,6 +155,7 @@ TEST(threads_outlive_the_first) {
 
 TEST(what_cannot_be_read_holds) {
         _cleanup_(holders_done) Holders h = {};
+        _cleanup_free_ char *text = NULL;
         int root = machine();
 
         if (geteuid() != 0)
@@ -167,6 +168,9 @@ TEST(what_cannot_be_read_holds) {
         ASSERT_EQ(seteuid(0), 0);
         ASSERT_EQ(h.n, 1);
         ASSERT(strstr(h.list[0].what, "cannot be read"));
+        ASSERT_EQ(holders_describe(&h, &text), 0);
+        ASSERT(strstr(text, ") has open files that cannot be read"));
+        ASSERT(!strstr(text, "read open"));
 }
 
 /* The directory can be read, what is open cannot be looked at. */

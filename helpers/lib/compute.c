@@ -5,8 +5,10 @@
 #include "fs.h"
 
 struct Compute {
-        Worker *worker;
+        Worker *worker; /* NULL: the next call starts one */
         int root;
+        void (*tick)(void *userdata);
+        void *userdata;
 };
 
 void compute_proof_done(ComputeProof *p) {
@@ -34,7 +36,7 @@ int compute_open(int root, void (*tick)(void *userdata), void *userdata, Compute
 
         if (!c)
                 return -ENOMEM;
-        c->root = root;
+        *c = (Compute){ .root = root, .tick = tick, .userdata = userdata };
         r = worker_start(root, tick, userdata, &c->worker);
         if (r < 0) {
                 free(c);
@@ -83,7 +85,10 @@ int compute_prove(Compute *c, Bdf gpu, uint64_t timeout_usec, ComputeProof *ret)
                 return r;
         if (r >= 0) {
                 (void) bdf_format(gpu, address);
-                r = worker_call(c->worker, computejob_serve, address, strlen(address), timeout_usec, &answer);
+                r = c->worker ? 0 : worker_start(c->root, c->tick, c->userdata, &c->worker);
+                if (r >= 0)
+                        r = worker_call(c->worker, computejob_serve, address, strlen(address), timeout_usec,
+                                        &answer);
                 if (r == -ENOMEM || (answer && parse_answer(answer, &p) < 0))
                         return -ENOMEM;
                 p.verdict = r == -ETIMEDOUT ? COMPUTE_HANG
@@ -94,6 +99,9 @@ int compute_prove(Compute *c, Bdf gpu, uint64_t timeout_usec, ComputeProof *ret)
                         p.verdict = COMPUTE_MISMATCH;
                 if (r == -ECHILD)
                         p.detail = strdup("NVIDIA's library crashed");
+                /* After a failure the library tells another one for the next GPU. */
+                if (c->worker && p.verdict > COMPUTE_BUSY && p.verdict != COMPUTE_HANG)
+                        (void) worker_end(TAKE_PTR(c->worker));
         } else
                 p.verdict = COMPUTE_NO_DRIVER;
         *ret = p;
@@ -157,7 +165,7 @@ pid_t compute_end(Compute *c) {
         Worker *w = c->worker;
 
         free(c);
-        return worker_end(w);
+        return w ? worker_end(w) : 0;
 }
 
 void compute_free(Compute *c) {

@@ -5,6 +5,7 @@
  *   FAKECUDA_FAIL=FUNCTION:CODE  that function returns CODE
  *   FAKECUDA_HANG=FUNCTION       it never returns
  *   FAKECUDA_CRASH=FUNCTION      it crashes
+ *   FAKECUDA_STICKY=1            once a function has failed, all others do, with the code 999
  *   FAKECUDA_WRONG=1             the last sum is wrong */
 
 #include <signal.h>
@@ -18,10 +19,11 @@ enum {
         ERROR_INVALID_VALUE = 1,
         ERROR_NOT_INITIALIZED = 3,
         ERROR_INVALID_DEVICE = 101,
-        ERROR_INVALID_PTX = 218
+        ERROR_INVALID_PTX = 218,
+        ERROR_UNKNOWN = 999
 };
 
-static int ready, contexts;
+static int ready, contexts, spoiled;
 
 static int enter(const char *function) {
         const char *fail = getenv("FAKECUDA_FAIL"), *hang = getenv("FAKECUDA_HANG"),
@@ -33,8 +35,12 @@ static int enter(const char *function) {
                         (void) pause();
         if (crash && strcmp(crash, function) == 0)
                 (void) raise(SIGKILL);
-        if (fail && strncmp(fail, function, n) == 0 && fail[n] == ':')
+        if (spoiled)
+                return ERROR_UNKNOWN;
+        if (fail && strncmp(fail, function, n) == 0 && fail[n] == ':') {
+                spoiled = getenv("FAKECUDA_STICKY") != NULL;
                 return atoi(fail + n + 1);
+        }
         return ready || strcmp(function, "cuInit") == 0 ? 0 : ERROR_NOT_INITIALIZED;
 }
 

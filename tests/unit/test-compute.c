@@ -80,6 +80,22 @@ TEST(names_what_fails) {
         expect("FAKECUDA_CRASH", "cuInit", COMPUTE_FAILED, "crashed");
 }
 
+/* The library remembers a failure. */
+TEST(starts_anew_after_a_failure) {
+        _cleanup_(compute_freep) Compute *c = NULL;
+        int root = machine();
+
+        (void) setenv("FAKECUDA_FAIL", "cuModuleLoadData:221", 1);
+        (void) setenv("FAKECUDA_STICKY", "1", 1);
+        ASSERT_EQ(compute_open(root, NULL, NULL, &c), 0);
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_(compute_proof_done) ComputeProof p = {};
+
+                ASSERT_EQ(compute_prove(c, gpu, SEC, &p), 0);
+                ASSERT_EQ(p.verdict, COMPUTE_NO_JIT);
+        }
+}
+
 TEST(does_not_find_a_gpu_that_is_not_there) {
         _cleanup_(compute_freep) Compute *c = NULL;
         _cleanup_(compute_proof_done) ComputeProof p = {};

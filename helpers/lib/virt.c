@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "fs.h"
 #include "virt.h"
+#include "fs.h"
 #include "virtlib.h"
 
 static const char *const kinds[_VIRT_KIND_MAX] = { [VIRT_POOL] = "pool", [VIRT_NETWORK] = "network" };

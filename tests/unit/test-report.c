@@ -76,7 +76,8 @@ TEST(times_beside_their_limits) {
 
         write_record(root, "/run/gpuvm/phases/nvidia.json",
                      "{\"result\":\"ok\",\"took_ms\":599900,\"changes\":[]}");
-        write_record(root, "/run/gpuvm/phases/kvm.json", "{\"result\":\"ok\",\"took_ms\":100100,\"changes\":[]}");
+        write_record(root, "/run/gpuvm/phases/kvm.json",
+                     "{\"result\":\"ok\",\"took_ms\":100100,\"changes\":[]}");
         o = collect(root);
         page = print(o);
         ASSERT(strstr(page, "  nvidia     ok                599.9 s  nothing changed\n"));

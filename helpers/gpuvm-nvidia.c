@@ -164,52 +164,45 @@ static int is_missing(const State *s, char *const *packages) {
         return r < 0 ? log_oom() : missing != NULL;
 }
 
-static int install_driver(State *s) {
-        static const char *const none[] = { NULL };
-        const NvidiaPlan *plan = &s->plan;
-        int driver = is_missing(s, plan->packages), toolkit = is_missing(s, plan->toolkit), r;
+static const char *const containers[] = { "nvidia-container-toolkit", NULL };
 
-        if (driver < 0 || toolkit < 0)
-                return MIN(driver, toolkit);
-        if (!driver && !toolkit)
-                return 0;
-        r = nvidia_source_add(s->p, s->u, &s->facts, plan, &s->sources);
-        if (r >= 0)
-                r = apt_ensure(s->p, s->u, plan->packages ? (const char *const *) plan->packages : none);
-        if (r >= 0)
-                r = apt_ensure(s->p, s->u, plan->toolkit ? (const char *const *) plan->toolkit : none);
+/* First of all: whether there is a way to these packages shows here, and nothing else has been changed then.
+ */
+static int add_sources(State *s) {
+        const NvidiaPlan *plan = &s->plan;
+        int driver = is_missing(s, plan->packages), toolkit = is_missing(s, plan->toolkit), r = 0,
+            container = plan->container_toolkit ? is_missing(s, (char *const *) containers) : 0;
+
+        if (driver < 0 || toolkit < 0 || container < 0)
+                return -ENOMEM;
+        if (driver || toolkit || container)
+                r = apt_check(s->p);
+        if (r >= 0 && (driver || toolkit))
+                r = nvidia_source_add(s->p, s->u, &s->facts, plan, &s->sources);
+        if (r >= 0 && container)
+                r = nvidia_source_add_containers(s->p, s->u, &s->facts, &s->sources);
         return r;
 }
 
-/* Sources are written before apt-get sees them: a look at those that are there comes first. */
-static int check_sources(State *s, const char *const *containers) {
-        int r = is_missing(s, s->plan.packages);
-
-        if (r == 0)
-                r = is_missing(s, s->plan.toolkit);
-        if (r == 0 && s->plan.container_toolkit)
-                r = is_missing(s, (char *const *) containers);
-        return r > 0 ? apt_check(s->p) : r;
+static int ensure(State *s, char *const *packages) {
+        return packages ? apt_ensure(s->p, s->u, (const char *const *) packages) : 0;
 }
 
 static int install_all(State *s) {
-        static const char *const containers[] = { "nvidia-container-toolkit", NULL };
         int r;
 
-        r = check_sources(s, containers);
+        r = add_sources(s);
         if (r >= 0)
                 r = nvidia_source_keep_together(s->p, s->u);
         if (r >= 0)
                 r = keep_nouveau_away(s);
         if (r >= 0)
-                r = install_driver(s);
+                r = ensure(s, s->plan.packages);
+        if (r >= 0)
+                r = ensure(s, s->plan.toolkit);
         if (r < 0 || !s->plan.container_toolkit)
                 return r;
-        r = is_missing(s, (char *const *) containers);
-        if (r > 0)
-                r = nvidia_source_add_containers(s->p, s->u, &s->facts, &s->sources);
-        if (r >= 0)
-                r = apt_ensure(s->p, s->u, containers);
+        r = ensure(s, (char *const *) containers);
         return r < 0 ? r : containerengine_configure(s->p, s->u);
 }
 

@@ -186,6 +186,8 @@ int apt_check(Phase *p) {
         int r;
 
         r = aptrun_apt(&a, VERB("--simulate", "check"), NULL, SIMULATE_SEC);
+        if (r == -ENOENT && p->dry_run)
+                return 0; /* a recorded machine has no programs */
         if (r < 0)
                 return phase_fail(p, r, "gpuvm needs a Debian or Ubuntu system with apt.",
                                   "Failed to run apt-get");

@@ -140,23 +140,24 @@ static bool has_secure_boot(int root) {
                         value[4] == 1;
 }
 
+static bool is_loaded(int root) {
+        return fs_exists(root, "/sys/module/nvidia/version") > 0 ||
+                        fs_exists(root, "/sys/module/nvidia_current/version") > 0;
+}
+
 /* A driver at work that no package has, whole enough to be used. */
 static bool has_foreign_driver(int root) {
-        static const char *const modules_here[] = { "/sys/module/nvidia/version",
-                                                    "/sys/module/nvidia_current/version" };
         static const char *const libraries[] = { "/usr/lib/x86_64-linux-gnu/libcuda.so.1",
                                                  "/usr/lib/aarch64-linux-gnu/libcuda.so.1",
                                                  "/usr/lib64/libcuda.so.1",
                                                  "/usr/lib/libcuda.so.1",
                                                  "/usr/local/lib/libcuda.so.1",
                                                  "/usr/local/nvidia/lib64/libcuda.so.1" };
-        bool loaded = false, library = false;
 
-        for (size_t i = 0; i < ELEMENTSOF(modules_here); i++)
-                loaded |= fs_exists(root, modules_here[i]) > 0;
-        for (size_t i = 0; i < ELEMENTSOF(libraries) && loaded; i++)
-                library |= fs_exists(root, libraries[i]) > 0;
-        return loaded && library;
+        for (size_t i = 0; i < ELEMENTSOF(libraries) && is_loaded(root); i++)
+                if (fs_exists(root, libraries[i]) > 0)
+                        return true;
+        return false;
 }
 
 static int read_system(int root, NvidiaFacts *f) {
@@ -237,7 +238,9 @@ int nvidia_facts_read(int root, const Conf *c, const DpkgStatus *packages, const
                         (f.host.family == NVIDIA_SOURCE_AUTO && has_foreign_driver(root));
         f.host.has_containers = containerengine_is_here(root);
         f.host.secure_boot = has_secure_boot(root);
-        f.host.key_enrolled = f.host.secure_boot && has_enrolled_key(root);
+        /* What this kernel has loaded it trusts, by whatever key. */
+        f.host.key_enrolled = f.host.secure_boot &&
+                        (has_enrolled_key(root) || (f.host.branch && f.host.built_here && is_loaded(root)));
         f.host.id = f.id;
         f.host.version = f.version;
         f.host.machine = f.machine;

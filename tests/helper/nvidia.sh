@@ -218,6 +218,19 @@ head -c 700 /dev/urandom >"$root/var/lib/dkms/mok.pub"
 run
 is 'but not if the firmware knows the key' "$status" 0
 
+machine 0x2684 nvidia
+secure_boot
+has_package nvidia-kernel-dkms 535.261.03-1
+: >"$root/usr/bin/nvidia-smi"
+echo 'updates/dkms/nvidia-current.ko:' >"$root/lib/modules/$kernel/modules.dep"
+configure CudaToolkit=no
+run
+is 'a driver that is here and not loaded is doubted' "$status" 1
+mkdir -p "$root/sys/module/nvidia"
+echo 535.261.03 >"$root/sys/module/nvidia/version"
+run
+is 'what the kernel has loaded it trusts' "$status" 0
+
 # The two families.
 machine 0x2684 nvidia
 has_package nvidia-kernel-open-dkms 580.95.05-1
@@ -355,6 +368,12 @@ is 'Podman needs nothing more' "$status $(grep -c 'runtime configure' <<<"$said"
 like 'comes too' "$(installed)" 'nvidia-container-toolkit'
 check 'signed by its own key' grep -q 'C95B321B61E88C1809C4F759DDCAE044F796ECB0' "$root/etc/apt/sources.list.d/gpuvm-nvidia-container.sources"
 
+# A machine that was only recorded.
+machine 0x2684
+rm "$root/usr/bin/apt-get"
+run --dry-run
+is 'a dry run needs no apt' "$status" 0
+
 # Sources that apt cannot understand.
 for option in --dry-run --verbose; do
         machine 0x2684
@@ -364,6 +383,13 @@ for option in --dry-run --verbose; do
         like 'in its words' "$said" 'cannot use its sources: E: Malformed stanza 1'
         is 'before anything is announced or written' "$(grep -c 'would\|write /\|install ' <<<"$said" || true)$(written)" 0
 done
+
+machine 0x2684
+: >"$root/etc/apt/sources.list.d/debian.sources"
+run --dry-run
+is 'sources without Debian fail' "$status" 1
+like 'with the remedy' "$said" "where Debian's own packages come from.*Add contrib"
+is 'and nothing is announced' "$(grep -c would <<<"$said" || true)" 0
 
 # A module that cannot be built.
 machine 0x2684

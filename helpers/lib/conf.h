@@ -64,6 +64,11 @@ typedef struct Conf {
         char *pool;      /* Pool=, "gpuvm" */
         char *pool_path; /* PoolPath=, /var/lib/libvirt/images/gpuvm */
 
+        /* [Image] */
+        char *talos_url, *ubuntu_url, *debian_url; /* TalosUrl= and so on: without a slash at the end */
+        char *image_max;                           /* MaxSize=, "16G"; parse_size() takes it */
+        uint64_t stall_usec;                       /* StallSec=, 15 s */
+
         bool enabled_by_cmdline; /* gpuvm.bootstrap= had the last word on enabled */
 } Conf;
 

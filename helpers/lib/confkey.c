@@ -48,6 +48,7 @@ const char *network_mode_to_string(NetworkMode m) {
 
 #define BOOLEAN_WORDS "yes or no"
 #define A_WORD        "letters, digits and .+-_"
+#define A_URL         "an https URL without a slash at its end"
 
 #define FIELD(f) offsetof(Conf, f)
 
@@ -99,6 +100,16 @@ const ConfKey conf_keys[] = {
           .valid = confvalid_word },
         { "Storage", "PoolPath", NULL, CONFKEY_STRING, FIELD(pool_path), "/var/lib/libvirt/images/gpuvm",
           NULL, "an absolute path without '..', '%' and backslashes", .valid = confvalid_path },
+
+        { "Image", "TalosUrl", NULL, CONFKEY_STRING, FIELD(talos_url), "https://factory.talos.dev", NULL,
+          A_URL, .valid = confvalid_url },
+        { "Image", "UbuntuUrl", NULL, CONFKEY_STRING, FIELD(ubuntu_url), "https://cloud-images.ubuntu.com",
+          NULL, A_URL, .valid = confvalid_url },
+        { "Image", "DebianUrl", NULL, CONFKEY_STRING, FIELD(debian_url),
+          "https://cloud.debian.org/images/cloud", NULL, A_URL, .valid = confvalid_url },
+        { "Image", "MaxSize", NULL, CONFKEY_STRING, FIELD(image_max), "16G", NULL,
+          "a size from 1G to 1T, such as 16G", .valid = confvalid_image_size },
+        { "Image", "StallSec", NULL, CONFKEY_SEC, FIELD(stall_usec), "15", NULL, "a time up to one day" },
         {},
 };
 

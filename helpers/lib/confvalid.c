@@ -68,6 +68,21 @@ bool confvalid_path(const char *s) {
         return true;
 }
 
+bool confvalid_url(const char *s) {
+        static const char allowed[] =
+                        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~:/[]";
+        const char *host = startswith(s, "https://");
+
+        return host && *host && *host != '/' && strlen(s) <= 512 && !endswith(s, "/") &&
+                        s[strspn(s, allowed)] == '\0';
+}
+
+bool confvalid_image_size(const char *s) {
+        uint64_t n;
+
+        return parse_size(s, &n) >= 0 && n >= UINT64_C(1) << 30 && n <= UINT64_C(1) << 40;
+}
+
 static bool is_hex(const char *s, size_t n) {
         for (size_t i = 0; i < n; i++)
                 if (!isxdigit((unsigned char) s[i]))

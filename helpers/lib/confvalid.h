@@ -18,6 +18,10 @@ bool confvalid_range(const char *s) _must_check_ _nonnull_all_;
 /* Absolute, not the root, without "..", backslashes, control characters and what units take for specifiers.
  */
 bool confvalid_path(const char *s) _must_check_ _nonnull_all_;
+/* "https://mirror.example/images": no slash at its end, no query, no user. */
+bool confvalid_url(const char *s) _must_check_ _nonnull_all_;
+/* As parse_size() takes it, from 1G to 1T. */
+bool confvalid_image_size(const char *s) _must_check_ _nonnull_all_;
 /* A stable path as pci.h has it: "pci-0000:00:01.0/00.0". */
 bool confvalid_gpu_path(const char *s) _must_check_ _nonnull_all_;
 

@@ -194,6 +194,7 @@ static const Helper helper = {
         .options = options,
         .parse = parse,
         .run = run,
+        .looks = "status",
         .no_turn = true, /* a network comes back whoever is at work */
 };
 

@@ -328,6 +328,13 @@ int phase_take_turn(Phase *p) {
         return r < 0 ? phase_fail(p, r, "Make it writable", "Cannot lock " TURN_PATH) : 0;
 }
 
+/* first: of the arguments, or NULL. */
+static bool needs_root(const Helper *h, const Phase *p, const char *first) {
+        if (p->dry_run || !fs_is_host(p->root) || geteuid() == 0)
+                return false;
+        return !h->looks || !first || !streq(first, h->looks);
+}
+
 int helper_main(const Helper *h, int argc, char *argv[]) {
         _cleanup_(phase_done) Phase p = { .name = startswith(h->name, "gpuvm-") ?: h->name, .root = -EBADF };
         struct option all[32];
@@ -348,7 +355,7 @@ int helper_main(const Helper *h, int argc, char *argv[]) {
                 log_error_errno(p.root, "Cannot open root directory '%s': %m", strempty(p.root_path));
                 return PHASE_USAGE;
         }
-        if (!p.dry_run && fs_is_host(p.root) && geteuid() != 0) {
+        if (needs_root(h, &p, argv[optind])) {
                 log_error("This needs root. Try 'sudo %s', or --dry-run to see what it would do", h->name);
                 return EXIT_FAILURE;
         }

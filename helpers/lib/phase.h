@@ -63,7 +63,9 @@ typedef struct Helper {
                      const char *argument); /* called for those: 0 or -EINVAL after a line on stderr */
         int (*run)(Phase *p, int argc, char *argv[]); /* argv: what is left after the options, argc of them */
         bool no_record;                               /* true: leaves no record in /run/gpuvm/phases */
-        bool no_turn; /* true: may run beside gpuvm-undo, unless run() calls phase_take_turn() */
+        const char *looks; /* the argument with which it changes nothing and needs no root; NULL: there is
+                              none */
+        bool no_turn;      /* true: may run beside gpuvm-undo, unless run() calls phase_take_turn() */
 } Helper;
 
 /* --help --version --dry-run --json --root=DIR (or $GPUVM_ROOT) --verbose, then run(). Returns the exit

@@ -7,6 +7,7 @@
  * back. */
 
 #include "bridgechange.h"
+#include "bridgefilter.h"
 #include "bridgeplan.h"
 #include "conf.h"
 #include "fs.h"
@@ -89,6 +90,36 @@ static bool has_network(const Phase *p) {
         return fs_is_host(p->root) || fs_exists(p->root, NETSTATE_RECORD) > 0;
 }
 
+/* What VMs send over a bridge that is no way through is not lost on the host itself, so it is no failure. */
+static void let_through(Phase *p, const BridgeState *kept, const BridgePlan *plan) {
+        int r;
+
+        if (p->dry_run)
+                return;
+        if (kept->boot_id && kept->stage == BRIDGE_KEPT) {
+                r = bridgefilter_open(p, kept);
+                if (r < 0 && r != -ENOENT)
+                        phase_note(p, "iptables cannot be told to let through what VMs send over %s",
+                                   kept->bridge);
+        } else if (plan->choice.bridge && bridgefilter_sees_frames(p->root))
+                phase_note(p,
+                           "What VMs send over %s goes through the packet filter (br_netfilter), which has to accept it",
+                           plan->choice.bridge);
+}
+
+static int make_change(Phase *p, const BridgePlan *plan, uint64_t revert_usec) {
+        _cleanup_(bridge_done) BridgeState kept = {};
+        int r;
+
+        r = announce(p, plan);
+        if (r <= 0)
+                return r;
+        r = bridgechange_make(p, plan, revert_usec);
+        if (r >= 0 && bridge_load(p->root, &kept) > 0)
+                let_through(p, &kept, plan);
+        return r;
+}
+
 static int make(Phase *p) {
         _cleanup_(bridgeplan_done) BridgePlan plan = {};
         _cleanup_(bridge_done) BridgeState kept = {};
@@ -117,10 +148,10 @@ static int make(Phase *p) {
                 return fail_refused(p, &plan.choice);
         phase_note(p, "Network for VMs: %s, because %s", network_mode_to_string(plan.choice.mode),
                    plan.choice.reason);
-        if (!plan.choice.change)
-                return PHASE_OK;
-        r = announce(p, &plan);
-        return r <= 0 ? r : bridgechange_make(p, &plan, c.revert_usec);
+        if (plan.choice.change)
+                return make_change(p, &plan, c.revert_usec);
+        let_through(p, &kept, &plan);
+        return PHASE_OK;
 }
 
 static int revert(Phase *p) {
@@ -137,6 +168,22 @@ static int confirm(Phase *p) {
         if (r == 0)
                 phase_note(p, "There is nothing to confirm");
         return MIN(r, 0);
+}
+
+static int forward(Phase *p) {
+        _cleanup_(bridge_done) BridgeState s = {};
+        int r;
+
+        r = bridge_load(p->root, &s);
+        if (r < 0)
+                return phase_fail(p, r, BRIDGE_STATE_REMEDY, "Cannot read %s", BRIDGE_PENDING);
+        if (r == 0 || s.stage != BRIDGE_KEPT || p->dry_run)
+                return 0;
+        r = bridgefilter_open(p, &s);
+        return r < 0 && r != -ENOENT
+                        ? phase_fail(p, r, "See what 'iptables -S FORWARD' says",
+                                     "iptables cannot be told to let through what VMs send over %s", s.bridge)
+                        : 0;
 }
 
 static int status(Phase *p) {
@@ -162,7 +209,10 @@ static int run(Phase *p, int argc, char *argv[]) {
         static const struct {
                 const char *name;
                 int (*run)(Phase *p);
-        } verbs[] = { { "confirm", confirm }, { "revert", revert }, { "status", status } };
+        } verbs[] = { { "confirm", confirm },
+                      { "revert", revert },
+                      { "status", status },
+                      { "forward", forward } };
 
         if (argc == 0) {
                 int r = phase_take_turn(p);
@@ -173,7 +223,7 @@ static int run(Phase *p, int argc, char *argv[]) {
         for (size_t i = 0; argc == 1 && i < ELEMENTSOF(verbs); i++)
                 if (streq(argv[0], verbs[i].name))
                         return verbs[i].run(p);
-        fprintf(stderr, "Use no argument, or one of confirm, revert and status\n");
+        fprintf(stderr, "Use no argument, or one of confirm, revert, status and forward\n");
         return PHASE_USAGE;
 }
 
@@ -186,7 +236,7 @@ static const struct option options[] = {
 
 static const Helper helper = {
         .name = "gpuvm-bridge",
-        .arguments = "[confirm|revert|status]",
+        .arguments = "[confirm|revert|status|forward]",
         .summary = "Make the network a bridge for VMs, and take back what goes wrong.",
         .options_help = "     --bridge-force    Bridge an uplink whose gateway is not in its network\n"
                         "     --unconfirmed     With revert: only a change that is not confirmed\n"

@@ -16,6 +16,8 @@ budget() {
         gpuvm-bridge-boot.service) echo 0.8 ;;
         # Talk to the network's owner, and take a bridge away.
         gpuvm-bridge.service | gpuvm-bridge-revert.service) echo 2.0 ;;
+        # Makes rules of the packet filter.
+        gpuvm-bridge-forward.service) echo 2.0 ;;
         # Looks into libvirt's directories.
         gpuvm-storage.service) echo 0.9 ;;
         # See all of /proc: what the host has, and in whose hands it is.

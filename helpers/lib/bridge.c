@@ -15,7 +15,7 @@
 
 enum {
         STATE_MAX = 16 * 1024,
-        FIXED_LINES = 8, /* the header and seven values */
+        FIXED_LINES = 9, /* the header and eight values */
 };
 
 static const char *const stages[] = { "armed", "changing", "changed", "reverting", "kept" };
@@ -72,10 +72,10 @@ static int parse_files(char *const *lines, size_t n, BridgeState *s) {
 }
 
 static int parse_lines(char *const *lines, BridgeState *s) {
-        static const char *const modes[] = { "bridged", "routed" };
+        static const char *const modes[] = { "bridged", "routed" }, *const answers[] = { "no", "yes" };
         size_t n = strv_length(lines);
         const char *boot, *uplink, *bridge, *profile;
-        int stage, owner, mode;
+        int stage, owner, mode, forwarding;
 
         if (n < FIXED_LINES + 2 || n > FIXED_LINES + BRIDGE_FILES_MAX + 1 || !streq(lines[0], HEADER) ||
             !streq(lines[n - 1], "end"))
@@ -84,16 +84,18 @@ static int parse_lines(char *const *lines, BridgeState *s) {
         stage = find(stages, ELEMENTSOF(stages), startswith(lines[2], "stage "));
         owner = find(owners, ELEMENTSOF(owners), startswith(lines[3], "owner "));
         mode = find(modes, ELEMENTSOF(modes), startswith(lines[4], "mode "));
-        uplink = startswith(lines[5], "uplink ");
-        bridge = startswith(lines[6], "bridge ");
-        profile = startswith(lines[7], "profile ");
-        if (!boot || !reboot_boot_id_is_valid(boot) || stage < 0 || owner <= 0 || mode < 0 || !uplink ||
-            !confvalid_interface(uplink) || !bridge || !confvalid_interface(bridge) || !profile ||
-            !is_profile(profile))
+        forwarding = find(answers, ELEMENTSOF(answers), startswith(lines[5], "forwarding "));
+        uplink = startswith(lines[6], "uplink ");
+        bridge = startswith(lines[7], "bridge ");
+        profile = startswith(lines[8], "profile ");
+        if (!boot || !reboot_boot_id_is_valid(boot) || stage < 0 || owner <= 0 || mode < 0 ||
+            forwarding < 0 || !uplink || !confvalid_interface(uplink) || !bridge ||
+            !confvalid_interface(bridge) || !profile || !is_profile(profile))
                 return -EBADMSG;
         s->stage = (BridgeStage) stage;
         s->owner = (NetOwner) owner;
         s->routed = mode;
+        s->forwarding = forwarding;
         s->boot_id = strdup(boot);
         s->uplink = strdup(uplink);
         s->bridge = strdup(bridge);
@@ -129,12 +131,13 @@ int bridge_format(const BridgeState *s, char **ret) {
                 free(files);
                 files = t;
         }
-        return str_printf(ret,
-                          HEADER
-                          "\nboot %s\nstage %s\nowner %s\nmode %s\nuplink %s\nbridge %s\nprofile %s\n%send\n",
-                          strna(s->boot_id), stages[s->stage], owners[s->owner],
-                          s->routed ? "routed" : "bridged", strna(s->uplink), strna(s->bridge),
-                          s->profile ?: "-", strempty(files));
+        return str_printf(
+                        ret,
+                        HEADER
+                        "\nboot %s\nstage %s\nowner %s\nmode %s\nforwarding %s\nuplink %s\nbridge %s\nprofile %s\n%send\n",
+                        strna(s->boot_id), stages[s->stage], owners[s->owner],
+                        s->routed ? "routed" : "bridged", s->forwarding ? "yes" : "no", strna(s->uplink),
+                        strna(s->bridge), s->profile ?: "-", strempty(files));
 }
 
 static int load(int root, const char *path, BridgeState *ret) {

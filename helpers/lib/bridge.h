@@ -30,7 +30,8 @@ typedef struct BridgeState {
         BridgeStage stage;
         NetOwner owner;
         bool routed;
-        char *boot_id; /* of the boot that made the change; NULL: there is none */
+        bool forwarding; /* the host forwarded IPv4 already */
+        char *boot_id;   /* of the boot that made the change; NULL: there is none */
         char *uplink, *bridge;
         char *profile; /* NetworkManager's, that was up before; NULL for others */
         char **files;  /* that the change writes */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "bridgechange.h"
+#include "bridgefilter.h"
 #include "fs.h"
 #include "journal.h"
 #include "reboot.h"
@@ -43,11 +44,46 @@ static int advance(Phase *p, BridgeState *s, BridgeStage from, BridgeStage to) {
         return r < 0 ? phase_fail(p, r, REVERT_REMEDY, "Cannot write %s", BRIDGE_PENDING) : 0;
 }
 
+static bool is_forwarding(int root) {
+        _cleanup_free_ char *line = NULL;
+
+        return fs_read_line(root, IP_FORWARD, &line) >= 0 && !streq(line, "0");
+}
+
+/* libvirt's and Docker's bridges need it as well, and found it on. */
+static bool has_other_bridge(int root, const char *name) {
+        _cleanup_strv_ char **links = NULL;
+
+        if (fs_list(root, "/sys/class/net", &links) < 0)
+                return true;
+        STRV_FOREACH(l, links) {
+                _cleanup_free_ char *path = NULL;
+
+                if (!streq(*l, name) && str_printf(&path, "/sys/class/net/%s/bridge", *l) >= 0 &&
+                    fs_exists(root, path) > 0)
+                        return true;
+        }
+        return false;
+}
+
+static void stop_forwarding(Phase *p, const BridgeState *s) {
+        if (s->forwarding || !is_forwarding(p->root))
+                return;
+        if (has_other_bridge(p->root, s->bridge))
+                phase_note(p,
+                           "This host goes on forwarding IPv4, for its other bridges, until it is restarted");
+        else if (fs_write_attr(p->root, IP_FORWARD, "0") < 0 || is_forwarding(p->root))
+                phase_note(p, "This host goes on forwarding IPv4 until it is restarted");
+}
+
 static int begin(Phase *p, const BridgePlan *plan, uint64_t revert_usec, BridgeState *s) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        *s = (BridgeState){ .stage = BRIDGE_ARMED, .owner = plan->owner, .routed = plan->wish.routed };
+        *s = (BridgeState){ .stage = BRIDGE_ARMED,
+                            .owner = plan->owner,
+                            .routed = plan->wish.routed,
+                            .forwarding = is_forwarding(p->root) };
         r = reboot_boot_id(p->root, &s->boot_id);
         if (r >= 0)
                 r = free_and_strdup(&s->uplink, plan->wish.uplink);
@@ -158,11 +194,13 @@ static int wait_for_proof(Phase *p, const NetProof *proof, uint64_t end, unsigne
 /* The old network, by the files and then by its owner. Under the lock. */
 static int take_back(Phase *p, BridgeState *s, bool boot) {
         const char *path = NULL;
-        bool touched = s->stage != BRIDGE_ARMED;
+        bool touched = s->stage != BRIDGE_ARMED, kept = s->stage == BRIDGE_KEPT;
         int r, k;
 
         s->stage = BRIDGE_REVERTING;
         r = bridge_save(p->root, s);
+        if (kept && !boot)
+                bridgefilter_close(p, s);
         if (r >= 0 && touched && !boot)
                 (void) bridgeowner_withdraw(p, s);
         if (r < 0)
@@ -171,6 +209,8 @@ static int take_back(Phase *p, BridgeState *s, bool boot) {
         /* With whatever files there are now: an owner who is not told leaves the machine without any network.
          */
         k = touched && !boot ? bridgeowner_return(p, s) : 0;
+        if (touched && !boot && s->routed)
+                stop_forwarding(p, s);
         if (r < 0)
                 return phase_fail(p, r, "See that it can be written, then run 'gpuvm-bridge revert'",
                                   "Cannot restore %s", path);

@@ -169,6 +169,43 @@ bridge revert
 is 'what somebody changed after us stays' "$status$(state)$(calls)" "1$after"
 like 'and is named' "$said" 'changed /etc/network/interfaces after gpuvm'
 
+# Frames go through the packet filter: a rule is needed, once.
+machine
+networkd
+mkdir -p "$root/proc/sys/net/bridge"
+echo 1 >"$root/proc/sys/net/bridge/bridge-nf-call-iptables"
+echo 0 >"$root/proc/sys/net/bridge/bridge-nf-call-ip6tables"
+stub usr/sbin/ip6tables <<<'exit 1'
+stub usr/sbin/iptables <<'EOF'
+case "$3" in
+-C) [ -e "$GPUVM_ROOT/rule" ] ;;
+-I) touch "$GPUVM_ROOT/rule" ;;
+-D) rm "$GPUVM_ROOT/rule" 2>/dev/null ;;
+esac
+EOF
+bridge
+is 'with br_netfilter the bridge is let through' "$status$(calls | grep -c 'iptables -w 5 -I FORWARD -i br0 -o br0 .*-j ACCEPT')" 01
+check_fails 'where frames go through the filter only' 1 grep -q ip6tables "$root/calls"
+bridge
+is 'and once is enough' "$status$(calls | grep -c ' -I FORWARD')" 01
+rm "$root/rule"
+bridge forward
+is 'after a restart it is put there again' "$status$(calls | grep -c ' -I FORWARD')" 02
+bridge revert
+check_fails 'and goes with the bridge' 1 test -e "$root/rule"
+bridge forward
+is 'without a bridge there is nothing to let through' "$status$(calls | grep -c ' -I FORWARD')" 02
+machine
+networkd
+mkdir -p "$root/proc/sys/net/bridge"
+echo 1 >"$root/proc/sys/net/bridge/bridge-nf-call-iptables"
+stub usr/sbin/iptables <<<'exit 3'
+bridge
+like 'a filter that cannot be told is no failure, and said' "$status $said" '^0 .*iptables cannot be told to let through what VMs send over br0'
+rm "$root/usr/sbin/iptables"
+bridge
+is 'where there is no iptables nobody uses it' "$status$(grep -c 'cannot be told' <<<"$said" || true)" 00
+
 # A record of a machine without its network.
 machine
 networkd
@@ -269,9 +306,20 @@ echo '[Network]' >"$root/etc/gpuvm.conf"
 bridge
 is 'another mode begins from the old network' "$status$(field mode)" 0bridged
 check 'with nothing left of the routed bridge' test ! -e "$root/etc/sysctl.d"
+is 'and forwarding off at once' "$(cat "$root/proc/sys/net/ipv4/ip_forward")" 0
 bridge revert
 printf '[Network]\nMode=routed\n' >"$root/etc/gpuvm.conf"
 is 'and goes again' "$status$(state)" "0$before"
+for was in other-bridge forwarding; do
+        machine Mode=routed
+        networkd
+        sed -i 's/now=moved/now=moving/' "$root/usr/bin/networkctl"
+        [ $was != forwarding ] || echo 1 >"$root/proc/sys/net/ipv4/ip_forward"
+        bridge
+        [ $was != other-bridge ] || mkdir -p "$root/sys/class/net/virbr0/bridge"
+        bridge revert
+        is "forwarding stays on where it has another use: $was" "$status$(cat "$root/proc/sys/net/ipv4/ip_forward")" 01
+done
 
 # cut K: killed before its K-th change. A shell of its own, so that nobody tells of the kill.
 cut() {

@@ -55,7 +55,7 @@ TEST(state_comes_back) {
 }
 
 #define TOP    "gpuvm-bridge 1\nboot " BOOT "\n"
-#define MIDDLE "owner networkd\nmode bridged\nuplink eth0\nbridge br0\nprofile -\n"
+#define MIDDLE "owner networkd\nmode bridged\nforwarding no\nuplink eth0\nbridge br0\nprofile -\n"
 
 TEST(state_is_strict) {
         static const char *const bad[] = {
@@ -68,17 +68,20 @@ TEST(state_is_strict) {
                 TOP "stage armed\n" MIDDLE "file /etc/systemd/network/../../passwd\nend\n",
                 TOP "stage armed\n" MIDDLE "file /etc/network/interfaces.d/./x\nend\n",
                 TOP "stage armed\n" MIDDLE "file " NETDEV "\nfile " NETDEV "\nend\n",
-                TOP "stage armed\nowner none\nmode bridged\nuplink eth0\nbridge br0\nprofile -\nfile " NETDEV
-                    "\nend\n",
-                TOP "stage armed\nowner netplan\nmode nat\nuplink eth0\nbridge br0\nprofile -\nfile " NETDEV
-                    "\nend\n",
-                TOP "stage armed\nowner netplan\nmode routed\nuplink -x\nbridge br0\nprofile -\nfile " NETDEV
-                    "\nend\n",
                 TOP
-                "stage armed\nowner netplan\nmode routed\nuplink eth0\nbridge br 0\nprofile -\nfile " NETDEV
+                "stage armed\nowner none\nmode bridged\nforwarding no\nuplink eth0\nbridge br0\nprofile -\nfile " NETDEV
                 "\nend\n",
                 TOP
-                "stage armed\nowner netplan\nmode routed\nuplink eth0\nbridge br0\nprofile x\nfile " NETDEV
+                "stage armed\nowner netplan\nmode nat\nforwarding no\nuplink eth0\nbridge br0\nprofile -\nfile " NETDEV
+                "\nend\n",
+                TOP
+                "stage armed\nowner netplan\nmode routed\nforwarding no\nuplink -x\nbridge br0\nprofile -\nfile " NETDEV
+                "\nend\n",
+                TOP
+                "stage armed\nowner netplan\nmode routed\nforwarding no\nuplink eth0\nbridge br 0\nprofile -\nfile " NETDEV
+                "\nend\n",
+                TOP
+                "stage armed\nowner netplan\nmode routed\nforwarding no\nuplink eth0\nbridge br0\nprofile x\nfile " NETDEV
                 "\nend\n",
                 "gpuvm-bridge 1\nboot 1\nstage armed\n" MIDDLE "file " NETDEV "\nend\n",
         };

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bridgefilter.h"
+#include "child.h"
+#include "fs.h"
+
+enum {
+        TIMEOUT_SEC = 10,
+        RULES_MAX = 8, /* of the same kind, that are taken away */
+};
+
+static const struct {
+        const char *program, *sees;
+} families[] = {
+        { "/usr/sbin/iptables", "/proc/sys/net/bridge/bridge-nf-call-iptables" },
+        { "/usr/sbin/ip6tables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables" },
+};
+
+/* What a rule matches, after the chain. */
+typedef struct Match {
+        const char *words[4];
+} Match;
+
+static size_t make_matches(const BridgeState *s, Match ret[static 2]) {
+        if (!s->routed) {
+                ret[0] = (Match){ { "-i", s->bridge, "-o", s->bridge } };
+                return 1;
+        }
+        ret[0] = (Match){ { "-i", s->bridge } };
+        ret[1] = (Match){ { "-o", s->bridge } };
+        return 2;
+}
+
+/* That a rule is missing is no news. */
+static void on_stderr(const char *line, void *userdata) {
+        log_debug("%s", line);
+}
+
+/* action: "-C", "-I", "-D". Returns 0, 1 if iptables said no, or -errno. */
+static int iptables(Phase *p, const char *program, const char *action, const Match *m) {
+        const char *argv[16] = { program, "-w", "5", action, "FORWARD" };
+        size_t n = 5;
+        int r;
+
+        for (size_t i = 0; i < ELEMENTSOF(m->words) && m->words[i]; i++)
+                argv[n++] = m->words[i];
+        argv[n++] = "-m";
+        argv[n++] = "comment";
+        argv[n++] = "--comment";
+        argv[n++] = "gpuvm-bridge";
+        argv[n++] = "-j";
+        argv[n] = "ACCEPT";
+        r = child_run(&(const Child){ PHASE_CHILD(p), .argv = argv,
+                                      .timeout_usec = TIMEOUT_SEC * USEC_PER_SEC, .on_stderr = on_stderr });
+        if (r > 1)
+                log_debug("'%s %s FORWARD' gave %d", program, action, r);
+        return r > 1 ? -EPROTO : r;
+}
+
+static bool sees_frames(int root, size_t family) {
+        _cleanup_free_ char *line = NULL;
+
+        return fs_read_line(root, families[family].sees, &line) >= 0 && !streq(line, "0");
+}
+
+bool bridgefilter_sees_frames(int root) {
+        return sees_frames(root, 0) || sees_frames(root, 1);
+}
+
+static int open_one(Phase *p, const BridgeState *s, const char *program, const Match *m) {
+        int r = iptables(p, program, "-C", m);
+
+        if (r <= 0)
+                return r;
+        r = phase_change(p, "accept", s->bridge, "in chain FORWARD of %s", program);
+        if (r <= 0)
+                return r;
+        r = iptables(p, program, "-I", m);
+        if (r == 0)
+                r = iptables(p, program, "-C", m);
+        return r == 0 ? 1 : r > 0 ? -EPROTO : r;
+}
+
+int bridgefilter_open(Phase *p, const BridgeState *s) {
+        Match matches[2];
+        size_t n = make_matches(s, matches);
+        int changed = 0, r = 0;
+
+        for (size_t f = 0; f < ELEMENTSOF(families); f++) {
+                /* A routed bridge forwards IPv4 alone. */
+                if (s->routed ? f > 0 : !sees_frames(p->root, f))
+                        continue;
+                for (size_t i = 0; i < n && r >= 0; i++) {
+                        r = open_one(p, s, families[f].program, &matches[i]);
+                        changed |= r > 0;
+                }
+        }
+        return r < 0 ? r : changed;
+}
+
+void bridgefilter_close(Phase *p, const BridgeState *s) {
+        Match matches[2];
+        size_t n = make_matches(s, matches);
+
+        for (size_t f = 0; f < ELEMENTSOF(families); f++) {
+                /* None was put there, and to ask costs a module. */
+                if (s->routed ? f > 0 : !sees_frames(p->root, f))
+                        continue;
+                for (size_t i = 0; i < n; i++)
+                        for (unsigned k = 0;
+                             k < RULES_MAX && iptables(p, families[f].program, "-D", &matches[i]) == 0; k++)
+                                ;
+        }
+}

@@ -130,11 +130,11 @@ int main(int argc, char *argv[]) {
                 return listen_on((unsigned short) atoi(argv[2]));
         if (argc != 5 || strcmp(argv[1], "probe") != 0)
                 return EXIT_FAILURE;
-        (void) signal(SIGTERM, on_term);
         fd = dial(argv[2], (unsigned short) atoi(argv[3]));
         if (fd < 0) {
                 perror("connect");
                 return EXIT_FAILURE;
         }
+        (void) signal(SIGTERM, on_term);
         return probe(fd, atol(argv[4]));
 }

@@ -2,26 +2,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The network made a bridge by its real owner, with somebody logged in: bridge.sh RELEASE OWNER TCPFLOW
 #
-# eth0 of the machine leads to a namespace of its own, where the gateway is, and a user with a TCP connection to port 22.
-#
 # shellcheck disable=SC2317 # the steps are called inside the container
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=bridgelib.sh
+. "$(dirname "$0")/bridgelib.sh"
 
 container_require
 release=${1:-trixie} owner=${2:-networkd} tcpflow=$3
-case $owner in
-networkd) more= ;;
-netplan) more=netplan.io ;;
-ifupdown) more=ifupdown ;;
-NetworkManager) more=network-manager ;;
-esac
-# shellcheck disable=SC2086 # none or one
-machine_new "$release" $more
-cp "$tcpflow" "$shared/tcpflow"
-cp "$source_dir/helpers/lib/journal.h" "$shared/"
+bridge_machine "$release" "$owner"
 
 configure_networkd() {
         mkdir -p "$machine/etc/systemd/network"
@@ -57,86 +48,7 @@ configure_NetworkManager() {
                 'managed=1' >"$machine/etc/NetworkManager/conf.d/veth.conf"
         ln -sf /dev/null "$machine/etc/systemd/system/systemd-networkd.service"
 }
-
-# The line to the gateway, before PID 1 and so before anybody who configures it. The name server of the far end is nobody.
-cat >"$shared/before-init" <<'EOF'
-mkdir -p /run/netns
-ip netns add far
-ip link add eth0 address 52:54:00:12:34:56 type veth peer name far0 netns far
-ip -n far link set lo up
-ip -n far link set far0 up
-ip -n far addr add 192.0.2.1/24 dev far0
-ip -n far addr add 2001:db8::1/64 dev far0 nodad
-EOF
-# A container has no udevd to wait for: eth0 is there, and ready.
-mkdir -p "$machine/etc/gpuvm.conf.d" "$machine/run"
 "configure_$owner"
-# Nothing here may depend on how fast the machine is: each wait is for something, and gives up late.
-boot_limit=${GPUVM_BOOT_LIMIT:-400}
-
-# wait_until SECONDS COMMAND...: prints what did not come.
-wait_until() {
-        local end=$((SECONDS + $1))
-
-        shift
-        until "$@" >/dev/null 2>&1; do
-                [ $SECONDS -lt $end ] || { echo "in vain: $*" && return 1; }
-                sleep 0.1
-        done
-}
-
-network() {
-        echo "$(ip -o -4 addr show scope global | awk '{ print $2, $4 }' | sort | paste -sd,)" \
-                "$(ip -o -6 addr show scope global | awk '{ print $2, $4 }' | sort | paste -sd,)" \
-                "$(ip route show default | awk '{ print $3, $5 }')" "$(ip -6 route show default | awk '{ print $3, $5 }' | head -n1)"
-}
-
-network_on() {
-        echo "$1 192.0.2.10/24 $1 2001:db8::10/64 192.0.2.1 $1 2001:db8::1 $1"
-}
-
-is_on() {
-        [ "$(network)" = "$(network_on "$1")" ]
-}
-
-# settle INTERFACE: prints the network when it is there, or what there is instead after a minute.
-settle() {
-        wait_until 60 is_on "$1"
-        network
-}
-
-is_stage() {
-        grep -qx "stage $1" /var/lib/gpuvm/bridge.pending
-}
-
-is_connected() {
-        ss -Htn state established sport = :22 | grep -q .
-}
-
-# wait_for_network INTERFACE: up from both ends, with somebody at port 22.
-wait_for_network() {
-        settle "$1"
-        /shared/tcpflow listen 22 &
-        wait_until 60 timeout 5 ip netns exec far /shared/tcpflow probe 192.0.2.10 22 0
-}
-
-# From the moment that the timer runs, and so before the bridge can prove itself.
-gateway_off() {
-        wait_until 100 test -e /var/lib/gpuvm/bridge.pending
-        ip -n far link set far0 arp off
-        ip -n far addr del 192.0.2.1/24 dev far0
-}
-
-# events NAME: how many of those that journal.h calls so are in the journal.
-events() {
-        journalctl --sync
-        journalctl -q -b -o cat "$(sed -n "s/.*EVENT_$1 *\"\(.*\)\"/\1/p" /shared/journal.h)" GPUVM_BRIDGE=br0 | wc -l
-}
-
-files() {
-        find /etc/systemd/network /etc/NetworkManager/system-connections /etc/network /etc/netplan -type f \
-                -exec stat -c '%n %a %U:%G' {} + -exec sha256sum {} + 2>/dev/null | sort
-}
 
 make_it() {
         wait_for_network eth0

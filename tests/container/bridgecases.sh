@@ -1,0 +1,304 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Networks that are not two addresses and two gateways: bridgecases.sh RELEASE OWNER CASE TCPFLOW
+#
+#     dhcp      one of fifty addresses, by a server that goes by who asks
+#     ipv6      no IPv4 at all
+#     onlink    a single address, and a gateway that is not in its network, as hosters do: a routed bridge
+#     filter    frames go through a packet filter that drops what is forwarded
+#     taken     somebody else has a bridge of that name
+#     fifty     there and back fifty times, with one connection alive through all of it
+#
+# shellcheck disable=SC2317 # the steps are called inside the container
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=bridgelib.sh
+. "$(dirname "$0")/bridgelib.sh"
+
+container_require
+release=$1 owner=$2 case=$3 tcpflow=$4
+what="$release, $owner, $case"
+case $case in
+dhcp) packages=(dnsmasq-base) ;;
+onlink | filter) packages=(iptables) ;;
+*) packages=() ;;
+esac
+# ifupdown leaves DHCP to a program.
+[ "$owner$case" != ifupdowndhcp ] || packages+=(isc-dhcp-client)
+bridge_machine "$release" "$owner" "${packages[@]}"
+
+# eth0_is LINE...: networkd's file of it.
+eth0_is() {
+        mkdir -p "$machine/etc/systemd/network"
+        printf '%s\n' '[Match]' 'Name=eth0' '[Network]' "$@" >"$machine/etc/systemd/network/20-eth0.network"
+        ln -sf /lib/systemd/system/systemd-networkd.service "$machine/etc/systemd/system/multi-user.target.wants/"
+}
+
+no_networkd() {
+        ln -sf /dev/null "$machine/etc/systemd/system/systemd-networkd.service"
+}
+
+case $owner/$case in
+networkd/dhcp) eth0_is DHCP=ipv4 IPv6AcceptRA=no ;;
+ifupdown/dhcp)
+        printf '%s\n' 'auto lo' 'iface lo inet loopback' 'auto eth0' 'iface eth0 inet dhcp' >"$machine/etc/network/interfaces"
+        no_networkd
+        ;;
+NetworkManager/dhcp)
+        mkdir -p "$machine/etc/NetworkManager/"{system-connections,conf.d}
+        printf '%s\n' '[connection]' 'id=a' 'uuid=22222222-2222-4222-8222-222222222222' 'type=ethernet' 'interface-name=eth0' \
+                '[ipv4]' 'method=auto' '[ipv6]' 'method=disabled' >"$machine/etc/NetworkManager/system-connections/a.nmconnection"
+        chmod 600 "$machine/etc/NetworkManager/system-connections/a.nmconnection"
+        printf '%s\n' '[main]' 'plugins=keyfile' '[keyfile]' 'unmanaged-devices=none' '[device-veth]' 'match-device=driver:veth' \
+                'managed=1' >"$machine/etc/NetworkManager/conf.d/veth.conf"
+        no_networkd
+        ;;
+networkd/ipv6) eth0_is Address=2001:db8::10/64 Gateway=2001:db8::1 IPv6AcceptRA=no ;;
+networkd/onlink)
+        eth0_is Address=192.0.2.10/32 IPv6AcceptRA=no '[Route]' Gateway=198.51.100.1 GatewayOnLink=yes
+        cat >>"$shared/before-init" <<'EOT'
+ip -n far addr flush dev far0 scope global
+ip -n far addr add 198.51.100.1/24 dev far0
+ip -n far route add 192.0.2.10/32 dev far0
+ip -n far route add 192.0.2.20/32 via 192.0.2.10
+EOT
+        ;;
+networkd/*) eth0_is Address=192.0.2.10/24 Address=2001:db8::10/64 Gateway=192.0.2.1 Gateway=2001:db8::1 IPv6AcceptRA=no ;;
+esac
+
+# The server of the far end, before anybody asks.
+[ "$case" != dhcp ] || cat >"$machine/etc/systemd/system/far.service" <<'EOT'
+[Unit]
+DefaultDependencies=no
+Before=network-pre.target
+Wants=network-pre.target
+[Service]
+ExecStart=/sbin/ip netns exec far /usr/sbin/dnsmasq -k -C /dev/null -p 0 -i far0 --dhcp-leasefile=/run/leases \
+        --dhcp-range=192.0.2.50,192.0.2.99,1h --dhcp-option=3,192.0.2.1 --no-ping
+EOT
+[ "$case" != dhcp ] || {
+        mkdir -p "$machine/etc/systemd/system/sysinit.target.wants"
+        ln -sf ../far.service "$machine/etc/systemd/system/sysinit.target.wants/far.service"
+}
+
+routes_by() {
+        ip route show default | grep -q " dev $1 " || ip -6 route show default | grep -q " dev $1 "
+}
+
+# user ADDRESS: logs in, and stays.
+user() {
+        /shared/tcpflow listen 22 &
+        wait_until 60 timeout 5 ip netns exec far /shared/tcpflow probe "$1" 22 0
+        ip netns exec far /shared/tcpflow probe "$1" 22 3000 >/shared/flow 2>&1 &
+        probe=$!
+        wait_until 60 is_connected
+}
+
+user_leaves() {
+        kill "$probe"
+        wait "$probe"
+        echo "user $?"
+}
+
+# vm ADDRESS/PREFIX: a namespace with one end of a cable in br0, where somebody listens.
+vm() {
+        ip netns add vm
+        ip link add vm0 type veth peer name eth0 netns vm
+        ip link set vm0 master br0 up
+        ip -n vm link set lo up
+        ip -n vm link set eth0 up
+        ip -n vm addr add "$1" dev eth0
+        ip netns exec vm /shared/tcpflow listen 80 &
+}
+
+# reaches ADDRESS: the far end does the one of the VM.
+reaches() {
+        timeout 5 ip netns exec far /shared/tcpflow probe "$1" 80 0 >/dev/null 2>&1
+}
+
+mode() {
+        sed -n 's/.*"mode": *"\([^"]*\)".*/\1/p' /run/gpuvm/phases/bridge.json
+}
+
+rules() {
+        iptables -S FORWARD | grep -c gpuvm-bridge
+}
+
+# There, with somebody logged in, and back.
+there_and_back() {
+        wait_until 100 routes_by eth0
+        address=$(ip -o addr show dev eth0 scope global | awk '{ sub("/.*", "", $4); print $4 }')
+        before=$(network)
+        files >/shared/files-before
+        user "$address"
+        systemctl start gpuvm-bridge.service
+        echo "unit $? $(mode)"
+        after=$(network)
+        [ "${after//br0/eth0}" = "$before" ] && echo 'the same' || echo "$before, and then $after"
+        routes_by br0 && echo 'by br0'
+        user_leaves
+        /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
+        echo "revert $?"
+        wait_until 100 routes_by eth0
+        [ "$(network)" = "$before" ] && echo 'as before'
+        files | diff - /shared/files-before && echo 'file by file'
+        /usr/lib/gpuvm/gpuvm-bridge status
+}
+
+test_there_and_back() {
+        machine_boot there_and_back
+        is "$what: moved, and back, and nobody lost his connection" "$output" 'unit 0 bridged
+the same
+by br0
+user 0
+revert 0
+as before
+file by file
+gpuvm has changed nothing of the network.'
+        diag "$(cat "$shared/flow")"
+}
+
+test_dhcp() {
+        test_there_and_back
+}
+
+test_ipv6() {
+        test_there_and_back
+}
+
+onlink() {
+        wait_until 100 routes_by eth0
+        before=$(network)
+        files >/shared/files-before
+        user 192.0.2.10
+        iptables -P FORWARD DROP
+        cat /proc/sys/net/ipv4/ip_forward
+        systemctl start gpuvm-bridge.service
+        echo "unit $? $(mode)"
+        user_leaves
+        routes_by eth0 && echo 'by eth0'
+        ls /sys/class/net/br0/brif
+        echo "$(ip -o -4 addr show dev br0 | awk '{ print $4 }') $(cat /proc/sys/net/ipv4/ip_forward) $(rules)"
+        vm 192.0.2.20/32
+        ip -n vm route add 192.0.2.10 dev eth0
+        ip -n vm route add default via 192.0.2.10
+        ip route add 192.0.2.20 dev br0
+        wait_until 60 reaches 192.0.2.20 && echo 'the VM is reached'
+        setpriv --reuid=1000 --clear-groups /usr/lib/gpuvm/gpuvm-bridge status
+        ip link del vm0
+        /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
+        echo "revert $? $(cat /proc/sys/net/ipv4/ip_forward) $(rules)"
+        (cd /sys/class/net && echo *)
+        files | diff - /shared/files-before && echo 'file by file'
+}
+
+test_onlink() {
+        machine_boot onlink
+        is "$what: a routed bridge beside the uplink, through which VMs are reached, and all of it goes at once" "$output" '0
+unit 0 routed
+user 0
+by eth0
+192.0.2.10/32 1 2
+the VM is reached
+br0 (routed, kept) of eth0, run by systemd-networkd
+revert 0 0 0
+eth0 lo
+file by file'
+}
+
+filter() {
+        settle eth0 >/dev/null
+        iptables -P FORWARD DROP
+        systemctl start gpuvm-bridge.service
+        echo "unit $? $(mode) $(rules)"
+        vm 192.0.2.20/24
+        wait_until 60 reaches 192.0.2.20 && echo 'the VM is reached'
+        iptables -F FORWARD
+        reaches 192.0.2.20 || echo 'not without the rule'
+        systemctl start gpuvm-bridge.service
+        echo "again $? $(rules)"
+        systemctl start gpuvm-bridge.service
+        echo "and again $? $(rules)"
+        reaches 192.0.2.20 && echo 'the VM is reached'
+}
+
+# The rules went with the kernel; udev, which a container has not, starts the unit when there is a bridge.
+filter_after_boot() {
+        settle br0 >/dev/null
+        iptables -P FORWARD DROP
+        systemctl start gpuvm-bridge-forward.service
+        echo "unit $? $(rules)"
+        vm 192.0.2.20/24
+        wait_until 60 reaches 192.0.2.20 && echo 'the VM is reached'
+        ip link del vm0
+        /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
+        echo "revert $? $(rules)"
+        systemctl start gpuvm-bridge-forward.service
+        echo "$(systemctl show -P ConditionResult gpuvm-bridge-forward.service) $(rules)"
+}
+
+test_filter() {
+        machine_boot filter
+        is "$what: what VMs send is let through, by one rule" "$output" 'unit 0 bridged 1
+the VM is reached
+not without the rule
+again 0 1
+and again 0 1
+the VM is reached'
+        machine_boot filter_after_boot
+        is "$what: after a restart as well, until the bridge is taken back" "$output" 'unit 0 1
+the VM is reached
+revert 0 0
+no 0'
+}
+
+taken() {
+        settle eth0
+        files >/shared/files-before
+        for mode in auto bridged; do
+                printf '[Network]\nMode=%s\n' $mode >/etc/gpuvm.conf.d/50-test.conf
+                systemctl start gpuvm-bridge.service
+                echo "unit $? $(mode)"
+        done
+        sed -n 's/.*"reason": *"\(.*\)".*/\1/p' /run/gpuvm/phases/bridge.json
+        network
+        files | diff - /shared/files-before && echo 'file by file'
+        /usr/lib/gpuvm/gpuvm-bridge status
+}
+
+test_taken() {
+        printf 'ip link add br0 type bridge\nip link set br0 up\n' >>"$shared/before-init"
+        machine_boot taken
+        is "$what: nothing is touched, and Mode=bridged says why" "$output" "$(network_on eth0)
+unit 0 nat
+unit 1 nat
+the name br0 is taken by a bridge that is not gpuvm's
+$(network_on eth0)
+file by file
+gpuvm has changed nothing of the network."
+}
+
+fifty() {
+        settle eth0 >/dev/null
+        user 192.0.2.10
+        for ((n = 1; n <= 50; n++)); do
+                systemctl start gpuvm-bridge.service || echo "run $n ended with $?"
+                is_on br0 || echo "run $n: $(network)"
+                /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1 || echo "revert $n ended with $?"
+                wait_until 100 is_on eth0
+        done
+        user_leaves
+}
+
+test_fifty() {
+        boot_limit=3000
+        machine_boot fifty
+        is "$what: nobody lost his connection" "$output" 'user 0'
+        read -r echoes silence <"$shared/flow" || true
+        diag "50 bridges made and taken back: $echoes bytes echoed, silent for at most $silence ms"
+}
+
+"test_$case"
+done_testing

@@ -76,6 +76,15 @@ STUB
 stub "$work/nvidia/usr/lib/apt/apt-helper" <<'STUB'
 printf -- '-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAA==\n' >"${@: -1}"
 STUB
+# Docker is there to be told about GPUs.
+stub "$work/nvidia/usr/bin/dockerd" <<'STUB'
+exit 1
+STUB
+stub "$work/nvidia/usr/bin/nvidia-ctk" <<'STUB'
+echo '{ "log-driver": "journald", "runtimes": { "nvidia": { "path": "nvidia-container-runtime" } } }'
+STUB
+mkdir "$work/nvidia/etc/docker"
+echo '{ "log-driver": "journald" }' >"$work/nvidia/etc/docker/daemon.json"
 # What DKMS built goes with its packages, and apt's lists are apt's.
 loose[nvidia]='^\./(lib/modules|var/lib/apt)/'
 # The driver, CUDA and the container toolkit come one after the other.
@@ -91,6 +100,7 @@ look_nvidia() {
                 [ ! -s "$root/etc/apt/sources.list.d/gpuvm-$name.sources" ] || grep -qs BEGIN "$root/etc/apt/keyrings/gpuvm-$name.asc" ||
                         { echo "$name is a source without a key"; return 1; }
         done
+        grep -qs journald "$root/etc/docker/daemon.json" || { echo "Docker's settings are gone"; return 1; }
 }
 
 # --- kvm: packages, a daemon that is enabled and started, a user in two groups

@@ -32,8 +32,11 @@ typedef enum Opt {
         OPT_VERBOSE,
         /* of some */
         OPT_ALL,
+        OPT_ARCH,
         OPT_DRY_RUN,
         OPT_FORCE,
+        OPT_NO_GPU,
+        OPT_REFRESH,
         OPT_TIMEOUT,
         OPT_USER,
         OPT_YES,
@@ -140,3 +143,8 @@ int cmd_delete(Context *c, char **args);
 int cmd_console(Context *c, char **args);
 int cmd_ssh(Context *c, char **args);
 int cmd_ip_list(Context *c, char **args);
+int cmd_image_list(Context *c, char **args);
+int cmd_image_pull(Context *c, char **args);
+int cmd_image_verify(Context *c, char **args);
+int cmd_image_remove(Context *c, char **args);
+int cmd_image_gc(Context *c, char **args);

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Images: from servers of every kind of hostility, by two at once, killed at each step: image.sh IMAGEGET FAKESYS
+# Images: from servers of every kind of hostility, by two at once, killed at each step; and vmctl's
+# commands for them: image.sh IMAGEGET FAKESYS VMCTL
 #
 # The server is mock/imageserver.py, with TLS and a CA of its own. Whatever goes wrong: one clear error, and no file
 # under the image's name.
@@ -8,7 +9,7 @@
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 here=$(cd "$(dirname "$0")" && pwd)
-imageget=$1 fakesys=$2
+imageget=$1 fakesys=$2 vmctl=$3
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 mkdir "$work/server"
@@ -222,5 +223,77 @@ if [ "$(id -u)" -eq 0 ]; then
         said=$(get ok talos 2>&1 || true)
         is 'no room: it says so before there is none' "$(grep -c 'no room' <<<"$said")" 1
         is 'no room: nothing is left' "$(rest)" ''
+fi
+
+# --- vmctl image
+# vmctl BEHAVIOUR ARGUMENT...: with that server; sets status, out and err.
+run() {
+        mkdir -p "$root/etc"
+        printf '[Image]\nTalosUrl=https://localhost:%s/%s\nUbuntuUrl=https://localhost:%s/%s\n[Storage]\nPoolPath=/pool\n' \
+                "$good" "$1" "$good" "$1" >"$root/etc/gpuvm.conf"
+        status=0
+        out=$(GPUVM_ROOT=$root "$vmctl" "${@:2}" 2>"$work/err" </dev/null) || status=$?
+        err=$(<"$work/err")
+}
+member() {
+        python3 -c 'import json,sys; v=json.load(sys.stdin); print(eval("v" + sys.argv[1]))' "$1" <<<"$out"
+}
+machine
+mkdir "$root/pool"
+run ok image list
+is 'no images: said' "$status $(grep -c 'There are no images yet' <<<"$err")" '0 1'
+run ok image list --json
+is 'no images: an empty array' "$(member '')" '[]'
+run ok image pull ubuntu --json
+is 'pull tells the image' "$status $(member '["name"]') $(member '["format"]') $(member '["size"]') $(member '["in_use"]')" \
+        '0 ubuntu-25.10-amd64 qcow2 67108864 False'
+is 'and that its release is over' "$(grep -c 'no support since 2026-07-09' <<<"$err")" 1
+path=$(member '["path"]')
+run gentle image pull talos --no-gpu
+is 'elsewhere than on a terminal progress is whole lines' "$status $(grep -c $'\r' <<<"$err") $(grep -c "downloading 'talos-v1.13.9-amd64'" <<<"$err")" '0 0 1'
+run ok image pull talos --no-gpu --quiet
+is 'quiet says nothing' "$status:$out:$err" '0::'
+run ok image list --quiet
+is 'list names them' "$out" "$(printf 'talos-v1.13.9-amd64\nubuntu-25.10-amd64')"
+run ok image verify
+is 'verify finds them as they were' "$status $(wc -l <<<"$out")" '0 2'
+chmod 644 "$cache"/talos-*.raw
+printf X | dd of="$(echo "$cache"/talos-*.raw)" bs=1 seek=5000 conv=notrunc 2>/dev/null
+run ok image verify
+is 'or not, in one byte' "$status $(grep -c "'talos-v1.13.9-amd64' is not what was downloaded" <<<"$err")" '1 1'
+run newer image pull ubuntu --refresh
+qemu-img create -q -f qcow2 -u -b "$path" -F qcow2 "$root/pool/vm.qcow2" 64M
+run ok image gc --json
+is 'gc leaves a build that a machine is made on' "$status $(member '["removed"]')" '0 []'
+rm "$root/pool/vm.qcow2"
+qemu-img create -q -f qcow2 -u -b "${cache#"$root"}/$(basename "$cache"/talos-*.raw)" -F raw "$root/pool/vm.qcow2" 64M
+run ok image gc --dry-run
+is 'gc --dry-run tells' "$status $(head -n1 <<<"$out")" "0 ${path##*/} would be removed"
+check 'and removes nothing' test -e "$root$path"
+run ok image gc --json
+is 'gc removes one that nobody is made on any more' "$status $(member '["removed"]')" "0 ['${path##*/}']"
+run ok image remove talos-v1.13.9-amd64
+is 'remove refuses what a machine is made on' "$status $(grep -c 'stays' <<<"$err")" '4 1'
+run ok image remove talos-v1.13.9-amd65
+is 'a slip is seen' "$status $(grep -c "mean 'talos-v1.13.9-amd64'" <<<"$err")" '3 1'
+run ok image gc --all
+is 'gc --all removes the others alone' "$status $(images | grep -c ubuntu) $(images | grep -c talos)" '0 0 2'
+run missing image pull ubuntu=x
+is 'a kind that is none' "$status" 1
+run truncated image pull talos --no-gpu --refresh
+is 'what is there is not refreshed by the same' "$status" 0
+rm "$root/pool/vm.qcow2"
+run ok image remove talos-v1.13.9-amd64
+run truncated image pull talos --no-gpu
+is 'a failure is one line with cause and remedy' "$status $(wc -l <<<"$err" | xargs) $(grep -c 'Cannot download.*Try again later' <<<"$err")" '1 2 1'
+if [ "$(id -u)" -eq 0 ]; then
+        chmod 755 "$work" "$root"
+        machine
+        mkdir -p "$root/etc"
+        chmod 755 "$root" "$root/etc"
+        run ok image list
+        chmod 644 "$root/etc/gpuvm.conf"
+        said=$(GPUVM_ROOT=$root setpriv --reuid 65534 --regid 65534 --clear-groups "$vmctl" image pull debian 2>&1 </dev/null) && status=0 || status=$?
+        is 'somebody else than root is told so' "$status $(grep -c 'Run this as root' <<<"$said")" '5 1'
 fi
 done_testing

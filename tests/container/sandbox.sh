@@ -20,7 +20,7 @@ for unit in $units; do
         file=$machine/etc/systemd/system/look-$unit.service
         cp "$machine/usr/lib/systemd/system/gpuvm-${unit/@*/@}.service" "$file"
         mkdir "$file.d"
-        printf '[Service]\nExecStart=\nExecStart=/bin/bash /shared/look\nExecStop=\nRemainAfterExit=no\n' >"$file.d/look.conf"
+        printf '[Service]\nExecStart=\nExecStart=/bin/bash /shared/look\nExecStop=\nExecStopPost=\nRemainAfterExit=no\n' >"$file.d/look.conf"
         printf 'StandardOutput=file:/shared/seen-%s\n' "$unit" >>"$file.d/look.conf"
         # As for the EFI variables.
         [ "$unit" != iommu ] || echo 'ReadWritePaths=-/sys/kernel/mm' >>"$file.d/look.conf"
@@ -42,7 +42,7 @@ echo "routes: $(tail -n +2 /proc/1/net/route | cut -f 1,2 | xargs)"
 echo "mounts: $(cut -d ' ' -f 3,5 /proc/1/mountinfo | cksum)"
 echo "below /sys: $(cat /sys/kernel/mm/stand-in)"
 if { echo x >/sys/kernel/mm/probe; } 2>/dev/null; then echo '/sys can be written'; fi
-for device in kvm other; do
+for device in kvm nvidiactl nvidia-uvm other; do
         if [ -e "/dev/$device" ]; then echo "/dev/$device is seen"; fi
 done
 echo "network: $(readlink /proc/self/ns/net)"
@@ -58,7 +58,7 @@ look_around() {
         mount -t tmpfs none /home
         mount -t tmpfs none /sys/kernel/mm
         echo here >/sys/kernel/mm/stand-in
-        touch /dev/kvm /dev/other
+        touch /dev/kvm /dev/nvidiactl /dev/nvidia-uvm /dev/other
         bash /shared/look >/shared/seen-outside
         for unit in $1; do
                 systemctl start "look-$unit.service" || journalctl --no-pager -n 20 -u "look-$unit.service" >&2
@@ -70,6 +70,7 @@ machine_boot "look_around '$units'"
 part() {
         grep -E "$2" "$shared/seen-$1" || true
 }
+all='/dev/kvm is seen, /dev/nvidiactl is seen, /dev/nvidia-uvm is seen, /dev/other is seen'
 common='^(cards|routes|mounts|below)'
 outside=$(part outside "$common")
 like "$release: there was something to see" "$outside" 'cards: host0 host1 lo.routes: lo 00000000.mounts: [0-9 ]+.below /sys: here'
@@ -78,10 +79,12 @@ for unit in $units; do
         network=$(part "$unit" '^network: net:')
         check "$release: $unit has a network of its own" test -n "$network" -a "$network" != "$(part outside ^network)"
         case $unit in
-        vfio@*) want='/sys can be written' ;;
-        preflight | verify) want='/dev/kvm is seen' ;;
-        iommu) want='/sys can be written, /dev/kvm is seen, /dev/other is seen' ;;
-        *) want='/dev/kvm is seen, /dev/other is seen' ;;
+        vfio@*) want='/sys can be written, /dev/nvidiactl is seen' ;;
+        preflight) want='/dev/kvm is seen' ;;
+        # It computes on the host's GPUs.
+        verify) want='/dev/kvm is seen, /dev/nvidiactl is seen, /dev/nvidia-uvm is seen' ;;
+        iommu) want="/sys can be written, $all" ;;
+        *) want=$all ;;
         esac
         is "$release: $unit may do what it has to, and no more" "$(part "$unit" '^/' | paste -sd, | sed 's/,/, /g')" "$want"
 done

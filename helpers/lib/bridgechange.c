@@ -13,7 +13,6 @@ enum {
         GOOD_IN_A_ROW = 3, /* once a second: a port that flaps, or a lease that goes, is not yet good */
 };
 
-#define IP_FORWARD    "/proc/sys/net/ipv4/ip_forward"
 #define POLL_INTERVAL (1 * USEC_PER_SEC)
 #define REVERT_REMEDY "Run 'gpuvm-bridge revert', or restart the machine: the next boot takes it back first"
 
@@ -44,38 +43,6 @@ static int advance(Phase *p, BridgeState *s, BridgeStage from, BridgeStage to) {
         return r < 0 ? phase_fail(p, r, REVERT_REMEDY, "Cannot write %s", BRIDGE_PENDING) : 0;
 }
 
-static bool is_forwarding(int root) {
-        _cleanup_free_ char *line = NULL;
-
-        return fs_read_line(root, IP_FORWARD, &line) >= 0 && !streq(line, "0");
-}
-
-/* libvirt's and Docker's bridges need it as well, and found it on. */
-static bool has_other_bridge(int root, const char *name) {
-        _cleanup_strv_ char **links = NULL;
-
-        if (fs_list(root, "/sys/class/net", &links) < 0)
-                return true;
-        STRV_FOREACH(l, links) {
-                _cleanup_free_ char *path = NULL;
-
-                if (!streq(*l, name) && str_printf(&path, "/sys/class/net/%s/bridge", *l) >= 0 &&
-                    fs_exists(root, path) > 0)
-                        return true;
-        }
-        return false;
-}
-
-static void stop_forwarding(Phase *p, const BridgeState *s) {
-        if (s->forwarding || !is_forwarding(p->root))
-                return;
-        if (has_other_bridge(p->root, s->bridge))
-                phase_note(p,
-                           "This host goes on forwarding IPv4, for its other bridges, until it is restarted");
-        else if (fs_write_attr(p->root, IP_FORWARD, "0") < 0 || is_forwarding(p->root))
-                phase_note(p, "This host goes on forwarding IPv4 until it is restarted");
-}
-
 static int begin(Phase *p, const BridgePlan *plan, uint64_t revert_usec, BridgeState *s) {
         _cleanup_close_ int fd = -EBADF;
         int r;
@@ -83,7 +50,7 @@ static int begin(Phase *p, const BridgePlan *plan, uint64_t revert_usec, BridgeS
         *s = (BridgeState){ .stage = BRIDGE_ARMED,
                             .owner = plan->owner,
                             .routed = plan->wish.routed,
-                            .forwarding = is_forwarding(p->root) };
+                            .forwarding = bridgefilter_is_forwarding(p->root) };
         r = reboot_boot_id(p->root, &s->boot_id);
         if (r >= 0)
                 r = free_and_strdup(&s->uplink, plan->wish.uplink);
@@ -210,7 +177,7 @@ static int take_back(Phase *p, BridgeState *s, bool boot) {
          */
         k = touched && !boot ? bridgeowner_return(p, s) : 0;
         if (touched && !boot && s->routed)
-                stop_forwarding(p, s);
+                bridgefilter_stop_forwarding(p, s);
         if (r < 0)
                 return phase_fail(p, r, "See that it can be written, then run 'gpuvm-bridge revert'",
                                   "Cannot restore %s", path);
@@ -279,6 +246,7 @@ static int prove(Phase *p, const BridgePlan *plan, const BridgeState *s, const N
 }
 
 static int change(Phase *p, const BridgePlan *plan, BridgeState *s, const NetPeers *peers, uint64_t end) {
+        bool trusted;
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < plan->files.n; i++)
@@ -291,13 +259,15 @@ static int change(Phase *p, const BridgePlan *plan, BridgeState *s, const NetPee
         (void) bridgeowner_before(p, s);
         r = write_files(p, plan);
         if (r >= 0 && s->routed)
-                r = fs_write_attr(p->root, IP_FORWARD, "1");
+                r = fs_write_attr(p->root, BRIDGEFILTER_FORWARDING, "1");
         if (r < 0)
                 return r;
+        trusted = bridgeowner_trust_addresses(p, s);
         (void) bridgeowner_apply(p, s); /* what it led to is seen next */
         r = advance(p, s, BRIDGE_CHANGING, BRIDGE_CHANGED);
         if (r >= 0)
                 r = prove(p, plan, s, peers, end);
+        bridgeowner_doubt_addresses(p, s, trusted);
         return r < 0 ? r : keep(p, s);
 }
 

@@ -3,6 +3,7 @@
 #include "bridgefilter.h"
 #include "child.h"
 #include "fs.h"
+#include "strv.h"
 
 enum {
         TIMEOUT_SEC = 10,
@@ -111,4 +112,37 @@ void bridgefilter_close(Phase *p, const BridgeState *s) {
                              k < RULES_MAX && iptables(p, families[f].program, "-D", &matches[i]) == 0; k++)
                                 ;
         }
+}
+
+bool bridgefilter_is_forwarding(int root) {
+        _cleanup_free_ char *line = NULL;
+
+        return fs_read_line(root, BRIDGEFILTER_FORWARDING, &line) >= 0 && !streq(line, "0");
+}
+
+/* libvirt's and Docker's bridges need it as well, and found it on. */
+static bool has_other_bridge(int root, const char *name) {
+        _cleanup_strv_ char **links = NULL;
+
+        if (fs_list(root, "/sys/class/net", &links) < 0)
+                return true;
+        STRV_FOREACH(l, links) {
+                _cleanup_free_ char *path = NULL;
+
+                if (!streq(*l, name) && str_printf(&path, "/sys/class/net/%s/bridge", *l) >= 0 &&
+                    fs_exists(root, path) > 0)
+                        return true;
+        }
+        return false;
+}
+
+void bridgefilter_stop_forwarding(Phase *p, const BridgeState *s) {
+        if (s->forwarding || !bridgefilter_is_forwarding(p->root))
+                return;
+        if (has_other_bridge(p->root, s->bridge))
+                phase_note(p,
+                           "This host goes on forwarding IPv4, for its other bridges, until it is restarted");
+        else if (fs_write_attr(p->root, BRIDGEFILTER_FORWARDING, "0") < 0 ||
+                 bridgefilter_is_forwarding(p->root))
+                phase_note(p, "This host goes on forwarding IPv4 until it is restarted");
 }

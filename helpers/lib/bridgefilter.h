@@ -22,3 +22,9 @@ void bridgefilter_close(Phase *p, const BridgeState *s) _nonnull_all_;
 
 /* True if frames that cross a bridge go through the filter of IPv4 or IPv6. */
 bool bridgefilter_sees_frames(int root);
+
+/* A routed bridge has the host forward IPv4. */
+#define BRIDGEFILTER_FORWARDING "/proc/sys/net/ipv4/ip_forward"
+bool bridgefilter_is_forwarding(int root);
+/* Off again, unless it was on before the bridge, or another one may need it; that is noted. */
+void bridgefilter_stop_forwarding(Phase *p, const BridgeState *s) _nonnull_all_;

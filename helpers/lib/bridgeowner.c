@@ -54,6 +54,27 @@ int bridgeowner_before(Phase *p, const BridgeState *s) {
         return s->owner == NETOWNER_IFUPDOWN && !s->routed ? RUN_OUTSIDE(p, IFDOWN, s->uplink) : 0;
 }
 
+/* accept_dad of an interface, or of those that come. */
+static bool set_dad(Phase *p, const char *interface, const char *from, const char *to) {
+        _cleanup_free_ char *path = NULL, *is = NULL;
+
+        return str_printf(&path, "/proc/sys/net/ipv6/conf/%s/accept_dad", interface) >= 0 &&
+                        fs_read_line(p->root, path, &is) >= 0 && streq(is, from) &&
+                        fs_write_attr(p->root, path, to) >= 0;
+}
+
+bool bridgeowner_trust_addresses(Phase *p, const BridgeState *s) {
+        /* The bridge begins with "default": ipv6_add_dev() in net/ipv6/addrconf.c. */
+        return !s->routed && set_dad(p, "default", "1", "0");
+}
+
+void bridgeowner_doubt_addresses(Phase *p, const BridgeState *s, bool trusted) {
+        if (trusted && !set_dad(p, "default", "0", "1"))
+                log_debug("What interfaces begin with was changed by somebody else");
+        if (trusted && !set_dad(p, s->bridge, "0", "1"))
+                log_debug("%s asks already whether somebody has its addresses", s->bridge);
+}
+
 static int apply_nm(Phase *p, const BridgeState *s) {
         _cleanup_free_ char *id = NULL;
         int r = 0;

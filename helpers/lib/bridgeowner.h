@@ -15,6 +15,13 @@ int bridgeowner_before(Phase *p, const BridgeState *s) _nonnull_all_;
 /* With the new ones. Returns 0, or -errno of the first command that failed; -EPROTO for an exit status. */
 int bridgeowner_apply(Phase *p, const BridgeState *s) _nonnull_all_;
 
+/* From the first until the second the bridge takes addresses without asking whether somebody else has them:
+ * they were proven to be this host's a moment ago, on the same wire, and to ask again keeps IPv6 silent for
+ * two seconds (RFC 4862, 5.4). Returns what the second wants to know. Where this
+ * program is killed in between, interfaces that come later do not ask until the restart. */
+bool bridgeowner_trust_addresses(Phase *p, const BridgeState *s) _must_check_ _nonnull_all_;
+void bridgeowner_doubt_addresses(Phase *p, const BridgeState *s, bool trusted) _nonnull_all_;
+
 /* The way back: with the new files, and with the old ones again. */
 int bridgeowner_withdraw(Phase *p, const BridgeState *s) _nonnull_all_;
 int bridgeowner_return(Phase *p, const BridgeState *s) _must_check_ _nonnull_all_;

@@ -138,6 +138,7 @@ there_and_back() {
         after=$(network)
         [ "${after//br0/eth0}" = "$before" ] && echo 'the same' || echo "$before, and then $after"
         routes_by br0 && echo 'by br0'
+        cat /proc/sys/net/ipv6/conf/{default,br0}/accept_dad
         user_leaves
         /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
         echo "revert $?"
@@ -152,6 +153,8 @@ test_there_and_back() {
         is "$what: moved, and back, and nobody lost his connection" "$output" 'unit 0 bridged
 the same
 by br0
+1
+1
 user 0
 revert 0
 as before

@@ -206,6 +206,18 @@ rm "$root/usr/sbin/iptables"
 bridge
 is 'where there is no iptables nobody uses it' "$status$(grep -c 'cannot be told' <<<"$said" || true)" 00
 
+# Addresses that were this host's a moment ago are not asked for again, and others are.
+machine
+networkd
+dad=$root/proc/sys/net/ipv6/conf
+mkdir -p "$dad"/{default,br0}
+echo 1 >"$dad/default/accept_dad"
+sed -i '2i cat "$GPUVM_ROOT/proc/sys/net/ipv6/conf/default/accept_dad" | tee "$GPUVM_ROOT/proc/sys/net/ipv6/conf/br0/accept_dad" >>"$GPUVM_ROOT/dad"' \
+        "$root/usr/bin/networkctl"
+bridge
+is 'the bridge begins without asking for its addresses, and asks from then on' \
+        "$status$(head -n1 "$root/dad")$(cat "$dad/default/accept_dad" "$dad/br0/accept_dad" | tr -d '\n')" 0011
+
 # A record of a machine without its network.
 machine
 networkd

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Image servers as Talos's factory, Ubuntu and Debian run them, and as they should not be: imageserver.py DIRECTORY
 
-Makes a CA (ca.pem) and the images in the directory, writes the ports to "ports" once it listens, and logs each request
+With $IMAGESERVER_FILE that file is what /file/... sends. Makes a CA (ca.pem) and the images in the directory, writes the ports to "ports" once it listens, and logs each request
 to "log". The first part of a path names how the server behaves: /ok/..., /truncated/... The images are real ones, in
 real formats; xz(1) makes those of several blocks.
 """
@@ -344,6 +344,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.start(200, len(body), ETag='"1"')
             self.write(body)
+
+    def do_file(self, body, n):
+        """A big one, for measurements: $IMAGESERVER_FILE."""
+        with open(os.environ["IMAGESERVER_FILE"], "rb") as f:
+            self.start(200, os.fstat(f.fileno()).st_size, ETag='"1"')
+            while data := f.read(MIB):
+                self.wfile.write(data)
 
     def do_redirect(self, body, n):
         self.start(302, 0, Location=f"https://localhost:{ports['good']}/ok{self.path[len('/redirect'):]}")

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <linux/kvm.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/statvfs.h>
 
 #include "fs.h"
@@ -44,6 +46,18 @@ uint64_t vmhost_meminfo(const char *text, const char *key) {
         return 0;
 }
 
+/* There may be a node and no KVM behind it: making a virtual machine tells, where we may. Whoever may not
+ * sees the node alone. */
+static bool has_kvm(int root) {
+        _cleanup_close_ int kvm = -EBADF, vm = -EBADF;
+
+        if (!fs_is_host(root) || geteuid() != 0)
+                return fs_exists(root, "/dev/kvm") > 0;
+        kvm = fs_open(root, "/dev/kvm", O_RDWR, 0);
+        vm = kvm >= 0 ? ioctl(kvm, KVM_CREATE_VM, 0) : -1;
+        return vm >= 0;
+}
+
 static int read_machine(int root, const Conf *c, VmHost *h) {
         _cleanup_free_ char *cpus = NULL, *memory = NULL;
         _cleanup_close_ int pool = -EBADF;
@@ -59,7 +73,7 @@ static int read_machine(int root, const Conf *c, VmHost *h) {
                 return r;
         h->memory = memory ? vmhost_meminfo(memory, "MemTotal") : 0;
         h->available = memory ? vmhost_meminfo(memory, "MemAvailable") : 0;
-        h->kvm = fs_exists(root, "/dev/kvm") > 0;
+        h->kvm = has_kvm(root);
         pool = fs_open(root, c->pool_path, O_RDONLY | O_DIRECTORY, 0);
         if (pool >= 0 && fstatvfs(pool, &st) >= 0)
                 h->disk_free = (uint64_t) st.f_bavail * st.f_frsize;

@@ -4,6 +4,7 @@
  * before. */
 
 #include "bus.h"
+#include "create.h"
 #include "parse.h"
 #include "vmctl.h"
 
@@ -24,28 +25,90 @@ static void say(const Context *c, const char *name, const char *what) {
                 printf("%s %s\n", name, what);
 }
 
+/* Of a GPU that goes to a guest. */
+enum { UNIT_MAX = 64 };
+
+static void gpu_unit(const char *gpu, char ret[static UNIT_MAX]) {
+        (void) snprintf(ret, UNIT_MAX, "gpuvm-vfio@%s.service", gpu);
+}
+
+static int open_bus(Bus **ret) {
+        int r = bus_open(ret);
+
+        return r < 0 ? log_error_errno(r, "Cannot reach systemd: %m. Is dbus.service running?") : 0;
+}
+
+static bool has_units(Context *c) {
+        return vmctl_is_local(c) && access("/run/systemd/system", F_OK) >= 0;
+}
+
+static int take_gpu(Bus *bus, const char *gpu, const char *name) {
+        char unit[UNIT_MAX];
+        int r;
+
+        gpu_unit(gpu, unit);
+        r = bus_start_unit(bus, unit, GPU_TIMEOUT_SEC * USEC_PER_SEC, NULL, NULL);
+        if (r < 0)
+                return log_error_errno(
+                                r, "GPU %s was not handed over to '%s': %m. 'systemctl status %s' tells why",
+                                gpu, name, unit);
+        return 0;
+}
+
 /* The unit of each GPU: what is on VFIO already stays as it is. */
 static int take_gpus(Context *c, const Machine *m) {
         _cleanup_bus_ Bus *bus = NULL;
+        int r = 0;
+
+        if (!m->metadata.gpus || !has_units(c))
+                return 0;
+        r = open_bus(&bus);
+        STRV_FOREACH(gpu, m->metadata.gpus)
+                if (r >= 0)
+                        r = take_gpu(bus, *gpu, m->vm.name);
+        return r;
+}
+
+/* One that was not active before is given back where the machine is not made after all. */
+static int take_new_gpu(Bus *bus, const char *gpu, const char *name, Rollback *b) {
+        _cleanup_(bus_unit_done) BusUnit state = {};
+        char unit[UNIT_MAX];
         int r;
 
-        if (!m->metadata.gpus || !vmctl_is_local(c) || access("/run/systemd/system", F_OK) < 0)
-                return 0;
-        r = bus_open(&bus);
+        gpu_unit(gpu, unit);
+        r = bus_unit_state(bus, unit, &state);
         if (r < 0)
-                return log_error_errno(r, "Cannot reach systemd: %m. Is dbus.service running?");
-        STRV_FOREACH(gpu, m->metadata.gpus) {
-                char unit[64];
-
-                (void) snprintf(unit, sizeof(unit), "gpuvm-vfio@%s.service", *gpu);
-                r = bus_start_unit(bus, unit, GPU_TIMEOUT_SEC * USEC_PER_SEC, NULL, NULL);
+                return log_error_errno(r, "Cannot look at %s: %m", unit);
+        if (!streq(state.active_state, "active")) {
+                r = rollback_add(b, ROLLBACK_UNIT, unit);
                 if (r < 0)
-                        return log_error_errno(
-                                        r,
-                                        "GPU %s was not handed over to '%s': %m. 'systemctl status %s' tells why",
-                                        *gpu, m->vm.name, unit);
+                        return log_error_errno(r, "Cannot record %s: %m", unit);
         }
-        return 0;
+        return take_gpu(bus, gpu, name);
+}
+
+int power_start(Context *c, const char *name, const VmGpu *const *gpus, size_t n_gpus, Rollback *b) {
+        _cleanup_bus_ Bus *bus = NULL;
+        int r = 0;
+
+        if (n_gpus > 0 && has_units(c))
+                r = open_bus(&bus);
+        for (size_t i = 0; bus && i < n_gpus && r >= 0; i++)
+                r = take_new_gpu(bus, gpus[i]->name, name, b);
+        if (r < 0)
+                return r;
+        r = virtvm_start(c->virt, name);
+        return r < 0 ? vmctl_tell(c, r, "Cannot start '%s'", name) : 0;
+}
+
+int power_stop_unit(const char *unit) {
+        _cleanup_bus_ Bus *bus = NULL;
+        int r = open_bus(&bus);
+
+        if (r < 0)
+                return r;
+        r = bus_stop_unit(bus, unit, GPU_TIMEOUT_SEC * USEC_PER_SEC, NULL, NULL);
+        return r < 0 ? log_error_errno(r, "Cannot give back the GPU of %s: %m", unit) : 0;
 }
 
 static int start(Context *c, const Machine *m) {

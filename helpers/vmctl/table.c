@@ -15,19 +15,48 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_ALL] = { "all", 'a', NULL, "Those of others, or not in use, as well" },
         [OPT_ARCH] = { "arch", 0, "ARCH", "Processor of the guest, this host's by default", COMPLETE_WORDS,
                        "amd64 arm64" },
+        [OPT_AUTOSTART] = { "autostart", 0, NULL, "Start it with the host" },
+        [OPT_CPUS] = { "cpus", 0, "N", "Virtual CPUs; half of the host's by default" },
+        [OPT_DISK] = { "disk", 0, "SIZE", "GiB, or as 100G; thin, 50 by default" },
         [OPT_DRY_RUN] = { "dry-run", 'n', NULL, "Show what would be done, change nothing" },
         [OPT_FORCE] = { "force", 'f', NULL, "Do not ask the guest: pull the plug" },
+        [OPT_GATEWAY] = { "gateway", 0, "ADDRESS", "The host's by default" },
+        [OPT_GPU] = { "gpu", 0, "ADDRESS", "That GPU, 0000:01:00.0; may be repeated" },
+        [OPT_HUGEPAGES] = { "hugepages", 0, "SIZE", "Memory from such pages: 2M or 1G", COMPLETE_WORDS,
+                            "2M 1G" },
+        [OPT_IMAGE] = { "image", 0, "FILE", "Make the disk from this image", COMPLETE_FILE },
+        [OPT_IP] = { "ip", 0, "ADDRESS/N", "Its address with prefix length" },
+        [OPT_MAC] = { "mac", 0, "MAC", "Its MAC address" },
+        [OPT_MACHINE_CONFIG] = { "machine-config", 0, "FILE", "Of Talos; without it waits for one",
+                                 COMPLETE_FILE },
+        [OPT_MEMORY] = { "memory", 0, "SIZE", "MiB, or as 16G; half of the host's by default" },
+        [OPT_NAME] = { "name", 0, "NAME", "Its name; by kind and number by default" },
+        [OPT_NETWORK] = { "network", 0, "NAME", "A network of libvirt's" },
         [OPT_NO_GPU] = { "no-gpu", 0, NULL, "Without a GPU" },
         [OPT_REFRESH] = { "refresh", 0, NULL, "Look for a newer build" },
+        [OPT_RELEASE] = { "release", 0, "RELEASE", "Of Ubuntu or Debian: 24.04, 13" },
+        [OPT_ROOT] = { "root", 0, "DIR", "With --dry-run: the host recorded below DIR", COMPLETE_FILE },
+        [OPT_SERVER] = { "server", 0, NULL, "Ubuntu without a desktop" },
+        [OPT_SSH_KEY] = { "ssh-key", 0, "KEY|FILE", "Who may enter; may be repeated", COMPLETE_FILE },
+        [OPT_TALOS_VERSION] = { "talos-version", 0, "VERSION", "Not the newest Talos but this one" },
         [OPT_TIMEOUT] = { "timeout", 't', "SEC", "How long the guest may take, 120 by default" },
         [OPT_USER] = { "user", 'u', "NAME", "User in the guest" },
+        [OPT_USER_DATA] = { "user-data", 0, "FILE", "For cloud-init, in place of ours", COMPLETE_FILE },
         [OPT_YES] = { "yes", 'y', NULL, "Do not ask" },
 };
 
 #define VM   COMPLETE_VM, NULL
 #define MANY UINT32_MAX
 
+#define CREATE                                                                                               \
+        OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(GATEWAY) | OPT(GPU) | OPT(HUGEPAGES) |   \
+                        OPT(IMAGE) | OPT(IP) | OPT(MAC) | OPT(MACHINE_CONFIG) | OPT(MEMORY) | OPT(NAME) |    \
+                        OPT(NETWORK) | OPT(NO_GPU) | OPT(RELEASE) | OPT(ROOT) | OPT(SERVER) | OPT(SSH_KEY) | \
+                        OPT(TALOS_VERSION) | OPT(USER) | OPT(USER_DATA)
+
 const Command vmctl_commands[] = {
+        { "create", "KIND", "Make a virtual machine: talos, ubuntu or debian", 1, 1, CREATE, COMPLETE_WORDS,
+          "talos ubuntu debian", cmd_create },
         { "list", NULL, "List the virtual machines", 0, 0, OPT(ALL), COMPLETE_NOTHING, NULL, cmd_list },
         { "info", "NAME", "Show all about a virtual machine", 1, 1, 0, VM, cmd_info },
         { "start", "NAME...", "Start virtual machines", 1, MANY, OPT(DRY_RUN), VM, cmd_start },

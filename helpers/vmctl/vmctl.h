@@ -33,12 +33,31 @@ typedef enum Opt {
         /* of some */
         OPT_ALL,
         OPT_ARCH,
+        OPT_AUTOSTART,
+        OPT_CPUS,
+        OPT_DISK,
         OPT_DRY_RUN,
         OPT_FORCE,
+        OPT_GATEWAY,
+        OPT_GPU,
+        OPT_HUGEPAGES,
+        OPT_IMAGE,
+        OPT_IP,
+        OPT_MAC,
+        OPT_MACHINE_CONFIG,
+        OPT_MEMORY,
+        OPT_NAME,
+        OPT_NETWORK,
         OPT_NO_GPU,
         OPT_REFRESH,
+        OPT_RELEASE,
+        OPT_ROOT,
+        OPT_SERVER,
+        OPT_SSH_KEY,
+        OPT_TALOS_VERSION,
         OPT_TIMEOUT,
         OPT_USER,
+        OPT_USER_DATA,
         OPT_YES,
         _OPT_MAX,
 } Opt;
@@ -134,6 +153,7 @@ int vmctl_ask(const char *question) _must_check_ _nonnull_all_;
 int vmctl_address(Context *c, const char *name, const Metadata *m, char **ret) _must_check_ _nonnull_all_;
 
 /* One file each. */
+int cmd_create(Context *c, char **args);
 int cmd_list(Context *c, char **args);
 int cmd_info(Context *c, char **args);
 int cmd_start(Context *c, char **args);

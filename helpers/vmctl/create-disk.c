@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The disk: a thin layer over an image that stays as it is. Nothing is copied. */
+
+#include <inttypes.h>
+
+#include "child.h"
+#include "create.h"
+#include "fs.h"
+#include "vmimage.h"
+
+#define QEMU_IMG "/usr/bin/qemu-img"
+
+enum { QEMU_IMG_TIMEOUT_SEC = 60 };
+
+/* The size is at 24, big-endian; a backing file's name at 8: docs/interop/qcow2.txt of QEMU. An image that
+ * leads to another file would show the guest any file of the host. */
+static int read_header(const char *path, Create *n) {
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        uint8_t h[104] = {};
+        struct stat st;
+        ssize_t size;
+
+        if (fd < 0)
+                return negative_errno();
+        if (fstat(fd, &st) < 0)
+                return negative_errno();
+        if (!S_ISREG(st.st_mode))
+                return -ENOTSUP;
+        size = pread(fd, h, sizeof(h), 0);
+        if (size < 0)
+                return negative_errno();
+        n->base_size = (uint64_t) st.st_size;
+        if (size < (ssize_t) sizeof(h) || memcmp(h, "QFI\xfb", 4) != 0)
+                return free_and_strdup(&n->base_format, "raw");
+        n->base_size = 0;
+        for (size_t i = 24; i < 32; i++)
+                n->base_size = n->base_size << 8 | h[i];
+        for (size_t i = 8; i < 16; i++)
+                if (h[i] != 0)
+                        return -EBADMSG;
+        /* Incompatible features, of version 3: bit 2 is an external data file. */
+        if (h[7] >= 3 && (h[79] & 4))
+                return -EBADMSG;
+        return free_and_strdup(&n->base_format, "qcow2");
+}
+
+static int base_from_file(const char *file, Create *n) {
+        int r;
+
+        n->base_path = realpath(file, NULL);
+        r = n->base_path ? read_header(n->base_path, n) : negative_errno();
+        if (r == -EBADMSG)
+                return log_error_errno(r, "Image '%s' leads to another file, and is not used", file);
+        if (r < 0) {
+                log_error_errno(r, "Cannot read image '%s': %m", file);
+                return -EINVAL;
+        }
+        return free_and_strdup(&n->base_name, strrchr(n->base_path, '/') + 1) < 0 ? log_oom() : 0;
+}
+
+static int take_entry(ImageEntry *e, Create *n) {
+        n->base_size = e->size;
+        n->base_path = TAKE_PTR(e->path);
+        n->base_format = TAKE_PTR(e->format);
+        n->base_hold = e->hold;
+        e->hold = 0;
+        return str_printf(&n->base_name, "%s %s", e->kind, e->release) < 0 ? log_oom() : 0;
+}
+
+/* From the cache or the network; who has it, asks nobody. */
+static int base_from_cache(Context *c, Create *n, const ImageWant *want) {
+        _cleanup_(image_failure_done) ImageFailure failure = {};
+        _cleanup_(image_entry_done) ImageEntry entry = {};
+        VmctlProgress progress;
+        ImageSetup setup;
+        int r;
+
+        vmctl_progress_begin(c, &progress);
+        vmctl_image_setup(&n->conf, n->root, &progress, &setup);
+        r = image_get(&setup, want, &entry, &failure);
+        vmctl_progress_end(&progress);
+        return r < 0 ? vmctl_image_tell(r, &failure) : take_entry(&entry, n);
+}
+
+int base_find(Context *c, Create *n) {
+        const char *file = vmctl_value(c, OPT_IMAGE);
+        _cleanup_free_ GpuArch *archs = NULL;
+        ImageWant want = { .kind = image_kind_from_string(n->kind), .n_gpus = n->plan.n_gpus };
+
+        if (file)
+                return base_from_file(file, n);
+        archs = calloc(n->plan.n_gpus + 1, sizeof(*archs));
+        if (!archs)
+                return log_oom();
+        for (size_t i = 0; i < n->plan.n_gpus; i++)
+                archs[i] = n->plan.gpus[i]->arch;
+        want.gpus = archs;
+        want.release = vmctl_value(c, want.kind == IMAGE_TALOS ? OPT_TALOS_VERSION : OPT_RELEASE);
+        return base_from_cache(c, n, &want);
+}
+
+static void qemu_said(const char *line, void *userdata) {
+        log_error("qemu-img: %s", line);
+}
+
+int disk_make(Create *n) {
+        _cleanup_free_ char *size = NULL;
+        int r;
+
+        if (n->base_size > n->plan.disk) {
+                log_error("Image '%s' is larger than the disk: %" PRIu64 " GiB. Give more by --disk",
+                          n->base_name, (n->base_size + (UINT64_C(1) << 30) - 1) >> 30);
+                return -EINVAL;
+        }
+        if (str_printf(&size, "%" PRIu64, n->plan.disk) < 0)
+                return log_oom();
+        if (fs_exists(n->root, n->disk) != 0)
+                return log_full_errno(LOG_ERR, EEXIST,
+                                      "'%s' is there already, and no machine's. Look at it first", n->disk);
+        r = create_step(n, ROLLBACK_FILE, n->disk, "the disk");
+        if (r < 0)
+                return r;
+        r = child_run(&(Child){
+                        .argv = (const char *const[]){ QEMU_IMG, "create", "-q", "-f", "qcow2", "-b",
+                                                       n->base_path, "-F", n->base_format, n->disk, size,
+                                                       NULL },
+                        .root = n->root,
+                        .timeout_usec = QEMU_IMG_TIMEOUT_SEC * USEC_PER_SEC,
+                        .on_stderr = qemu_said,
+        });
+        if (r == -ENOENT)
+                return log_full_errno(LOG_ERR, ENOPKG,
+                                      "There is no " QEMU_IMG ". 'sudo apt install qemu-utils'");
+        if (r < 0)
+                return log_error_errno(r, "Cannot make disk '%s': %m", n->disk);
+        if (r > 0)
+                return log_full_errno(LOG_ERR, EIO, "Cannot make disk '%s'. Is there room?", n->disk);
+        return 0;
+}

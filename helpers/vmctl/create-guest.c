@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The guest: who may enter it, what it is told at its first boot, and its definition. */
+
+#include <pwd.h>
+#include <time.h>
+
+#include "cloudinit.h"
+#include "create.h"
+#include "domain.h"
+#include "fs.h"
+#include "guestnet.h"
+#include "seed.h"
+
+enum { KEYS_MAX = 64 * 1024, CONFIG_MAX = 8 * 1024 * 1024, SPARE_PORTS = 4 };
+
+/* Whoever called sudo. */
+static const struct passwd *caller(void) {
+        const char *name = secure_getenv("SUDO_USER");
+
+        return !isempty(name) ? getpwnam(name) : getpwuid(getuid());
+}
+
+/* A file of whoever called, by any path; rooms take absolute ones below a root. */
+static int read_file(const char *path, size_t max, char **ret) {
+        _cleanup_free_ char *absolute = realpath(path, NULL);
+        _cleanup_close_ int root = absolute ? fs_open_root(NULL) : negative_errno();
+
+        return root < 0 ? root : fs_read(root, absolute, max, ret, NULL);
+}
+
+static int add_keys(const char *path, char ***keys) {
+        _cleanup_strv_ char **lines = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = read_file(path, KEYS_MAX, &text);
+        if (r >= 0)
+                r = strv_split(text, "\n", &lines);
+        STRV_FOREACH(line, lines)
+                if (r >= 0 && cloudinit_check_ssh_key(*line) >= 0)
+                        r = strv_extend(keys, *line);
+        return r;
+}
+
+/* A key itself, or a file with keys. */
+static int add_asked_key(const char *value, char ***keys) {
+        size_t before = strv_length(*keys);
+        int r;
+
+        if (cloudinit_check_ssh_key(value) >= 0)
+                return strv_extend(keys, value) < 0 ? log_oom() : 0;
+        r = add_keys(value, keys);
+        if (r < 0) {
+                log_error_errno(r, "'%s' is no public ssh key, nor a file of them: %m", value);
+                return -EINVAL;
+        }
+        if (strv_length(*keys) == before) {
+                log_error("There is no public ssh key in '%s'", value);
+                return -EINVAL;
+        }
+        return 0;
+}
+
+static int add_callers_keys(const char *home, char ***keys) {
+        static const char *const files[] = { "id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub",
+                                             "authorized_keys" };
+
+        for (size_t i = 0; i < ELEMENTSOF(files) && !*keys; i++) {
+                _cleanup_free_ char *path = NULL;
+
+                if (str_printf(&path, "%s/.ssh/%s", home, files[i]) < 0 || add_keys(path, keys) == -ENOMEM)
+                        return log_oom();
+        }
+        return 0;
+}
+
+int keys_find(Context *c, Create *n) {
+        const struct passwd *who = caller();
+        const char *user = vmctl_value(c, OPT_USER);
+        int r = 0;
+
+        if (streq(n->kind, "talos") || vmctl_has(c, OPT_USER_DATA))
+                return free_and_strdup(&n->user, user) < 0 ? log_oom() : 0;
+        if (user && cloudinit_check_user(user) < 0) {
+                log_error("'%s' is no name for a user in the guest", user);
+                return -EINVAL;
+        }
+        if (!user)
+                user = who && cloudinit_check_user(who->pw_name) >= 0 ? who->pw_name : "admin";
+        if (free_and_strdup(&n->user, user) < 0)
+                return log_oom();
+        STRV_FOREACH(key, c->values[OPT_SSH_KEY]) {
+                r = add_asked_key(*key, &n->keys);
+                if (r < 0)
+                        return r;
+        }
+        if (!n->keys && who)
+                r = add_callers_keys(who->pw_dir, &n->keys);
+        if (r >= 0 && !n->keys) {
+                log_error("Nobody could enter the guest: passwords are not for it, and there is no public ssh key. Make "
+                          "one with 'ssh-keygen', or give one by --ssh-key");
+                return -EINVAL;
+        }
+        return r;
+}
+
+static int network_config(const Create *n, char **ret) {
+        const GuestNet net = {
+                .mac = n->plan.mac,
+                .addresses = (const char *const[]){ n->plan.address, NULL },
+                .gateways = (const char *const[]){ n->plan.gateway, NULL },
+                .dns = n->plan.address ? (const char *const *) n->host.dns : NULL,
+        };
+
+        return guestnet_config(&net, ret);
+}
+
+static CloudInitKind cloudinit_kind(Context *c, const Create *n) {
+        if (streq(n->kind, "debian"))
+                return CLOUDINIT_DEBIAN;
+        return vmctl_has(c, OPT_SERVER) ? CLOUDINIT_UBUNTU_SERVER : CLOUDINIT_UBUNTU_DESKTOP;
+}
+
+static int read_config(const char *path, char **ret) {
+        int r = read_file(path, CONFIG_MAX, ret);
+
+        if (r < 0)
+                log_error_errno(r, "Cannot read '%s': %m", path);
+        return r < 0 ? -EINVAL : 0;
+}
+
+/* Talos without a machine config gets its network alone, and waits for one. */
+static int seed_content(Context *c, const Create *n, char **meta, char **user, char **network) {
+        const CloudInit init = {
+                .kind = cloudinit_kind(c, n),
+                .hostname = n->plan.name,
+                .instance_id = n->plan.uuid,
+                .user = strempty(n->user),
+                .ssh_keys = (const char *const *) n->keys,
+                .gpu = n->plan.n_gpus > 0,
+        };
+        const char *file = streq(n->kind, "talos") ? n->machine_config : vmctl_value(c, OPT_USER_DATA);
+        int r;
+
+        if (file) {
+                r = read_config(file, user);
+                if (r < 0)
+                        return r;
+        }
+        r = streq(n->kind, "talos") || file
+                        ? str_printf(meta, "{\"instance-id\":\"%s\",\"local-hostname\":\"%s\"}\n",
+                                     n->plan.uuid, n->plan.name)
+                        : cloudinit_meta_data(&init, meta);
+        if (r >= 0 && !streq(n->kind, "talos") && !file)
+                r = cloudinit_user_data(&init, user);
+        if (r >= 0)
+                r = network_config(n, network);
+        return r < 0 ? log_error_errno(r, "Cannot make what '%s' is told at its first boot: %m", n->plan.name)
+                     : 0;
+}
+
+int seed_write(Context *c, Create *n) {
+        _cleanup_free_ char *meta = NULL, *user = NULL, *network = NULL;
+        _cleanup_free_ void *image = NULL;
+        size_t size;
+        int r;
+
+        r = seed_content(c, n, &meta, &user, &network);
+        if (r < 0)
+                return r;
+        r = seed_make(&(Seed){ .meta_data = meta, .user_data = user, .network_config = network }, &image,
+                      &size);
+        if (r == -ENOPKG)
+                return log_error_errno(r, "libarchive is not installed. 'sudo apt install libarchive13'");
+        if (r < 0)
+                return log_error_errno(r, "Cannot make the seed of '%s': %m", n->plan.name);
+        if (fs_exists(n->root, n->seed) != 0)
+                return log_full_errno(LOG_ERR, EEXIST,
+                                      "'%s' is there already, and no machine's. Look at it first", n->seed);
+        r = create_step(n, ROLLBACK_FILE, n->seed, "the seed");
+        if (r < 0)
+                return r;
+        r = fs_write_atomic(n->root, n->seed, image, size, 0600);
+        return r < 0 ? log_error_errno(r, "Cannot write '%s': %m", n->seed) : 0;
+}
+
+static int hugepages(Context *c, uint64_t *ret_kib) {
+        const char *s = vmctl_value(c, OPT_HUGEPAGES);
+
+        *ret_kib = !s ? 0 : streq(s, "2M") ? 2048 : streq(s, "1G") ? 1048576 : UINT64_MAX;
+        if (*ret_kib != UINT64_MAX)
+                return 0;
+        log_error("'%s' is no size of hugepages: 2M or 1G", s);
+        return -EINVAL;
+}
+
+static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **ret) {
+        char created[sizeof("2026-11-21T20:40:00Z")];
+        Domain d = {
+                .type = n->host.kvm ? DOMAIN_KVM : DOMAIN_QEMU,
+#ifdef __aarch64__
+                .arch = DOMAIN_AARCH64,
+#endif
+                .name = n->plan.name,
+                .uuid = n->plan.uuid,
+                .kind = n->kind,
+                .vcpus = n->plan.cpus,
+                .memory_kib = n->plan.memory,
+                .numa_node = -1,
+                .disks = &(DomainDisk){ .path = n->disk, .format = "qcow2" },
+                .n_disks = 1,
+                .seed = n->seed,
+                .bridge = n->plan.bridge,
+                .network = n->plan.network,
+                .mac = n->plan.mac,
+                .gpus = gpus,
+                .n_gpus = n->plan.n_gpus,
+                .spare_ports = SPARE_PORTS,
+                .screen = streq(n->kind, "ubuntu") && !vmctl_has(c, OPT_SERVER),
+                .address = n->plan.address,
+                .gateway = n->plan.gateway,
+                .image = n->base_name,
+                .user = n->user,
+                .created = created,
+        };
+        time_t now = time(NULL);
+        struct tm tm;
+        int r;
+
+        r = hugepages(c, &d.hugepage_kib);
+        if (r < 0)
+                return r;
+        (void) strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+        r = domain_xml(&d, ret);
+        return r < 0 ? log_error_errno(r, "Cannot write the definition of '%s': %m", n->plan.name) : 0;
+}
+
+int machine_define(Context *c, Create *n) {
+        _cleanup_free_ DomainGpu *gpus = calloc(n->plan.n_gpus + 1, sizeof(*gpus));
+        _cleanup_free_ char *xml = NULL;
+        int r;
+
+        if (!gpus)
+                return log_oom();
+        for (size_t i = 0; i < n->plan.n_gpus; i++)
+                gpus[i] = (DomainGpu){ .functions = n->plan.gpus[i]->functions,
+                                       .n_functions = n->plan.gpus[i]->n_functions };
+        r = write_xml(c, n, gpus, &xml);
+        if (r >= 0)
+                r = create_step(n, ROLLBACK_MACHINE, n->plan.uuid, "the machine");
+        if (r < 0)
+                return r;
+        r = virtvm_define(c->virt, xml);
+        if (r >= 0 && vmctl_has(c, OPT_AUTOSTART))
+                r = virtvm_set_autostart(c->virt, n->plan.name, true);
+        return r < 0 ? vmctl_tell(c, r, "Cannot define '%s'", n->plan.name) : 0;
+}

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Create: a machine from nothing, or nothing at all. Each step is on disk before it is made (rollback.h);
+ * what fails or is interrupted is taken back at once, what is killed by the next create. */
+
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/random.h>
+
+#include "create.h"
+#include "fs.h"
+#include "json.h"
+#include "netstate.h"
+#include "vmhost.h"
+#include "xml.h"
+
+#define LOCK "/run/gpuvm/vm.lock"
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number) {
+        interrupted = number;
+}
+
+void create_done(Create *n) {
+        rollback_done(&n->rollback);
+        vmplan_done(&n->plan);
+        vmhost_done(&n->host);
+        conf_done(&n->conf);
+        strv_free(n->keys);
+        free(n->disk);
+        free(n->seed);
+        free(n->user);
+        free(n->base_path);
+        free(n->base_format);
+        free(n->base_name);
+        if (n->base_hold > 0)
+                (void) safe_close(n->base_hold);
+        if (n->root >= 0)
+                (void) safe_close(n->root);
+}
+
+/* RFC 4122, version 4. */
+static int make_uuid(char ret[static 37]) {
+        uint8_t b[16];
+
+        if (getrandom(b, sizeof(b), 0) != sizeof(b))
+                return negative_errno();
+        b[6] = (b[6] & 0x0f) | 0x40;
+        b[8] = (b[8] & 0x3f) | 0x80;
+        (void) snprintf(ret, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
+                        b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
+                        b[14], b[15]);
+        return 0;
+}
+
+/* MAC addresses of any machine, also those of others. */
+static int collect_macs(Context *c, const char *name, char ***macs) {
+        _cleanup_xml_doc_ XmlDoc *d = NULL;
+        _cleanup_free_ char *xml = NULL;
+        const XmlNode *i;
+        int r;
+
+        r = virtvm_xml(c->virt, name, &xml);
+        if (r == -ENOENT) /* gone meanwhile */
+                return 0;
+        if (r >= 0)
+                r = xml_read(xml, &d);
+        if (r < 0)
+                return r;
+        for (i = xml_child(xml_child(xml_root(d), "devices"), "interface"); i; i = xml_next(i)) {
+                const char *mac = xml_attribute(xml_child(i, "mac"), "address");
+
+                if (mac && strv_extend(macs, mac) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int collect_machine(Context *c, const VirtVm *vm, VmHost *h) {
+        _cleanup_(metadata_done) Metadata m = {};
+        int r;
+
+        r = strv_extend(&h->names, vm->name);
+        if (r >= 0)
+                r = collect_macs(c, vm->name, &h->macs);
+        if (r >= 0 && vm->metadata)
+                r = metadata_parse(vm->metadata, &m);
+        if (r == -EBADMSG) /* it claims nothing then; list tells */
+                return 0;
+        if (r >= 0 && m.address)
+                r = strv_extend(&h->addresses, m.address);
+        return r < 0 ? r : vmhost_mark_used(h, m.gpus, vm->name);
+}
+
+/* Neighbours that the kernel knows are no free addresses either. */
+static int collect_neighbours(int root, VmHost *h) {
+        _cleanup_(netstate_done) NetState s = {};
+        int r = netstate_load(root, &s);
+
+        for (size_t i = 0; r >= 0 && i < s.n_addresses; i++)
+                r = strv_extend(&h->addresses,
+                                net_address_to_string(s.addresses[i].family, s.addresses[i].bytes));
+        return r == -ENOMEM ? r : 0;
+}
+
+static int look(Context *c, Create *n) {
+        _cleanup_(virtvms_done) VirtVms l = {};
+        int r;
+
+        r = vmhost_read(n->root, &n->conf, &n->host);
+        if (r < 0)
+                return log_error_errno(r, "Cannot look at this host: %m");
+        r = virtvm_list(c->virt, METADATA_URI, &l);
+        if (r < 0)
+                return vmctl_tell(c, r, "Cannot list the virtual machines");
+        for (size_t i = 0; i < l.n && r >= 0; i++)
+                r = collect_machine(c, &l.vms[i], &n->host);
+        if (r >= 0)
+                r = collect_neighbours(n->root, &n->host);
+        if (r >= 0)
+                r = rollback_claims(n->root, &n->host.names, &n->host.addresses, &n->host.macs);
+        return r < 0 ? log_error_errno(r, "Cannot find out what is taken: %m") : 0;
+}
+
+static int plan(Context *c, Create *n) {
+        const VmWish w = {
+                .kind = n->kind,
+                .name = vmctl_value(c, OPT_NAME),
+                .cpus = vmctl_value(c, OPT_CPUS),
+                .memory = vmctl_value(c, OPT_MEMORY),
+                .disk = vmctl_value(c, OPT_DISK),
+                .ip = vmctl_value(c, OPT_IP),
+                .gateway = vmctl_value(c, OPT_GATEWAY),
+                .mac = vmctl_value(c, OPT_MAC),
+                .network = vmctl_value(c, OPT_NETWORK),
+                .server = vmctl_has(c, OPT_SERVER),
+                .no_gpu = vmctl_has(c, OPT_NO_GPU),
+                .gpus = c->values[OPT_GPU],
+        };
+        _cleanup_free_ char *said = NULL;
+        char uuid[37];
+        int r;
+
+        r = make_uuid(uuid);
+        if (r < 0)
+                return log_error_errno(r, "Cannot make a UUID: %m");
+        r = vmplan_make(&n->host, &w, uuid, &n->plan, &said);
+        if (r < 0 && !said)
+                return log_error_errno(r, "Cannot make a plan: %m");
+        if (r < 0)
+                log_error("%s", said);
+        if (r < 0)
+                return r == -EINVAL ? -EINVAL : r;
+        if (str_printf(&n->disk, "%s/%s.qcow2", n->conf.pool_path, n->plan.name) < 0 ||
+            str_printf(&n->seed, "%s/%s-seed.iso", n->conf.pool_path, n->plan.name) < 0)
+                return log_oom();
+        return 0;
+}
+
+/* Names, addresses and MACs are looked for and claimed by one at a time. */
+static int lock_allocation(int root) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        r = fs_mkdir_p(root, "/run/gpuvm", 0755);
+        if (r < 0)
+                return r;
+        fd = fs_open(root, LOCK, O_RDWR | O_CREAT, 0600);
+        if (fd < 0)
+                return fd;
+        while (flock(fd, LOCK_EX) < 0)
+                if (errno != EINTR || interrupted)
+                        return negative_errno();
+        return TAKE_FD(fd);
+}
+
+static int claim(Create *n) {
+        int r;
+
+        r = rollback_begin(n->root, n->plan.name, &n->rollback);
+        if (r >= 0)
+                r = rollback_add(&n->rollback, ROLLBACK_MAC, n->plan.mac);
+        if (r >= 0 && n->plan.address)
+                r = rollback_add(&n->rollback, ROLLBACK_ADDRESS, n->plan.address);
+        return r < 0 ? log_error_errno(r, "Cannot claim '%s' in " ROLLBACK_DIR ": %m", n->plan.name) : 0;
+}
+
+static int allocate(Context *c, Create *n) {
+        _cleanup_close_ int lock = lock_allocation(n->root);
+        int r;
+
+        if (lock < 0)
+                return log_error_errno(lock, "Cannot lock " LOCK ": %m");
+        r = look(c, n);
+        if (r >= 0)
+                r = plan(c, n);
+        return r < 0 ? r : claim(n);
+}
+
+static int undo_machine(Context *c, const Rollback *b, const char *uuid) {
+        _cleanup_(virtvm_done) VirtVm vm = {};
+        int r;
+
+        r = virtvm_find(c->virt, b->name, METADATA_URI, &vm);
+        if (r == -ENOENT || (r >= 0 && !streq(vm.uuid, uuid)))
+                return 0;
+        if (r >= 0 && vm_state_is_on(vm.state))
+                r = virtvm_destroy(c->virt, b->name);
+        if (r >= 0)
+                r = virtvm_undefine(c->virt, b->name);
+        return r < 0 ? vmctl_tell(c, r, "Cannot take back machine '%s'", b->name) : 0;
+}
+
+/* RollbackUndo. */
+static int undo(const Rollback *b, const RollbackStep *s, void *userdata) {
+        Context *c = userdata;
+        int r = 0;
+
+        switch (s->kind) {
+        case ROLLBACK_MACHINE:
+                return undo_machine(c, b, s->object);
+        case ROLLBACK_FILE:
+                r = fs_remove(b->root, s->object);
+                return r < 0 ? log_error_errno(r, "Cannot remove '%s': %m", s->object) : 0;
+        case ROLLBACK_UNIT:
+                return power_stop_unit(s->object);
+        default:
+                return r;
+        }
+}
+
+int create_step(Create *n, RollbackKind kind, const char *object, const char *what) {
+        int r = interrupted ? -EINTR : rollback_add(&n->rollback, kind, object);
+
+        if (r == -EINTR)
+                return log_full_errno(LOG_ERR, EINTR, "Interrupted before %s", what);
+        if (r < 0)
+                return log_error_errno(r, "Cannot record %s in " ROLLBACK_DIR ": %m", what);
+        log_debug("%s: %s", n->plan.name, what);
+        return 0;
+}
+
+/* What the bootstrap made, and somebody may have taken away. */
+static int check_ground(Context *c, const Create *n) {
+        VirtState state = { .active = true };
+        int r;
+
+        if (fs_exists(n->root, n->conf.pool_path) <= 0) {
+                log_error("There is no directory '%s' for disks; 'gpu-vm-bootstrap' makes it",
+                          n->conf.pool_path);
+                return -ENOTDIR;
+        }
+        r = n->plan.network ? virt_state(c->virt, VIRT_NETWORK, n->plan.network, &state) : 0;
+        if (r < 0)
+                return vmctl_tell(c, r, "Cannot look at network '%s'", n->plan.network);
+        if (!state.active) {
+                log_error("libvirt's network '%s' is not %s; 'gpu-vm-bootstrap' sets the standard one up",
+                          n->plan.network, state.defined ? "active" : "there");
+                return -ENETDOWN;
+        }
+        return 0;
+}
+
+/* The record is at the end of all that is made, and so the first thing that is missing after a success. */
+static int make(Context *c, Create *n) {
+        int r;
+
+        r = check_ground(c, n);
+        if (r >= 0)
+                r = base_find(c, n);
+        if (r >= 0)
+                r = disk_make(n);
+        if (r >= 0)
+                r = seed_write(c, n);
+        if (r >= 0)
+                r = machine_define(c, n);
+        if (r >= 0)
+                r = power_start(c, n->plan.name, n->plan.gpus, n->plan.n_gpus, &n->rollback);
+        if (r >= 0 && interrupted)
+                r = log_full_errno(LOG_ERR, EINTR, "Interrupted");
+        if (r < 0)
+                return r;
+        r = rollback_commit(&n->rollback);
+        return r < 0 ? log_error_errno(r, "Cannot remove the record in " ROLLBACK_DIR ": %m") : 0;
+}
+
+static int make_or_take_back(Context *c, Create *n) {
+        int r = make(c, n);
+
+        if (r >= 0)
+                return r;
+        if (rollback_run(&n->rollback, undo, c) < 0)
+                log_error("Not all could be taken back; the next 'vmctl create' tries again");
+        else
+                log_notice("What was made has been taken back");
+        return r;
+}
+
+static void show(const Create *n, bool dry) {
+        printf("%s %s:\n", dry ? "Would make" : "Making", n->plan.name);
+        for (size_t i = 0; i < n->plan.n_choices; i++)
+                printf("  %-8s %-22s %s\n", n->plan.choices[i].what, n->plan.choices[i].value,
+                       n->plan.choices[i].why);
+        if (!n->host.kvm)
+                printf("  KVM is not available: everything is emulated, and slow\n");
+        for (size_t i = 0; i < n->host.n_gpus; i++)
+                if (n->host.gpus[i].used_by || n->host.gpus[i].refused)
+                        printf("  GPU %s is not free: %s%s\n", n->host.gpus[i].name,
+                               n->host.gpus[i].used_by ? "of " : "",
+                               n->host.gpus[i].used_by ?: n->host.gpus[i].refused);
+        if (n->plan.warning)
+                printf("  %s\n", n->plan.warning);
+}
+
+static int show_json(const Create *n) {
+        _cleanup_json_ json_object *o = json_object_new_object();
+
+        if (json_add_text(o, "uuid", n->plan.uuid) < 0)
+                return log_oom();
+        for (size_t i = 0; i < n->plan.n_choices; i++) {
+                json_object *choice = json_object_new_object();
+
+                if (json_add_text(choice, "value", n->plan.choices[i].value) < 0 ||
+                    json_add_text(choice, "why", n->plan.choices[i].why) < 0 ||
+                    json_add(o, n->plan.choices[i].what, choice) < 0)
+                        return log_oom();
+        }
+        return json_print(o, stdout);
+}
+
+static void show_way_in(const Create *n) {
+        const char *name = n->plan.name;
+
+        printf("%s is running. 'vmctl console %s' shows it, 'vmctl ip list' its address.\n", name, name);
+        if (!streq(n->kind, "talos")) {
+                printf("  vmctl ssh %s\n", name);
+                return;
+        }
+        if (!n->machine_config)
+                printf("It waits for its configuration:\n"
+                       "  talosctl gen config CLUSTER https://ADDRESS:6443\n"
+                       "  talosctl apply-config --insecure --nodes ADDRESS --file controlplane.yaml\n"
+                       "  talosctl bootstrap --nodes ADDRESS --endpoints ADDRESS --talosconfig talosconfig\n");
+}
+
+static int prepare(Context *c, Create *n, const char *kind) {
+        int r;
+
+        n->kind = kind;
+        n->machine_config = vmctl_value(c, OPT_MACHINE_CONFIG);
+        n->root = fs_open_root(vmctl_value(c, OPT_ROOT));
+        if (n->root < 0)
+                return log_error_errno(n->root, "Cannot open root directory '%s': %m",
+                                       strempty(vmctl_value(c, OPT_ROOT)));
+        r = conf_load_and_warn(n->root, &n->conf);
+        if (r < 0)
+                return log_oom();
+        return vmctl_connect(c);
+}
+
+static int check_place(Context *c, const Create *n) {
+        if (!fs_is_host(n->root) || !vmctl_is_local(c)) {
+                log_error("Machines are made on the host that runs vmctl, with its own libvirt; --dry-run works elsewhere");
+                return -EOPNOTSUPP;
+        }
+        if (geteuid() != 0)
+                return log_full_errno(LOG_ERR, EACCES,
+                                      "Disks and GPUs are root's. Try 'sudo vmctl create %s', or --dry-run",
+                                      n->kind);
+        return 0;
+}
+
+static int create(Context *c, Create *n) {
+        const struct sigaction action = { .sa_handler = on_signal };
+        int r;
+
+        r = check_place(c, n);
+        if (r >= 0)
+                r = keys_find(c, n);
+        if (r < 0)
+                return r;
+        (void) umask(0077);
+        (void) sigaction(SIGINT, &action, NULL);
+        (void) sigaction(SIGTERM, &action, NULL);
+        (void) sigaction(SIGHUP, &action, NULL);
+        r = rollback_recover(n->root, undo, c);
+        if (r > 0)
+                log_notice("Took back what %d machine%s had left that %s cut while being made", r,
+                           r == 1 ? "" : "s", r == 1 ? "was" : "were");
+        if (r < 0)
+                log_warning_errno(r, "Failed to take back what was cut before, ignoring: %m");
+        r = allocate(c, n);
+        if (r < 0)
+                return r;
+        if (!vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
+                show(n, false);
+        r = make_or_take_back(c, n);
+        if (r >= 0 && vmctl_has(c, OPT_JSON))
+                r = show_json(n);
+        else if (r >= 0 && !vmctl_has(c, OPT_QUIET))
+                show_way_in(n);
+        return r;
+}
+
+static int dry_run(Context *c, Create *n) {
+        int r = look(c, n);
+
+        if (r >= 0)
+                r = plan(c, n);
+        if (r >= 0 && vmctl_has(c, OPT_JSON))
+                return show_json(n);
+        if (r >= 0)
+                show(n, true);
+        return r;
+}
+
+int cmd_create(Context *c, char **args) {
+        static const char *const kinds[] = { "talos", "ubuntu", "debian", NULL };
+        _cleanup_(create_done) Create n = { .root = -EBADF };
+        const char *const *kind = kinds;
+        int r;
+
+        while (*kind && !streq(*kind, args[0]))
+                kind++;
+        if (!*kind) {
+                log_error("'%s' is no kind of machine: talos, ubuntu or debian", args[0]);
+                return VMCTL_USAGE;
+        }
+        r = prepare(c, &n, *kind);
+        if (r >= 0)
+                r = vmctl_has(c, OPT_DRY_RUN) ? dry_run(c, &n) : create(c, &n);
+        /* Of what it needs: the machine is not what was not found. */
+        return r == -EINVAL ? VMCTL_USAGE : r == -ENOENT ? VMCTL_FAILED : r;
+}

@@ -76,8 +76,8 @@ print("disk:", d["virtual-size"] >> 30, d["backing-filename"], d["backing-filena
         make --quiet --image /var/cache/bad.qcow2 2>&1 | grep -o 'leads to another file'
         state | diff /run/before - && echo 'nothing is left of what failed'
 
-        for k in fdatasync:2 fdatasync:4 unlinkat:1; do
-                ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -E LD_PRELOAD="$preload" -f -qq -o /dev/null -e trace="${k%:*}" \
+        for k in fdatasync:2 fdatasync:3 fdatasync:4 unlinkat:1; do
+                ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -E LD_PRELOAD="$preload" -qq -o /dev/null -e trace="${k%:*}" \
                         -e inject="${k%:*}:signal=KILL:when=${k#*:}" "$vmctl" create debian "${standard[@]}" >/dev/null 2>&1 || true
                 [ -n "$(ls -A /var/lib/gpuvm/creating)" ] || echo "$k cut nothing"
                 make --name again >/run/again 2>&1 || echo "$k: $(cat /run/again)"

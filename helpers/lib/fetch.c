@@ -267,15 +267,24 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
 }
 
 /* Where cloud providers keep a machine's secrets: no server may send us there. */
-static bool is_link_local(const struct sockaddr *a) {
-        if (a->sa_family == AF_INET)
-                return ntohl(((const struct sockaddr_in *) a)->sin_addr.s_addr) >> 16 == 0xa9fe;
-        return a->sa_family == AF_INET6 &&
-                        IN6_IS_ADDR_LINKLOCAL(&((const struct sockaddr_in6 *) a)->sin6_addr);
+static bool is_link_local(const struct curl_sockaddr *a) {
+        /* It is as long as addrlen says, and not as its type. */
+        const char *address = (const char *) a + offsetof(struct curl_sockaddr, addr);
+        struct sockaddr_in6 in6;
+        struct sockaddr_in in;
+
+        if (a->family == AF_INET) {
+                memcpy(&in, address, sizeof(in));
+                return ntohl(in.sin_addr.s_addr) >> 16 == 0xa9fe;
+        }
+        if (a->family != AF_INET6)
+                return false;
+        memcpy(&in6, address, sizeof(in6));
+        return IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr);
 }
 
 static curl_socket_t open_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *a) {
-        if (is_link_local(&a->addr)) {
+        if (is_link_local(a)) {
                 (void) refuse(userdata, -EPROTO, "the server's address is a link-local one");
                 return CURL_SOCKET_BAD;
         }

@@ -37,7 +37,7 @@ static const struct {
 };
 
 static char **text_of(const ImageEntry *e, size_t i) {
-        return (char **) ((char *) e + texts[i].offset);
+        return (char **) (void *) ((char *) e + texts[i].offset);
 }
 
 static uint64_t *number_of(const ImageEntry *e, size_t i) {

@@ -12,7 +12,7 @@ cd "$1/helpers/lib"
 
 layers=(
         'macro'
-        'bdf log parse strv json'
+        'bdf library log parse strv json'
         'fs fswrite digest qcow2 unpack'
         'account aptsource turn bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile proc logfile journal fetch sparsefile'
         'xml metadata virtlib seed'
@@ -57,6 +57,7 @@ door() {
                 grep -vE "^\./$1\.[ch]\$" || true)" ''
 }
 door json 'json-c/.*\.h'
+door library 'dlfcn\.h'
 door module 'libkmod\.h'
 door virtlib 'libvirt/.*\.h'
 door '(seed|unpack)' 'archive.*\.h'

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dlfcn.h>
-
-#include "compute.h"
 #include "computejob.h"
+#include "compute.h"
 #include "fs.h"
+#include "library.h"
 
 #define CUDA "libcuda.so.1"
 #define NVML "libnvidia-ml.so.1"
@@ -64,6 +63,7 @@ static const char ptx[] =
 
 /* The functions used here: in the child only. */
 static struct {
+        void *library;
         int (*cuInit)(unsigned flags);
         int (*cuGetErrorName)(int error, const char **name);
         int (*cuDriverGetVersion)(int *version);
@@ -94,57 +94,42 @@ static const char *library_path(int root, const char *name, const char *variable
         return fs_is_host(root) ? name : secure_getenv(variable);
 }
 
-static bool load_cuda(int root) {
-        const char *path = library_path(root, CUDA, "GPUVM_CUDA");
-        void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
-
-        if (!library)
-                return false;
-#define X(f)                                        \
-        lib.f = (typeof(lib.f)) dlsym(library, #f); \
-        if (!lib.f)                                 \
-                return false;
-        X(cuGetErrorName)
-        X(cuDriverGetVersion)
-        X(cuDeviceGetByPCIBusId)
-        X(cuDeviceGetName)
-        X(cuCtxCreate_v2)
-        X(cuCtxDestroy_v2)
-        X(cuModuleLoadData)
-        X(cuModuleGetFunction)
-        X(cuMemAlloc_v2)
-        X(cuMemcpyHtoD_v2)
-        X(cuMemcpyDtoH_v2)
-        X(cuLaunchKernel)
-        X(cuCtxSynchronize)
-        X(cuInit)
+#define X(f) \
+        { #f, &lib.f }
+static const LibraryFunction functions[] = { X(cuGetErrorName),        X(cuDriverGetVersion),
+                                             X(cuDeviceGetByPCIBusId), X(cuDeviceGetName),
+                                             X(cuCtxCreate_v2),        X(cuCtxDestroy_v2),
+                                             X(cuModuleLoadData),      X(cuModuleGetFunction),
+                                             X(cuMemAlloc_v2),         X(cuMemcpyHtoD_v2),
+                                             X(cuMemcpyDtoH_v2),       X(cuLaunchKernel),
+                                             X(cuCtxSynchronize),      X(cuInit) };
 #undef X
-        return true;
+
+static bool load_cuda(int root) {
+        return library_load(library_path(root, CUDA, "GPUVM_CUDA"), functions, ELEMENTSOF(functions),
+                            &lib.library) >= 0;
 }
 
 /* NVIDIA's libraries have their version in the names of their files: libcuda.so.580.95.05. */
 static char *loaded_version(void) {
         _cleanup_free_ char *real = NULL;
         const char *version;
-        Dl_info info;
 
-        if (dladdr((const void *) (uintptr_t) lib.cuInit, &info) == 0 || !info.dli_fname)
-                return NULL;
-        real = realpath(info.dli_fname, NULL);
+        real = library_file((uintptr_t) lib.cuInit);
         version = real ? strstr(real, ".so.") : NULL;
         return version && strchr(version + strlen(".so."), '.') ? strdup(version + strlen(".so.")) : NULL;
 }
 
 /* NVML says so even where libcuda only has a number for it. */
 static bool is_mismatch(int root) {
-        const char *path = library_path(root, NVML, "GPUVM_NVML");
-        void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
-        int (*init)(unsigned flags), r;
-        int (*end)(void);
+        int (*init)(unsigned flags), (*end)(void);
+        const LibraryFunction functions_of_nvml[] = { { "nvmlInitWithFlags", &init },
+                                                      { "nvmlShutdown", &end } };
+        void *library = NULL;
+        int r;
 
-        init = library ? (typeof(init)) dlsym(library, "nvmlInitWithFlags") : NULL;
-        end = init ? (typeof(end)) dlsym(library, "nvmlShutdown") : NULL;
-        if (!end)
+        if (library_load(library_path(root, NVML, "GPUVM_NVML"), functions_of_nvml,
+                         ELEMENTSOF(functions_of_nvml), &library) < 0)
                 return false;
         r = init(0);
         if (r == 0)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dlfcn.h>
-
 #include "digest.h"
+#include "library.h"
 
 #define LIBRARY "libcrypto.so.3"
 
@@ -49,28 +48,15 @@ size_t digest_hex_length(DigestKind k) {
         return 2 * kinds[k].bytes;
 }
 
-static int load_library(void) {
-        void *library;
-
-        if (lib.library)
-                return 0;
-        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        if (!library)
-                return -ENOPKG;
-#define X(f)                                        \
-        lib.f = (typeof(lib.f)) dlsym(library, #f); \
-        if (!lib.f)                                 \
-                return -ENOSYS;
-        X(EVP_MD_CTX_new)
-        X(EVP_MD_CTX_free)
-        X(EVP_sha256)
-        X(EVP_sha512)
-        X(EVP_DigestInit_ex)
-        X(EVP_DigestUpdate)
-        X(EVP_DigestFinal_ex)
+#define X(f) \
+        { #f, &lib.f }
+static const LibraryFunction functions[] = { X(EVP_MD_CTX_new),    X(EVP_MD_CTX_free),   X(EVP_sha256),
+                                             X(EVP_sha512),        X(EVP_DigestInit_ex), X(EVP_DigestUpdate),
+                                             X(EVP_DigestFinal_ex) };
 #undef X
-        lib.library = library;
-        return 0;
+
+static int load_library(void) {
+        return MIN(library_load(LIBRARY, functions, ELEMENTSOF(functions), &lib.library), 0);
 }
 
 int digest_new(DigestKind kind, Digest **ret) {

@@ -4,7 +4,6 @@
 #define CURL_DISABLE_TYPECHECK
 #include <arpa/inet.h>
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <strings.h>
@@ -12,6 +11,7 @@
 
 #include "fetch.h"
 #include "fs.h"
+#include "library.h"
 
 #define LIBRARY "libcurl.so.4"
 
@@ -87,24 +87,14 @@ struct Fetch {
         uint64_t window_received, window_usec; /* waited since it last brought something */
 };
 
-static int load_library(void) {
-        void *library;
-
-        if (lib.library)
-                return 0;
-        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        if (!library)
-                return -ENOPKG;
-#define X(f)                                        \
-        lib.f = (typeof(lib.f)) dlsym(library, #f); \
-        if (!lib.f)                                 \
-                return -ENOSYS;
-        FUNCTIONS(X)
+#define X(f) { #f, &lib.f },
+static const LibraryFunction functions[] = { FUNCTIONS(X) };
 #undef X
-        if (lib.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-                return -EIO;
-        lib.library = library;
-        return 0;
+
+static int load_library(void) {
+        int r = library_load(LIBRARY, functions, ELEMENTSOF(functions), &lib.library);
+
+        return r > 0 && lib.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ? -EIO : MIN(r, 0);
 }
 
 static void set_message(Fetch *f, const char *format, ...) _printf_(2, 3);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dlfcn.h>
 #include <libkmod.h>
 
 #include "fs.h"
+#include "library.h"
 #include "module.h"
 
 #define LIBRARY "libkmod.so.2"
@@ -30,24 +30,13 @@ static struct {
 #undef X
 } km;
 
-/* Loaded when it is used: it brings a cryptographic library along, which costs more than all else that a
- * helper with nothing to do does. Never unloaded. */
-static int load_library(void) {
-        void *library;
-
-        if (km.library)
-                return 0;
-        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        if (!library)
-                return -ENOPKG;
-#define X(f)                                      \
-        km.f = (typeof(km.f)) dlsym(library, #f); \
-        if (!km.f)                                \
-                return -ENOPKG;
-        FUNCTIONS(X)
+#define X(f) { #f, &km.f },
+static const LibraryFunction functions[] = { FUNCTIONS(X) };
 #undef X
-        km.library = library;
-        return 0;
+
+/* It brings a cryptographic library along. */
+static int load_library(void) {
+        return MIN(library_load(LIBRARY, functions, ELEMENTSOF(functions), &km.library), 0);
 }
 
 static inline void kmod_unrefp(struct kmod_ctx **ctx) {

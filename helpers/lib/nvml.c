@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dlfcn.h>
-
-#include "fs.h"
 #include "nvml.h"
+#include "fs.h"
+#include "library.h"
 
 #define LIBRARY "libnvidia-ml.so.1"
 
@@ -29,6 +28,7 @@ typedef struct NvmlPci {
 
 /* The functions used here: in the child only. */
 static struct {
+        void *library;
         int (*nvmlInitWithFlags)(unsigned flags);
         int (*nvmlShutdown)(void);
         int (*nvmlDeviceGetHandleByPciBusId_v2)(const char *bus_id, void **device);
@@ -38,25 +38,22 @@ static struct {
         int (*nvmlDeviceQueryDrainState)(NvmlPci *pci, int *state);
 } lib;
 
+#define X(f) \
+        { #f, &lib.f }
+static const LibraryFunction functions[] = { X(nvmlShutdown),
+                                             X(nvmlDeviceGetHandleByPciBusId_v2),
+                                             X(nvmlDeviceGetPersistenceMode),
+                                             X(nvmlDeviceSetPersistenceMode),
+                                             X(nvmlDeviceModifyDrainState),
+                                             X(nvmlDeviceQueryDrainState),
+                                             X(nvmlInitWithFlags) };
+#undef X
+
 static int load_library(int root) {
         const char *path = fs_is_host(root) ? LIBRARY : secure_getenv("GPUVM_NVML");
-        void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
+        int r = library_load(path, functions, ELEMENTSOF(functions), &lib.library);
 
-        if (!library)
-                return -ENOPKG;
-#define X(f)                                        \
-        lib.f = (typeof(lib.f)) dlsym(library, #f); \
-        if (!lib.f)                                 \
-                return -EOPNOTSUPP;
-        X(nvmlShutdown)
-        X(nvmlDeviceGetHandleByPciBusId_v2)
-        X(nvmlDeviceGetPersistenceMode)
-        X(nvmlDeviceSetPersistenceMode)
-        X(nvmlDeviceModifyDrainState)
-        X(nvmlDeviceQueryDrainState)
-        X(nvmlInitWithFlags)
-#undef X
-        return 0;
+        return r == -ENOSYS ? -EOPNOTSUPP : MIN(r, 0);
 }
 
 static int to_errno(int r) {

@@ -2,8 +2,8 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <dlfcn.h>
 
+#include "library.h"
 #include "seed.h"
 
 #define LIBRARY "libarchive.so.13"
@@ -34,22 +34,12 @@ static struct {
 #undef X
 } la;
 
-static int load_library(void) {
-        void *library;
-
-        if (la.library)
-                return 0;
-        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        if (!library)
-                return -ENOPKG;
-#define X(f)                                      \
-        la.f = (typeof(la.f)) dlsym(library, #f); \
-        if (!la.f)                                \
-                return -ENOSYS;
-        FUNCTIONS(X)
+#define X(f) { #f, &la.f },
+static const LibraryFunction functions[] = { FUNCTIONS(X) };
 #undef X
-        la.library = library;
-        return 0;
+
+static int load_library(void) {
+        return MIN(library_load(LIBRARY, functions, ELEMENTSOF(functions), &la.library), 0);
 }
 
 /* ISO 9660, and with Joliet and Rock Ridge for readers that know better than eight capital letters. */

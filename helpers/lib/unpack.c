@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <archive.h>
-#include <dlfcn.h>
 #include <lzma.h>
 #include <sched.h>
 
+#include "library.h"
 #include "unpack.h"
 
 #define LIBRARY "libarchive.so.13"
@@ -52,22 +52,12 @@ UnpackKind unpack_kind(const char *name) {
                                                  : UNPACK_NONE;
 }
 
-static int load_library(void) {
-        void *library;
-
-        if (lib.library)
-                return 0;
-        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        if (!library)
-                return -ENOPKG;
-#define X(f)                                        \
-        lib.f = (typeof(lib.f)) dlsym(library, #f); \
-        if (!lib.f)                                 \
-                return -ENOSYS;
-        FUNCTIONS(X)
+#define X(f) { #f, &lib.f },
+static const LibraryFunction functions[] = { FUNCTIONS(X) };
 #undef X
-        lib.library = library;
-        return 0;
+
+static int load_library(void) {
+        return MIN(library_load(LIBRARY, functions, ELEMENTSOF(functions), &lib.library), 0);
 }
 
 /* The next piece of the source, or 0 at its end, or -errno; remembered, since libraries have words of their

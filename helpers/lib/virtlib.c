@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dlfcn.h>
-
 #include "virtlib.h"
+#include "library.h"
 
 Virtlib lv;
 
@@ -12,24 +11,16 @@ static void stay_silent(void *userdata, virErrorPtr error) {
         (void) error;
 }
 
-int virtlib_load(void) {
-        void *library;
-
-        if (lv.library)
-                return 0;
-        /* Never unloaded: libvirt leaves threads and atexit handlers behind. */
-        library = dlopen(VIRTLIB_NAME, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        if (!library)
-                return -ENOPKG;
-#define X(f)                                      \
-        lv.f = (typeof(lv.f)) dlsym(library, #f); \
-        if (!lv.f)                                \
-                return -ENOSYS;
-        VIRT_FUNCTIONS(X)
+#define X(f) { #f, &lv.f },
+static const LibraryFunction functions[] = { VIRT_FUNCTIONS(X) };
 #undef X
-        lv.library = library;
-        lv.virSetErrorFunc(NULL, stay_silent);
-        return 0;
+
+int virtlib_load(void) {
+        int r = library_load(VIRTLIB_NAME, functions, ELEMENTSOF(functions), &lv.library);
+
+        if (r > 0)
+                lv.virSetErrorFunc(NULL, stay_silent);
+        return MIN(r, 0);
 }
 
 static int translate(const virError *e) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "xml.h"
+#include "library.h"
 
-#include <dlfcn.h>
 #include <libxml/parser.h>
 #include <libxml/xmlwriter.h>
 #include <stdarg.h>
@@ -41,22 +41,12 @@ struct Xml {
         bool failed;
 };
 
-static int load_library(void) {
-        void *library;
-
-        if (lx.library)
-                return 0;
-        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        if (!library)
-                return -ENOPKG;
-#define X(f)                                      \
-        lx.f = (typeof(lx.f)) dlsym(library, #f); \
-        if (!lx.f)                                \
-                return -ENOSYS;
-        FUNCTIONS(X)
+#define X(f) { #f, &lx.f },
+static const LibraryFunction functions[] = { FUNCTIONS(X) };
 #undef X
-        lx.library = library;
-        return 0;
+
+static int load_library(void) {
+        return MIN(library_load(LIBRARY, functions, ELEMENTSOF(functions), &lx.library), 0);
 }
 
 void xml_free(Xml *x) {

@@ -87,10 +87,13 @@ while read -r first second _; do
 done <"$work/commands"
 is 'each option of each command is in the manual' "$missing" ''
 
-# Completion.
-for shell in bash zsh fish; do
+# Completion. What is installed is a copy: a new one is written by 'vmctl completion SHELL >FILE'.
+for file in vmctl.bash _vmctl vmctl.fish; do
+        shell=${file#*.}
+        [ $file != _vmctl ] || shell=zsh
         run completion "$shell"
         is "completions for $shell" "$status:$err" 0:
+        is "and those that are installed" "$(diff "$2/helpers/vmctl/completions/$file" - <<<"$out")" ''
         for word in list restart dry-run connect; do
                 check "$shell knows $word" grep -q -e "$word" <<<"$out"
         done

@@ -1,0 +1,48 @@
+# bash completion for vmctl
+
+_vmctl() {
+        local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
+        local command= options= words= i
+
+        case $previous in
+        --connect|-c) COMPREPLY=($(compgen -W "qemu:///system qemu:///session test:///default" -- "$cur")); return ;;
+        --arch) COMPREPLY=($(compgen -W "amd64 arm64" -- "$cur")); return ;;
+        --hugepages) COMPREPLY=($(compgen -W "2M 1G" -- "$cur")); return ;;
+        --image) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --machine-config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --root) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --ssh-key) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --user-data) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        esac
+        for ((i = 1; i < COMP_CWORD; i++)); do
+                case ${COMP_WORDS[i]} in
+                -c|--connect) ((i++)) ;;
+                -*) ;;
+                *) command+="${command:+ }${COMP_WORDS[i]}" ;;
+                esac
+        done
+        case "$command " in
+        'create '*) options='--autostart --cpus= --disk= --dry-run --gateway= --gpu= --hugepages= --image= --ip= --mac= --machine-config= --memory= --name= --network= --no-gpu --release= --root= --server --ssh-key= --talos-version= --user= --user-data= ' words="talos ubuntu debian" ;;
+        'list '*) options='--all ' words="" ;;
+        'info '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'start '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'stop '*) options='--dry-run --force --timeout= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'restart '*) options='--dry-run --force --timeout= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'delete '*) options='--dry-run --force --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'ssh '*) options='--dry-run --user= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'console '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'ip list '*) options='--all ' words="" ;;
+        'image list '*) options='' words="" ;;
+        'image pull '*) options='--arch= --no-gpu --refresh ' words="talos ubuntu debian" ;;
+        'image verify '*) options='' words="" ;;
+        'image remove '*) options='--dry-run ' words="" ;;
+        'image gc '*) options='--all --dry-run ' words="" ;;
+        'completion '*) options='' words="bash zsh fish" ;;
+        'help '*) options='' words="" ;;
+        *) words='create list info start stop restart delete ssh console ip list image list image pull image verify image remove image gc completion help' ;;
+        esac
+        [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
+        COMPREPLY=($(compgen -W "$words" -- "$cur"))
+        [[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace
+}
+complete -F _vmctl vmctl

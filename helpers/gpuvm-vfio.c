@@ -66,6 +66,9 @@ static int run_attach(const GpuSwitch *s, Bdf bdf, const char *name) {
         if (r == 0)
                 return phase_fail(s->p, -ENODEV, "'lspci -D' lists what there is",
                                   "There is no PCI device %s", name);
+        r = exclusive_begin(s->p, s->conf, gpu);
+        if (r < 0)
+                return phase_fail(s->p, r, "Make /run/gpuvm writable", "Cannot note the start of %s", name);
         if (owner != gpu && gpuswitch_has_units(s->p)) {
                 r = gpuswitch_unit(s, owner, true);
                 if (r < 0)
@@ -77,12 +80,13 @@ static int run_attach(const GpuSwitch *s, Bdf bdf, const char *name) {
 /* The card was pulled out and one is at its address again. That one is not given away, and what the old one
  * had is of no use. systemd refuses to start a unit for it (for the device's sake: job mode "fail") while
  * this stop is under way, so it is asked again here. Returns 1 if so. */
-static int run_again(const GpuSwitch *s, const PciDevice *gpu) {
+static int run_again(const GpuSwitch *s, const PciDevice *gpu,
+                     int (*is_another)(const Phase *p, const PciDevice *d)) {
         int r;
 
         if (!early_exclusive(s->conf, gpu))
                 return 0;
-        r = exclusive_is_replaced(s->p, gpu);
+        r = is_another(s->p, gpu);
         if (r > 0 && !s->p->dry_run) {
                 r = handover_forget_gone(s->p->root, gpu->bdf);
                 r = r < 0 ? r : 1;
@@ -96,14 +100,14 @@ static int run_again(const GpuSwitch *s, const PciDevice *gpu) {
 }
 
 /* After a card that was gone: one may have come since. */
-static int look_again(const GpuSwitch *s, Bdf bdf) {
+static int look_again(const GpuSwitch *s, Bdf bdf, int (*is_another)(const Phase *p, const PciDevice *d)) {
         _cleanup_(pci_bus_done) PciBus group = {};
         const PciDevice *gpu;
         int r;
 
         r = pcigroup_read(s->p->root, bdf, &group);
         gpu = r < 0 ? NULL : pci_find(&group, bdf);
-        return gpu ? MIN(run_again(s, gpu), 0) : 0;
+        return gpu ? MIN(run_again(s, gpu, is_another), 0) : 0;
 }
 
 static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
@@ -114,7 +118,7 @@ static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
         r = find(s->p, s->conf, &group, bdf, &gpu, &owner);
         if (r < 0)
                 return phase_fail(s->p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
-        r = gpu ? run_again(s, gpu) : 0;
+        r = gpu ? run_again(s, gpu, exclusive_is_replaced) : 0;
         if (r != 0)
                 return MIN(r, 0);
         if (gpu && owner != gpu && gpuswitch_has_units(s->p)) {
@@ -129,7 +133,7 @@ static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
                 gpuswitch_start_again(s, gpu, "the GPU stays on VFIO");
         if (r >= 0 && gpu && gpuswitch_has_units(s->p))
                 gpuswitch_stop_followers(s, &group, gpu);
-        return r < 0 || gpu ? r : look_again(s, bdf);
+        return r < 0 || gpu ? r : look_again(s, bdf, exclusive_is_replaced);
 }
 
 /* After the unit has stopped, in whatever way. The group of a GPU that is not its owner goes with the owner's
@@ -144,7 +148,11 @@ static int run_settle(const GpuSwitch *s, Bdf bdf, const char *name) {
         r = find(s->p, s->conf, &group, bdf, &gpu, &owner);
         if (r < 0)
                 return phase_fail(s->p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
-        return gpu && owner == gpu ? gpuswitch_settle(s, bdf, name, &group) : 0;
+        r = gpu && owner == gpu ? gpuswitch_settle(s, bdf, name, &group) : 0;
+        /* The stop is not over as long as this runs: a card may have come since ExecStop=, or since a start
+         * that was stopped. One that a start was about and failed is left alone: it would fail again, for
+         * ever. */
+        return r < 0 ? r : look_again(s, bdf, exclusive_is_new);
 }
 
 static int parse(int value, const char *argument) {

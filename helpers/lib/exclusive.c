@@ -11,6 +11,7 @@
 #include "vfio.h"
 
 #define EXCLUSIVE_DIR RUN_DIR "/exclusive"
+#define TRIED_DIR     RUN_DIR "/tried"
 
 enum { RELOAD_TIMEOUT_SEC = 30 };
 
@@ -22,13 +23,13 @@ static int presence(const Phase *p, const PciDevice *d, char **ret) {
         return r < 0 ? r : str_printf(ret, "%llu\n", (unsigned long long) number);
 }
 
-int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) {
+static int note(const Phase *p, const Conf *c, const char *directory, const PciDevice *d) {
         _cleanup_free_ char *path = NULL, *text = NULL;
         int r;
 
         if (p->dry_run || !early_exclusive(c, d))
                 return 0;
-        r = str_printf(&path, EXCLUSIVE_DIR "/%s", d->name);
+        r = str_printf(&path, "%s/%s", directory, d->name);
         if (r >= 0)
                 r = presence(p, d, &text);
         if (r >= 0)
@@ -36,11 +37,12 @@ int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) {
         return MIN(r, 0);
 }
 
-int exclusive_is_replaced(const Phase *p, const PciDevice *d) {
+/* Returns 1 if the note is about another card, 0 if not, or if nobody knows. */
+static int is_another(const Phase *p, const char *directory, const PciDevice *d) {
         _cleanup_free_ char *path = NULL, *then = NULL, *now = NULL;
         int r;
 
-        r = str_printf(&path, EXCLUSIVE_DIR "/%s", d->name);
+        r = str_printf(&path, "%s/%s", directory, d->name);
         if (r >= 0)
                 r = fs_read(p->root, path, FS_ATTR_MAX, &then, NULL);
         if (r >= 0 && !isempty(then))
@@ -48,6 +50,22 @@ int exclusive_is_replaced(const Phase *p, const PciDevice *d) {
         if (r < 0 || !now)
                 return r == -ENOENT ? 0 : MIN(r, 0);
         return !streq(then, now);
+}
+
+int exclusive_begin(const Phase *p, const Conf *c, const PciDevice *d) {
+        return note(p, c, TRIED_DIR, d);
+}
+
+int exclusive_is_new(const Phase *p, const PciDevice *d) {
+        return is_another(p, TRIED_DIR, d);
+}
+
+int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) {
+        return note(p, c, EXCLUSIVE_DIR, d);
+}
+
+int exclusive_is_replaced(const Phase *p, const PciDevice *d) {
+        return is_another(p, EXCLUSIVE_DIR, d);
 }
 
 /* Returns 1 if it did, 0 if not. */

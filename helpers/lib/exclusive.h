@@ -16,3 +16,10 @@ int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) _must_
 /* Returns 1 if the exclusive GPU that was remembered was pulled out and there is a card at its address again,
  * which that was not done for; 0 if not, or if nobody knows. */
 int exclusive_is_replaced(const Phase *p, const PciDevice *d) _must_check_ _nonnull_all_;
+
+/* Notes in /run which card the start of an exclusive GPU's unit is about, before it begins. Returns 0, also
+ * for a flexible GPU. */
+int exclusive_begin(const Phase *p, const Conf *c, const PciDevice *d) _must_check_ _nonnull_all_;
+
+/* Returns 1 if the card is another than that which the last start was about; 0 if not, or if nobody knows. */
+int exclusive_is_new(const Phase *p, const PciDevice *d) _must_check_ _nonnull_all_;

@@ -14,7 +14,7 @@ layers=(
         'macro'
         'bdf library log parse strv json'
         'fs fswrite digest qcow2 unpack'
-        'account aptsource turn bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile proc logfile journal fetch sparsefile'
+        'account aptsource turn bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile nvme proc logfile journal fetch sparsefile'
         'xml metadata virtlib seed'
         'phase'
         'conf confkey gpudriver talos imagecache imagepull imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'

@@ -5,12 +5,12 @@
 #include "below.h"
 #include "fs.h"
 #include "nodes.h"
+#include "nvme.h"
 #include "proc.h"
 #include "strv.h"
 
 #define CLASS_BLOCK "/sys/class/block"
 #define CLASS_NET   "/sys/class/net"
-#define SUBSYSTEMS  "/sys/devices/virtual/nvme-subsystem"
 
 enum { CLASS_DISKS = 0x01, CLASS_NETWORK = 0x02, CLASS_USB = 0x0c03 };
 
@@ -27,29 +27,18 @@ static bool hangs_on(const char *target, const PciDevice *d) {
         return at && at > target && at[-1] == '/' && at[strlen(d->name)] == '/';
 }
 
-/* Under native multipath a namespace of NVMe hangs on a virtual subsystem, which links to the controllers.
- * Returns 1 if one of them hangs on the function. */
+/* Returns 1 if a controller of the subsystem that it belongs to hangs on the function. */
 static int hangs_on_subsystem(int root, const char *target, const PciDevice *d) {
-        const char *name = strstr(target, "/nvme-subsystem/");
-        _cleanup_free_ char *dir = NULL;
-        _cleanup_strv_ char **names = NULL;
-        int r;
+        _cleanup_strv_ char **controllers = NULL;
+        int r = nvme_list_controllers(root, target, &controllers);
 
-        if (!name)
-                return 0;
-        name += strlen("/nvme-subsystem/");
-        if (str_printf(&dir, SUBSYSTEMS "/%.*s", (int) strcspn(name, "/"), name) < 0)
-                return -ENOMEM;
-        r = fs_list(root, dir, &names);
-        STRV_FOREACH(n, names) {
-                _cleanup_free_ char *path = NULL, *link = NULL;
+        STRV_FOREACH(path, controllers) {
+                _cleanup_free_ char *link = NULL;
 
-                if (str_printf(&path, "%s/%s", dir, *n) < 0)
-                        return -ENOMEM;
-                if (startswith(*n, "nvme") && fs_readlink(root, path, &link) >= 0 && hangs_on(link, d))
+                if (fs_readlink(root, *path, &link) >= 0 && hangs_on(link, d))
                         return 1;
         }
-        return r == -ENOMEM ? r : 0;
+        return r;
 }
 
 /* The names in a directory of links to devices that hang on the function. */

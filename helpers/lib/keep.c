@@ -3,6 +3,7 @@
 #include "keep.h"
 #include "fs.h"
 #include "keepsearch.h"
+#include "nvme.h"
 #include "proc.h"
 #include "strv.h"
 
@@ -91,31 +92,16 @@ static int for_each(KeepSearch *s, const char *dir, const char *prefix, Follow f
         return n;
 }
 
-/* A namespace under native NVMe multipath hangs on a virtual subsystem, which links to the controllers. */
-static int add_nvme_subsystem(KeepSearch *s, const char *target, const char *why) {
-        _cleanup_strv_ char **parts = NULL, **names = NULL;
-        _cleanup_free_ char *dir = NULL;
-        int r;
+static int add_nvme_controllers(KeepSearch *s, const char *target, const char *why) {
+        _cleanup_strv_ char **controllers = NULL;
+        int r = nvme_list_controllers(s->root, target, &controllers);
 
-        r = strv_split(target, "/", &parts);
-        STRV_FOREACH(p, parts)
-                if (r >= 0 && !dir && startswith(*p, "nvme-subsys") && !streq(*p, "nvme-subsystem"))
-                        r = str_printf(&dir, "/sys/devices/virtual/nvme-subsystem/%s", *p);
-        if (r < 0 || !dir)
-                return r;
-        r = fs_list(s->root, dir, &names);
-        STRV_FOREACH(n, names) {
-                _cleanup_free_ char *path = NULL;
-
-                if (!startswith(*n, "nvme"))
-                        continue;
-                r = str_printf(&path, "%s/%s", dir, *n);
-                if (r >= 0)
-                        r = keep_add_link(s, path, why);
+        STRV_FOREACH(path, controllers) {
+                r = keep_add_link(s, *path, why);
                 if (r < 0)
                         return r;
         }
-        return r == -ENOMEM ? r : 0;
+        return MIN(r, 0);
 }
 
 /* A block device by its kernel name. What a stacked one is made of is in its slaves/; a partition of one has
@@ -134,7 +120,7 @@ static int add_block(KeepSearch *s, const char *name, const char *why, unsigned 
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
         if (strstr(target, "/nvme-subsystem/"))
-                return add_nvme_subsystem(s, target, why);
+                return add_nvme_controllers(s, target, why);
         if (str_printf(&dir, "%s/slaves", link) < 0)
                 return -ENOMEM;
         end = strrchr(target, '/');

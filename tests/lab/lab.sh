@@ -121,7 +121,7 @@ lab_start() {
         setsid python3 "$lab_here/standin.py" --owner "${LAB_OWNER:-$$}" --qmp "$lab_directory/qmp" --log "$lab_directory/events" \
                 --control "$lab_directory/control" "$@" -- \
                 qemu-system-x86_64 -name "$(basename "$lab_directory")" -nodefaults -display none -vga std \
-                -machine q35,kernel-irqchip=split -accel tcg,thread=multi -cpu "${LAB_CPU:-max}" \
+                -machine q35,kernel-irqchip=split -accel tcg,thread=multi -cpu "${LAB_CPU:-max,la57=off}" \
                 -smp "${LAB_CPUS:-2}" -m "${LAB_MEMORY:-2560}" \
                 -drive "if=pflash,format=raw,readonly=on,file=$code" \
                 -drive "if=pflash,format=raw,file=$lab_directory/vars.fd" \
@@ -215,7 +215,11 @@ lab_wait_boot() {
                         lab_boot_id=$id
                         return 0
                 fi
-                [ $SECONDS -lt $deadline ] || { lab_fail "the machine did not come up within $1 s"; return 1; }
+                if [ $SECONDS -ge $deadline ]; then
+                        lab_machine look "$lab_directory" || true
+                        lab_fail "the machine did not come up within $1 s"
+                        return 1
+                fi
                 [ -n "$id" ] || lab_forget_connection
                 sleep 2
         done

@@ -20,6 +20,7 @@ The control socket takes one command a connection and answers "ok", or what is w
     unplug NAME         the attention button: the guest lets go of it, or not
     tear PORT NAME      out of its port, without asking the guest
     save FILE           the machine's state, for --resume with the same command; it stays stopped
+    look DIRECTORY      what it shows and does: screen.png, and in registers those of its processors, three times
 """
 
 import argparse
@@ -210,6 +211,14 @@ class Machine:
             finally:
                 self.memory.write(address, value.to_bytes(2, "little"))
 
+    def look(self, directory):
+        with open(f"{directory}/registers", "w") as file:
+            for _ in range(3):
+                for line in ("info status", "info registers -a", "x/12i $eip"):
+                    print(self.qmp.command("human-monitor-command", **{"command-line": line}), file=file)
+                time.sleep(0.5)
+        self.qmp.command("screendump", filename=f"{directory}/screen.png", format="png")
+
     def await_migration(self):
         deadline = time.monotonic() + SAVE_SECONDS
         while True:
@@ -232,7 +241,7 @@ class Machine:
 
     def obey(self, line):
         words = line.split()
-        commands = {"plug": self.plug, "unplug": self.unplug, "tear": self.tear, "save": self.save}
+        commands = {"plug": self.plug, "unplug": self.unplug, "tear": self.tear, "save": self.save, "look": self.look}
         try:
             commands[words[0]](*words[1:])
         except (Refused, OSError) as e:

@@ -489,3 +489,23 @@ TEST(interfaces_that_are_up_hold) {
         ASSERT_EQ(h.n, 1);
         ASSERT_STREQ(h.list[0].what, "the interface eth1 is up");
 }
+
+/* More than one thread looks through. */
+TEST(many_processes) {
+        enum {
+                MANY = 900,
+                EVERY = 7,
+        };
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+        char pid[16];
+
+        for (int i = 1; i <= MANY; i++) {
+                (void) snprintf(pid, sizeof(pid), "%d", i);
+                process(pid, i % EVERY == 0 ? "/dev/full" : NULL);
+        }
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, MANY / EVERY);
+        for (size_t i = 0; i < h.n; i++)
+                ASSERT_EQ(h.list[i].pid, (int) (i + 1) * EVERY);
+}

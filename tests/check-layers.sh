@@ -19,9 +19,9 @@ layers=(
         'phase'
         'conf confkey gpudriver talos imagecache imagepull imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain'
-        'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding boot bootentry imagetool initramfs etcfile bus sdbus stop logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
+        'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
         'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report reportpage computecheck kvmcheck netcheck'
-        'trialboot trialnet follow preview progress settings options takeback remake gpuswitch'
+        'trialboot trialnet follow preview progress settings options takeback takebackfile remake gpuswitch'
         'exclusive'
         'virtvm vmplan vmhost rollback'
 )

@@ -3,16 +3,13 @@
 
 /* Boot: which loader starts this machine, and how its kernels come to ask for the IOMMU.
  *
- * GRUB: a drop-in for grub-mkconfig, and a grub.cfg made beside the real one, checked, fsynced and renamed;
- * update-grub, which truncates the real one first, is never run. systemd-boot: /etc/kernel/cmdline for the
- * kernels to come, and the entries that are there, each replaced whole. Anything else is left to the
+ * GRUB: a drop-in for grub-mkconfig, and a new grub.cfg (grubmenu.h). systemd-boot: /etc/kernel/cmdline for
+ * the kernels to come, and the entries that are there, each replaced whole. Anything else is left to the
  * administrator. */
 
 #include "phase.h"
 #include "undo.h"
 
-#define BOOT_GRUB_CFG     "/boot/grub/grub.cfg"
-#define BOOT_GRUB_DROPIN  "/etc/default/grub.d/zz-gpuvm.cfg"
 #define BOOT_KERNEL_WORDS "/etc/kernel/cmdline"
 
 typedef enum BootLoader { BOOT_LOADER_OTHER, BOOT_LOADER_GRUB, BOOT_LOADER_SYSTEMD } BootLoader;
@@ -43,20 +40,7 @@ int boot_iommu(Phase *p, Undo *u, const char *firmware, bool override, char *con
  * start with? Leaves nothing behind. Other loaders: 0. A negative result has been told. */
 int boot_rehearse(Phase *p, Undo *u, const char *firmware, bool override, char *const *words) _must_check_;
 
-/* Is the file that GRUB calls so there, and not empty? For grubcfg_check(); userdata: the root (int *). */
-int boot_grub_file_exists(const char *path, void *userdata) _must_check_ _nonnull_all_;
-
-/* Whether the menu may have words of ours, also where we did not write it. */
-bool boot_grub_asks(int root) _must_check_;
-
 /* Makes grub.cfg anew, for what was changed or taken back in /etc. Returns 1 if it differs now, 0 if it was
  * so already or GRUB is not what starts this machine. firmware: what every entry must ask for, or NULL. u may
  * be NULL: nothing is recorded. A negative result has been told. */
 int boot_refresh(Phase *p, Undo *u, const char *firmware) _must_check_;
-
-/* Removes what a failure, or a run that was cut, has left beside grub.cfg. */
-void boot_tidy(int root);
-
-/* Puts this grub.cfg there, if all that it names is there, and it names all kernels that are. Returns 1, or 0
- * if not. A negative result has been told. */
-int boot_restore_grub_cfg(Phase *p, const char *text, size_t size) _must_check_ _nonnull_all_;

@@ -3,6 +3,7 @@
 #include "remake.h"
 #include "boot.h"
 #include "fs.h"
+#include "grubmenu.h"
 #include "initramfs.h"
 #include "modeset.h"
 
@@ -26,9 +27,9 @@ static int refresh_system(Takeback *tb, const char *what) {
 static bool menu_is_not_ours(const Takeback *tb) {
         for (size_t i = 0; i < tb->ledger.n; i++)
                 if (streq(tb->ledger.records[i].kind, "file") &&
-                    streq(tb->ledger.records[i].object, BOOT_GRUB_CFG))
+                    streq(tb->ledger.records[i].object, GRUBMENU_CFG))
                         return false;
-        return !boot_grub_asks(tb->p->root);
+        return !grubmenu_asks(tb->p->root);
 }
 
 static int refresh_boot(Takeback *tb) {
@@ -42,7 +43,7 @@ static int refresh_boot(Takeback *tb) {
                 return phase_fail(tb->p, r, "Look at /boot", "Cannot tell what starts this machine");
         if (b.loader != BOOT_LOADER_GRUB || menu_is_not_ours(tb))
                 return 0;
-        r = phase_change(tb->p, "write", BOOT_GRUB_CFG, "made anew beside, checked, then renamed");
+        r = phase_change(tb->p, "write", GRUBMENU_CFG, "made anew beside, checked, then renamed");
         return r > 0 ? boot_refresh(tb->p, NULL, NULL) : r;
 }
 

@@ -8,6 +8,7 @@
 #include "fs.h"
 #include "grubcfg.h"
 #include "grubenv.h"
+#include "grubmenu.h"
 #include "grubtrial.h"
 #include "initramfs.h"
 #include "journal.h"
@@ -84,9 +85,9 @@ static int plan_grub(Phase *p, TrialPlan *plan, char **ret_reason) {
         _cleanup_free_ char *cfg = NULL;
         int r;
 
-        r = fs_read(p->root, BOOT_GRUB_CFG, FS_FILE_MAX, &cfg, NULL);
+        r = fs_read(p->root, GRUBMENU_CFG, FS_FILE_MAX, &cfg, NULL);
         if (r < 0)
-                return (*ret_reason = strdup(BOOT_GRUB_CFG " cannot be read")) ? 1 : -ENOMEM;
+                return (*ret_reason = strdup(GRUBMENU_CFG " cannot be read")) ? 1 : -ENOMEM;
         r = grubtrial_make(cfg, &plan->wish, "", &t, ret_reason);
         if (r != 0)
                 return r;
@@ -181,13 +182,13 @@ static int make_entry(Phase *p, const TrialPlan *plan, bool own_image, char **re
         _cleanup_free_ char *cfg = NULL, *problem = NULL;
         int r;
 
-        r = fs_read(p->root, BOOT_GRUB_CFG, FS_FILE_MAX, &cfg, NULL);
+        r = fs_read(p->root, GRUBMENU_CFG, FS_FILE_MAX, &cfg, NULL);
         if (r >= 0)
                 r = grubtrial_make(cfg, &plan->wish, own_image ? TRIAL_IMAGE : "", &t, &problem);
         if (r == 0)
-                r = grubcfg_check(t.block, plan->wish.firmware, boot_grub_file_exists, &p->root, &problem);
+                r = grubcfg_check(t.block, plan->wish.firmware, grubmenu_file_exists, &p->root, &problem);
         if (r != 0)
-                return phase_fail(p, MIN(r, 0), "The boot menu is as it was; look at " BOOT_GRUB_CFG,
+                return phase_fail(p, MIN(r, 0), "The boot menu is as it was; look at " GRUBMENU_CFG,
                                   "Cannot make the trial's entry: %s", strna(problem));
         *ret = TAKE_PTR(t.block);
         return 0;
@@ -274,7 +275,7 @@ static int tidy(int root) {
                                              GRUBENV_PATH BOOTFILE_NEW };
         int r = 0;
 
-        boot_tidy(root);
+        grubmenu_tidy(root);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(paths); i++) {
                 r = restore_leftover(root, paths[i]);
                 if (r >= 0 && endswith(paths[i], BOOTFILE_NEW))

@@ -5,6 +5,7 @@
 #include "boot.h"
 #include "bootentry.h"
 #include "grubcfg.h"
+#include "grubmenu.h"
 #include "strv.h"
 #include "tests/tree.h"
 
@@ -173,7 +174,7 @@ TEST(detect) {
         ASSERT_EQ(b.loader, BOOT_LOADER_SYSTEMD);
         ASSERT_STREQ(b.partition, "/boot/efi");
         boot_done(&b);
-        put(root, BOOT_GRUB_CFG, "x");
+        put(root, GRUBMENU_CFG, "x");
         put(root, "/proc/cmdline", "initrd=\\x root=UUID=1 ro\n");
         ASSERT_EQ(boot_detect(root, &b), 0);
         ASSERT_EQ(b.loader, BOOT_LOADER_SYSTEMD);

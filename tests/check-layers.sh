@@ -14,7 +14,7 @@ layers=(
         'macro'
         'bdf library log parse strv json'
         'fs fswrite digest qcow2 unpack'
-        'account aptsource turn bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile nvme proc logfile journal fetch sparsefile'
+        'account aptsource turn bootfile confvalid grubcfg child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile nvme proc logfile journal fetch sparsefile'
         'xml metadata virtlib seed'
         'phase'
         'conf confkey gpudriver talos imagecache imagepull imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
@@ -23,7 +23,7 @@ layers=(
         'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts report reportpage computecheck kvmcheck netcheck'
         'trialboot trialnet follow preview progress settings options takeback takebackfile remake gpuswitch'
         'exclusive'
-        'virtvm vmplan vmhost rollback'
+        'ipknown ipcheck virtvm vmplan vmhost rollback'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do

@@ -2,6 +2,7 @@
 
 #include "virt.h"
 #include "fs.h"
+#include "strv.h"
 #include "virtlib.h"
 
 static const char *const kinds[_VIRT_KIND_MAX] = { [VIRT_POOL] = "pool", [VIRT_NETWORK] = "network" };
@@ -131,6 +132,27 @@ int virt_state(Virt *v, VirtKind kind, const char *name, VirtState *ret) {
                 return virtlib_failed(v);
         *ret = (VirtState){ .defined = persistent, .active = active, .autostart = autostart };
         return 0;
+}
+
+/* One that goes meanwhile is left out. */
+int virt_networks(Virt *v, char ***ret) {
+        _cleanup_strv_ char **l = NULL;
+        virNetworkPtr *networks = NULL;
+        int n = lv.virConnectListAllNetworks(v->connection, &networks, 0), r = 0;
+
+        if (n < 0)
+                return virtlib_failed(v);
+        for (int i = 0; i < n; i++) {
+                _cleanup_free_ char *xml = lv.virNetworkGetXMLDesc(networks[i], 0);
+
+                if (xml && r >= 0)
+                        r = strv_extend(&l, xml);
+                (void) lv.virNetworkFree(networks[i]);
+        }
+        free(networks);
+        if (r >= 0)
+                *ret = TAKE_PTR(l);
+        return r;
 }
 
 static const char *const entities[] = { "&amp;", "&lt;", "&gt;", "&apos;", "&quot;" };

@@ -42,6 +42,9 @@ int virt_count_running(Virt *v, unsigned *ret) _must_check_ _nonnull_all_;
 /* Something that is not there is a state too: all false. */
 int virt_state(Virt *v, VirtKind kind, const char *name, VirtState *ret) _must_check_ _nonnull_all_;
 
+/* The XML of each network there is, active or not. */
+int virt_networks(Virt *v, char ***ret) _must_check_ _nonnull_all_;
+
 /* The directory of a pool; -ENOENT if there is no such pool or it has none. */
 int virt_pool_path(Virt *v, const char *name, char **ret) _must_check_ _nonnull_all_;
 

@@ -18,6 +18,7 @@
         X(virConnectGetLibVersion)      \
         X(virConnectGetType)            \
         X(virConnectGetURI)             \
+        X(virConnectListAllNetworks)    \
         X(virConnectNumOfDomains)       \
         X(virConnectOpen)               \
         X(virDomainCreate)              \
@@ -45,6 +46,7 @@
         X(virNetworkDestroy)            \
         X(virNetworkFree)               \
         X(virNetworkGetAutostart)       \
+        X(virNetworkGetXMLDesc)         \
         X(virNetworkIsActive)           \
         X(virNetworkIsPersistent)       \
         X(virNetworkLookupByName)       \

@@ -72,6 +72,8 @@ const Command vmctl_commands[] = {
           cmd_console },
         { "ip list", NULL, "List the addresses of the virtual machines", 0, 0, OPT(ALL), COMPLETE_NOTHING,
           NULL, cmd_ip_list },
+        { "ip check", "[ADDRESSES]", "Find addresses that nobody has", 0, 1, OPT(ALL), COMPLETE_NOTHING, NULL,
+          cmd_ip_check },
         { "image list", NULL, "List the images that machines are made from", 0, 0, 0, COMPLETE_NOTHING, NULL,
           cmd_image_list },
         { "image pull", "OS [RELEASE]", "Download an image", 1, 2, OPT(ARCH) | OPT(NO_GPU) | OPT(REFRESH),

@@ -7,6 +7,7 @@
  * A command is a function of a file of its own noun. It returns an exit status, or -errno after it has told
  * what went wrong, which becomes one: see vmctl_status(). */
 
+#include "ipknown.h"
 #include "log.h"
 #include "macro.h"
 #include "metadata.h"
@@ -152,6 +153,11 @@ int vmctl_ask(const char *question) _must_check_ _nonnull_all_;
  */
 int vmctl_address(Context *c, const char *name, const Metadata *m, char **ret) _must_check_ _nonnull_all_;
 
+/* In ip.c: addresses that libvirt knows of, of machines and of its networks, and those that are claimed.
+ * Tells what is wrong. ret_networks: as virt_networks(), or NULL. */
+int vmctl_known(Context *c, int root, IpKnown *k, char ***ret_networks) _must_check_
+                __attribute__((nonnull(1, 3)));
+
 /* One file each. */
 int cmd_create(Context *c, char **args);
 int cmd_list(Context *c, char **args);
@@ -163,6 +169,7 @@ int cmd_delete(Context *c, char **args);
 int cmd_console(Context *c, char **args);
 int cmd_ssh(Context *c, char **args);
 int cmd_ip_list(Context *c, char **args);
+int cmd_ip_check(Context *c, char **args);
 int cmd_image_list(Context *c, char **args);
 int cmd_image_pull(Context *c, char **args);
 int cmd_image_verify(Context *c, char **args);

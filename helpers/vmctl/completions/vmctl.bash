@@ -32,6 +32,7 @@ _vmctl() {
         'ssh '*) options='--dry-run --user= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'console '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'ip list '*) options='--all ' words="" ;;
+        'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
         'image pull '*) options='--arch= --no-gpu --refresh ' words="talos ubuntu debian" ;;
         'image verify '*) options='' words="" ;;
@@ -39,7 +40,7 @@ _vmctl() {
         'image gc '*) options='--all --dry-run ' words="" ;;
         'completion '*) options='' words="bash zsh fish" ;;
         'help '*) options='' words="" ;;
-        *) words='create list info start stop restart delete ssh console ip list image list image pull image verify image remove image gc completion help' ;;
+        *) words='create list info start stop restart delete ssh console ip list ip check image list image pull image verify image remove image gc completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

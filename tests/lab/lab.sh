@@ -112,6 +112,9 @@ lab_boot() {
 }
 
 # lab_start [ARGUMENTS of standin.py]
+#
+# tb-size: QEMU keeps code that it has translated, over a reset as well, and each byte that the firmware writes to a page
+# with such code is looked up in it: with a gigabyte of it, the default, a restart stood still for minutes.
 lab_start() {
         local code
 
@@ -121,7 +124,7 @@ lab_start() {
         setsid python3 "$lab_here/standin.py" --owner "${LAB_OWNER:-$$}" --qmp "$lab_directory/qmp" --log "$lab_directory/events" \
                 --control "$lab_directory/control" "$@" -- \
                 qemu-system-x86_64 -name "$(basename "$lab_directory")" -nodefaults -display none -vga std \
-                -machine q35,kernel-irqchip=split -accel tcg,thread=multi -cpu "${LAB_CPU:-max,la57=off}" \
+                -machine q35,kernel-irqchip=split -accel tcg,thread=multi,tb-size=96 -cpu "${LAB_CPU:-max,la57=off}" \
                 -smp "${LAB_CPUS:-2}" -m "${LAB_MEMORY:-2560}" \
                 -drive "if=pflash,format=raw,readonly=on,file=$code" \
                 -drive "if=pflash,format=raw,file=$lab_directory/vars.fd" \

@@ -23,6 +23,7 @@
 #include "iommu.h"
 #include "iommucheck.h"
 #include "journal.h"
+#include "kernelswap.h"
 #include "known.h"
 #include "phase.h"
 #include "reboot.h"
@@ -260,6 +261,10 @@ static int run(Phase *p, int argc, char *argv[]) {
         r = conf_load_and_warn(p->root, &conf);
         if (r < 0)
                 return phase_fail(p, r, "Try again", "Cannot read the configuration");
+        if (kernelswap_is_pending(p->root)) {
+                phase_note(p, "The IOMMU comes after the restart, with the kernel that is tried then");
+                return PHASE_OK;
+        }
         r = known_follow(p, &conf);
         if (r < 0)
                 return r;

@@ -14,6 +14,7 @@
 #include "etcfile.h"
 #include "fs.h"
 #include "initramfs.h"
+#include "kernelswap.h"
 #include "known.h"
 #include "nvidiamodule.h"
 #include "nvidiasource.h"
@@ -217,6 +218,10 @@ static int run(Phase *p, int argc, char *argv[]) {
                 return log_oom();
         if (!s.conf.nvidia) {
                 phase_note(p, "Nvidia=no: nothing to do");
+                return PHASE_NOT_APPLICABLE;
+        }
+        if (kernelswap_is_pending(p->root)) {
+                phase_note(p, "The driver comes after the restart, for the kernel that is tried then");
                 return PHASE_NOT_APPLICABLE;
         }
         r = read_machine(&s);

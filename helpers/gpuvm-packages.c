@@ -4,11 +4,16 @@
  *
  * The update is a step of the bootstrap, not a timer: done once, remembered in /var/lib/gpuvm/system-update,
  * and left to unattended-upgrades from then on. It never restarts the machine, because nothing that follows
- * needs the newest kernel; what needs a restart is said. */
+ * needs the newest kernel; what needs a restart is said.
+ *
+ * A kernel that VFIO does not work with is another thing: the distribution's generic one is tried in its
+ * place (kernelswap.h), and that takes a restart. */
 
 #include "apt.h"
 #include "conf.h"
 #include "fs.h"
+#include "journal.h"
+#include "kernelswap.h"
 #include "phase.h"
 #include "undo.h"
 
@@ -65,6 +70,17 @@ static int update_system(Phase *p, Undo *u, UpdateMode mode) {
         return 0;
 }
 
+static int see_to_kernel(Phase *p, Undo *u, const Conf *c) {
+        int r = kernelswap_ensure(p, u, c);
+
+        if (r == KERNELSWAP_OFFLINE)
+                log_fields(LOG_WARNING, (const char *const[]){ EVENT_TRIAL_FAILED, NULL },
+                           "The trial failed: the machine came up with another kernel, but has no default route "
+                           "any more, as it had before. A restart brings back the old kernel; 'journalctl -b -1 -k' "
+                           "shows what its network card met");
+        return r;
+}
+
 static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_(conf_done) Conf c = {};
         _cleanup_(undo_freep) Undo *u = NULL;
@@ -79,14 +95,16 @@ static int run(Phase *p, int argc, char *argv[]) {
         if (r < 0)
                 return r;
         r = apt_ensure(p, u, tools);
-        return r < 0 ? r : PHASE_OK;
+        if (r >= 0 && c.vfio)
+                r = see_to_kernel(p, u, &c);
+        return MIN(r, PHASE_OK);
 }
 
 static const struct option options[] = { { "update", no_argument, NULL, 0x200 }, {} };
 
 static const Helper helper = {
         .name = "gpuvm-packages",
-        .summary = "Update the system where that was asked for, and install essential tools.",
+        .summary = "Update the system where asked, install essential tools, see to the kernel.",
         .options_help = "     --update     Update the system now, also if that was done before\n",
         .options = options,
         .parse = parse,

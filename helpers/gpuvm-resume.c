@@ -75,8 +75,8 @@ static int look_at_trial(Phase *p) {
         int r = p->dry_run ? 0 : trial_note_boot(p->root);
 
         if (r > 0)
-                return stop_here(p, 0, REMEDY_TRIAL, "The trial start with the IOMMU on failed before");
-        return r < 0 ? stop_here(p, r, REMEDY, "Cannot tell how the trial start with the IOMMU on went") : 0;
+                return stop_here(p, 0, REMEDY_TRIAL, "The trial start of this machine failed before");
+        return r < 0 ? stop_here(p, r, REMEDY, "Cannot tell how the trial start of this machine went") : 0;
 }
 
 static int run(Phase *p, int argc, char *argv[]) {

@@ -7,13 +7,12 @@
 #include "dpkg.h"
 #include "facts.h"
 #include "fs.h"
+#include "kernelplan.h"
 #include "osrelease.h"
 #include "parse.h"
 #include "proc.h"
 #include "strv.h"
 #include "uplink.h"
-
-enum { KERNEL_CONFIG_MAX = 1024 * 1024 };
 
 #define SECURE_BOOT_VARIABLE "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
@@ -170,20 +169,8 @@ static int read_kvm(int root, Facts *f) {
         return r;
 }
 
-static KernelOption get_option(char *const *lines, const char *name) {
-        STRV_FOREACH(l, lines) {
-                const char *value = startswith(*l, name);
-
-                if (value && value[0] == '=')
-                        return value[1] == 'y' ? KERNEL_BUILTIN : value[1] == 'm' ? KERNEL_MODULE : KERNEL_NO;
-        }
-        return lines ? KERNEL_NO : KERNEL_UNKNOWN;
-}
-
 static int read_kernel(int root, Facts *f) {
-        static const char *const patterns[] = { "/boot/config-%s", "/usr/lib/modules/%s/config",
-                                                "/lib/modules/%s/config" };
-        _cleanup_strv_ char **lines = NULL;
+        _cleanup_(kernelplan_done) KernelPlan plan = {};
         int r;
 
         r = read_word(root, "/proc/sys/kernel/osrelease", &f->release);
@@ -191,19 +178,12 @@ static int read_kernel(int root, Facts *f) {
                 r = cmdline_read(root, &f->cmdline);
         if (r == -ENOMEM)
                 return r;
-        for (size_t i = 0; i < ELEMENTSOF(patterns) && f->release && !lines; i++) {
-                _cleanup_free_ char *path = NULL;
-
-                if (str_printf(&path, patterns[i], f->release) < 0)
-                        return -ENOMEM;
-                r = read_lines(root, path, KERNEL_CONFIG_MAX, &lines);
-                if (r < 0)
-                        return r;
-        }
-        f->vfio_pci = get_option(lines, "CONFIG_VFIO_PCI");
-        f->intel_iommu = get_option(lines, "CONFIG_INTEL_IOMMU");
-        f->amd_iommu = get_option(lines, "CONFIG_AMD_IOMMU");
-        f->arm_smmu = MAX(get_option(lines, "CONFIG_ARM_SMMU_V3"), get_option(lines, "CONFIG_ARM_SMMU"));
+        r = f->release ? kernel_read(root, f->release, &f->kernel) : 0;
+        if (r >= 0)
+                r = kernelplan_read(root, &plan);
+        if (r < 0)
+                return r;
+        f->kernel_swap = plan.lacks && !plan.obstacle;
         r = iommu_count_groups(root, &f->iommu_groups);
         return r < 0 ? r : iommu_firmware(root, &f->iommu_firmware);
 }

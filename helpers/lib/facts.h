@@ -9,14 +9,8 @@
 
 #include "claims.h"
 #include "keep.h"
+#include "kernel.h"
 #include "pci.h"
-
-typedef enum KernelOption {
-        KERNEL_UNKNOWN, /* no configuration file for the running kernel */
-        KERNEL_NO,
-        KERNEL_MODULE,
-        KERNEL_BUILTIN,
-} KernelOption;
 
 typedef struct FactsDisk {
         const char *path;
@@ -51,7 +45,8 @@ typedef struct Facts {
         /* kernel */
         char *release;
         char **cmdline;
-        KernelOption vfio_pci, intel_iommu, amd_iommu, arm_smmu;
+        Kernel kernel;
+        bool kernel_swap; /* it lacks what VFIO needs, and the packages phase can try another */
         size_t iommu_groups;
         const char *iommu_firmware; /* see iommu_firmware() */
 

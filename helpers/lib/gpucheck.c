@@ -12,6 +12,8 @@
         "Turn the IOMMU on in the firmware setup: VT-d on Intel, AMD-Vi (often just \"IOMMU\") on AMD, SMMU on " \
         "arm64. A virtual machine needs a virtual IOMMU from its hypervisor."
 
+#define OTHER_KERNEL "; the packages phase tries the distribution's generic one, with one reboot"
+
 static const char *kernel_remedy(const Facts *f) {
         bool arm = streq_ptr(f->machine, "aarch64");
 
@@ -22,14 +24,17 @@ static const char *kernel_remedy(const Facts *f) {
 }
 
 static int judge_kernel(const Facts *f, Findings *l) {
-        if (f->vfio_pci == KERNEL_NO)
+        if (f->kernel.vfio_pci == KERNEL_NO && f->kernel_swap)
+                return findings_add(l, FINDING_OK, "kernel", f->release, NULL,
+                                    "The kernel was built without VFIO (CONFIG_VFIO_PCI)" OTHER_KERNEL);
+        if (f->kernel.vfio_pci == KERNEL_NO)
                 return findings_add(l, FINDING_FAIL, "kernel", f->release, kernel_remedy(f),
                                     "The kernel was built without VFIO (CONFIG_VFIO_PCI)");
-        if (f->release && strstr(f->release, "-cloud"))
+        if (f->release && strstr(f->release, "-cloud") && !f->kernel_swap)
                 return findings_add(
                                 l, FINDING_WARN, "kernel", f->release, kernel_remedy(f),
                                 "This is the kernel for cloud guests: it has no AMD IOMMU and no graphics drivers");
-        if (f->vfio_pci == KERNEL_UNKNOWN)
+        if (f->kernel.vfio_pci == KERNEL_UNKNOWN)
                 return findings_add(l, FINDING_OK, "kernel", f->release, NULL,
                                     "its configuration is not in /boot; whether it has VFIO will show");
         return findings_add(l, FINDING_OK, "kernel", f->release, NULL, "has VFIO");
@@ -70,15 +75,18 @@ static bool is_asked_for(const Facts *f) {
 /* The firmware offers an IOMMU and there are no groups: who is to blame, and can the iommu phase help? */
 static int judge_iommu_off(const Facts *f, const Conf *c, Findings *l) {
         bool intel = streq(f->iommu_firmware, "intel"), amd = streq(f->iommu_firmware, "amd");
-        KernelOption driver = intel ? f->intel_iommu : amd ? f->amd_iommu : f->arm_smmu;
+        KernelOption driver = intel ? f->kernel.intel_iommu : amd ? f->kernel.amd_iommu : f->kernel.arm_smmu;
         const char *off = find_off(f);
 
+        if (driver == KERNEL_NO && f->kernel_swap)
+                return findings_add(
+                                l, FINDING_OK, "iommu", NULL, NULL,
+                                "The running kernel has no driver for this machine's IOMMU (%s)" OTHER_KERNEL,
+                                kernel_iommu_option(f->iommu_firmware));
         if (driver == KERNEL_NO)
                 return findings_add(l, FINDING_FAIL, "iommu", NULL, kernel_remedy(f),
-                                    "The running kernel has no driver for this machine's IOMMU (CONFIG_%s)",
-                                    intel                 ? "INTEL_IOMMU"
-                                                    : amd ? "AMD_IOMMU"
-                                                          : "ARM_SMMU_V3");
+                                    "The running kernel has no driver for this machine's IOMMU (%s)",
+                                    kernel_iommu_option(f->iommu_firmware));
         if (off && !c->override_iommu_off)
                 return findings_add(
                                 l, FINDING_FAIL, "iommu", NULL,

@@ -30,7 +30,7 @@ typedef struct Entry {
 } Entry;
 
 typedef struct Menu {
-        Entry first, running; /* of the entries that 10_linux made, without the recovery ones */
+        Entry first, wished; /* of the entries that 10_linux made, without the recovery ones */
         bool default_is_first;
         bool takes_once, clears_once, loads, includes; /* what a start once needs */
 } Menu;
@@ -62,12 +62,21 @@ static bool is_recovery(const char *line) {
         return strstr(line, "recovery") != NULL;
 }
 
-/* True if a kernel line of the entry starts this file. */
-static bool starts_kernel(const Entry *e, const char *path) {
+/* True if a kernel line of the entry starts the file that is wished for. */
+static bool starts_kernel(const Entry *e, const TrialWish *w) {
+        const char *path = w->kernel ?: w->running;
+        size_t n = strlen(strempty(path));
+
         for (size_t i = 0; path && i < e->n; i++) {
                 const char *a = kernel_arguments(e->lines[i]);
-                size_t n = strlen(path);
 
+                if (a && w->kernel) {
+                        const char *name = a + strcspn(a, BLANKS);
+
+                        while (name > a && name[-1] != '/')
+                                name--;
+                        a = startswith(name, "vmlinuz-");
+                }
                 if (a && strncmp(a, path, n) == 0 && (!a[n] || strchr(BLANKS, a[n])))
                         return true;
         }
@@ -92,17 +101,17 @@ static void look_at_header(Menu *m, const char *line) {
         m->includes |= command(line, "source") && strstr(p, "/custom.cfg");
 }
 
-static void keep_entry(Menu *m, Entry e, const char *running) {
+static void keep_entry(Menu *m, Entry e, const TrialWish *w) {
         if (is_recovery(e.lines[0]) || !has_kernel(&e))
                 return;
         if (!m->first.lines)
                 m->first = e;
-        if (!m->running.lines && starts_kernel(&e, running))
-                m->running = e;
+        if (!m->wished.lines && starts_kernel(&e, w))
+                m->wished = e;
 }
 
 /* Entries are as grub-mkconfig writes them: "menuentry ... {" and "}" on lines of their own. */
-static void scan(char **lines, const char *running, Menu *m) {
+static void scan(char **lines, const TrialWish *w, Menu *m) {
         bool ours = false;
 
         for (size_t i = 0; lines && lines[i]; i++) {
@@ -119,7 +128,7 @@ static void scan(char **lines, const char *running, Menu *m) {
                        !command(lines[i + n], "menuentry"))
                         n++;
                 if (ours && lines[i + n] && streq(first_word(lines[i + n]), "}"))
-                        keep_entry(m, (Entry){ .lines = lines + i, .n = n }, running);
+                        keep_entry(m, (Entry){ .lines = lines + i, .n = n }, w);
                 i += n - 1;
         }
 }
@@ -136,13 +145,14 @@ static int kernel_line(const char *line, const TrialWish *w, GrubTrial *t, char 
                 return -ENOMEM;
         version = strstr(path, "vmlinuz-");
         r = free_and_strdup(&t->kernel, version ? version + strlen("vmlinuz-") : NULL);
-        if (r >= 0)
+        if (r >= 0 && w->firmware)
                 r = bootentry_edit_words(words, w->firmware, w->override, &edited);
         if (r < 0)
                 return r;
         words += strspn(words, BLANKS);
-        return strv_extendf(text, "%.*s %s panic=%d " TRIAL_WORD "=%s\n", (int) (a + strlen(path) - line),
-                            line, edited ?: words, TRIAL_PANIC_SEC, w->boot_id);
+        return strv_extendf(text, "%.*s %s panic=%d%s%s\n", (int) (a + strlen(path) - line), line,
+                            edited ?: words, TRIAL_PANIC_SEC, w->boot_id ? " " TRIAL_WORD "=" : "",
+                            strempty(w->boot_id));
 }
 
 /* The last file is the kernel's own image; others before it are microcode. */
@@ -174,9 +184,9 @@ static int copy_entry(const Entry *e, const TrialWish *w, const char *suffix, Gr
         int r;
 
         r = strv_extendf(text,
-                         BEGIN "; 'gpuvm-undo iommu' takes it away.\n" CONDITION "set fallback=\"0\"\n"
+                         BEGIN "; 'gpuvm-undo %s' takes it away.\n" CONDITION "set fallback=\"0\"\n"
                                "menuentry 'Trial of gpuvm' --id '" TRIAL_ENTRY "' %s{\n",
-                         open);
+                         w->kernel ? "packages" : "iommu", open);
         for (size_t i = 1; r >= 0 && i < e->n; i++) {
                 const char *line = e->lines[i];
 
@@ -209,11 +219,14 @@ int grubtrial_make(const char *cfg, const TrialWish *wish, const char *image_suf
         r = strv_split(cfg, "\n", &lines);
         if (r < 0)
                 return r;
-        scan(lines, wish->running, &m);
+        scan(lines, wish, &m);
         reason = find_reason(&m);
+        if (!reason && wish->kernel && !m.wished.lines)
+                reason = "the boot menu has no entry for it";
         if (!reason) {
-                r = copy_entry(m.default_is_first || !m.running.lines ? &m.first : &m.running, wish,
-                               image_suffix, &t, &text);
+                bool first = !m.wished.lines || (m.default_is_first && !wish->kernel);
+
+                r = copy_entry(first ? &m.first : &m.wished, wish, image_suffix, &t, &text);
                 if (r < 0)
                         return r;
                 if (!t.kernel)

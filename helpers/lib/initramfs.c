@@ -5,6 +5,8 @@
 #include "bootfile.h"
 #include "early.h"
 #include "fs.h"
+#include "grubmenu.h"
+#include "grubplace.h"
 #include "imagetool.h"
 #include "strv.h"
 #include "trial.h"
@@ -16,11 +18,24 @@ static int image_path(const char *kernel, char **ret) {
         return str_printf(ret, "/boot/initrd.img-%s", kernel);
 }
 
+/* Where GRUB is told to start one by name (kernelswap.h) the newest has to wait. */
+static int read_chosen(int root, char **ret) {
+        _cleanup_free_ char *menu = NULL, *place = NULL;
+        int r;
+
+        r = fs_read(root, GRUBMENU_CFG, FS_FILE_MAX, &menu, NULL);
+        if (r >= 0)
+                r = grubplace_default(menu, &place);
+        if (r >= 0)
+                r = grubplace_kernel(menu, place, ret);
+        return r == -ENOMEM ? r : 0;
+}
+
 int initramfs_kernels(int root, char ***ret) {
         _cleanup_strv_ char **names = NULL, **l = NULL;
-        _cleanup_free_ char *running = NULL;
+        _cleanup_free_ char *running = NULL, *chosen = NULL;
+        bool have_running = false, have_chosen = false;
         const char *newest = NULL;
-        bool have_running = false;
         int r;
 
         r = fs_list(root, "/boot", &names);
@@ -28,6 +43,9 @@ int initramfs_kernels(int root, char ***ret) {
                 return r;
         r = fs_read_line(root, "/proc/sys/kernel/osrelease", &running);
         if (r < 0 && r != -ENOENT)
+                return r;
+        r = read_chosen(root, &chosen);
+        if (r < 0)
                 return r;
         STRV_FOREACH(n, names) {
                 const char *v = startswith(*n, "vmlinuz-");
@@ -39,7 +57,8 @@ int initramfs_kernels(int root, char ***ret) {
                         return -ENOMEM;
                 if (fs_exists(root, image) <= 0)
                         continue;
-                if (!newest || strverscmp(v, newest) > 0)
+                have_chosen |= streq_ptr(v, chosen);
+                if (!newest || (have_chosen ? streq_ptr(v, chosen) : strverscmp(v, newest) > 0))
                         newest = v;
                 have_running |= running && streq(v, running);
         }

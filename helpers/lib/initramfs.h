@@ -10,7 +10,8 @@
 #include "phase.h"
 #include "undo.h"
 
-/* Versions of the installed kernels that have an image and will start next, the running one first. */
+/* Versions of the installed kernels that have an image and will start next, the running one first: that one,
+ * and the one that the boot menu names as its default, else the newest. */
 int initramfs_kernels(int root, char ***ret) _must_check_ _nonnull_all_;
 
 /* Returns 1 if the early rule and module list (early.h) are not the ones that the images were last built

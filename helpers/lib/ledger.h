@@ -23,7 +23,7 @@
  *   active   unit; "active" or "inactive"
  *   pool, network   libvirt name; "absent", "inactive" or "no-autostart"
  *   refresh  "bootloader", "initramfs", "initramfs/KERNEL", "udev", "daemon-reload",
- *            "trial", "network"; "" */
+ *            "trial", "kernel", "network"; "" */
 typedef struct LedgerRecord {
         char *name; /* of the file: "000012-iommu"; NULL before it has one */
         char *step, *kind, *object, *was;

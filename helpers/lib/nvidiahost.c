@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <fnmatch.h>
-#include <sys/utsname.h>
 
 #include "containerengine.h"
 #include "fs.h"
@@ -180,16 +179,6 @@ static int read_system(int root, NvidiaFacts *f) {
         return r < 0 ? r : strv_extend(&f->kernels, f->kernel);
 }
 
-static int read_machine(int root, char **ret) {
-        struct utsname u;
-        int r;
-
-        r = fs_read_line(root, "/proc/sys/kernel/arch", ret); /* from Linux 6.1 on */
-        if (r != -ENOENT || uname(&u) < 0)
-                return r;
-        return free_and_strdup(ret, u.machine);
-}
-
 static int read_gpus(int root, const Conf *c, NvidiaFacts *f) {
         int r;
 
@@ -224,7 +213,7 @@ int nvidia_facts_read(int root, const Conf *c, const DpkgStatus *packages, const
         if (r >= 0)
                 r = read_gpus(root, c, &f);
         if (r >= 0)
-                r = read_machine(root, &f.machine);
+                r = osrelease_machine(root, &f.machine);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < sources->n; i++)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <sys/utsname.h>
+
 #include "osrelease.h"
 #include "fs.h"
 
@@ -27,4 +29,18 @@ int osrelease_get(int root, const char *field, char **ret) {
                         return unquote(v + 1, ret);
         }
         return -ENODATA;
+}
+
+int osrelease_machine(int root, char **ret) {
+        _cleanup_free_ char *machine = NULL;
+        struct utsname u;
+        int r;
+
+        r = fs_read_line(root, "/proc/sys/kernel/arch", &machine); /* from Linux 6.1 on */
+        if (r == -ENOENT && uname(&u) >= 0)
+                r = free_and_strdup(&machine, u.machine);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(machine);
+        return 0;
 }

@@ -97,7 +97,8 @@ void remake(Takeback *tb) {
                 bool boot = streq(what, "bootloader"), image = startswith(what, "initramfs");
                 int r;
 
-                if (!takeback_wants(tb, i, "refresh") || streq(what, "trial") || streq(what, "network"))
+                if (!takeback_wants(tb, i, "refresh") || streq(what, "trial") || streq(what, "kernel") ||
+                    streq(what, "network"))
                         continue;
                 r = boot ? refresh_boot(tb) : image ? refresh_images(tb) : refresh_system(tb, what);
                 booted |= boot || image;

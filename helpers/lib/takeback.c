@@ -6,6 +6,7 @@
 #include "bridgechange.h"
 #include "child.h"
 #include "fs.h"
+#include "kernelswap.h"
 #include "known.h"
 #include "modeset.h"
 #include "reboot.h"
@@ -167,6 +168,20 @@ static void undo_trial(Takeback *tb) {
         }
 }
 
+/* The same for a start with another kernel. */
+static void undo_kernel(Takeback *tb) {
+        for (size_t i = 0; i < tb->ledger.n; i++) {
+                int r;
+
+                if (!takeback_wants(tb, i, "refresh") || !streq(tb->ledger.records[i].object, "kernel"))
+                        continue;
+                r = kernelswap_forget(tb->p);
+                if (r < 0)
+                        takeback_failed(tb, r);
+                tb->done[i] = r >= 0;
+        }
+}
+
 /* Before the files: their owner still has to know what he brought up. */
 static void undo_network(Takeback *tb) {
         for (size_t i = 0; i < tb->ledger.n; i++) {
@@ -181,13 +196,33 @@ static void undo_network(Takeback *tb) {
         }
 }
 
+/* The running kernel's own: it may load a module of its own at any time, and dpkg refuses to remove it. */
+static bool is_running(const char *package, const char *running) {
+        const char *kind = startswith(package, "linux-image-") ?: startswith(package, "linux-modules-");
+
+        return kind && running && endswith(package, running) &&
+                        package[strlen(package) - strlen(running) - 1] == '-';
+}
+
 static void undo_packages(Takeback *tb) {
         _cleanup_strv_ char **packages = NULL;
-        int r = 0;
+        _cleanup_free_ char *running = NULL;
+        int r;
 
-        for (size_t i = 0; r >= 0 && i < tb->ledger.n; i++)
-                if (takeback_wants(tb, i, "package"))
-                        r = strv_extend(&packages, tb->ledger.records[i].object);
+        r = fs_read_line(tb->p->root, "/proc/sys/kernel/osrelease", &running);
+        r = r == -ENOMEM ? r : 0;
+        for (size_t i = 0; r >= 0 && i < tb->ledger.n; i++) {
+                const char *package = tb->ledger.records[i].object;
+
+                if (!takeback_wants(tb, i, "package"))
+                        continue;
+                if (is_running(package, running))
+                        phase_note(tb->p,
+                                   "%s stays: it is the running kernel's. Restart with another, then undo again",
+                                   package);
+                else
+                        r = strv_extend(&packages, package);
+        }
         if (!packages)
                 return;
         if (r >= 0)
@@ -195,7 +230,7 @@ static void undo_packages(Takeback *tb) {
         if (r < 0)
                 takeback_failed(tb, r);
         for (size_t i = 0; r >= 0 && i < tb->ledger.n; i++)
-                if (takeback_wants(tb, i, "package"))
+                if (takeback_wants(tb, i, "package") && strv_contains(packages, tb->ledger.records[i].object))
                         tb->done[i] = true;
 }
 
@@ -306,6 +341,7 @@ int takeback_run(Takeback *tb) {
         undo_units(tb, "active", "active", "start", "stop");
         undo_units(tb, "enabled", "enabled", "enable", "disable");
         undo_trial(tb);
+        undo_kernel(tb);
         undo_network(tb);
         takebackfile_run(tb);
         undo_members(tb);

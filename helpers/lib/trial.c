@@ -78,12 +78,12 @@ int trial_format(const Trial *t, char **ret) {
                           t->network ? "network\n" : "");
 }
 
-int trial_load(int root, Trial *ret) {
+int trial_load_from(int root, const char *path, Trial *ret) {
         _cleanup_free_ char *text = NULL;
         size_t size;
         int r;
 
-        r = fs_read(root, TRIAL_PATH, TRIAL_MAX, &text, &size);
+        r = fs_read(root, path, TRIAL_MAX, &text, &size);
         if (r == -ENOENT) {
                 *ret = (Trial){};
                 return 0;
@@ -93,12 +93,20 @@ int trial_load(int root, Trial *ret) {
         return r < 0 ? r : 1;
 }
 
-int trial_save(int root, const Trial *t) {
+int trial_load(int root, Trial *ret) {
+        return trial_load_from(root, TRIAL_PATH, ret);
+}
+
+int trial_save_to(int root, const char *path, const Trial *t) {
         _cleanup_free_ char *text = NULL;
         int r;
 
         r = trial_format(t, &text);
-        return r < 0 ? r : fs_write_atomic(root, TRIAL_PATH, text, strlen(text), 0644);
+        return r < 0 ? r : fs_write_atomic(root, path, text, strlen(text), 0644);
+}
+
+int trial_save(int root, const Trial *t) {
+        return trial_save_to(root, TRIAL_PATH, t);
 }
 
 int trial_forget(int root) {
@@ -129,11 +137,14 @@ TrialVerdict trial_judge(const Trial *t, const char *boot_id, char *const *words
 }
 
 int trial_note_boot(int root) {
-        _cleanup_(trial_done) Trial t = {};
+        _cleanup_(trial_done) Trial t = {}, kernel = {};
         _cleanup_strv_ char **words = NULL;
         _cleanup_free_ char *boot_id = NULL;
         int r;
 
+        r = trial_load_from(root, TRIAL_KERNEL_PATH, &kernel);
+        if (r != 0 && (r < 0 || kernel.stage >= TRIAL_STAGE_LOST))
+                return r;
         r = trial_load(root, &t);
         if (r <= 0)
                 return r;

@@ -10,10 +10,11 @@
 
 #include "macro.h"
 
-#define TRIAL_PATH  "/var/lib/gpuvm/trial"
-#define TRIAL_ENTRY "gpuvm-trial"  /* the entry's id */
-#define TRIAL_WORD  "gpuvm.trial"  /* on its command line; the value is the boot that made it */
-#define TRIAL_IMAGE ".gpuvm-trial" /* behind the name of the initramfs that it is like */
+#define TRIAL_PATH        "/var/lib/gpuvm/trial"
+#define TRIAL_KERNEL_PATH "/var/lib/gpuvm/kernel" /* the same for a start with another kernel */
+#define TRIAL_ENTRY       "gpuvm-trial"           /* the entry's id */
+#define TRIAL_WORD        "gpuvm.trial"  /* on its command line; the value is the boot that made it */
+#define TRIAL_IMAGE       ".gpuvm-trial" /* behind the name of the initramfs that it is like */
 
 enum { TRIAL_PANIC_SEC = 10 }; /* for panic=: long enough to be read on a console */
 
@@ -36,10 +37,11 @@ typedef struct Trial {
 
 /* What the entry is to be. */
 typedef struct TrialWish {
-        const char *firmware; /* "intel" or "amd" */
+        const char *kernel;   /* the release that it starts; NULL: the one that would be started */
+        const char *firmware; /* "intel" or "amd"; NULL: its words are those of that kernel's entry */
         bool override;        /* take out the words that keep the IOMMU off */
         const char *running;  /* the running kernel as GRUB named it (BOOT_IMAGE=), or NULL */
-        const char *boot_id;
+        const char *boot_id;  /* NULL: no TRIAL_WORD */
 } TrialWish;
 
 void trial_done(Trial *t);
@@ -53,6 +55,10 @@ int trial_load(int root, Trial *ret) _must_check_ _nonnull_all_;
 /* On disk when it returns 0. */
 int trial_save(int root, const Trial *t) _must_check_ _nonnull_all_;
 int trial_forget(int root) _must_check_;
+
+/* The same with another path. */
+int trial_load_from(int root, const char *path, Trial *ret) _must_check_ _nonnull_all_;
+int trial_save_to(int root, const char *path, const Trial *t) _must_check_ _nonnull_all_;
 
 typedef enum TrialVerdict {
         TRIAL_NONE,    /* none that counts; what is left of one may go */
@@ -68,6 +74,6 @@ typedef enum TrialVerdict {
 TrialVerdict trial_judge(const Trial *t, const char *boot_id, char *const *words, bool armed) _must_check_
                 __attribute__((nonnull(1, 2)));
 
-/* Notes that this boot, if it is a trial's, has come up. Returns 1 if the trial before it failed, so that
- * nothing may go on by itself; else 0. */
+/* Notes that this boot, if it is a trial's, has come up. Returns 1 if the trial before it failed, of a
+ * command line or of a kernel, so that nothing may go on by itself; else 0. */
 int trial_note_boot(int root) _must_check_;

@@ -53,5 +53,5 @@ int undo_record_libvirt(Undo *u, const char *kind, const char *name,
                         const char *was) _must_check_ _nonnull_all_;
 
 /* Something to regenerate once the step's files are back: "bootloader", "initramfs", "udev", "daemon-reload";
- * or to take away before: "trial", "network". */
+ * or to take away before: "trial", "kernel", "network". */
 int undo_record_refresh(Undo *u, const char *what) _must_check_ _nonnull_all_;

@@ -4,6 +4,8 @@
 
 #include "bootentry.h"
 #include "grubcfg.h"
+#include "grubplace.h"
+#include "kernelplan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -47,6 +49,23 @@ static void check_entry(const char *text, const char *firmware, bool override) {
                 check(bootentry_edit(once, firmware, override, &twice) == 0);
 }
 
+/* A place is one of the menu, and what a shell is given of it is in one pair of quotes. */
+static void check_places(const char *text) {
+        _cleanup_free_ char *place = NULL, *kernel = NULL, *value = NULL, *hold = NULL, *choose = NULL;
+        int r = grubplace_find(text, "6.1", &place);
+
+        check(r == 0 || r == -ENOENT);
+        if (r == 0) {
+                check(grubplace_kernel(text, place, &kernel) == 0);
+                r = kernelplan_hold(place, &hold);
+                check(r == -EINVAL || (r == 0 && !strpbrk(place, "'\"$`\\ ")));
+                r = kernelplan_choose(place, "6.1", "amd", &choose);
+                check(r == -EINVAL || r == 0);
+        }
+        r = grubplace_default(text, &value);
+        check(r == -ENOENT || (r == 0 && !strpbrk(value, "\"\n")));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_free_ char *text = strndup((const char *) data, size);
 
@@ -55,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_menu(text, "intel");
         check_menu(text, "amd");
         check_start(text);
+        check_places(text);
         for (int override = 0; override < 2; override++) {
                 check_entry(text, "intel", override);
                 check_entry(text, "amd", override);

@@ -19,7 +19,7 @@ TEST(an_empty_machine_is_all_unknown) {
 
         ASSERT(!f.os_id);
         ASSERT_STREQ(f.machine, "");
-        ASSERT_EQ(f.vfio_pci, KERNEL_UNKNOWN);
+        ASSERT_EQ(f.kernel.vfio_pci, KERNEL_UNKNOWN);
         ASSERT_EQ(f.iommu_groups, 0);
         ASSERT_EQ(f.secure_boot, 0);
         ASSERT_EQ(f.disks[0].total, 0);
@@ -73,14 +73,14 @@ TEST(kernel_configuration_of_the_running_kernel) {
         tree_put("/proc/sys/kernel/osrelease", "6.1.0-40-cloud-amd64\n");
         tree_put("/boot/config-6.1.0-41-amd64", "CONFIG_AMD_IOMMU=y\n");
         f = look(root);
-        ASSERT_EQ(f.amd_iommu, KERNEL_UNKNOWN);
+        ASSERT_EQ(f.kernel.amd_iommu, KERNEL_UNKNOWN);
         facts_done(&f);
         tree_put("/boot/config-6.1.0-40-cloud-amd64",
                  "CONFIG_VFIO_PCI_VGA=y\nCONFIG_VFIO=m\nCONFIG_VFIO_PCI=m\n# CONFIG_AMD_IOMMU is not set\nCONFIG_INTEL_IOMMU=y\n");
         f = look(root);
-        ASSERT_EQ(f.vfio_pci, KERNEL_MODULE);
-        ASSERT_EQ(f.amd_iommu, KERNEL_NO);
-        ASSERT_EQ(f.intel_iommu, KERNEL_BUILTIN);
+        ASSERT_EQ(f.kernel.vfio_pci, KERNEL_MODULE);
+        ASSERT_EQ(f.kernel.amd_iommu, KERNEL_NO);
+        ASSERT_EQ(f.kernel.intel_iommu, KERNEL_BUILTIN);
         facts_done(&f);
 }
 

@@ -42,9 +42,9 @@ static void new_machine(void) {
                 .kvm_device = true,
                 .memory = 64 * GIB,
                 .release = (char *) "6.1.0-40-amd64",
-                .vfio_pci = KERNEL_MODULE,
-                .intel_iommu = KERNEL_BUILTIN,
-                .amd_iommu = KERNEL_BUILTIN,
+                .kernel = { .vfio_pci = KERNEL_MODULE,
+                            .intel_iommu = KERNEL_BUILTIN,
+                            .amd_iommu = KERNEL_BUILTIN },
                 .iommu_groups = 15,
                 .iommu_firmware = "intel",
                 .bus = { devices, 2 },
@@ -267,7 +267,7 @@ TEST(groups_settle_it_whatever_the_command_line_says) {
         new_machine();
         command_line("intel_iommu=off", "iommu=off");
         facts.iommu_firmware = NULL;
-        facts.intel_iommu = KERNEL_NO;
+        facts.kernel.intel_iommu = KERNEL_NO;
         EXPECT("iommu", "ok: on, with 15 groups");
         done();
 }
@@ -318,12 +318,16 @@ TEST(amd_needs_no_word_so_none_would_help) {
         facts.iommu_groups = 0;
         facts.iommu_firmware = "amd";
         EXPECT("iommu", "fail: The kernel found the firmware's IOMMU table and could not start");
-        facts.amd_iommu = KERNEL_UNKNOWN;
+        facts.kernel.amd_iommu = KERNEL_UNKNOWN;
         EXPECT("iommu", "ok: off in the kernel");
         command_line("amd_iommu=off", NULL);
         EXPECT("iommu", "fail: The administrator turned the IOMMU off: 'amd_iommu=off'");
-        facts.amd_iommu = KERNEL_NO;
+        facts.kernel.amd_iommu = KERNEL_NO;
         EXPECT("iommu", "fail: The running kernel has no driver for this machine's IOMMU (CONFIG_AMD_IOMMU)");
+        facts.kernel_swap = true;
+        EXPECT("iommu",
+               "ok: The running kernel has no driver for this machine's IOMMU (CONFIG_AMD_IOMMU); the "
+               "packages phase tries");
         done();
 }
 
@@ -331,10 +335,13 @@ TEST(kernels) {
         new_machine();
         facts.release = (char *) "6.1.0-40-cloud-amd64";
         EXPECT("kernel", "warn: This is the kernel for cloud guests");
-        facts.vfio_pci = KERNEL_NO;
+        facts.kernel.vfio_pci = KERNEL_NO;
         EXPECT("kernel", "fail: The kernel was built without VFIO");
+        facts.kernel_swap = true;
+        EXPECT("kernel", "ok: The kernel was built without VFIO (CONFIG_VFIO_PCI); the packages phase tries");
+        facts.kernel_swap = false;
         facts.release = (char *) "6.18.0";
-        facts.vfio_pci = KERNEL_UNKNOWN;
+        facts.kernel.vfio_pci = KERNEL_UNKNOWN;
         EXPECT("kernel", "ok: ");
         done();
 }

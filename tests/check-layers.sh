@@ -13,11 +13,11 @@ cd "$1/helpers/lib"
 layers=(
         'macro'
         'bdf library log parse strv json'
-        'fs fswrite digest qcow2 unpack'
-        'account aptsource turn bootfile confvalid grubcfg grubplace kernel child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile nvme proc logfile journal fetch sparsefile'
+        'fs fswrite curllib digest qcow2 unpack'
+        'account aptsource turn bootfile confvalid grubcfg grubplace kernel child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile'
         'xml metadata virtlib seed'
         'phase'
-        'conf confkey gpudriver talos imagecache imagepull imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
+        'conf confkey gpudriver talos imagecache imageentry imagepull imageplan imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain'
         'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
         'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck'
@@ -51,6 +51,9 @@ is 'only bus and logind include sdbus' "$(awk '$2 == "sdbus" { printf "%s ", $1 
 is 'only virt and virtvm include virtlib' "$(awk '$2 == "virtlib" { printf "%s ", $1 }' <<<"$edges")" 'virt virtvm '
 is 'only the rooms of a hand-over include vfiojob' "$(awk '$2 == "vfiojob" { printf "%s ", $1 }' <<<"$edges")" 'vfioback vfiofacts vfiohold vfioidle '
 
+is 'only fetch includes curllib' "$(awk '$2 == "curllib" { printf "%s ", $1 }' <<<"$edges")" 'fetch '
+is 'only image includes imageplan' "$(awk '$2 == "imageplan" { printf "%s ", $1 }' <<<"$edges")" 'image '
+
 # door ROOM PATTERN: only that room includes these headers.
 door() {
         is "only $1 knows <$2>" "$(grep -lE "^#include <$2>" ./*.[ch] ../*.c ../../generators/*.c 2>/dev/null |
@@ -62,7 +65,7 @@ door module 'libkmod\.h'
 door virtlib 'libvirt/.*\.h'
 door '(seed|unpack)' 'archive.*\.h'
 door xml 'libxml/.*\.h'
-door fetch 'curl/.*\.h'
+door curllib 'curl/.*\.h'
 door unpack 'lzma\.h'
 door sdbus 'systemd/sd-bus\.h'
 

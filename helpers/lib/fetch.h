@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Fetch: what is behind an https URL. Only this room knows libcurl, and it loads it when it is first used.
+/* Fetch: what is behind an https URL. libcurl (curllib.h) is loaded when it is first used.
  *
  * https and nothing else, also behind a redirect; certificates are always checked; nobody's .netrc is read; a
  * proxy is taken from the environment, as curl(1) does. A server that is slow, stuck, endless or talks too
@@ -41,9 +41,3 @@ const char *fetch_message(const Fetch *f) _nonnull_all_;
 /* Bytes until now, and what the server has announced (UINT64_MAX: nothing). */
 uint64_t fetch_received(const Fetch *f) _nonnull_all_;
 uint64_t fetch_length(const Fetch *f) _nonnull_all_;
-
-/* All of it, with a NUL behind. Text: without one in it. *reterr_message may stay NULL. */
-int fetch_bytes(const char *url, const FetchOptions *o, char **ret, size_t *ret_size,
-                char **reterr_message) _must_check_ _nonnull_all_;
-int fetch_text(const char *url, const FetchOptions *o, char **ret,
-               char **reterr_message) _must_check_ _nonnull_all_;

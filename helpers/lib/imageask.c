@@ -2,7 +2,7 @@
 
 #include "imageask.h"
 #include "child.h"
-#include "fetch.h"
+#include "fetchtext.h"
 #include "fs.h"
 #include "strv.h"
 #include "talos.h"
@@ -36,7 +36,7 @@ static int ask(const ImageAsk *a, const char *url, const char *post, char **ret,
         FetchOptions o = options(a, post);
         int r;
 
-        r = fetch_text(url, &o, ret, &message);
+        r = fetchtext(url, &o, ret, &message);
         return r < 0 ? image_fail(reterr, r, image_remedy(r), "Cannot ask '%s': %s", url,
                                   message ?: strerror(-r))
                      : 0;
@@ -193,7 +193,7 @@ static int check_signature(const ImageAsk *a, const ImagePlace *p, const char *s
         *ret = "no gpgv";
         if (fs_exists(a->root, GPGV) <= 0)
                 return 0;
-        r = fetch_bytes(p->signature, &o, &signature, &n, &message);
+        r = fetchtext_bytes(p->signature, &o, &signature, &n, &message);
         if (r < 0)
                 return image_fail(reterr, r, image_remedy(r), "Cannot ask '%s': %s", p->signature,
                                   message ?: strerror(-r));

@@ -7,39 +7,7 @@
  * read-only and never changes: machines have overlays on it. A newer build is another file, and the entry is
  * replaced. Who makes an entry holds its lock. */
 
-#include "json.h"
-#include "macro.h"
-
-#define IMAGE_CACHE "/var/cache/gpuvm/images"
-
-typedef struct ImageEntry {
-        char *name;      /* "ubuntu-25.10-amd64", "talos-v1.13.9-amd64-open-lts" */
-        char *kind;      /* "talos", "ubuntu", "debian" */
-        char *release;   /* "25.10", "v1.13.9" */
-        char *arch;      /* "amd64", "arm64" */
-        char *file;      /* in the cache */
-        char *path;      /* the same with the cache's directory; not below a root */
-        char *format;    /* "raw" or "qcow2": to be given as the backing file's format, never to be guessed */
-        char *schematic; /* Talos; else "" */
-        char *url;       /* where it came from */
-        char *digest;    /* of what was downloaded, "sha256:HEX" or "sha512:HEX" */
-        char *content; /* of the unpacked file's blocks (sparsefile.h), "sha256:HEX"; "": the file is what was
-                        * downloaded */
-        char *signature; /* "good", or why there is none: "unsigned", "no keyring", "no gpgv" */
-        uint64_t size;   /* virtual, in bytes: the disk of a machine is at least that */
-        uint64_t length; /* of the file, in bytes */
-        uint64_t used;   /* bytes that the file takes on the disk */
-        uint64_t pulled; /* seconds since 1970 */
-        int hold; /* a descriptor that keeps the file from being removed, until it is closed; 0: none */
-} ImageEntry;
-void image_entry_done(ImageEntry *e);
-
-/* An entry's text, and back. Pure. -EBADMSG for one that we did not write. */
-int image_entry_to_json(const ImageEntry *e, json_object **ret) _must_check_ _nonnull_all_;
-int image_entry_parse(const char *text, ImageEntry *ret) _must_check_ _nonnull_all_;
-
-/* A name that an entry may have: letters, digits, "." and "-", no dot in front. */
-bool image_name_is_valid(const char *name) _nonnull_all_;
+#include "imageentry.h"
 
 /* The entry of a name, if its file is there and as long as it was. -ENOENT: not in the cache. */
 int imagecache_find(int root, const char *name, ImageEntry *ret) _must_check_ _nonnull_all_;
@@ -50,7 +18,6 @@ int imagecache_hold(int root, ImageEntry *e) _must_check_ _nonnull_all_;
 
 /* All of them, by name. */
 int imagecache_list(int root, ImageEntry **ret, size_t *ret_n) _must_check_ _nonnull_all_;
-void image_entries_free(ImageEntry *l, size_t n);
 
 /* The cache's directory, made where it is missing: an fd. -EACCES: not ours to change. */
 int imagecache_open(int root) _must_check_;

@@ -17,7 +17,7 @@ layers=(
         'account aptsource turn bootfile confvalid grubcfg grubplace kernel child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile'
         'xml metadata virtlib seed'
         'phase'
-        'conf confkey gpudriver talos imagecache imageentry imagepull imageplan imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
+        'conf confkey gpudriver talos imagecache imageentry imagefile imagepull imageplan imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain'
         'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
         'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck'

@@ -13,6 +13,7 @@ typedef enum ImageStep {
         IMAGE_STEP_WAIT,     /* somebody else downloads it */
         IMAGE_STEP_DOWNLOAD, /* and unpack */
         IMAGE_STEP_SYNC,     /* to the disk */
+        IMAGE_STEP_VERIFY,   /* read again; done and total are of the file */
 } ImageStep;
 
 typedef struct ImageProgress {

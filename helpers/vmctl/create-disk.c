@@ -7,56 +7,31 @@
 #include "child.h"
 #include "create.h"
 #include "fs.h"
+#include "imagefile.h"
 #include "vmimage.h"
 
 #define QEMU_IMG "/usr/bin/qemu-img"
 
 enum { QEMU_IMG_TIMEOUT_SEC = 60 };
 
-/* The size is at 24, big-endian; a backing file's name at 8: docs/interop/qcow2.txt of QEMU. An image that
- * leads to another file would show the guest any file of the host. */
-static int read_header(const char *path, Create *n) {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        uint8_t h[104] = {};
-        struct stat st;
-        ssize_t size;
-
-        if (fd < 0)
-                return negative_errno();
-        if (fstat(fd, &st) < 0)
-                return negative_errno();
-        if (!S_ISREG(st.st_mode))
-                return -ENOTSUP;
-        size = pread(fd, h, sizeof(h), 0);
-        if (size < 0)
-                return negative_errno();
-        n->base_size = (uint64_t) st.st_size;
-        if (size < (ssize_t) sizeof(h) || memcmp(h, "QFI\xfb", 4) != 0)
-                return free_and_strdup(&n->base_format, "raw");
-        n->base_size = 0;
-        for (size_t i = 24; i < 32; i++)
-                n->base_size = n->base_size << 8 | h[i];
-        for (size_t i = 8; i < 16; i++)
-                if (h[i] != 0)
-                        return -EBADMSG;
-        /* Incompatible features, of version 3: bit 2 is an external data file. */
-        if (h[7] >= 3 && (h[79] & 4))
-                return -EBADMSG;
-        return free_and_strdup(&n->base_format, "qcow2");
-}
-
 static int base_from_file(const char *file, Create *n) {
+        const char *reason = NULL;
+        ImageFile f = {};
         int r;
 
         n->base_path = realpath(file, NULL);
-        r = n->base_path ? read_header(n->base_path, n) : negative_errno();
+        r = n->base_path ? imagefile_look(n->base_path, &f, &reason) : negative_errno();
         if (r == -EBADMSG)
-                return log_error_errno(r, "Image '%s' leads to another file, and is not used", file);
+                return log_full_errno(LOG_ERR, EBADMSG, "Image '%s' %s", file, reason);
         if (r < 0) {
                 log_error_errno(r, "Cannot read image '%s': %m", file);
                 return -EINVAL;
         }
-        return free_and_strdup(&n->base_name, strrchr(n->base_path, '/') + 1) < 0 ? log_oom() : 0;
+        n->base_size = f.size;
+        return free_and_strdup(&n->base_format, f.format) < 0 ||
+                                        free_and_strdup(&n->base_name, strrchr(n->base_path, '/') + 1) < 0
+                        ? log_oom()
+                        : 0;
 }
 
 static int take_entry(ImageEntry *e, Create *n) {
@@ -86,7 +61,9 @@ static int base_from_cache(Context *c, Create *n, const ImageWant *want) {
 int base_find(Context *c, Create *n) {
         const char *file = vmctl_value(c, OPT_IMAGE);
         _cleanup_free_ GpuArch *archs = NULL;
-        ImageWant want = { .kind = image_kind_from_string(n->kind), .n_gpus = n->plan.n_gpus };
+        ImageWant want = { .kind = image_kind_from_string(n->kind),
+                           .n_gpus = n->plan.n_gpus,
+                           .schematic = vmctl_value(c, OPT_SCHEMATIC) };
 
         if (file)
                 return base_from_file(file, n);

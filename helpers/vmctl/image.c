@@ -2,21 +2,11 @@
 
 /* Image: what machines are made from: list, download, check and remove. */
 
-#include <inttypes.h>
-#include <sys/ioctl.h>
-
 #include "fs.h"
 #include "json.h"
-#include "parse.h"
 #include "vmctl.h"
 #include "vmhost.h"
 #include "vmimage.h"
-
-enum {
-        LINE_SEC = 10, /* between two lines where there is no terminal */
-        RATE_USEC = 3000000,
-        COLUMNS = 79,
-};
 
 /* What every command here begins with. */
 typedef struct Cache {
@@ -158,105 +148,6 @@ int cmd_image_list(Context *c, char **args) {
 
 /* --- pull */
 
-static const char *step_text(const ImageProgress *p) {
-        return p->step == IMAGE_STEP_ASK             ? "asking for"
-                        : p->step == IMAGE_STEP_WAIT ? "waiting for another download of"
-                        : p->step == IMAGE_STEP_SYNC ? "writing out"
-                                                     : "downloading";
-}
-
-/* "45 %, 117 MiB of 260 MiB, 18 MiB/s, 8 s left". */
-static void numbers_text(VmctlProgress *s, const ImageProgress *p, char *buf, size_t size) {
-        uint64_t now = monotonic_usec(), elapsed = now - s->window_usec, kib = p->done / 1024;
-        size_t n = 0;
-
-        *buf = '\0';
-        if (p->step != IMAGE_STEP_DOWNLOAD)
-                return;
-        if (s->window_usec == 0 || p->done < s->window_done) {
-                s->window_usec = now - MIN(p->usec, now);
-                s->window_done = 0;
-                elapsed = p->usec;
-        }
-        if (elapsed > 0)
-                s->rate = (p->done - s->window_done) * USEC_PER_SEC / elapsed;
-        if (elapsed > RATE_USEC) {
-                s->window_usec = now;
-                s->window_done = p->done;
-        }
-        if (p->total == UINT64_MAX || p->total == 0)
-                n = (size_t) snprintf(buf, size, ": %s", size_text(kib).text);
-        else
-                n = (size_t) snprintf(buf, size, ": %" PRIu64 " %%, %s of %s", p->done * 100 / p->total,
-                                      size_text(kib).text, size_text(p->total / 1024).text);
-        if (s->rate > 0 && n < size)
-                n += (size_t) snprintf(buf + n, size - n, ", %s/s", size_text(s->rate / 1024).text);
-        if (s->rate > 0 && n < size && p->total != UINT64_MAX)
-                (void) snprintf(buf + n, size - n, ", %" PRIu64 " s left",
-                                (p->total - MIN(p->done, p->total)) / s->rate);
-}
-
-static unsigned terminal_width(void) {
-        struct winsize w;
-
-        return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) >= 0 && w.ws_col > 1 ? w.ws_col - 1U : COLUMNS;
-}
-
-void vmctl_progress(const ImageProgress *p, void *userdata) {
-        VmctlProgress *s = userdata;
-        uint64_t now = monotonic_usec();
-        char numbers[160], line[512];
-
-        if (s->quiet ||
-            (!s->terminal && s->told && s->step == (int) p->step && now - s->told < LINE_SEC * USEC_PER_SEC))
-                return;
-        /* What is over in a moment is not worth a line of its own. */
-        if (!s->terminal && p->step == IMAGE_STEP_ASK)
-                return;
-        s->told = now;
-        s->step = (int) p->step;
-        numbers_text(s, p, numbers, sizeof(numbers));
-        (void) snprintf(line, sizeof(line), "%s '%s'%s", step_text(p), p->name ?: "the newest Talos",
-                        numbers);
-        if (s->terminal) {
-                fprintf(stderr, "\r%.*s\033[K", (int) terminal_width(), line);
-                s->shown = true;
-        } else
-                log_info("%s", line);
-}
-
-void vmctl_progress_begin(const Context *c, VmctlProgress *s) {
-        *s = (VmctlProgress){ .quiet = vmctl_has(c, OPT_QUIET),
-                              .terminal = isatty(STDERR_FILENO),
-                              .step = -1 };
-}
-
-void vmctl_progress_end(VmctlProgress *s) {
-        if (s->shown)
-                fprintf(stderr, "\r\033[K");
-        s->shown = false;
-}
-
-void vmctl_image_setup(const Conf *conf, int root, VmctlProgress *progress, ImageSetup *ret) {
-        *ret = (ImageSetup){
-                .root = root,
-                .root_path = secure_getenv("GPUVM_ROOT"),
-                .factory = conf->talos_url,
-                .ubuntu = conf->ubuntu_url,
-                .debian = conf->debian_url,
-                .stall_usec = conf->stall_usec,
-                .progress = vmctl_progress,
-                .userdata = progress,
-        };
-        if (parse_size(conf->image_max, &ret->max) < 0)
-                ret->max = 0;
-}
-
-int vmctl_image_tell(int r, const ImageFailure *f) {
-        log_error("%s%s%s", f->cause ?: strerror(-r), f->remedy ? ". " : "", strempty(f->remedy));
-        return r;
-}
-
 /* What an image of Talos has to drive: this host's GPUs, unless there are none or it was said. */
 static int find_archs(const Context *c, const Cache *k, GpuArch **ret, size_t *ret_n) {
         _cleanup_(vmhost_done) VmHost h = {};
@@ -306,7 +197,8 @@ int cmd_image_pull(Context *c, char **args) {
         _cleanup_(cache_done) Cache k = { .root = -EBADF };
         ImageWant want = { .kind = image_kind_from_string(args[0]),
                            .release = args[1],
-                           .arch = vmctl_value(c, OPT_ARCH) };
+                           .arch = vmctl_value(c, OPT_ARCH),
+                           .schematic = vmctl_value(c, OPT_SCHEMATIC) };
         _cleanup_(image_entry_done) ImageEntry e = {};
         _cleanup_free_ GpuArch *archs = NULL;
         VmctlProgress progress;
@@ -316,8 +208,12 @@ int cmd_image_pull(Context *c, char **args) {
         if (want.kind < 0)
                 return log_full_errno(LOG_ERR, EINVAL,
                                       "There are images of talos, ubuntu and debian, not of '%s'", args[0]);
+        if (want.schematic && want.kind != IMAGE_TALOS) {
+                log_error("--schematic is for Talos");
+                return VMCTL_USAGE;
+        }
         r = open_root(&k);
-        if (r >= 0 && want.kind == IMAGE_TALOS)
+        if (r >= 0 && want.kind == IMAGE_TALOS && !want.schematic)
                 r = find_archs(c, &k, &archs, &want.n_gpus);
         if (r < 0)
                 return r;
@@ -333,10 +229,31 @@ int cmd_image_pull(Context *c, char **args) {
 
 /* --- verify */
 
+typedef struct Verifying {
+        VmctlProgress shown;
+        const ImageEntry *e;
+        uint64_t began_usec;
+} Verifying;
+
+static void on_verify(uint64_t done, uint64_t total, void *userdata) {
+        Verifying *v = userdata;
+        const ImageProgress p = { .step = IMAGE_STEP_VERIFY,
+                                  .name = v->e->name,
+                                  .done = done,
+                                  .total = total,
+                                  .usec = monotonic_usec() - v->began_usec };
+
+        vmctl_progress(&p, &v->shown);
+}
+
+/* Returns 0, or -errno after a message. */
 static int verify(const Context *c, const Cache *k, const ImageEntry *e) {
+        Verifying v = { .e = e, .began_usec = monotonic_usec() };
         int r;
 
-        r = imagecache_verify(k->root, e, NULL, NULL);
+        vmctl_progress_begin(c, &v.shown);
+        r = imagecache_verify(k->root, e, on_verify, &v);
+        vmctl_progress_end(&v.shown);
         if (r == -EBADMSG)
                 return log_full_errno(
                                 LOG_ERR, EBADMSG,
@@ -345,12 +262,33 @@ static int verify(const Context *c, const Cache *k, const ImageEntry *e) {
                                 e->name, e->name);
         if (r < 0)
                 return log_error_errno(r, "Cannot check the image '%s': %m", e->name);
-        if (!vmctl_has(c, OPT_QUIET))
+        if (!vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
                 printf("%s is as it was downloaded\n", e->name);
         return 0;
 }
 
+static int verify_to_json(json_object *all, const ImageEntry *e, int r) {
+        json_object *o = json_object_new_object();
+
+        if (json_add_text(o, "name", e->name) < 0 || json_add_text(o, "path", e->path) < 0 ||
+            json_add_text(o, "state",
+                          r == 0                          ? "good"
+                                          : r == -EBADMSG ? "damaged"
+                                                          : "unreadable") < 0) {
+                (void) json_object_put(o);
+                return -ENOMEM;
+        }
+        return json_append(all, o);
+}
+
+static int verify_one(const Context *c, const Cache *k, const ImageEntry *e, json_object *all) {
+        int r = verify(c, k, e);
+
+        return verify_to_json(all, e, r) < 0 ? log_oom() : r;
+}
+
 int cmd_image_verify(Context *c, char **args) {
+        _cleanup_json_ json_object *all = json_object_new_array();
         _cleanup_(cache_done) Cache k = { .root = -EBADF };
         int r, result = 0;
 
@@ -358,15 +296,17 @@ int cmd_image_verify(Context *c, char **args) {
         if (r < 0)
                 return r;
         for (size_t i = 0; !*args && i < k.n; i++) {
-                r = verify(c, &k, &k.entries[i]);
+                r = verify_one(c, &k, &k.entries[i], all);
                 result = result ?: r;
         }
         STRV_FOREACH(name, args) {
                 const ImageEntry *e = find_entry(&k, *name);
 
-                r = e ? verify(c, &k, e) : -ENOENT;
+                r = e ? verify_one(c, &k, e, all) : -ENOENT;
                 result = result ?: r;
         }
+        if (vmctl_has(c, OPT_JSON) && json_print(all, stdout) < 0)
+                return -EIO;
         return result;
 }
 
@@ -393,8 +333,21 @@ static int remove_entry(const Context *c, const Cache *k, const ImageEntry *e) {
         return 0;
 }
 
+/* One question for all of them. Returns 1, 0 for no, or -errno after a message. */
+static int ask_removal(const Context *c, char *const *names) {
+        _cleanup_free_ char *list = NULL, *question = NULL;
+
+        if (vmctl_has(c, OPT_YES) || vmctl_has(c, OPT_DRY_RUN))
+                return 1;
+        list = strv_join(names, ", ");
+        if (!list || str_printf(&question, "Remove %s?", list) < 0)
+                return log_oom();
+        return vmctl_ask(question);
+}
+
 int cmd_image_remove(Context *c, char **args) {
         _cleanup_(cache_done) Cache k = { .root = -EBADF };
+        _cleanup_strv_ char **names = NULL;
         int r, result = 0;
 
         r = cache_load(&k);
@@ -402,10 +355,16 @@ int cmd_image_remove(Context *c, char **args) {
                 r = load_used(&k, true);
         if (r < 0)
                 return r;
-        STRV_FOREACH(name, args) {
-                const ImageEntry *e = find_entry(&k, *name);
-
-                r = e ? remove_entry(c, &k, e) : -ENOENT;
+        STRV_FOREACH(name, args)
+                if (!find_entry(&k, *name))
+                        result = -ENOENT;
+                else if (strv_extend(&names, *name) < 0)
+                        return log_oom();
+        r = names ? ask_removal(c, names) : 0;
+        if (r <= 0)
+                return result ?: r;
+        STRV_FOREACH(name, names) {
+                r = remove_entry(c, &k, find_entry(&k, *name));
                 result = result ?: r;
         }
         return result;

@@ -36,6 +36,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_REFRESH] = { "refresh", 0, NULL, "Look for a newer build" },
         [OPT_RELEASE] = { "release", 0, "RELEASE", "Of Ubuntu or Debian: 24.04, 13" },
         [OPT_ROOT] = { "root", 0, "DIR", "With --dry-run: the host recorded below DIR", COMPLETE_FILE },
+        [OPT_SCHEMATIC] = { "schematic", 0, "ID", "Of Talos: an image of your own from the image factory" },
         [OPT_SERVER] = { "server", 0, NULL, "Ubuntu without a desktop" },
         [OPT_SSH_KEY] = { "ssh-key", 0, "KEY|FILE", "Who may enter; may be repeated", COMPLETE_FILE },
         [OPT_TALOS_VERSION] = { "talos-version", 0, "VERSION", "Not the newest Talos but this one" },
@@ -48,11 +49,11 @@ const Option vmctl_options[_OPT_MAX] = {
 #define VM   COMPLETE_VM, NULL
 #define MANY UINT32_MAX
 
-#define CREATE                                                                                               \
-        OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(GATEWAY) | OPT(GPU) | OPT(HUGEPAGES) |   \
-                        OPT(IMAGE) | OPT(IP) | OPT(MAC) | OPT(MACHINE_CONFIG) | OPT(MEMORY) | OPT(NAME) |    \
-                        OPT(NETWORK) | OPT(NO_GPU) | OPT(RELEASE) | OPT(ROOT) | OPT(SERVER) | OPT(SSH_KEY) | \
-                        OPT(TALOS_VERSION) | OPT(USER) | OPT(USER_DATA)
+#define CREATE                                                                                             \
+        OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(GATEWAY) | OPT(GPU) | OPT(HUGEPAGES) | \
+                        OPT(IMAGE) | OPT(IP) | OPT(MAC) | OPT(MACHINE_CONFIG) | OPT(MEMORY) | OPT(NAME) |  \
+                        OPT(NETWORK) | OPT(NO_GPU) | OPT(RELEASE) | OPT(ROOT) | OPT(SCHEMATIC) |           \
+                        OPT(SERVER) | OPT(SSH_KEY) | OPT(TALOS_VERSION) | OPT(USER) | OPT(USER_DATA)
 
 const Command vmctl_commands[] = {
         { "create", "KIND", "Make a virtual machine: talos, ubuntu or debian", 1, 1, CREATE, COMPLETE_WORDS,
@@ -76,12 +77,13 @@ const Command vmctl_commands[] = {
           cmd_ip_check },
         { "image list", NULL, "List the images that machines are made from", 0, 0, 0, COMPLETE_NOTHING, NULL,
           cmd_image_list },
-        { "image pull", "OS [RELEASE]", "Download an image", 1, 2, OPT(ARCH) | OPT(NO_GPU) | OPT(REFRESH),
-          COMPLETE_WORDS, "talos ubuntu debian", cmd_image_pull },
+        { "image pull", "OS [RELEASE]", "Download an image", 1, 2,
+          OPT(ARCH) | OPT(NO_GPU) | OPT(REFRESH) | OPT(SCHEMATIC), COMPLETE_WORDS, "talos ubuntu debian",
+          cmd_image_pull },
         { "image verify", "[NAME...]", "Check that images are what was downloaded", 0, MANY, 0,
           COMPLETE_NOTHING, NULL, cmd_image_verify },
-        { "image remove", "NAME...", "Remove images that no machine is made on", 1, MANY, OPT(DRY_RUN),
-          COMPLETE_NOTHING, NULL, cmd_image_remove },
+        { "image remove", "NAME...", "Remove images that no machine is made on", 1, MANY,
+          OPT(DRY_RUN) | OPT(YES), COMPLETE_NOTHING, NULL, cmd_image_remove },
         { "image gc", NULL, "Remove what is left of images that were replaced", 0, 0, OPT(ALL) | OPT(DRY_RUN),
           COMPLETE_NOTHING, NULL, cmd_image_gc },
         { "completion", "SHELL", "Write the completions for a shell", 1, 1, 0, COMPLETE_WORDS,

@@ -53,6 +53,7 @@ typedef enum Opt {
         OPT_REFRESH,
         OPT_RELEASE,
         OPT_ROOT,
+        OPT_SCHEMATIC,
         OPT_SERVER,
         OPT_SSH_KEY,
         OPT_TALOS_VERSION,

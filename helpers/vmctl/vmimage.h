@@ -8,7 +8,7 @@
 #include "image.h"
 #include "vmctl.h"
 
-/* A line on a terminal that changes several times a second; whole lines every ten seconds elsewhere. */
+/* A line with a bar on a terminal, several times a second; whole lines every ten seconds elsewhere. */
 typedef struct VmctlProgress {
         bool quiet, terminal, shown;
         int step;

@@ -226,14 +226,22 @@ if [ "$(id -u)" -eq 0 ]; then
 fi
 
 # --- vmctl image
-# vmctl BEHAVIOUR ARGUMENT...: with that server; sets status, out and err.
+# run BEHAVIOUR ARGUMENT...: with that server and no terminal; sets status, out and err.
 run() {
         mkdir -p "$root/etc"
         printf '[Image]\nTalosUrl=https://localhost:%s/%s\nUbuntuUrl=https://localhost:%s/%s\n[Storage]\nPoolPath=/pool\n' \
                 "$good" "$1" "$good" "$1" >"$root/etc/gpuvm.conf"
         status=0
-        out=$(GPUVM_ROOT=$root "$vmctl" "${@:2}" 2>"$work/err" </dev/null) || status=$?
+        out=$(GPUVM_ROOT=$root setsid -w "$vmctl" "${@:2}" 2>"$work/err" </dev/null) || status=$?
         err=$(<"$work/err")
+}
+# terminal INPUT BEHAVIOUR ARGUMENT...: on one; sets status and out.
+terminal() {
+        local input=$1
+
+        run "$2" help
+        status=0
+        out=$(GPUVM_ROOT=$root script -qec "$(printf '%q ' "$vmctl" "${@:3}")" /dev/null <<<"$input") || status=$?
 }
 member() {
         python3 -c 'import json,sys; v=json.load(sys.stdin); print(eval("v" + sys.argv[1]))' "$1" <<<"$out"
@@ -251,6 +259,10 @@ is 'and that its release is over' "$(grep -c 'no support since 2026-07-09' <<<"$
 path=$(member '["path"]')
 run gentle image pull talos --no-gpu
 is 'elsewhere than on a terminal progress is whole lines' "$status $(grep -c $'\r' <<<"$err") $(grep -c "downloading 'talos-v1.13.9-amd64'" <<<"$err")" '0 0 1'
+run ok image remove --yes talos-v1.13.9-amd64
+terminal '' gentle image pull talos --no-gpu
+like 'on a terminal it is a bar with rate and time' "$out" $'\r'"downloading 'talos-v1\.13\.9-amd64' \[#+-+\]: [0-9]+ %, [^,]*/s, [0-9]+ s left"
+is 'whose line is gone at the end' "$(tail -n1 <<<"$out" | tr '\r' '\n' | grep -c '^.\[Ktalos-v1.13.9-amd64 /var')" 1
 run ok image pull talos --no-gpu --quiet
 is 'quiet says nothing' "$status:$out:$err" '0::'
 run ok image list --quiet
@@ -261,6 +273,8 @@ chmod 644 "$cache"/talos-*.raw
 printf X | dd of="$(echo "$cache"/talos-*.raw)" bs=1 seek=5000 conv=notrunc 2>/dev/null
 run ok image verify
 is 'or not, in one byte' "$status $(grep -c "'talos-v1.13.9-amd64' is not what was downloaded" <<<"$err")" '1 1'
+run ok image verify --json
+is 'as JSON too' "$status $(member '[0]["name"]') $(member '[0]["state"]') $(member '[1]["state"]')" '1 talos-v1.13.9-amd64 damaged good'
 run newer image pull ubuntu --refresh
 qemu-img create -q -f qcow2 -u -b "$path" -F qcow2 "$root/pool/vm.qcow2" 64M
 run ok image gc --json
@@ -272,9 +286,13 @@ is 'gc --dry-run tells' "$status $(head -n1 <<<"$out")" "0 ${path##*/} would be 
 check 'and removes nothing' test -e "$root$path"
 run ok image gc --json
 is 'gc removes one that nobody is made on any more' "$status $(member '["removed"]')" "0 ['${path##*/}']"
-run ok image remove talos-v1.13.9-amd64
+run ok image remove --yes talos-v1.13.9-amd64
 is 'remove refuses what a machine is made on' "$status $(grep -c 'stays' <<<"$err")" '4 1'
-run ok image remove talos-v1.13.9-amd65
+run ok image remove talos-v1.13.9-amd64
+is 'it asks, and where nobody can answer it removes nothing' "$status $(grep -c 'say --yes' <<<"$err") $(images | grep -c talos)" '1 1 2'
+terminal n ok image remove ubuntu-25.10-amd64
+like 'on a terminal no is no' "$status:$out:$(images | grep -c ubuntu-25.10-amd64.json)" 'Remove ubuntu-25\.10-amd64\? \[y/N\].*:1$'
+run ok image remove --yes talos-v1.13.9-amd65
 is 'a slip is seen' "$status $(grep -c "mean 'talos-v1.13.9-amd64'" <<<"$err")" '3 1'
 run ok image gc --all
 is 'gc --all removes the others alone' "$status $(images | grep -c ubuntu) $(images | grep -c talos)" '0 0 2'
@@ -283,7 +301,15 @@ is 'a kind that is none' "$status" 1
 run truncated image pull talos --no-gpu --refresh
 is 'what is there is not refreshed by the same' "$status" 0
 rm "$root/pool/vm.qcow2"
-run ok image remove talos-v1.13.9-amd64
+run ok image remove --yes nothing talos-v1.13.9-amd64
+is 'one of two names is removed, the other told' "$status $(images | grep -c talos)" '3 0'
+id=$(printf other | sha256sum | cut -d' ' -f1)
+run ok image pull talos v1.13.9 --schematic "$id" --json
+is 'a schematic of their own' "$status $(member '["name"]') $(member '["schematic"]')" "0 talos-v1.13.9-amd64-${id:0:12} $id"
+run ok image pull talos v1.13.9 --schematic 1234
+is 'is 64 digits' "$status $(grep -c 'no schematic' <<<"$err")" '1 1'
+run ok image pull ubuntu --schematic "$id"
+is 'and of Talos' "$status" 2
 run truncated image pull talos --no-gpu
 is 'a failure is one line with cause and remedy' "$status $(wc -l <<<"$err" | xargs) $(grep -c 'Cannot download.*Try again later' <<<"$err")" '1 2 1'
 if [ "$(id -u)" -eq 0 ]; then

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 
 #include "imagecache.h"
+#include "imagefile.h"
 #include "imagesource.h"
 #include "qcow2.h"
 #include "sparsefile.h"
@@ -185,6 +186,51 @@ static int open_directory(void) {
 
         ASSERT(fd >= 0);
         return fd;
+}
+
+static const char *look_at(const void *data, size_t n, off_t size) {
+        char path[sizeof(tree_path) + 8];
+        const char *reason = NULL;
+        ImageFile f;
+        int r;
+
+        ASSERT_EQ(fs_write_atomic(tree_root, "/disk", data, n, 0644), 0);
+        (void) snprintf(path, sizeof(path), "%s/disk", tree_path);
+        ASSERT_EQ(truncate(path, size), 0);
+        r = imagefile_look(path, &f, &reason);
+        ASSERT_EQ(r, reason ? -EBADMSG : 0);
+        if (!reason)
+                ASSERT_EQ(f.size, streq(f.format, "raw") ? (uint64_t) size : UINT64_C(4) << 30);
+        return r < 0 ? reason : f.format;
+}
+
+TEST(images_that_somebody_brings_along) {
+        const char *reason = NULL;
+        uint8_t *h = header();
+        ImageFile f;
+
+        (void) tree_new();
+        ASSERT_STREQ(look_at("\x55\xaa", 2, 1024 * 1024), "raw");
+        ASSERT_STREQ(look_at(h, QCOW2_HEADER_MAX, 128 * 1024), "qcow2");
+        ASSERT_STREQ(look_at("", 0, 0), "is empty");
+        ASSERT(strstr(look_at("x", 1, 1000), "sector"));
+        ASSERT(strstr(look_at("\xfd"
+                              "7zXZ\0xx",
+                              8, 1024),
+                      "unxz"));
+        ASSERT(strstr(look_at("\x1f\x8bxx", 4, 1024), "gunzip"));
+        ASSERT(strstr(look_at("KDMV", 4, 1024), "VMware"));
+        ASSERT(strstr(look_at("vhdxfile", 8, 1024), "Hyper-V"));
+        ASSERT(strstr(look_at("LUKS\xba\xbe", 6, 1024), "encrypted"));
+        ASSERT(strstr(look_at(h, 50, 50), "is no qcow2"));
+        h[8 + 7] = 1;
+        ASSERT_STREQ(look_at(h, QCOW2_HEADER_MAX, 128 * 1024), "names a backing file");
+        h = header();
+        h[79] = 4;
+        ASSERT_STREQ(look_at(h, QCOW2_HEADER_MAX, 128 * 1024), "names a data file");
+        ASSERT_EQ(imagefile_look(tree_path, &f, &reason), -EBADMSG);
+        ASSERT_STREQ(reason, "is no file");
+        ASSERT_EQ(imagefile_look("/nonexistent/disk", &f, &reason), -ENOENT);
 }
 
 static void put_sparse(int dir, const char *name, const uint8_t *data, size_t n, uint64_t max, int want,

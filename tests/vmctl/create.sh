@@ -73,7 +73,7 @@ print("disk:", d["virtual-size"] >> 30, d["backing-filename"], d["backing-filena
 
         ! make --image /var/cache/bad.qcow2 >/dev/null 2>&1 || echo 'made of a missing image'
         qemu-img create -q -f qcow2 -b /var/cache/base.qcow2 -F qcow2 /var/cache/bad.qcow2
-        make --quiet --image /var/cache/bad.qcow2 2>&1 | grep -o 'leads to another file'
+        make --quiet --image /var/cache/bad.qcow2 2>&1 | grep -o 'names a backing file'
         state | diff /run/before - && echo 'nothing is left of what failed'
 
         for k in fdatasync:2 fdatasync:3 fdatasync:4 unlinkat:1; do
@@ -136,7 +136,7 @@ seed: 2
 ssh: ssh -lada -- 192.0.2.7
 taken: 4 belongs to another
 delete removes what create made
-leads to another file
+names a backing file
 nothing is left of what failed
 cut at each step
 many: debian-01 debian-02 debian-03 

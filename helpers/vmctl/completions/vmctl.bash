@@ -22,7 +22,7 @@ _vmctl() {
                 esac
         done
         case "$command " in
-        'create '*) options='--autostart --cpus= --disk= --dry-run --gateway= --gpu= --hugepages= --image= --ip= --mac= --machine-config= --memory= --name= --network= --no-gpu --release= --root= --server --ssh-key= --talos-version= --user= --user-data= ' words="talos ubuntu debian" ;;
+        'create '*) options='--autostart --cpus= --disk= --dry-run --gateway= --gpu= --hugepages= --image= --ip= --mac= --machine-config= --memory= --name= --network= --no-gpu --release= --root= --schematic= --server --ssh-key= --talos-version= --user= --user-data= ' words="talos ubuntu debian" ;;
         'list '*) options='--all ' words="" ;;
         'info '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'start '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
@@ -34,9 +34,9 @@ _vmctl() {
         'ip list '*) options='--all ' words="" ;;
         'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
-        'image pull '*) options='--arch= --no-gpu --refresh ' words="talos ubuntu debian" ;;
+        'image pull '*) options='--arch= --no-gpu --refresh --schematic= ' words="talos ubuntu debian" ;;
         'image verify '*) options='' words="" ;;
-        'image remove '*) options='--dry-run ' words="" ;;
+        'image remove '*) options='--dry-run --yes ' words="" ;;
         'image gc '*) options='--all --dry-run ' words="" ;;
         'completion '*) options='' words="bash zsh fish" ;;
         'help '*) options='' words="" ;;

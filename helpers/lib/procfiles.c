@@ -162,11 +162,13 @@ static int scan_maps(ProcFiles *s, int all, const char *pid, const char **ret) {
 /* The files of a process whose first thread has ended are those of the others. */
 static int scan_threads(const ProcFiles *s, int all, const char *pid, Fds *f) {
         _cleanup_strv_ char **tasks = NULL;
+        _cleanup_close_ int fd = -EBADF;
         char dir[PID_PATH_MAX];
         int r;
 
-        (void) snprintf(dir, sizeof(dir), "/%s/task", pid);
-        r = fs_list(all, dir, &tasks);
+        (void) snprintf(dir, sizeof(dir), "%s/task", pid);
+        fd = RET_NERRNO(openat(all, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        r = fd < 0 ? fd : fs_list_fd(fd, &tasks);
         if (r < 0 || strv_length(tasks) < 2)
                 return r;
         STRV_FOREACH(t, tasks) {

@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 
 #include "bootfile.h"
+#include "checkpoint.h"
 #include "fs.h"
 #include "grubcfg.h"
 #include "strv.h"
@@ -306,6 +307,18 @@ static int adopt(int fd, const struct stat *old) {
         return RET_NERRNO(fchmod(fd, old->st_mode & 07777));
 }
 
+static int put_in_place(int root, const char *temp, const char *path) {
+        _cleanup_free_ char *dir = NULL;
+        int r;
+
+        r = path_above(path, &dir);
+        if (r >= 0)
+                r = checkpoint(root, dir);
+        if (r >= 0)
+                r = fs_rename(root, temp, path);
+        return r < 0 ? r : checkpoint(root, dir);
+}
+
 int bootfile_publish(int root, const char *temp, const char *path) {
         _cleanup_close_ int fd = fs_open(root, temp, O_RDWR | O_NOFOLLOW, 0);
         struct stat st;
@@ -330,7 +343,7 @@ int bootfile_publish(int root, const char *temp, const char *path) {
         }
         if (fsync(fd) < 0)
                 return -errno;
-        return fs_rename(root, temp, path);
+        return put_in_place(root, temp, path);
 }
 
 /* Menus: those of the list that may go, or its images. */

@@ -24,7 +24,8 @@ int bootfile_room_beside(int root, const char *path, uint64_t bytes) _must_check
 /* Copies a file, not yet durable, for bootfile_publish(). */
 int bootfile_copy(int root, const char *from, const char *to) _must_check_ _nonnull_all_;
 
-/* Gives temp (a file beside path) the mode and owner of path, fsyncs it, keeps the old one, renames. */
+/* Gives temp (a file beside path) the mode and owner of path, fsyncs it, keeps the old one, renames; all of
+ * it so that a boot loader, too, finds either the old file or the new one (checkpoint.h). */
 int bootfile_publish(int root, const char *temp, const char *path) _must_check_ _nonnull_all_;
 
 /* The files (NULL: none) whose old ones may go. An image: this boot is a later one, of its kernel or a newer

@@ -157,6 +157,19 @@ cut_wrong() {
         [ -z "$found" ] || echo "taken back after the next run: $found"
 }
 
+# cut_loader NAME CALL: what a boot loader finds on the disk $work/raw, which it reads without the journal: each of its
+# files as it was or as it becomes; after the end as it becomes.
+cut_loader() {
+        local path sum
+
+        while read -r path; do
+                sum=$(debugfs -c -R "cat /root/${path#./}" "$work/raw" 2>/dev/null | sha256sum | cut -d' ' -f1)
+                grep -qxF "$path $sum" "$([ "$2" = end ] && echo "$work/$1.end" || echo "$work/$1.contents")" ||
+                        echo "a boot loader finds another $path"
+        done < <(sed -n 's#^\(\./boot/grub/grub\.cfg\|\./boot/initrd\.img[^ ]*[0-9a-z]\) [0-9a-f]\{64\}$#\1#p' "$work/$1.end" |
+                grep -v '\.gpuvm-' | sort -u)
+}
+
 # cut_one NAME CALL NTH MODE: on the file system whose image is $work/NAME.image.
 cut_one() {
         local prefix=(strace -qq -o /dev/null -e trace="$2" -e inject="$2:signal=SIGKILL:when=$3")
@@ -166,15 +179,18 @@ cut_one() {
         cut_on
         cut_run "$1" "${prefix[@]}"
         "$goingdown" "$mnt" "$4"
+        # Once it is unmounted Linux has written more.
+        cp --sparse=always "$work/image" "$work/raw"
         cut_off
         cut_on
         why=$(cut_wrong "$1" "$2")
+        [ -n "$why" ] || [ "$fs" != ext4 ] || why=$(cut_loader "$1" "$2")
         cut_off
 }
 
 # cut_sweep NAME FS MODE EVERY FIRST: all calls, or each EVERYth from FIRST on, and the end.
 cut_sweep() {
-        local call nth i=0 cuts=0 bad=0
+        local call nth i=0 cuts=0 bad=0 fs=$2
 
         cut_mkfs "$2"
         cut_on

@@ -17,11 +17,11 @@ for program; do
         name=${program##*/}
         # A phase's program is described where its unit is.
         page=
-        for candidate in "$name.8" "$name.service.8" "$name.1"; do
+        for candidate in "$name@.service.8" "$name.8" "$name.service.8" "$name.1"; do
                 [ ! -e "$man/$candidate.scd" ] || page=$man/$candidate.scd
         done
         if [ -z "$page" ]; then
-                not_ok "$name has a page" "none of $name.8.scd, $name.service.8.scd, $name.1.scd in docs/man"
+                not_ok "$name has a page" "none of $name.8.scd, $name.service.8.scd, $name@.service.8.scd, $name.1.scd in docs/man"
                 continue
         fi
         ok "$name has a page"

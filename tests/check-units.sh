@@ -25,6 +25,8 @@ budget() {
         # Binds drivers, has to see the open files of everybody, and to tell NVIDIA's driver to let nobody in, which asks for
         # CAP_SYS_ADMIN (0.3).
         gpuvm-vfio@.service) echo 2.3 ;;
+        # Talks to libvirt and systemd, and writes below /run/gpuvm.
+        gpuvm-vm@.service) echo 0.9 ;;
         # Build an initramfs from the host's disks, modules and /root (0.1).
         gpuvm-iommu.service | gpuvm-vfio.service) echo 2.2 ;;
         # Maintainer scripts of any package run in these: nearly nothing can be taken away.
@@ -59,13 +61,17 @@ for unit in "$work"/*; do
         is "$name: systemd-analyze verify says nothing" "$(verify "$unit")" ''
         check "$name says what it is" grep -q '^Description=.' "$unit"
         check "$name names its page" grep -q '^Documentation=man:' "$unit"
-        is "$name has no [Install]" "$(grep -c '^\[Install\]' "$unit" || true)" 0
+        # A machine runs, and is enabled by the administrator. All else does something, and is linked by the generator.
+        type=oneshot installs=0 remains=0
+        case $name in
+        gpuvm-vm@.service) type=notify installs=1 ;;
+        *@.service) remains=1 ;;
+        esac
+        is "$name has an [Install] only if it is a machine's" "$(grep -c '^\[Install\]' "$unit" || true)" "$installs"
         [[ $name == *.service ]] || continue
-        is "$name is a oneshot" "$(grep '^Type=' "$unit")" Type=oneshot
+        is "$name is a $type" "$(grep '^Type=' "$unit")" "Type=$type"
         check "$name has a deadline" grep -q '^TimeoutStartSec=.' "$unit"
-        want=0
-        [[ $name != *@.service ]] || want=1
-        is "$name: RemainAfterExit= on instances only" "$(grep -c '^RemainAfterExit=yes' "$unit" || true)" "$want"
+        is "$name: RemainAfterExit= on GPUs only" "$(grep -c '^RemainAfterExit=yes' "$unit" || true)" "$remains"
         is "$name runs no shell" "$(grep -E '^Exec[A-Za-z]*=.*/(ba)?sh( |$)' "$unit" || true)" ''
         allowed=$(budget "$name") || { not_ok "$name has a budget" 'tests/check-units.sh does not know this unit'; continue; }
         exposure=$(systemd-analyze security --offline=true --no-pager "$instance" 2>/dev/null |
@@ -76,7 +82,9 @@ done
 
 # 'systemctl isolate' stops what its target does not ask for, and nobody asks for these (shall_stop_on_isolate() in systemd's
 # src/core/transaction.c).
-is 'GPUs stay where they are when a target is isolated' "$(sed -n 's/^IgnoreOnIsolate=//p' "$work/gpuvm-vfio@.service")" yes
+for name in vfio vm; do
+        is "gpuvm-$name@ stays as it is when a target is isolated" "$(sed -n 's/^IgnoreOnIsolate=//p' "$work/gpuvm-$name@.service")" yes
+done
 
 # What builds an initramfs runs hooks that call LVM and cryptsetup: without their directories those fail or wait. They take
 # along what lies in /root as well, and only warn when it is not there.

@@ -227,6 +227,10 @@ int bus_stop_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick,
         return run_job(b, "StopUnit", unit, timeout_usec, tick, userdata);
 }
 
+int bus_reset_failed(Bus *b, const char *unit) {
+        return MANAGER_CALL(b, NULL, "ResetFailedUnit", "s", unit);
+}
+
 /* Generators run meanwhile: that may take longer than other calls. */
 int bus_reload(Bus *b) {
         _cleanup_message_ sd_bus_message *m = NULL;
@@ -348,4 +352,20 @@ void bus_unit_done(BusUnit *u) {
         free(u->result);
         free(u->invocation);
         *u = (BusUnit){};
+}
+
+int bus_unit_stop_timeout(Bus *b, const char *unit, uint64_t *ret_usec) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        const char *path;
+        int r;
+
+        r = MANAGER_CALL(b, &reply, "LoadUnit", "s", unit);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "o", &path);
+        if (r < 0)
+                return r;
+        return bus_end(b, &e,
+                       sd_bus_get_property_trivial(b->bus, SYSTEMD_NAME, path, SYSTEMD_SVC, "TimeoutStopUSec",
+                                                   &e, 't', ret_usec));
 }

@@ -46,6 +46,9 @@ int bus_queue_reload(Bus *b, const char *unit) _must_check_ _nonnull_all_;
 int bus_job_wait(Bus *b, const char *job, uint64_t timeout_usec,
                  char **ret_result) _must_check_ _nonnull_all_;
 
+/* systemctl reset-failed: one that has failed is forgotten. */
+int bus_reset_failed(Bus *b, const char *unit) _must_check_ _nonnull_all_;
+
 /* systemctl daemon-reload. */
 int bus_reload(Bus *b) _must_check_ _nonnull_all_;
 
@@ -66,3 +69,6 @@ typedef struct BusUnit {
 /* A unit that does not exist is no error: load_state says so. */
 int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) _must_check_ _nonnull_all_;
 void bus_unit_done(BusUnit *u);
+
+/* TimeoutStopSec= of a service; UINT64_MAX: none. */
+int bus_unit_stop_timeout(Bus *b, const char *unit, uint64_t *ret_usec) _must_check_ _nonnull_all_;

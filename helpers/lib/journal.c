@@ -51,3 +51,21 @@ void journal_open(const char *phase) {
                 (void) snprintf(phase_field, sizeof(phase_field), "GPUVM_PHASE=%s", phase);
         log_add_sink(sink);
 }
+
+void journal_line(const char *name, const char *extra, const char *line) {
+        char message[MESSAGE_BYTES], identifier[MESSAGE_BYTES];
+        struct iovec iov[4];
+
+        if (!log_stderr_is_journal()) {
+                printf("%s: %s\n", name, line);
+                (void) fflush(stdout);
+                return;
+        }
+        (void) snprintf(message, sizeof(message), "MESSAGE=%s", line);
+        (void) snprintf(identifier, sizeof(identifier), "SYSLOG_IDENTIFIER=%s", name);
+        iov[0] = field(message);
+        iov[1] = field("PRIORITY=6");
+        iov[2] = field(identifier);
+        iov[3] = field(extra);
+        (void) sd_journal_sendv(iov, ELEMENTSOF(iov));
+}

@@ -29,3 +29,7 @@ void journal_open(const char *phase);
 /* Tells one of these events, with the object that it is about in a field of its own. */
 void journal_event(const char *event, const char *key, const char *value, const char *format, ...)
                 _printf_(4, 5);
+
+/* A line that somebody else says: the journal has it under his name, with field (a "KEY=value") beside. On
+ * standard output where stderr is no journal. */
+void journal_line(const char *name, const char *field, const char *line) _nonnull_all_;

@@ -15,6 +15,7 @@ typedef struct Metadata {
         char *image, *user;
         char *address, *gateway; /* reserved for it; address with prefix length */
         char *seed;
+        char *log;    /* what its serial console says */
         char **disks; /* paths: what create made, and delete removes */
         char **gpus;  /* "0000:01:00.0", each card's first function */
 } Metadata;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Virtlib: libvirt's library, loaded when it is first used, and what virt and virtvm share of a connection.
- * Not for others. */
+/* Virtlib: libvirt's library, loaded when it is first used, and what virt, virtvm and virtwatch share of a
+ * connection. Not for others. */
 
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
@@ -12,65 +12,77 @@
 #define VIRTLIB_NAME "libvirt.so.0"
 
 /* The functions used, with libvirt's own prototypes. */
-#define VIRT_FUNCTIONS(X)               \
-        X(virConnectClose)              \
-        X(virConnectGetAllDomainStats)  \
-        X(virConnectGetLibVersion)      \
-        X(virConnectGetType)            \
-        X(virConnectGetURI)             \
-        X(virConnectListAllNetworks)    \
-        X(virConnectNumOfDomains)       \
-        X(virConnectOpen)               \
-        X(virDomainCreate)              \
-        X(virDomainDefineXMLFlags)      \
-        X(virDomainDestroy)             \
-        X(virDomainFree)                \
-        X(virDomainGetAutostart)        \
-        X(virDomainGetInfo)             \
-        X(virDomainGetMetadata)         \
-        X(virDomainGetName)             \
-        X(virDomainGetState)            \
-        X(virDomainGetUUIDString)       \
-        X(virDomainGetXMLDesc)          \
-        X(virDomainInterfaceAddresses)  \
-        X(virDomainInterfaceFree)       \
-        X(virDomainLookupByName)        \
-        X(virDomainReboot)              \
-        X(virDomainSetAutostart)        \
-        X(virDomainShutdown)            \
-        X(virDomainStatsRecordListFree) \
-        X(virDomainUndefineFlags)       \
-        X(virGetLastError)              \
-        X(virNetworkCreate)             \
-        X(virNetworkDefineXML)          \
-        X(virNetworkDestroy)            \
-        X(virNetworkFree)               \
-        X(virNetworkGetAutostart)       \
-        X(virNetworkGetXMLDesc)         \
-        X(virNetworkIsActive)           \
-        X(virNetworkIsPersistent)       \
-        X(virNetworkLookupByName)       \
-        X(virNetworkSetAutostart)       \
-        X(virNetworkUndefine)           \
-        X(virResetLastError)            \
-        X(virSetErrorFunc)              \
-        X(virStoragePoolBuild)          \
-        X(virStoragePoolCreate)         \
-        X(virStoragePoolDefineXML)      \
-        X(virStoragePoolDestroy)        \
-        X(virStoragePoolFree)           \
-        X(virStoragePoolGetAutostart)   \
-        X(virStoragePoolGetXMLDesc)     \
-        X(virStoragePoolIsActive)       \
-        X(virStoragePoolIsPersistent)   \
-        X(virStoragePoolLookupByName)   \
-        X(virStoragePoolSetAutostart)   \
-        X(virStoragePoolUndefine)       \
-        X(virStorageVolDelete)          \
-        X(virStorageVolFree)            \
-        X(virStorageVolLookupByPath)    \
-        X(virTypedParamsGetInt)         \
-        X(virTypedParamsGetUInt)        \
+#define VIRT_FUNCTIONS(X)                     \
+        X(virConnectClose)                    \
+        X(virConnectDomainEventDeregisterAny) \
+        X(virConnectDomainEventRegisterAny)   \
+        X(virConnectGetAllDomainStats)        \
+        X(virConnectGetLibVersion)            \
+        X(virConnectGetType)                  \
+        X(virConnectGetURI)                   \
+        X(virConnectListAllNetworks)          \
+        X(virConnectNumOfDomains)             \
+        X(virConnectOpen)                     \
+        X(virConnectRegisterCloseCallback)    \
+        X(virConnectSetKeepAlive)             \
+        X(virConnectUnregisterCloseCallback)  \
+        X(virDomainCreate)                    \
+        X(virDomainDefineXMLFlags)            \
+        X(virDomainDestroy)                   \
+        X(virDomainFree)                      \
+        X(virDomainGetAutostart)              \
+        X(virDomainGetInfo)                   \
+        X(virDomainGetMetadata)               \
+        X(virDomainGetName)                   \
+        X(virDomainGetState)                  \
+        X(virDomainGetUUIDString)             \
+        X(virDomainGetXMLDesc)                \
+        X(virDomainInterfaceAddresses)        \
+        X(virDomainInterfaceFree)             \
+        X(virDomainLookupByName)              \
+        X(virDomainReboot)                    \
+        X(virDomainSetAutostart)              \
+        X(virDomainShutdown)                  \
+        X(virDomainStatsRecordListFree)       \
+        X(virDomainUndefineFlags)             \
+        X(virEventAddHandle)                  \
+        X(virEventAddTimeout)                 \
+        X(virEventRegisterDefaultImpl)        \
+        X(virEventRemoveHandle)               \
+        X(virEventRemoveTimeout)              \
+        X(virEventRunDefaultImpl)             \
+        X(virEventUpdateTimeout)              \
+        X(virGetLastError)                    \
+        X(virNetworkCreate)                   \
+        X(virNetworkDefineXML)                \
+        X(virNetworkDestroy)                  \
+        X(virNetworkFree)                     \
+        X(virNetworkGetAutostart)             \
+        X(virNetworkGetXMLDesc)               \
+        X(virNetworkIsActive)                 \
+        X(virNetworkIsPersistent)             \
+        X(virNetworkLookupByName)             \
+        X(virNetworkSetAutostart)             \
+        X(virNetworkUndefine)                 \
+        X(virResetLastError)                  \
+        X(virSetErrorFunc)                    \
+        X(virStoragePoolBuild)                \
+        X(virStoragePoolCreate)               \
+        X(virStoragePoolDefineXML)            \
+        X(virStoragePoolDestroy)              \
+        X(virStoragePoolFree)                 \
+        X(virStoragePoolGetAutostart)         \
+        X(virStoragePoolGetXMLDesc)           \
+        X(virStoragePoolIsActive)             \
+        X(virStoragePoolIsPersistent)         \
+        X(virStoragePoolLookupByName)         \
+        X(virStoragePoolSetAutostart)         \
+        X(virStoragePoolUndefine)             \
+        X(virStorageVolDelete)                \
+        X(virStorageVolFree)                  \
+        X(virStorageVolLookupByPath)          \
+        X(virTypedParamsGetInt)               \
+        X(virTypedParamsGetUInt)              \
         X(virTypedParamsGetULLong)
 
 /* One pointer of the right type for each, named as the function. */

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* gpuvm-vm: stays with a virtual machine as the main process of gpuvm-vm@NAME.service.
+ *
+ * "run" takes the machine's GPUs through their units, starts it, and ends when it does: with success when it
+ * was shut down or somebody wanted it off, with a failure when it crashed. QEMU is libvirt's child: neither
+ * this process nor libvirtd takes it along by its own end, and a second "run" finds it running. Told to stop,
+ * it asks the guest to shut down, and pulls the plug shortly before systemd's patience ends. "release" comes
+ * after that in every case and gives back the GPUs that were taken. */
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+
+#include "bus.h"
+#include "cloudinit.h"
+#include "fs.h"
+#include "guestlog.h"
+#include "journal.h"
+#include "metadata.h"
+#include "phase.h"
+#include "stop.h"
+#include "virtvm.h"
+#include "virtwatch.h"
+#include "vmgpu.h"
+
+enum {
+        STOP_TIMEOUT_SEC = 3 * 60,
+        STOP_MARGIN_SEC = 20, /* for pulling the plug, before systemd kills this process */
+        ASK_AGAIN_SEC = 20,   /* a guest that was still starting has not heard it */
+        CONNECT_AGAIN_SEC = 2,
+        LOOK_AGAIN_SEC = 60,
+        UNIT_MAX = 128,
+};
+
+typedef struct Machine {
+        Phase *p;
+        const char *name;
+        Metadata metadata;
+        VirtWatch *watch;
+        Virt *v; /* NULL: libvirt is away */
+        GuestLog *log;
+        int signals;
+        bool stopping, log_has_more;
+        uint64_t plug_usec, ask_usec; /* when it is pulled, when the guest is asked again */
+} Machine;
+
+static void disconnect(Machine *m) {
+        if (m->watch)
+                virtwatch_leave(m->watch);
+        virt_close(m->v);
+        m->v = NULL;
+}
+
+static void machine_done(Machine *m) {
+        disconnect(m);
+        guestlog_free(m->log);
+        virtwatch_free(m->watch);
+        metadata_done(&m->metadata);
+        (void) safe_close(m->signals);
+}
+
+static int connect_to_libvirt(Machine *m, char **reterr) {
+        int r = virt_open_root(m->p->root, &m->v, reterr);
+
+        if (r >= 0)
+                r = virtwatch_join(m->watch, m->v, m->name);
+        if (r < 0 && m->v && reterr)
+                *reterr = strdup(virt_message(m->v));
+        if (r < 0)
+                disconnect(m);
+        return r;
+}
+
+static int open_signals(Machine *m) {
+        sigset_t s;
+
+        (void) sigemptyset(&s);
+        (void) sigaddset(&s, SIGTERM);
+        (void) sigaddset(&s, SIGINT);
+        if (sigprocmask(SIG_BLOCK, &s, NULL) < 0)
+                return negative_errno();
+        m->signals = signalfd(-1, &s, SFD_CLOEXEC | SFD_NONBLOCK);
+        return m->signals < 0 ? negative_errno() : virtwatch_add_file(m->watch, m->signals);
+}
+
+static bool told_to_stop(const Machine *m) {
+        struct signalfd_siginfo i;
+
+        return read(m->signals, &i, sizeof(i)) > 0;
+}
+
+/* A machine without our mark is somebody else's. */
+static int read_metadata(Machine *m) {
+        _cleanup_(virtvm_done) VirtVm vm = {};
+        int r;
+
+        r = virtvm_find(m->v, m->name, METADATA_URI, &vm);
+        if (r >= 0)
+                r = vm.metadata ? metadata_parse(vm.metadata, &m->metadata) : 0;
+        if (r < 0)
+                return phase_fail(m->p, r, "'vmctl list --all' shows what there is",
+                                  "Cannot look at virtual machine '%s'", m->name);
+        return r > 0 ? 0
+                     : phase_fail(m->p, EPERM, "Use virsh", "Virtual machine '%s' was not made by gpuvm",
+                                  m->name);
+}
+
+static int start(Machine *m) {
+        VmLook look;
+        int r;
+
+        r = virtwatch_look(m->v, m->name, &look);
+        if (r >= 0 && look.on) {
+                phase_note(m->p, "'%s' runs already, and is watched from now on", m->name);
+                return 0;
+        }
+        if (r >= 0)
+                r = vmgpu_take(m->p, m->name, m->metadata.gpus);
+        if (r >= 0 && told_to_stop(m))
+                return phase_fail(m->p, ECANCELED, "Start it again", "Stopped before '%s' was started",
+                                  m->name);
+        if (r >= 0)
+                r = phase_change(m->p, "start", m->name, "a virtual machine of kind %s", m->metadata.kind);
+        if (r <= 0)
+                return r;
+        phase_status(m->p, "Starting");
+        r = virtvm_start(m->v, m->name);
+        return r < 0 ? phase_fail(m->p, 0, "'journalctl -u libvirtd' may tell more", "Cannot start '%s': %s",
+                                  m->name, virt_message(m->v))
+                     : 0;
+}
+
+/* GuestLine */
+static void on_line(const char *line, void *userdata) {
+        const Machine *m = userdata;
+        char field[UNIT_MAX];
+
+        (void) snprintf(field, sizeof(field), "GPUVM_VM=%s", m->name);
+        journal_line(m->name, field, line);
+}
+
+/* What cannot be read costs the machine nothing. */
+static void open_log(Machine *m) {
+        int r;
+
+        if (!m->metadata.log)
+                return;
+        r = guestlog_open(m->p->root, m->metadata.log, &m->log);
+        if (r >= 0)
+                r = virtwatch_add_file(m->watch, guestlog_fd(m->log));
+        if (r < 0)
+                log_warning_errno(r, "Failed to follow '%s', ignoring: %m", m->metadata.log);
+}
+
+static void copy_log(Machine *m) {
+        m->log_has_more = m->log && guestlog_read(m->log, on_line, m) > 0;
+}
+
+/* Returns 1 when it is over, 0 as long as it is on, or nobody can say. */
+static int look_at(Machine *m, VmLook *ret) {
+        int r;
+
+        if (!m->v && connect_to_libvirt(m, NULL) == -ENOENT)
+                r = -ENOENT;
+        else
+                r = m->v ? virtwatch_look(m->v, m->name, ret) : -ENOTCONN;
+        if (r == -ENOENT) {
+                *ret = (VmLook){ .end = VM_END_UNKNOWN };
+                return 1;
+        }
+        if (r < 0) {
+                disconnect(m);
+                phase_status(m->p, "libvirt does not answer; the machine runs on");
+                return 0;
+        }
+        if (!m->stopping)
+                phase_status(m->p, "The machine is %s", ret->text);
+        return !ret->on;
+}
+
+/* Below the unit's own patience, so that there is time to pull the plug. */
+static uint64_t stop_timeout(const Machine *m) {
+        uint64_t timeout = STOP_TIMEOUT_SEC * USEC_PER_SEC;
+        _cleanup_bus_ Bus *bus = NULL;
+        char unit[UNIT_MAX];
+
+        (void) snprintf(unit, sizeof(unit), "gpuvm-vm@%s.service", m->name);
+        if (vmgpu_has_units(m->p) && bus_open(&bus) >= 0 && bus_unit_stop_timeout(bus, unit, &timeout) < 0)
+                timeout = STOP_TIMEOUT_SEC * USEC_PER_SEC;
+        return timeout > 2 * STOP_MARGIN_SEC * USEC_PER_SEC ? timeout - STOP_MARGIN_SEC * USEC_PER_SEC
+                                                            : timeout / 2;
+}
+
+static void pull_plug(Machine *m) {
+        phase_status(m->p, "The guest did not shut down in time: stopping it as if its plug were pulled");
+        log_warning("'%s' did not shut down in time, and is stopped as if its plug were pulled", m->name);
+        m->plug_usec = monotonic_usec() + STOP_MARGIN_SEC * USEC_PER_SEC;
+        if (virtvm_destroy(m->v, m->name) < 0)
+                log_warning("Failed to stop '%s': %s", m->name, virt_message(m->v));
+}
+
+/* Returns 0, or an error after a message. */
+static int go_on_stopping(Machine *m) {
+        uint64_t now = monotonic_usec();
+
+        if (now >= m->plug_usec && !m->v)
+                return phase_fail(m->p, EHOSTDOWN, "Once libvirt runs again, 'vmctl stop' stops it",
+                                  "libvirt does not answer, and '%s' runs on", m->name);
+        if (now >= m->plug_usec) {
+                pull_plug(m);
+        } else if (now >= m->ask_usec && m->v) {
+                m->ask_usec = now + ASK_AGAIN_SEC * USEC_PER_SEC;
+                phase_status(m->p, "Asked the guest to shut down");
+                if (virtvm_shutdown(m->v, m->name) < 0)
+                        log_debug("Cannot ask '%s' to shut down: %s", m->name, virt_message(m->v));
+        }
+        return 0;
+}
+
+static int stop_if_told(Machine *m) {
+        if (told_to_stop(m) && !m->stopping) {
+                uint64_t timeout = stop_timeout(m), now = monotonic_usec();
+
+                m->stopping = true;
+                m->plug_usec = timeout > UINT64_MAX / 2 ? UINT64_MAX : now + timeout;
+        }
+        return m->stopping ? go_on_stopping(m) : 0;
+}
+
+static uint64_t patience(const Machine *m) {
+        if (m->log_has_more)
+                return 0;
+        return USEC_PER_SEC * (uint64_t) (m->stopping ? 1 : m->v ? LOOK_AGAIN_SEC : CONNECT_AGAIN_SEC);
+}
+
+/* Until it is over. */
+static int stay(Machine *m, VmLook *ret) {
+        int r;
+
+        for (;;) {
+                r = look_at(m, ret);
+                copy_log(m);
+                if (r > 0)
+                        return 0;
+                r = stop_if_told(m);
+                if (r >= 0)
+                        r = virtwatch_wait(m->watch, patience(m));
+                if (r < 0)
+                        return r;
+                if (r & VIRTWATCH_LOST)
+                        disconnect(m);
+        }
+}
+
+static int tell_end(Machine *m, VmEnd end) {
+        static const char *const words[] = {
+                [VM_END_UNKNOWN] = "is off",
+                [VM_END_SHUTDOWN] = "has shut down",
+                [VM_END_DESTROYED] = "was stopped as if its plug were pulled",
+                [VM_END_MOVED] = "was saved, or moved to another host",
+        };
+
+        if (end == VM_END_CRASHED)
+                return phase_fail(m->p, 0, "'vmctl start' starts it again",
+                                  "'%s' has crashed; /var/log/libvirt/qemu/%s.log may tell why", m->name,
+                                  m->name);
+        phase_status(m->p, "The machine %s", words[end]);
+        log_info("'%s' %s", m->name, words[end]);
+        return 0;
+}
+
+static int run_machine(Phase *p, const char *name) {
+        _cleanup_(machine_done) Machine m = { .p = p, .name = name, .signals = -EBADF };
+        _cleanup_free_ char *message = NULL;
+        VmLook look;
+        int r;
+
+        r = virtwatch_new(&m.watch);
+        if (r >= 0)
+                r = open_signals(&m);
+        if (r < 0)
+                return phase_fail(p, r, "Is the package " VIRT_LIBRARY_PACKAGE " installed?",
+                                  "Cannot use libvirt's library");
+        r = connect_to_libvirt(&m, &message);
+        if (r == -ENOENT)
+                return phase_fail(p, 0, "'vmctl list' shows what there is",
+                                  "There is no virtual machine '%s'", name);
+        if (r < 0)
+                return phase_fail(p, r, "'systemctl status libvirtd' may tell why",
+                                  "libvirt does not answer: %s", strempty(message));
+        r = read_metadata(&m);
+        if (r >= 0 && !p->dry_run)
+                open_log(&m);
+        if (r >= 0)
+                r = start(&m);
+        if (r < 0 || p->dry_run)
+                return r;
+        (void) sd_notify(false, "READY=1");
+        r = stay(&m, &look);
+        return r < 0 ? r : tell_end(&m, look.end);
+}
+
+/* Not as long as the machine runs, or nobody knows: this process may have been killed, and the machine not.
+ */
+static int may_release(Phase *p, const char *name) {
+        _cleanup_(virt_closep) Virt *v = NULL;
+        VmState state;
+        int r;
+
+        r = virt_open_root(p->root, &v, NULL);
+        if (r >= 0)
+                r = virtvm_state(v, name, &state);
+        if (r == -ENOENT)
+                return 1;
+        return r < 0 ? r : !vm_state_is_on(state);
+}
+
+static int release(Phase *p, const char *name) {
+        _cleanup_strv_ char **gpus = NULL;
+        int r;
+
+        r = vmgpu_taken(p->root, name, &gpus);
+        if (r < 0)
+                return phase_fail(p, r, "Look at " VMGPU_DIR, "Cannot tell which GPUs '%s' has taken", name);
+        if (!gpus || !vmgpu_has_units(p) || stop_is_shutdown(p->root))
+                return 0;
+        r = may_release(p, name);
+        if (r > 0)
+                return vmgpu_give_back(p, name, gpus);
+        phase_note(p, "'%s' keeps its GPUs: %s", name,
+                   r < 0 ? "libvirt does not say whether it is off" : "it runs");
+        return 0;
+}
+
+static int run(Phase *p, int argc, char *argv[]) {
+        int r;
+
+        p->no_record = true;
+        if (argc != 2 || (!streq(argv[0], "run") && !streq(argv[0], "release"))) {
+                log_error("Usage: gpuvm-vm run NAME | release NAME");
+                return PHASE_USAGE;
+        }
+        if (cloudinit_check_hostname(argv[1]) < 0) {
+                log_error("'%s' is no name of a virtual machine", argv[1]);
+                return PHASE_USAGE;
+        }
+        if (streq(argv[0], "release"))
+                return release(p, argv[1]);
+        r = run_machine(p, argv[1]);
+        if (r < 0 && p->failure)
+                (void) sd_notifyf(false, "STATUS=%s", p->failure);
+        return r;
+}
+
+static const Helper helper = {
+        .name = "gpuvm-vm",
+        .arguments = "run|release NAME",
+        .summary = "Runs a virtual machine as a unit, and gives back its GPUs.",
+        .run = run,
+        .no_turn = true,
+};
+
+DEFINE_HELPER(helper)

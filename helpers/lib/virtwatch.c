@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "virtwatch.h"
+#include "virtlib.h"
+
+enum { FILES_MAX = 2, KEEPALIVE_SEC = 5, KEEPALIVE_COUNT = 3 };
+
+struct VirtWatch {
+        Virt *v; /* NULL: none is watched */
+        int callback, timer;
+        int files[FILES_MAX];
+        size_t n_files;
+        bool over; /* the time to wait is up */
+        unsigned news;
+};
+
+static void on_time(int timer, void *userdata) {
+        VirtWatch *w = userdata;
+
+        lv.virEventUpdateTimeout(timer, -1);
+        w->over = true;
+}
+
+static void on_file(int watch, int fd, int events, void *userdata) {
+        VirtWatch *w = userdata;
+
+        (void) watch;
+        (void) fd;
+        (void) events;
+        w->news |= VIRTWATCH_FILE;
+}
+
+static int on_event(virConnectPtr c, virDomainPtr d, int event, int detail, void *userdata) {
+        VirtWatch *w = userdata;
+
+        (void) c;
+        (void) d;
+        (void) event;
+        (void) detail;
+        w->news |= VIRTWATCH_MACHINE;
+        return 0;
+}
+
+static void on_close(virConnectPtr c, int reason, void *userdata) {
+        VirtWatch *w = userdata;
+
+        (void) c;
+        (void) reason;
+        w->news |= VIRTWATCH_LOST;
+}
+
+int virtwatch_new(VirtWatch **ret) {
+        _cleanup_(virtwatch_freep) VirtWatch *w = NULL;
+        int r = virtlib_load();
+
+        if (r < 0)
+                return r;
+        if (lv.virEventRegisterDefaultImpl() < 0)
+                return -ENOMEM;
+        w = calloc(1, sizeof(*w));
+        if (!w)
+                return -ENOMEM;
+        w->callback = -1;
+        w->timer = lv.virEventAddTimeout(-1, on_time, w, NULL);
+        if (w->timer < 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(w);
+        return 0;
+}
+
+void virtwatch_free(VirtWatch *w) {
+        if (!w)
+                return;
+        virtwatch_leave(w);
+        for (size_t i = 0; i < w->n_files; i++)
+                (void) lv.virEventRemoveHandle(w->files[i]);
+        if (w->timer >= 0)
+                (void) lv.virEventRemoveTimeout(w->timer);
+        free(w);
+}
+
+int virtwatch_add_file(VirtWatch *w, int fd) {
+        int watch;
+
+        if (w->n_files == FILES_MAX)
+                return -ENOSPC;
+        watch = lv.virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE, on_file, w, NULL);
+        if (watch < 0)
+                return -ENOMEM;
+        w->files[w->n_files++] = watch;
+        return 0;
+}
+
+int virtwatch_join(VirtWatch *w, Virt *v, const char *name) {
+        virDomainPtr d = lv.virDomainLookupByName(v->connection, name);
+        int r = 0;
+
+        if (!d)
+                return virtlib_failed(v);
+        w->callback = lv.virConnectDomainEventRegisterAny(v->connection, d, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                                          VIR_DOMAIN_EVENT_CALLBACK(on_event), w, NULL);
+        if (w->callback < 0)
+                r = virtlib_failed(v);
+        (void) lv.virDomainFree(d);
+        if (r < 0)
+                return r;
+        /* Drivers inside this process, as the test driver is, know neither: nothing can be lost there. */
+        (void) lv.virConnectRegisterCloseCallback(v->connection, on_close, w, NULL);
+        (void) lv.virConnectSetKeepAlive(v->connection, KEEPALIVE_SEC, KEEPALIVE_COUNT);
+        w->v = v;
+        w->news = 0;
+        return 0;
+}
+
+void virtwatch_leave(VirtWatch *w) {
+        if (!w->v)
+                return;
+        (void) lv.virConnectDomainEventDeregisterAny(w->v->connection, w->callback);
+        (void) lv.virConnectUnregisterCloseCallback(w->v->connection, on_close);
+        w->callback = -1;
+        w->v = NULL;
+}
+
+int virtwatch_wait(VirtWatch *w, uint64_t timeout_usec) {
+        uint64_t ms = (timeout_usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
+        unsigned news;
+
+        w->over = false;
+        lv.virEventUpdateTimeout(w->timer, (int) MIN(ms, (uint64_t) INT32_MAX));
+        while (w->news == 0 && !w->over)
+                if (lv.virEventRunDefaultImpl() < 0)
+                        return -EIO;
+        lv.virEventUpdateTimeout(w->timer, -1);
+        news = w->news;
+        w->news = 0;
+        return (int) news;
+}
+
+static VmEnd end_from(int reason) {
+        switch (reason) {
+        case VIR_DOMAIN_SHUTOFF_SHUTDOWN:
+                return VM_END_SHUTDOWN;
+        case VIR_DOMAIN_SHUTOFF_DESTROYED:
+                return VM_END_DESTROYED;
+        case VIR_DOMAIN_SHUTOFF_MIGRATED:
+        case VIR_DOMAIN_SHUTOFF_SAVED:
+                return VM_END_MOVED;
+        case VIR_DOMAIN_SHUTOFF_CRASHED:
+        case VIR_DOMAIN_SHUTOFF_FAILED:
+        case VIR_DOMAIN_SHUTOFF_DAEMON: /* it could not be found again after libvirt's own restart */
+                return VM_END_CRASHED;
+        default:
+                return VM_END_UNKNOWN;
+        }
+}
+
+static const char *text_of(int state, int reason) {
+        switch (state) {
+        case VIR_DOMAIN_PAUSED:
+                return reason == VIR_DOMAIN_PAUSED_IOERROR
+                                ? "paused: its disk cannot be written. Is there room? 'virsh resume' goes on"
+                                : "paused";
+        case VIR_DOMAIN_SHUTDOWN:
+                return "stopping";
+        case VIR_DOMAIN_PMSUSPENDED:
+                return "suspended";
+        default:
+                return "running";
+        }
+}
+
+int virtwatch_look(Virt *v, const char *name, VmLook *ret) {
+        virDomainPtr d = lv.virDomainLookupByName(v->connection, name);
+        int state, reason, r = 0;
+
+        if (!d)
+                return virtlib_failed(v);
+        if (lv.virDomainGetState(d, &state, &reason, 0) < 0)
+                r = virtlib_failed(v);
+        (void) lv.virDomainFree(d);
+        if (r < 0)
+                return r;
+        *ret = (VmLook){ .on = state != VIR_DOMAIN_SHUTOFF && state != VIR_DOMAIN_CRASHED,
+                         .end = state == VIR_DOMAIN_CRASHED ? VM_END_CRASHED : end_from(reason),
+                         .text = text_of(state, reason) };
+        return 0;
+}

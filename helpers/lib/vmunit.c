@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "vmunit.h"
+#include "cloudinit.h"
+#include "fs.h"
+#include "strv.h"
+#include "unitfile.h"
+
+#define DIRECTORY "/etc/systemd/system"
+#define DROPIN    "gpus.conf"
+
+VmUnitName vmunit_name(const char *machine) {
+        VmUnitName n = {};
+
+        if (cloudinit_check_hostname(machine) >= 0)
+                (void) snprintf(n.text, sizeof(n.text), "gpuvm-vm@%s.service", machine);
+        return n;
+}
+
+/* format: with the unit's name in it. */
+static int unit_path(const char *machine, const char *format, char **ret) {
+        VmUnitName n = vmunit_name(machine);
+
+        return isempty(n.text) ? -EINVAL : str_printf(ret, format, n.text);
+}
+
+/* Not Wants=: the unit's own process starts them, and so knows which ones it has taken from the host. */
+static int write_order(int root, const char *machine, const char *const *gpus) {
+        _cleanup_free_ char *path = NULL, *units = NULL, *text = NULL;
+        _cleanup_strv_ char **l = NULL;
+        int r;
+
+        r = unit_path(machine, DIRECTORY "/%s.d/" DROPIN, &path);
+        for (; r >= 0 && *gpus; gpus++)
+                r = strv_extendf(&l, "gpuvm-vfio@%s.service", *gpus);
+        if (r < 0)
+                return r;
+        units = strv_join(l, " ");
+        if (!units)
+                return -ENOMEM;
+        r = str_printf(&text,
+                       "# By vmctl: the GPUs of this machine. Its process starts these units itself.\n[Unit]\nAfter=%s\n",
+                       units);
+        return r < 0 ? r : fs_write_atomic(root, path, text, strlen(text), 0644);
+}
+
+static int link_path(const char *machine, char **ret) {
+        return unit_path(machine, DIRECTORY "/multi-user.target.wants/%s", ret);
+}
+
+/* As systemctl enable does it. */
+static int write_link(int root, const char *machine) {
+        _cleanup_free_ char *path = NULL, *name = NULL;
+        _cleanup_close_ int parent = -EBADF;
+        int r;
+
+        r = link_path(machine, &path);
+        if (r < 0)
+                return r;
+        parent = fs_open_parent(root, path, true, &name);
+        if (parent < 0)
+                return parent;
+        r = RET_NERRNO(symlinkat(GPUVM_UNITDIR "/gpuvm-vm@.service", parent, name));
+        return r == -EEXIST ? 0 : r < 0 ? r : RET_NERRNO(fsync(parent));
+}
+
+int vmunit_write(int root, const char *machine, const char *const *gpus, bool autostart) {
+        int r = gpus && *gpus ? write_order(root, machine, gpus) : 0;
+
+        return r >= 0 && autostart ? write_link(root, machine) : r;
+}
+
+/* What somebody else has put beside ours stays. */
+static int remove_order(int root, const char *machine) {
+        _cleanup_free_ char *directory = NULL, *path = NULL, *name = NULL;
+        _cleanup_close_ int parent = -EBADF;
+        int r;
+
+        r = unit_path(machine, DIRECTORY "/%s.d", &directory);
+        if (r >= 0)
+                r = str_printf(&path, "%s/" DROPIN, directory);
+        if (r < 0 || fs_exists(root, directory) == 0)
+                return r;
+        r = fs_remove(root, path);
+        if (r < 0)
+                return r;
+        parent = fs_open_parent(root, directory, false, &name);
+        if (parent < 0)
+                return parent;
+        r = RET_NERRNO(unlinkat(parent, name, AT_REMOVEDIR));
+        return r == -ENOTEMPTY ? 0 : r;
+}
+
+int vmunit_remove(int root, const char *machine) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = link_path(machine, &path);
+        if (r >= 0)
+                r = fs_remove(root, path);
+        return r < 0 ? r : remove_order(root, machine);
+}
+
+int vmunit_is_enabled(int root, const char *machine) {
+        VmUnitName n = vmunit_name(machine);
+
+        return isempty(n.text) ? -EINVAL : unitfile_is_enabled(root, n.text);
+}

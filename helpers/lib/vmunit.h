@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Vmunit: a machine's unit, gpuvm-vm@NAME.service, and the settings that come with the machine: the order of
+ * its GPUs' units, and whether it starts with the host.
+ *
+ * systemd looks for drop-ins when it loads a unit that it has not in memory, and sees by the directory's time
+ * that there is a new one: nothing has to be reloaded (unit_file_build_name_map() of systemd). */
+
+#include "macro.h"
+
+enum { VMUNIT_NAME_MAX = 128 };
+
+/* The name of the unit; "" for what is no name of a machine. */
+typedef struct VmUnitName {
+        char text[VMUNIT_NAME_MAX];
+} VmUnitName;
+VmUnitName vmunit_name(const char *machine) _nonnull_all_;
+
+/* Writes them, in /etc/systemd/system. gpus: addresses, or NULL: no order. Returns 0, or -errno with part of
+ * it there. */
+int vmunit_write(int root, const char *machine, const char *const *gpus, bool autostart) _must_check_
+                __attribute__((nonnull(2)));
+/* Takes all of them away. Returns 0, also if there are none. */
+int vmunit_remove(int root, const char *machine) _must_check_ _nonnull_all_;
+/* Returns 1 if it starts with the host, 0 if not. */
+int vmunit_is_enabled(int root, const char *machine) _must_check_ _nonnull_all_;

@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gpuvm-vm@.service under a real systemd, in its sandbox, with a real libvirtd and QEMU, and GPUs of a PCI bus that behaves:
+# vm.sh RELEASE FAKESYS
+#
+# The machines are 512 bytes each (../mock/bootsector.py). They do not see the GPU: it is on no bus of the kernel's.
+#
+# shellcheck disable=SC2317 # the steps are called inside the container
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+container_require
+release=${1:-trixie} fakesys=$2
+boot_limit=${GPUVM_BOOT_LIMIT:-300}
+machine_new "$release" libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 libxml2
+
+# One GPU in a group of its own; see vfio.sh.
+dev=$shared/pci/devices/0000:01:00.0
+mkdir -p "$dev" "$shared/pci/drivers/vfio-pci" "$shared/pci/drivers/nouveau" "$shared/groups/12/devices"
+for file in drivers_probe drivers/vfio-pci/bind drivers/vfio-pci/unbind drivers/nouveau/bind drivers/nouveau/unbind; do
+        : >"$shared/pci/$file"
+done
+echo 0x10de >"$dev/vendor"
+echo 0x2684 >"$dev/device"
+echo 0x030000 >"$dev/class"
+echo '(null)' >"$dev/driver_override"
+echo nouveau >"$dev/fake_drivers"
+ln -s ../../../../kernel/iommu_groups/12 "$dev/iommu_group"
+ln -s /sys/bus/pci/devices/0000:01:00.0 "$shared/groups/12/devices/0000:01:00.0"
+ln -s /sys/bus/pci/drivers/nouveau "$dev/driver"
+ln -s /sys/bus/pci/devices/0000:01:00.0 "$shared/pci/drivers/nouveau/0000:01:00.0"
+cp "$fakesys" "$shared/fakesys.so"
+echo 'mount --bind /shared/pci /sys/bus/pci
+mount --bind /shared/groups /sys/kernel/iommu_groups' >"$shared/before-init"
+mkdir -p "$machine/etc/systemd/system/gpuvm-vfio@.service.d" "$machine/etc/systemd/system/gpuvm-vm@deaf.service.d" \
+        "$machine/etc/systemd/system/gpuvm-vm@polite.service.d"
+cat >"$machine/etc/systemd/system/gpuvm-vfio@.service.d/fake.conf" <<'UNIT'
+[Service]
+Environment=LD_PRELOAD=/shared/fakesys.so FAKESYS_ROOT= FAKESYS_LOG=/shared/log
+ReadWritePaths=/shared
+UNIT
+printf '[Service]\nTimeoutStopSec=6s\n' >"$machine/etc/systemd/system/gpuvm-vm@deaf.service.d/short.conf"
+printf '[Unit]\nAfter=gpuvm-vfio@0000:01:00.0.service\n' >"$machine/etc/systemd/system/gpuvm-vm@polite.service.d/gpus.conf"
+# A first boot enables whatever there is, also what wants certificates.
+ln -s /dev/null "$machine/etc/systemd/system/libvirtd-tls.socket"
+ln -s /dev/null "$machine/etc/systemd/system/libvirtd-tcp.socket"
+# What a container may not do.
+printf 'namespaces = []\ncgroup_controllers = []\nsecurity_driver = "none"\nuser = "root"\n' >"$machine/etc/libvirt/qemu.conf"
+
+# define NAME [METADATA]: of that kind of machine.
+define() {
+        local name=$1
+
+        python3 "$(dirname "$0")/../mock/bootsector.py" "$name" "$machine/var/lib/libvirt/images/$name.raw"
+        cat >"$shared/$name.xml" <<XML
+<domain type="qemu"><name>$name</name>
+<metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"><g:log path="/var/log/libvirt/qemu/$name.console"/>${2-}</g:vm></metadata>
+<memory unit="MiB">16</memory><vcpu>1</vcpu><os><type arch="x86_64" machine="q35">hvm</type></os><features><acpi/></features>
+<devices><disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="/var/lib/libvirt/images/$name.raw"/>
+<target dev="sda" bus="sata"/></disk><serial type="pty"><log file="/var/log/libvirt/qemu/$name.console" append="on"/></serial>
+<memballoon model="none"/></devices></domain>
+XML
+}
+define polite '<g:gpu address="0000:01:00.0"/>'
+define deaf
+define 'done'
+sed 's/polite</refused</; s/01:00.0/09:00.0/' "$shared/polite.xml" >"$shared/refused.xml"
+
+# say WHAT NAME: exit status, its unit, its machine, and who has the GPU.
+say() {
+        local r=$? link
+
+        link=$(readlink /sys/bus/pci/devices/0000:01:00.0/driver)
+        echo "$1: $r $(systemctl is-active "gpuvm-vm@$2") $(virsh -q -c qemu:///system domstate "$2" | head -n 1 | tr -d ' ') ${link##*/}"
+}
+# Until the unit is in that state and no job is left.
+settle() {
+        for _ in $(seq 300); do
+                [ "$(systemctl is-active "gpuvm-vm@$1")" != "$2" ] || [ -n "$(systemctl list-jobs --no-legend 'gpuvm-*')" ] || return 0
+                sleep 0.1
+        done
+}
+lives() {
+        local main unit=gpuvm-vm@polite.service
+
+        systemctl is-system-running --wait >/dev/null
+        for main in polite deaf 'done' refused; do
+                virsh -q -c qemu:///system define "/shared/$main.xml" >/dev/null
+        done
+        systemctl start "$unit"; say started polite
+        systemctl stop "$unit"; settle polite inactive; say stopped polite
+        journalctl --no-pager -q -t polite -o cat | head -n 1
+
+        systemctl start gpuvm-vfio@0000:01:00.0.service
+        systemctl start "$unit"
+        systemctl stop "$unit"; settle polite inactive; say 'with a GPU of the administrator' polite
+        systemctl stop gpuvm-vfio@0000:01:00.0.service
+
+        systemctl start gpuvm-vm@done.service || true
+        settle 'done' inactive; say "by itself, $(systemctl show --value -p Result gpuvm-vm@done)" 'done'
+
+        systemctl start "$unit"
+        kill -KILL "$(cat /run/libvirt/qemu/polite.pid)"
+        settle polite failed; say "crashed, $(systemctl show --value -p Result "$unit")" polite
+        systemctl show --value -p StatusText "$unit"
+
+        systemctl start "$unit"
+        main=$(systemctl show --value -p MainPID "$unit")
+        kill -KILL "$main"
+        for _ in $(seq 100); do
+                [ "$(systemctl show --value -p NRestarts "$unit") $(systemctl is-active "$unit")" != '1 active' ] || break
+                sleep 0.1
+        done
+        say 'helper killed' polite
+        [ "$main" != "$(systemctl show --value -p MainPID "$unit")" ] || echo 'not started again'
+        systemctl restart libvirtd.service; say 'libvirtd restarted' polite
+        systemctl stop libvirtd.service 2>/dev/null
+        sleep 1
+        systemctl start libvirtd.service; say 'libvirtd stopped and started' polite
+        systemctl restart "$unit"; settle polite active; say restarted polite
+        systemctl stop "$unit"; settle polite inactive; say 'stopped after all' polite
+
+        systemctl start gpuvm-vm@deaf.service; say 'a deaf one' deaf
+        systemctl stop gpuvm-vm@deaf.service; say 'stopped at last' deaf
+        journalctl --no-pager -q -u gpuvm-vm@deaf -o cat | grep -c 'did not shut down in time'
+        systemctl start gpuvm-vm@refused.service 2>/dev/null; say 'without its GPU' refused
+        systemctl show --value -p StatusText gpuvm-vm@refused.service | cut -c 1-39
+        systemctl start gpuvm-vm@nobody.service 2>/dev/null; echo "none: $?"
+        systemctl enable -q "$unit"
+}
+boots() {
+        systemctl is-system-running --wait >/dev/null
+        settle polite active; say 'at boot' polite
+        virsh -q -c qemu:///system domuuid polite >/shared/uuid
+}
+machine_boot lives
+is "$release: from start to stop, and what comes between" "$output" 'started: 0 active running vfio-pci
+stopped: 0 inactive shutoff nouveau
+guest: up and ?
+with a GPU of the administrator: 0 inactive shutoff vfio-pci
+by itself, success: 0 inactive shutoff nouveau
+crashed, exit-code: 0 failed shutoff nouveau
+'"'polite' has crashed; /var/log/libvirt/qemu/polite.log may tell why. 'vmctl start' starts it again"'
+helper killed: 0 active running vfio-pci
+libvirtd restarted: 0 active running vfio-pci
+libvirtd stopped and started: 0 active running vfio-pci
+restarted: 0 active running vfio-pci
+stopped after all: 0 inactive shutoff nouveau
+a deaf one: 0 active running nouveau
+stopped at last: 0 inactive shutoff nouveau
+1
+without its GPU: 1 failed shutoff nouveau
+GPU 0000:09:00.0 was not handed over to
+none: 1'
+[ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr")
+$(machine_journal -o cat -n 60)"
+machine_boot boots
+is "$release: it comes with the host" "$output" 'at boot: 0 active running vfio-pci'
+is "$release: and goes before libvirt does" "$(machine_journal -b -o cat | grep -E "^'polite' has shut down|^Stopped libvirtd.service|^Stopped .*irtualization daemon" | head -n 1)" \
+        "'polite' has shut down"
+is "$release: nothing is handed back then" "$(machine_journal -b -o cat | grep -c "stop gpuvm-vfio@0000:01:00.0.service: 'polite' is off" || true)" 0
+[ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
+done_testing

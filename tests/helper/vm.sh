@@ -1,0 +1,206 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gpuvm-vm: what systemd is told and how it ends, on libvirt's test driver and, in namespaces, with a real libvirtd and QEMU:
+# vm.sh HELPERS
+#
+# shellcheck disable=SC2317 # the steps are called inside the namespaces
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+helper=$(realpath "$1/gpuvm-vm")
+mock=$(realpath "$(dirname "$0")/../mock")
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+
+# A socket as systemd's; each message becomes a line.
+cat >"$work/notify.py" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+with open(sys.argv[2], "a", buffering=1) as f:
+    while True:
+        f.write(s.recv(65536).decode().replace("\n", " ") + "\n")
+PY
+
+# up [ARGUMENT...]: starts the helper, sets pid; what it says is in out and err, what it tells systemd in told.
+up() {
+        : >"$work/told"
+        LD_PRELOAD=${preload-} "$helper" "$@" >"$work/out" 2>"$work/err" </dev/null &
+        pid=$!
+}
+# until_in PATTERN FILE: for at most half a minute, while the helper runs.
+until_in() {
+        local i
+
+        for ((i = 0; i < 300; i++)); do
+                ! grep -q -- "$1" "$2" || return 0
+                kill -0 "$pid" 2>/dev/null || break
+                sleep 0.1
+        done
+        echo "no '$1' in ${2##*/}: $(tail -n 3 "$2" "$work/err")"
+        return 1
+}
+# down: waits for its end.
+down() {
+        status=0
+        wait "$pid" || status=$?
+}
+
+# machine NAME METADATA: off.
+machine() {
+        printf '<domain type="test" xmlns:test="http://libvirt.org/schemas/domain/test/1.0"><name>%s</name><metadata>%s</metadata>
+                <memory unit="KiB">1024</memory><vcpu>1</vcpu><os><type>hvm</type></os><test:runstate>5</test:runstate></domain>\n' "$1" "$2"
+}
+{
+        echo '<node><cpu><mhz>1</mhz><nodes>1</nodes><sockets>1</sockets><cores>2</cores><threads>1</threads><active>2</active><memory>3145728</memory></cpu>'
+        machine talos-01 '<g:vm xmlns:g="urn:gpuvm:vm:1" kind="talos"><g:gpu address="0000:01:00.0"/></g:vm>'
+        machine theirs ''
+        echo '</node>'
+} >"$work/node.xml"
+mkdir "$work/root"
+python3 "$work/notify.py" "$work/notify" "$work/told" &
+notifier=$!
+at_exit kill "$notifier"
+while [ ! -S "$work/notify" ]; do
+        sleep 0.1
+done
+export NOTIFY_SOCKET=$work/notify GPUVM_LIBVIRT_URI=test://$work/node.xml
+
+up --root="$work/root" run talos-01
+if ! until_in READY=1 "$work/told" >/dev/null && grep -q 'libvirt0' "$work/err"; then
+        skip_all "libvirt's library is not installed"
+fi
+check 'it is ready when the machine runs' until_in READY=1 "$work/told"
+check 'and says so' until_in 'STATUS=The machine is running' "$work/told"
+kill -TERM "$pid"
+down
+is 'told to stop it has the guest shut down, and ends well' "$status" 0
+like 'which is told' "$(<"$work/told")" 'Asked the guest to shut down'
+like 'and logged' "$(<"$work/err")" "'talos-01' has shut down"
+up --root="$work/root" run theirs
+down
+like 'a machine of others is left alone' "$status:$(<"$work/err")" "^1:.*'theirs' was not made by gpuvm"
+like 'systemd is told why' "$(<"$work/told")" "STATUS=.*'theirs' was not made by gpuvm"
+up --root="$work/root" run none
+down
+like 'one that is not there' "$status:$(<"$work/err")" "^1:.*There is no virtual machine 'none'"
+for argument in ../x a/b '' -x; do
+        up --root="$work/root" run -- "$argument"
+        down
+        is "'$argument' is no name" "$status" 2
+done
+up --root="$work/root" --dry-run run talos-01
+down
+is 'a dry run says what it would do' "$status:$(<"$work/out")" '0:vm: would start talos-01: a virtual machine of kind talos'
+is 'and tells systemd nothing' "$(<"$work/told")" ''
+up --root="$work/root" release talos-01
+down
+is 'nothing taken, nothing given back' "$status:$(grep -v 'Nothing to do' "$work/err")" 0:
+unset GPUVM_LIBVIRT_URI
+
+# LeakSanitizer looks for the size of thread-local storage that libvirt's libraries bring along where there is none.
+asan=$(ldd "$helper" | awk '/libasan/ { print $3 }')
+preload=${asan:+$asan libtirpc.so.3}
+
+# The real one. Prints a line for each thing that is compared.
+# define NAME KIND: a machine from 512 bytes.
+define() {
+        python3 "$mock/bootsector.py" "$2" "/var/cache/$1.raw"
+        cat >"/run/$1.xml" <<XML
+<domain type="qemu"><name>$1</name>
+<metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"><g:log path="/var/log/libvirt/qemu/$1.console"/></g:vm></metadata>
+<memory unit="MiB">16</memory><vcpu>1</vcpu><os><type arch="x86_64" machine="q35">hvm</type></os><features><acpi/></features>
+<devices><disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="/var/cache/$1.raw"/><target dev="sda" bus="sata"/></disk>
+<serial type="pty"><log file="/var/log/libvirt/qemu/$1.console" append="on"/></serial><memballoon model="none"/></devices></domain>
+XML
+        virsh -q -c qemu:///system define "/run/$1.xml" >/dev/null
+}
+state() {
+        virsh -q -c qemu:///system domstate "$1" | head -n 1
+}
+real() {
+        local status pid
+
+        [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
+        mkdir -p /var/log/libvirt/qemu
+        define polite polite
+        define deaf deaf
+        define 'done' 'done'
+
+        up run polite
+        until_in READY=1 "$work/told"
+        until_in 'guest:' "$work/out"
+        echo "console: $(cat "$work/out")"
+        kill -TERM "$pid"
+        down
+        echo "stopped: $status $(state polite)"
+
+        up run 'done'
+        down
+        echo "by itself: $status $(grep -o "'done' has shut down" "$work/err")"
+
+        up run polite
+        until_in READY=1 "$work/told"
+        kill -KILL "$(cat /run/libvirt/qemu/polite.pid)"
+        down
+        echo "crashed: $status $(grep -o "'polite' has crashed" "$work/err")"
+
+        up run deaf
+        until_in READY=1 "$work/told"
+        kill -KILL "$pid"
+        down
+        echo "killed: $status $(state deaf)"
+        up run deaf
+        until_in READY=1 "$work/told"
+        echo "found again: $(grep -o 'runs already' "$work/err")"
+        virsh -q -c qemu:///system destroy deaf >/dev/null
+        down
+        echo "destroyed: $status $(grep -o 'as if its plug were pulled' "$work/err")"
+
+        up run polite
+        until_in READY=1 "$work/told"
+        kill "$(cat /run/libvirtd.pid)"
+        until_in 'does not answer; the machine runs on' "$work/told"
+        : >"$work/told"
+        libvirtd -d
+        until_in 'The machine is running' "$work/told"
+        kill -TERM "$pid"
+        down
+        echo "libvirtd restarted: $status $(state polite)"
+
+        kill "$(cat /run/libvirtd.pid)"
+        while [ -e /run/libvirtd.pid ]; do
+                sleep 0.1
+        done
+        up run polite
+        down
+        echo "without libvirtd: $status $(grep -o 'libvirt does not answer' "$work/err")"
+        libvirtd -d
+}
+{
+        declare -p work helper mock preload
+        declare -f up until_in down define state real
+        echo real
+} >"$work/real"
+missing=
+for program in qemu-system-x86_64 virsh; do
+        command -v "$program" >/dev/null || missing=$program
+done
+status=0
+got=$([ -z "$missing" ] || exit 77
+        "$(dirname "$0")/with-libvirtd.sh" timeout 500 bash -uo pipefail "$work/real" 2>"$work/real.err") || status=$?
+if [ "$status" -eq 77 ]; then
+        skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, qemu-system-x86, dnsmasq-base and iptables'
+        done_testing
+        exit
+fi
+is 'with a real libvirtd and QEMU' "$got" 'console: polite: guest: up and ?
+stopped: 0 shut off
+by itself: 0 '"'done' has shut down"'
+crashed: 1 '"'polite' has crashed"'
+killed: 137 running
+found again: runs already
+destroyed: 0 as if its plug were pulled
+libvirtd restarted: 0 shut off
+without libvirtd: 1 libvirt does not answer'
+[ "$tap_failed" -eq 0 ] || diag "$(grep -v '^$' "$work/real.err" | tail -n 20)"
+done_testing

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tests/tap.h"
+#include "tests/tree.h"
+#include "vmgpu.h"
+#include "vmunit.h"
+
+#define DIRECTORY "/etc/systemd/system"
+#define DROPIN    DIRECTORY "/gpuvm-vm@talos-01.service.d"
+#define LINK      DIRECTORY "/multi-user.target.wants/gpuvm-vm@talos-01.service"
+
+static const char *const gpus[] = { "0000:01:00.0", "0000:02:00.0", NULL };
+
+TEST(the_name_of_a_unit) {
+        ASSERT_STREQ(vmunit_name("talos-01").text, "gpuvm-vm@talos-01.service");
+        ASSERT_STREQ(vmunit_name("../x").text, "");
+        ASSERT_STREQ(vmunit_name("a b").text, "");
+        ASSERT_STREQ(vmunit_name("").text, "");
+}
+
+TEST(settings_come_and_go) {
+        _cleanup_free_ char *text = NULL, *target = NULL;
+        int root = tree_new();
+
+        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, true), 0);
+        ASSERT_EQ(fs_read(root, DROPIN "/gpus.conf", FS_FILE_MAX, &text, NULL), 0);
+        ASSERT(strstr(text, "\nAfter=gpuvm-vfio@0000:01:00.0.service gpuvm-vfio@0000:02:00.0.service\n"));
+        ASSERT_EQ(fs_readlink(root, LINK, &target), 0);
+        ASSERT_STREQ(target, GPUVM_UNITDIR "/gpuvm-vm@.service");
+        ASSERT_EQ(vmunit_is_enabled(root, "talos-01"), 0); /* the unit itself is not installed here */
+        tree_put(GPUVM_UNITDIR "/gpuvm-vm@.service", "");
+        ASSERT_EQ(vmunit_is_enabled(root, "talos-01"), 1);
+        ASSERT_EQ(vmunit_is_enabled(root, "talos-02"), 0);
+        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, true), 0);
+        ASSERT_EQ(vmunit_remove(root, "talos-01"), 0);
+        ASSERT_EQ(fs_exists(root, DROPIN), 0);
+        ASSERT_EQ(vmunit_is_enabled(root, "talos-01"), 0);
+        ASSERT_EQ(vmunit_remove(root, "talos-01"), 0);
+}
+
+TEST(nothing_more_than_is_needed) {
+        int root = tree_new();
+
+        ASSERT_EQ(vmunit_write(root, "talos-01", NULL, false), 0);
+        ASSERT_EQ(fs_exists(root, "/etc"), 0);
+        ASSERT_EQ(vmunit_write(root, "../x", gpus, true), -EINVAL);
+        ASSERT_EQ(vmunit_remove(root, "../x"), -EINVAL);
+        ASSERT_EQ(fs_exists(root, "/etc"), 0);
+}
+
+TEST(what_the_administrator_has_put_there_stays) {
+        int root = tree_new();
+
+        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, false), 0);
+        tree_put(DROPIN "/override.conf", "[Service]\nTimeoutStopSec=10min\n");
+        ASSERT_EQ(vmunit_remove(root, "talos-01"), 0);
+        ASSERT_EQ(fs_exists(root, DROPIN "/override.conf"), 1);
+        ASSERT_EQ(fs_exists(root, DROPIN "/gpus.conf"), 0);
+}
+
+TEST(gpus_that_were_taken) {
+        Phase p = { .name = "vm", .root = tree_new() };
+        _cleanup_strv_ char **none = NULL, **some = NULL;
+
+        ASSERT_EQ(vmgpu_taken(p.root, "talos-01", &none), 0);
+        ASSERT_EQ(strv_length(none), 0);
+        tree_put(VMGPU_DIR "/talos-01/0000:02:00.0", "");
+        tree_put(VMGPU_DIR "/talos-01/0000:01:00.0", "");
+        tree_put(VMGPU_DIR "/talos-01/.0000:01:00.0.tmp", "");
+        tree_put(VMGPU_DIR "/talos-02/0000:03:00.0", "");
+        ASSERT_EQ(vmgpu_taken(p.root, "talos-01", &some), 0);
+        ASSERT_EQ(strv_length(some), 2);
+        ASSERT_STREQ(some[0], "0000:01:00.0");
+        ASSERT_STREQ(some[1], "0000:02:00.0");
+        ASSERT_EQ(vmgpu_taken(p.root, "../vms/talos-01", &none), -EINVAL);
+        /* On a recorded machine no unit is started. */
+        ASSERT(!vmgpu_has_units(&p));
+        ASSERT_EQ(vmgpu_take(&p, "talos-01", some), 0);
+}

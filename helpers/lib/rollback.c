@@ -9,8 +9,8 @@
 enum { RECORD_MAX = 64 * 1024 };
 
 static const char *const kinds[_ROLLBACK_KIND_MAX] = {
-        [ROLLBACK_FILE] = "file",       [ROLLBACK_MACHINE] = "machine", [ROLLBACK_UNIT] = "unit",
-        [ROLLBACK_ADDRESS] = "address", [ROLLBACK_MAC] = "mac",
+        [ROLLBACK_FILE] = "file",         [ROLLBACK_MACHINE] = "machine", [ROLLBACK_UNIT] = "unit",
+        [ROLLBACK_SETTINGS] = "settings", [ROLLBACK_ADDRESS] = "address", [ROLLBACK_MAC] = "mac",
 };
 
 void rollback_done(Rollback *b) {

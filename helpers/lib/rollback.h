@@ -14,11 +14,12 @@
 #define ROLLBACK_DIR "/var/lib/gpuvm/creating"
 
 typedef enum RollbackKind {
-        ROLLBACK_FILE,    /* a path */
-        ROLLBACK_MACHINE, /* a UUID: what has the name and another one is somebody else's */
-        ROLLBACK_UNIT,    /* a unit that was started */
-        ROLLBACK_ADDRESS, /* claimed only */
-        ROLLBACK_MAC,     /* claimed only */
+        ROLLBACK_FILE,     /* a path */
+        ROLLBACK_MACHINE,  /* a UUID: what has the name and another one is somebody else's */
+        ROLLBACK_UNIT,     /* a unit that was started */
+        ROLLBACK_SETTINGS, /* of the unit of the machine of that name */
+        ROLLBACK_ADDRESS,  /* claimed only */
+        ROLLBACK_MAC,      /* claimed only */
         _ROLLBACK_KIND_MAX,
 } RollbackKind;
 

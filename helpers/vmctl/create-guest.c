@@ -11,6 +11,7 @@
 #include "fs.h"
 #include "guestnet.h"
 #include "seed.h"
+#include "vmunit.h"
 
 enum { KEYS_MAX = 64 * 1024, CONFIG_MAX = 8 * 1024 * 1024, SPARE_PORTS = 4 };
 
@@ -217,6 +218,7 @@ static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **
                 .gpus = gpus,
                 .n_gpus = n->plan.n_gpus,
                 .spare_ports = SPARE_PORTS,
+                .serial_log = n->log,
                 .screen = streq(n->kind, "ubuntu") && !vmctl_has(c, OPT_SERVER),
                 .address = n->plan.address,
                 .gateway = n->plan.gateway,
@@ -247,12 +249,34 @@ int machine_define(Context *c, Create *n) {
                 gpus[i] = (DomainGpu){ .functions = n->plan.gpus[i]->functions,
                                        .n_functions = n->plan.gpus[i]->n_functions };
         r = write_xml(c, n, gpus, &xml);
+        if (r >= 0) /* virtlogd makes it when the machine starts */
+                r = create_step(n, ROLLBACK_FILE, n->log, "the file of its console");
         if (r >= 0)
                 r = create_step(n, ROLLBACK_MACHINE, n->plan.uuid, "the machine");
         if (r < 0)
                 return r;
         r = virtvm_define(c->virt, xml);
-        if (r >= 0 && vmctl_has(c, OPT_AUTOSTART))
+        if (r >= 0 && vmctl_has(c, OPT_AUTOSTART) && !power_has_units(c))
                 r = virtvm_set_autostart(c->virt, n->plan.name, true);
         return r < 0 ? vmctl_tell(c, r, "Cannot define '%s'", n->plan.name) : 0;
+}
+
+int unit_prepare(Context *c, Create *n) {
+        _cleanup_free_ const char **gpus = calloc(n->plan.n_gpus + 1, sizeof(*gpus));
+        bool autostart = vmctl_has(c, OPT_AUTOSTART);
+        int r;
+
+        if (!gpus)
+                return log_oom();
+        for (size_t i = 0; i < n->plan.n_gpus; i++)
+                gpus[i] = n->plan.gpus[i]->name;
+        if (!power_has_units(c) || (!*gpus && !autostart))
+                return 0;
+        r = create_step(n, ROLLBACK_SETTINGS, n->plan.name, "the settings of its unit");
+        if (r < 0)
+                return r;
+        r = vmunit_write(n->root, n->plan.name, gpus, autostart);
+        return r < 0 ? log_error_errno(r, "Cannot write the settings of '%s' in /etc/systemd/system: %m",
+                                       n->plan.name)
+                     : 0;
 }

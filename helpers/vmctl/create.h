@@ -18,7 +18,7 @@ typedef struct Create {
         Rollback rollback;
         char **keys; /* for ssh */
         char *user;
-        char *disk, *seed;                         /* paths */
+        char *disk, *seed, *log;                   /* paths */
         char *base_path, *base_format, *base_name; /* what the disk is made from */
         uint64_t base_size;                        /* virtual, in bytes */
         int base_hold;                             /* keeps it there; 0: none */
@@ -27,9 +27,18 @@ typedef struct Create {
 
 void create_done(Create *n);
 
+/* A signal has come: what is begun is to be taken back. */
+bool create_interrupted(void);
+
 /* To be called before each thing that is made: 0, or -errno after a message. */
 int create_step(Create *n, RollbackKind kind, const char *object,
                 const char *what) _must_check_ _nonnull_all_;
+
+/* create-plan.c */
+int plan_look(Context *c, Create *n) _must_check_ _nonnull_all_;
+int plan_make(Context *c, Create *n) _must_check_ _nonnull_all_;
+/* Both of them, and claims what is chosen, with others kept out meanwhile. */
+int plan_claim(Context *c, Create *n) _must_check_ _nonnull_all_;
 
 /* create-disk.c */
 int base_find(Context *c, Create *n) _must_check_ _nonnull_all_;
@@ -39,8 +48,14 @@ int disk_make(Create *n) _must_check_ _nonnull_all_;
 int keys_find(Context *c, Create *n) _must_check_ _nonnull_all_;
 int seed_write(Context *c, Create *n) _must_check_ _nonnull_all_;
 int machine_define(Context *c, Create *n) _must_check_ _nonnull_all_;
+int unit_prepare(Context *c, Create *n) _must_check_ _nonnull_all_;
 
-/* power.c. Hands over the GPUs, each recorded before, and starts the machine. */
-int power_start(Context *c, const char *name, const VmGpu *const *gpus, size_t n_gpus,
-                Rollback *b) _must_check_ __attribute__((nonnull(1, 2, 5)));
-int power_stop_unit(const char *unit) _must_check_ _nonnull_all_;
+/* power.c. Through the machine's unit where systemd runs, through libvirt elsewhere. Each tells what goes
+ * wrong. */
+bool power_has_units(Context *c) _nonnull_all_;
+int power_start(Context *c, const char *name) _must_check_ _nonnull_all_;
+/* Of a machine that is off: waits until its unit has ended as well, and the GPUs are back where they were. */
+int power_end(Context *c, const char *name, char *const *gpus) _must_check_ __attribute__((nonnull(1, 2)));
+/* Off with it, and its unit. uuid: NULL, or what the machine must have. */
+int power_take_back(Context *c, const char *name, const char *uuid) _must_check_
+                __attribute__((nonnull(1, 2)));

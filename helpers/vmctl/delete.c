@@ -3,10 +3,13 @@
 /* Delete: what create made, all of it and nothing else: the machine's own list says what that is. The files
  * go first and the machine last: cut in between, the list is still there for the next try. */
 
-#include <fcntl.h>
-#include <sys/stat.h>
+#include "bus.h"
+#include "create.h"
+#include "fs.h"
+#include "json.h"
+#include "vmunit.h"
 
-#include "vmctl.h"
+enum { LOGS_MAX = 10 };
 
 /* Files that no storage pool has are removed by hand, on this machine. */
 static int remove_file(Context *c, const char *path) {
@@ -38,12 +41,43 @@ static int remove_files(Context *c, const Metadata *m) {
         return m->seed ? remove_file(c, m->seed) : r;
 }
 
+/* virtlogd keeps some older ones beside it. */
+static int remove_log(Context *c, const char *path) {
+        int r = vmctl_is_local(c) ? remove_file(c, path) : 0;
+
+        for (unsigned i = 0; r >= 0 && vmctl_is_local(c) && i < LOGS_MAX; i++) {
+                _cleanup_free_ char *old = NULL;
+
+                r = str_printf(&old, "%s.%u", path, i) < 0 ? log_oom() : remove_file(c, old);
+        }
+        return r;
+}
+
+/* What its unit was told, and that it has failed. */
+static int remove_settings(Context *c, const char *name) {
+        _cleanup_close_ int root = power_has_units(c) ? fs_open_root(NULL) : -EBADF;
+        VmUnitName unit = vmunit_name(name);
+        _cleanup_bus_ Bus *bus = NULL;
+        int r;
+
+        if (root < 0 || isempty(unit.text))
+                return 0;
+        r = vmunit_remove(root, name);
+        if (r < 0)
+                return log_error_errno(r, "Cannot remove the settings of %s: %m", unit.text);
+        if (bus_open(&bus) >= 0 && bus_reset_failed(bus, unit.text) < 0)
+                log_debug("%s had not failed", unit.text);
+        return 0;
+}
+
 static void show(const VirtVm *vm, const Metadata *m, const char *verb) {
         printf("%s %s:\n", verb, vm->name);
         STRV_FOREACH(disk, m->disks)
                 printf("  disk %s\n", *disk);
         if (m->seed)
                 printf("  seed %s\n", m->seed);
+        if (m->log)
+                printf("  console %s\n", m->log);
         printf("  the machine itself, with the variables of its firmware\n");
 }
 
@@ -59,7 +93,7 @@ static int delete (Context *c, const char *name) {
         if (vm_state_is_on(vm.state) && !vmctl_has(c, OPT_FORCE))
                 return log_full_errno(LOG_ERR, EBUSY, "'%s' is %s. Stop it first, or say --force", name,
                                       vm_state_to_string(vm.state));
-        if (!vmctl_has(c, OPT_QUIET) || dry)
+        if (!vmctl_has(c, OPT_JSON) && (!vmctl_has(c, OPT_QUIET) || dry))
                 show(&vm, &m, dry ? "Would remove" : "Remove");
         if (dry)
                 return 0;
@@ -72,14 +106,31 @@ static int delete (Context *c, const char *name) {
                 if (r < 0)
                         return vmctl_tell(c, r, "Cannot stop '%s'", name);
         }
-        r = remove_files(c, &m);
+        r = power_end(c, name, m.gpus);
+        if (r >= 0)
+                r = remove_files(c, &m);
+        if (r >= 0 && m.log)
+                r = remove_log(c, m.log);
+        if (r >= 0)
+                r = remove_settings(c, name);
         if (r < 0)
                 return r;
         r = virtvm_undefine(c->virt, name);
         return r < 0 ? vmctl_tell(c, r, "Cannot remove '%s'", name) : 0;
 }
 
+static int add_result(json_object *all, const char *name, int result, bool dry) {
+        json_object *o = json_object_new_object();
+
+        if (json_object_array_add(all, o) < 0 || json_add_text(o, "name", name) < 0 ||
+            json_add(o, "removed", json_object_new_boolean(result >= 0 && !dry)) < 0 ||
+            json_add(o, "status", json_object_new_int(vmctl_status(result))) < 0)
+                return log_oom();
+        return 0;
+}
+
 int cmd_delete(Context *c, char **args) {
+        _cleanup_json_ json_object *all = vmctl_has(c, OPT_JSON) ? json_object_new_array() : NULL;
         int r, result = 0;
 
         r = vmctl_connect(c);
@@ -89,6 +140,10 @@ int cmd_delete(Context *c, char **args) {
                 r = delete (c, *name);
                 if (result == 0)
                         result = r;
+                if (all && add_result(all, *name, r, vmctl_has(c, OPT_DRY_RUN)) < 0)
+                        return -ENOMEM;
         }
+        if (all && json_print(all, stdout) < 0)
+                return -EIO;
         return result;
 }

@@ -2,8 +2,10 @@
 
 /* List: the machines, their addresses, and one of them whole. */
 
+#include "fs.h"
 #include "json.h"
 #include "vmctl.h"
+#include "vmunit.h"
 
 /* Machines with what they say of themselves. */
 typedef struct Seen {
@@ -278,6 +280,12 @@ static void info_text(const VirtVm *vm, const Metadata *m, const Addresses *a, b
                 printf("%-11s vmctl console %s\n", "Console", vm->name);
 }
 
+static bool unit_is_enabled(Context *c, const char *name) {
+        _cleanup_close_ int root = vmctl_is_local(c) ? fs_open_root(NULL) : -EBADF;
+
+        return root >= 0 && vmunit_is_enabled(root, name) > 0;
+}
+
 int cmd_info(Context *c, char **args) {
         _cleanup_(addresses_done) Addresses a = {};
         _cleanup_(metadata_done) Metadata m = {};
@@ -293,6 +301,7 @@ int cmd_info(Context *c, char **args) {
         r = virtvm_get_autostart(c->virt, vm.name, &autostart);
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot look at virtual machine '%s'", vm.name);
+        autostart = autostart || unit_is_enabled(c, vm.name);
         r = find_addresses(c, vm.name, vm_state_is_on(vm.state), &m, &a);
         if (r < 0)
                 return r;

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Power: start, stop and restart. Where systemd runs the machine's GPUs, they are handed over by their units
- * before. */
+/* Power: start, stop and restart. Where systemd runs, the machine's unit starts it (gpuvm-vm.c), ends when it
+ * is off, and sees to its GPUs. The guest is asked to shut down directly: its unit would pull the plug in the
+ * end. */
 
 #include "bus.h"
 #include "create.h"
+#include "json.h"
 #include "parse.h"
-#include "vmctl.h"
+#include "vmunit.h"
 
-enum { STOP_TIMEOUT_SEC = 120, GPU_TIMEOUT_SEC = 300 };
+/* In seconds: for the guest to shut down; for GPUs and the machine to start; for its unit, and each GPU, to
+ * follow. */
+enum { STOP_TIMEOUT_SEC = 120, START_SEC = 15 * 60, SETTLE_SEC = 60, GPU_SEC = 300 };
 
 typedef struct Machine {
         VirtVm vm;
@@ -21,15 +25,12 @@ static void machine_done(Machine *m) {
 }
 
 static void say(const Context *c, const char *name, const char *what) {
-        if (!vmctl_has(c, OPT_QUIET))
+        if (!vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
                 printf("%s %s\n", name, what);
 }
 
-/* Of a GPU that goes to a guest. */
-enum { UNIT_MAX = 64 };
-
-static void gpu_unit(const char *gpu, char ret[static UNIT_MAX]) {
-        (void) snprintf(ret, UNIT_MAX, "gpuvm-vfio@%s.service", gpu);
+bool power_has_units(Context *c) {
+        return vmctl_is_local(c) && access("/run/systemd/system", F_OK) >= 0;
 }
 
 static int open_bus(Bus **ret) {
@@ -38,80 +39,121 @@ static int open_bus(Bus **ret) {
         return r < 0 ? log_error_errno(r, "Cannot reach systemd: %m. Is dbus.service running?") : 0;
 }
 
-static bool has_units(Context *c) {
-        return vmctl_is_local(c) && access("/run/systemd/system", F_OK) >= 0;
-}
+/* Returns 1 once it is neither running nor on its way to or from that, 0 when the time is up. */
+static int wait_inactive(Bus *bus, const char *unit) {
+        for (unsigned i = 0; i < SETTLE_SEC * 5; i++) {
+                _cleanup_(bus_unit_done) BusUnit u = {};
+                int r = bus_unit_state(bus, unit, &u);
 
-static int take_gpu(Bus *bus, const char *gpu, const char *name) {
-        char unit[UNIT_MAX];
-        int r;
-
-        gpu_unit(gpu, unit);
-        r = bus_start_unit(bus, unit, GPU_TIMEOUT_SEC * USEC_PER_SEC, NULL, NULL);
-        if (r < 0)
-                return log_error_errno(
-                                r, "GPU %s was not handed over to '%s': %m. 'systemctl status %s' tells why",
-                                gpu, name, unit);
+                if (r < 0)
+                        return r;
+                if (!u.has_job && (streq(u.active_state, "inactive") || streq(u.active_state, "failed")))
+                        return 1;
+                (void) usleep(200 * 1000);
+        }
         return 0;
 }
 
-/* The unit of each GPU: what is on VFIO already stays as it is. */
-static int take_gpus(Context *c, const Machine *m) {
-        _cleanup_bus_ Bus *bus = NULL;
-        int r = 0;
+/* One that stays on VFIO has no job. */
+static int wait_gpu(Bus *bus, const char *gpu) {
+        char unit[VMUNIT_NAME_MAX];
 
-        if (!m->metadata.gpus || !has_units(c))
-                return 0;
-        r = open_bus(&bus);
-        STRV_FOREACH(gpu, m->metadata.gpus)
-                if (r >= 0)
-                        r = take_gpu(bus, *gpu, m->vm.name);
-        return r;
+        (void) snprintf(unit, sizeof(unit), "gpuvm-vfio@%s.service", gpu);
+        for (unsigned i = 0; i < GPU_SEC * 5; i++) {
+                _cleanup_(bus_unit_done) BusUnit u = {};
+                int r = bus_unit_state(bus, unit, &u);
+
+                if (r < 0 || !u.has_job)
+                        return r;
+                (void) usleep(200 * 1000);
+        }
+        return 0;
 }
 
-/* One that was not active before is given back where the machine is not made after all. */
-static int take_new_gpu(Bus *bus, const char *gpu, const char *name, Rollback *b) {
-        _cleanup_(bus_unit_done) BusUnit state = {};
-        char unit[UNIT_MAX];
+int power_end(Context *c, const char *name, char *const *gpus) {
+        VmUnitName unit = vmunit_name(name);
+        _cleanup_bus_ Bus *bus = NULL;
         int r;
 
-        gpu_unit(gpu, unit);
-        r = bus_unit_state(bus, unit, &state);
-        if (r < 0)
-                return log_error_errno(r, "Cannot look at %s: %m", unit);
-        if (!streq(state.active_state, "active")) {
-                r = rollback_add(b, ROLLBACK_UNIT, unit);
-                if (r < 0)
-                        return log_error_errno(r, "Cannot record %s: %m", unit);
-        }
-        return take_gpu(bus, gpu, name);
-}
-
-int power_start(Context *c, const char *name, const VmGpu *const *gpus, size_t n_gpus, Rollback *b) {
-        _cleanup_bus_ Bus *bus = NULL;
-        int r = 0;
-
-        if (n_gpus > 0 && has_units(c))
-                r = open_bus(&bus);
-        for (size_t i = 0; bus && i < n_gpus && r >= 0; i++)
-                r = take_new_gpu(bus, gpus[i]->name, name, b);
+        if (!power_has_units(c) || isempty(unit.text))
+                return 0;
+        r = open_bus(&bus);
         if (r < 0)
                 return r;
-        r = virtvm_start(c->virt, name);
+        r = wait_inactive(bus, unit.text);
+        STRV_FOREACH(gpu, gpus)
+                if (r > 0)
+                        r = wait_gpu(bus, *gpu) < 0 ? r : 1;
+        if (r == 0)
+                log_warning("'%s' is off, and %s has not ended; 'systemctl status' of it may tell why", name,
+                            unit.text);
+        return r < 0 ? log_error_errno(r, "Cannot look at %s: %m", unit.text) : 0;
+}
+
+static int tell_unit(Bus *bus, int error, const char *name, const char *unit) {
+        _cleanup_(bus_unit_done) BusUnit u = {};
+
+        if (bus_unit_state(bus, unit, &u) < 0)
+                u = (BusUnit){};
+        if (isempty(u.status_text))
+                return log_error_errno(error, "Cannot start '%s': %m. 'systemctl status %s' may tell why",
+                                       name, unit);
+        return log_full_errno(LOG_ERR, error, "Cannot start '%s': %s", name, u.status_text);
+}
+
+/* Whoever may use libvirt and not systemd starts it there. */
+static int start_by_libvirt(Context *c, const char *name) {
+        int r = virtvm_start(c->virt, name);
+
         return r < 0 ? vmctl_tell(c, r, "Cannot start '%s'", name) : 0;
 }
 
-int power_stop_unit(const char *unit) {
+int power_start(Context *c, const char *name) {
+        VmUnitName unit = vmunit_name(name);
         _cleanup_bus_ Bus *bus = NULL;
-        int r = open_bus(&bus);
+        int r;
 
+        if (!power_has_units(c) || isempty(unit.text))
+                return start_by_libvirt(c, name);
+        r = open_bus(&bus);
         if (r < 0)
                 return r;
-        r = bus_stop_unit(bus, unit, GPU_TIMEOUT_SEC * USEC_PER_SEC, NULL, NULL);
-        return r < 0 ? log_error_errno(r, "Cannot give back the GPU of %s: %m", unit) : 0;
+        r = bus_start_unit(bus, unit.text, START_SEC * USEC_PER_SEC, NULL, NULL);
+        if (r == -EACCES)
+                return start_by_libvirt(c, name);
+        return r < 0 ? tell_unit(bus, r, name, unit.text) : 0;
 }
 
-static int start(Context *c, const Machine *m) {
+/* First the machine: its unit would ask it to shut down, and wait. */
+int power_take_back(Context *c, const char *name, const char *uuid) {
+        _cleanup_(metadata_done) Metadata m = {};
+        VmUnitName unit = vmunit_name(name);
+        _cleanup_(virtvm_done) VirtVm vm = {};
+        _cleanup_bus_ Bus *bus = NULL;
+        int r;
+
+        r = virtvm_find(c->virt, name, METADATA_URI, &vm);
+        if (r >= 0 && vm.metadata && metadata_parse(vm.metadata, &m) < 0)
+                m = (Metadata){};
+        if (r >= 0 && uuid && streq(vm.uuid, uuid) && vm_state_is_on(vm.state))
+                r = virtvm_destroy(c->virt, name);
+        if (r < 0 && r != -ENOENT)
+                return vmctl_tell(c, r, "Cannot stop '%s'", name);
+        r = open_bus(&bus);
+        if (r < 0)
+                return r;
+        r = bus_stop_unit(bus, unit.text, START_SEC * USEC_PER_SEC, NULL, NULL);
+        if (r < 0 && r != -ENOENT)
+                return log_error_errno(r, "Cannot stop %s: %m", unit.text);
+        STRV_FOREACH(gpu, m.gpus)
+                if (wait_gpu(bus, *gpu) < 0)
+                        break;
+        if (bus_reset_failed(bus, unit.text) < 0)
+                log_debug("%s had not failed", unit.text);
+        return 0;
+}
+
+static int start(Context *c, const Machine *m, bool *changed) {
         const char *name = m->vm.name;
         int r;
 
@@ -123,12 +165,13 @@ static int start(Context *c, const Machine *m) {
                 say(c, name, "would be started");
                 return 0;
         }
-        r = take_gpus(c, m);
+        /* It may have gone off just now: a unit that still runs is not started. */
+        r = power_end(c, name, m->metadata.gpus);
+        if (r >= 0)
+                r = power_start(c, name);
         if (r < 0)
                 return r;
-        r = virtvm_start(c->virt, name);
-        if (r < 0)
-                return vmctl_tell(c, r, "Cannot start '%s'", name);
+        *changed = true;
         say(c, name, "is running");
         return 0;
 }
@@ -161,7 +204,7 @@ static int shut_down(Context *c, const char *name, uint64_t timeout_usec) {
         return 0;
 }
 
-static int stop(Context *c, const Machine *m, uint64_t timeout_usec) {
+static int stop(Context *c, const Machine *m, uint64_t timeout_usec, bool *changed) {
         const char *name = m->vm.name;
         int r;
 
@@ -174,6 +217,10 @@ static int stop(Context *c, const Machine *m, uint64_t timeout_usec) {
                 return 0;
         }
         r = vmctl_has(c, OPT_FORCE) ? pull_plug(c, name) : shut_down(c, name, timeout_usec);
+        if (r >= 0) {
+                *changed = true;
+                r = power_end(c, name, m->metadata.gpus);
+        }
         if (r >= 0)
                 say(c, name, "is off");
         return r;
@@ -191,22 +238,41 @@ static int read_timeout(const Context *c, uint64_t *ret_usec) {
 
 typedef enum Act { START, STOP, RESTART } Act;
 
-static int act_on(Context *c, const char *name, Act act, uint64_t timeout_usec) {
+static int act_on(Context *c, const char *name, Act act, uint64_t timeout_usec, bool *changed) {
         _cleanup_(machine_done) Machine m = {};
         int r;
 
         r = vmctl_find(c, name, &m.vm, &m.metadata);
         if (r >= 0 && act != START)
-                r = stop(c, &m, timeout_usec);
+                r = stop(c, &m, timeout_usec, changed);
         if (r >= 0 && act == RESTART && !vmctl_has(c, OPT_DRY_RUN))
                 m.vm.state = VM_OFF;
         if (r >= 0 && act != STOP)
-                r = start(c, &m);
+                r = start(c, &m, changed);
         return r;
+}
+
+/* What it is now, whatever became of the wish. */
+static int add_result(Context *c, json_object *all, const char *name, int result, bool changed) {
+        json_object *o = json_object_new_object();
+        VmState state = _VM_STATE_MAX;
+
+        if (virtvm_state(c->virt, name, &state) < 0)
+                state = _VM_STATE_MAX;
+        if (json_object_array_add(all, o) < 0 || json_add_text(o, "name", name) < 0 ||
+            json_object_object_add(o, "state",
+                                   state == _VM_STATE_MAX
+                                                   ? NULL
+                                                   : json_object_new_string(vm_state_to_string(state))) < 0 ||
+            json_add(o, "changed", json_object_new_boolean(changed)) < 0 ||
+            json_add(o, "status", json_object_new_int(vmctl_status(result))) < 0)
+                return log_oom();
+        return 0;
 }
 
 /* Each of them, whatever became of those before; the first failure is the result. */
 static int act_on_all(Context *c, char **names, Act act) {
+        _cleanup_json_ json_object *all = vmctl_has(c, OPT_JSON) ? json_object_new_array() : NULL;
         uint64_t timeout_usec;
         int r, result = 0;
 
@@ -216,10 +282,16 @@ static int act_on_all(Context *c, char **names, Act act) {
         if (r < 0)
                 return r;
         STRV_FOREACH(name, names) {
-                r = act_on(c, *name, act, timeout_usec);
+                bool changed = false;
+
+                r = act_on(c, *name, act, timeout_usec, &changed);
                 if (result == 0)
                         result = r;
+                if (all && add_result(c, all, *name, r, changed) < 0)
+                        return -ENOMEM;
         }
+        if (all && json_print(all, stdout) < 0)
+                return -EIO;
         return result;
 }
 

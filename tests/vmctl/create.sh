@@ -106,6 +106,7 @@ make() {
 state() {
         virsh -q -c qemu:///system list --all --name
         ls "$pool" /var/lib/gpuvm/creating /var/lib/libvirt/qemu/nvram 2>/dev/null
+        ls /var/log/libvirt/qemu | grep -v '\.log$'
 }
 export vmctl pool key
 asan=$(ldd "$vmctl" | awk '/libasan/ { print $3 }')

@@ -176,6 +176,12 @@ is 'what fails does not keep the others' "$status:$out" '3:talos-01 is off'
 vm restart talos-01
 is 'restart' "$status:$out" "0:talos-01 is off
 talos-01 is running"
+vm stop --json talos-01 ubuntu-02 nobody
+is 'as JSON' "$status:$(python3 -c 'import json, sys
+print([(v["name"], v["state"], v["changed"], v["status"]) for v in json.load(sys.stdin)])' <<<"$out")" \
+        "3:[('talos-01', 'off', True, 0), ('ubuntu-02', 'off', False, 0), ('nobody', None, False, 3)]"
+vm restart --json talos-01
+is 'and restart' "$status:$(tr -d ' \n' <<<"$out")" '0:[{"name":"talos-01","state":"running","changed":true,"status":0}]'
 for command in start stop restart delete info ssh console; do
         vm "$command" theirs
         like "$command: a machine of others is left alone" "$status:$err" "^1:.*not made by gpuvm"
@@ -194,6 +200,10 @@ is 'a dry run shows what would go' "$status:$out" "0:Would remove ubuntu-desktop
   the machine itself, with the variables of its firmware"
 vm delete --yes --force ubuntu-desktop-01
 is 'delete' "$status:$err" 0:
+
+vm delete --yes --json ubuntu-02 talos-01
+is 'as JSON' "$status:$(tr -d ' \n' <<<"$out")" \
+        '4:[{"name":"ubuntu-02","removed":true,"status":0},{"name":"talos-01","removed":false,"status":4}]'
 
 vm ssh --dry-run ubuntu-desktop-01
 is 'ssh as the user of the guest' "$out" 'ssh -lada -- 203.0.113.8'

@@ -72,9 +72,11 @@ static int connect_to_libvirt(Machine *m, char **reterr) {
         return r;
 }
 
+/* A libvirtd that dies while it is written to is one that does not answer. */
 static int open_signals(Machine *m) {
         sigset_t s;
 
+        (void) signal(SIGPIPE, SIG_IGN);
         (void) sigemptyset(&s);
         (void) sigaddset(&s, SIGTERM);
         (void) sigaddset(&s, SIGINT);

@@ -65,6 +65,13 @@ static void memory(Xml *x, const Domain *d) {
 
 static void processors(Xml *x, const Domain *d) {
         xml_text(x, "vcpu", xml_number(d->vcpus).text, "placement", "static", "cpuset", d->cpuset, NULL);
+        if (d->pins) {
+                xml_open(x, "cputune", NULL);
+                for (unsigned i = 0; i < d->vcpus; i++)
+                        xml_empty(x, "vcpupin", "vcpu", xml_number(i).text, "cpuset",
+                                  xml_number(d->pins[i]).text, NULL);
+                xml_close(x);
+        }
         if (d->numa_node >= 0) {
                 xml_open(x, "numatune", NULL);
                 xml_empty(x, "memory", "mode", "strict", "nodeset", xml_number((uint64_t) d->numa_node).text,
@@ -75,10 +82,10 @@ static void processors(Xml *x, const Domain *d) {
 
 /* Without the two features libvirt may choose a firmware with Microsoft's keys in it. */
 static void firmware(Xml *x, const Domain *d) {
-        xml_open(x, "os", "firmware", "efi", NULL);
+        xml_open(x, "os", "firmware", d->bios ? NULL : "efi", NULL);
         xml_text(x, "type", "hvm", "arch", archs[d->arch], "machine",
                  d->arch == DOMAIN_AARCH64 ? "virt" : "q35", NULL);
-        if (d->arch == DOMAIN_X86_64) {
+        if (d->arch == DOMAIN_X86_64 && !d->bios) {
                 xml_open(x, "firmware", NULL);
                 xml_empty(x, "feature", "enabled", "no", "name", "enrolled-keys", NULL);
                 xml_empty(x, "feature", "enabled", "no", "name", "secure-boot", NULL);
@@ -252,7 +259,8 @@ static void devices(Xml *x, const Domain *d) {
 }
 
 static bool is_sound(const Domain *d) {
-        if (d->vcpus == 0 || d->memory_kib == 0 || d->n_disks > 26 || (d->bridge && d->network))
+        if (d->vcpus == 0 || d->memory_kib == 0 || d->n_disks > 26 || (d->bridge && d->network) ||
+            (d->bios && d->arch != DOMAIN_X86_64))
                 return false;
         if ((d->bridge || d->network) && !d->mac)
                 return false;

@@ -48,6 +48,8 @@ typedef struct Domain {
         uint64_t hugepage_kib; /* size of the pages that all its memory comes from; 0: ordinary ones */
         int numa_node;         /* memory from there alone, strictly; -1: from anywhere */
         const char *cpuset;    /* host CPUs for its vCPUs, "0-7,16-23"; NULL: any */
+        const unsigned *pins;  /* one of the host's CPUs for each vCPU; NULL: any of cpuset */
+        bool bios;             /* for x86, in place of UEFI */
 
         const DomainDisk *disks; /* the first one boots */
         size_t n_disks;

@@ -45,6 +45,7 @@
         X(virDomainShutdown)                  \
         X(virDomainStatsRecordListFree)       \
         X(virDomainUndefineFlags)             \
+        X(virDomainUpdateDeviceFlags)         \
         X(virEventAddHandle)                  \
         X(virEventAddTimeout)                 \
         X(virEventRegisterDefaultImpl)        \

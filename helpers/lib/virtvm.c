@@ -256,6 +256,24 @@ int virtvm_destroy(Virt *v, const char *name) {
         return call(v, name, lv.virDomainDestroy);
 }
 
+int virtvm_eject(Virt *v, const char *name, const char *drive, const char *bus) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+        char xml[128];
+        int r;
+
+        (void) snprintf(xml, sizeof(xml),
+                        "<disk type='file' device='cdrom'><target dev='%s' bus='%s'/><readonly/></disk>",
+                        drive, bus);
+        r = look_up(v, name, &d);
+        if (r < 0)
+                return r;
+        return lv.virDomainUpdateDeviceFlags(d, xml,
+                                             VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG |
+                                                             VIR_DOMAIN_DEVICE_MODIFY_FORCE) < 0
+                        ? virtlib_failed(v)
+                        : 0;
+}
+
 /* The test driver, and others without firmware, know none of the last two flags. */
 static int undefine(virDomainPtr d) {
         static const unsigned wishes[] = {

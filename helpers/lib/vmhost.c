@@ -180,6 +180,8 @@ int vmhost_read(int root, const Conf *c, VmHost *ret) {
                 r = read_network(root, c, &h);
         if (r >= 0)
                 r = read_gpus(root, c, &h);
+        if (r >= 0)
+                r = vmplace_read(root, &h.topology);
         if (r < 0)
                 return r;
         *ret = h;

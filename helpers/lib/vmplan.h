@@ -7,6 +7,7 @@
 #include "bdf.h"
 #include "conf.h"
 #include "gpuarch.h"
+#include "vmplace.h"
 
 enum {
         VMPLAN_CPUS_MIN = 2,
@@ -38,6 +39,7 @@ typedef struct VmHost {
         char **dns;
         VmGpu *gpus;
         size_t n_gpus;
+        VmTopology topology;
         char **names;     /* taken, also by machines that are being made */
         char **addresses; /* likewise; with or without prefix length */
         char **macs;
@@ -48,9 +50,10 @@ void vmhost_done(VmHost *h);
 /* As it was asked for; NULL: not at all. */
 typedef struct VmWish {
         const char *kind; /* "talos", "ubuntu", "debian" */
-        const char *name, *cpus, *memory, *disk, *ip, *gateway, *mac, *network;
+        const char *name, *cpus, *memory, *disk, *ip, *gateway, *mac, *network, *hugepages;
         bool server; /* of Ubuntu: no desktop */
         bool no_gpu;
+        bool pin;          /* each of its CPUs has one of the host's to itself */
         char *const *gpus; /* PCI addresses */
 } VmWish;
 
@@ -61,13 +64,15 @@ typedef struct VmChoice {
         const char *why; /* "asked for", "half of the host's" */
 } VmChoice;
 
-enum { VMPLAN_CHOICES = 12 };
+enum { VMPLAN_CHOICES = 16 };
 
 typedef struct VmPlan {
         char *name;
         char uuid[37];
         unsigned cpus;
-        uint64_t memory;    /* KiB */
+        uint64_t memory; /* KiB */
+        uint64_t page;   /* KiB, of hugepages; 0: none */
+        VmPlace place;
         uint64_t disk;      /* bytes */
         const VmGpu **gpus; /* of the host's */
         size_t n_gpus;
@@ -84,6 +89,10 @@ typedef struct VmPlan {
 int vmplan_make(const VmHost *h, const VmWish *w, const char *uuid, VmPlan *ret,
                 char **reterr) _must_check_ _nonnull_all_;
 void vmplan_done(VmPlan *p);
+
+/* What is wrong with a wish on any host: before anybody is asked. Returns 0, -EINVAL with a sentence, or
+ * -ENOMEM. */
+int vmplan_check(const VmWish *w, char **reterr) _must_check_ _nonnull_all_;
 
 /* The lowest free "PREFIX-01". */
 int vmplan_name(const char *prefix, char *const *taken, char **ret) _must_check_

@@ -186,16 +186,6 @@ int seed_write(Context *c, Create *n) {
         return r < 0 ? log_error_errno(r, "Cannot write '%s': %m", n->seed) : 0;
 }
 
-static int hugepages(Context *c, uint64_t *ret_kib) {
-        const char *s = vmctl_value(c, OPT_HUGEPAGES);
-
-        *ret_kib = !s ? 0 : streq(s, "2M") ? 2048 : streq(s, "1G") ? 1048576 : UINT64_MAX;
-        if (*ret_kib != UINT64_MAX)
-                return 0;
-        log_error("'%s' is no size of hugepages: 2M or 1G", s);
-        return -EINVAL;
-}
-
 static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **ret) {
         char created[sizeof("2026-11-21T20:40:00Z")];
         Domain d = {
@@ -208,7 +198,11 @@ static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **
                 .kind = n->kind,
                 .vcpus = n->plan.cpus,
                 .memory_kib = n->plan.memory,
-                .numa_node = -1,
+                .hugepage_kib = n->plan.page,
+                .numa_node = n->plan.place.node,
+                .cpuset = n->plan.place.cpus,
+                .pins = n->plan.place.pins,
+                .bios = n->bios,
                 .disks = &(DomainDisk){ .path = n->disk, .format = "qcow2" },
                 .n_disks = 1,
                 .seed = n->seed,
@@ -230,12 +224,19 @@ static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **
         struct tm tm;
         int r;
 
-        r = hugepages(c, &d.hugepage_kib);
-        if (r < 0)
-                return r;
         (void) strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
         r = domain_xml(&d, ret);
         return r < 0 ? log_error_errno(r, "Cannot write the definition of '%s': %m", n->plan.name) : 0;
+}
+
+/* virtlogd makes the file when the machine starts, and libvirt the directory when its first one does. */
+static int prepare_log(Create *n) {
+        int r = create_step(n, ROLLBACK_FILE, n->log, "the file of its console");
+
+        if (r < 0)
+                return r;
+        r = fs_mkdir_p(n->root, CREATE_LOG_DIR, 0755);
+        return r < 0 ? log_error_errno(r, "Cannot make '" CREATE_LOG_DIR "': %m") : 0;
 }
 
 int machine_define(Context *c, Create *n) {
@@ -247,10 +248,14 @@ int machine_define(Context *c, Create *n) {
                 return log_oom();
         for (size_t i = 0; i < n->plan.n_gpus; i++)
                 gpus[i] = (DomainGpu){ .functions = n->plan.gpus[i]->functions,
-                                       .n_functions = n->plan.gpus[i]->n_functions };
+                                       .n_functions = n->plan.gpus[i]->n_functions,
+                                       .rom = n->rom_file           ? DOMAIN_ROM_FILE
+                                                       : n->rom_off ? DOMAIN_ROM_OFF
+                                                                    : DOMAIN_ROM_DEFAULT,
+                                       .rom_file = n->rom_file };
         r = write_xml(c, n, gpus, &xml);
-        if (r >= 0) /* virtlogd makes it when the machine starts */
-                r = create_step(n, ROLLBACK_FILE, n->log, "the file of its console");
+        if (r >= 0)
+                r = prepare_log(n);
         if (r >= 0)
                 r = create_step(n, ROLLBACK_MACHINE, n->plan.uuid, "the machine");
         if (r < 0)

@@ -9,11 +9,11 @@
 #include "create.h"
 #include "fs.h"
 #include "netstate.h"
+#include "parse.h"
 #include "vmhost.h"
 #include "xml.h"
 
-#define LOCK    "/run/gpuvm/vm.lock"
-#define LOG_DIR "/var/log/libvirt/qemu" /* libvirt's own: virtlogd writes there */
+#define LOCK "/run/gpuvm/vm.lock"
 
 /* RFC 4122, version 4. */
 static int make_uuid(char ret[static 37]) {
@@ -29,8 +29,14 @@ static int make_uuid(char ret[static 37]) {
         return 0;
 }
 
-/* MAC addresses of any machine, also those of others. */
-static int collect_macs(Context *c, const char *name, char ***macs) {
+static int collect(const XmlNode *n, const char *element, const char *attribute, char ***l) {
+        const char *value = xml_attribute(element ? xml_child(n, element) : n, attribute);
+
+        return value ? strv_extend(l, value) : 0;
+}
+
+/* MAC addresses and pinned CPUs of any machine, also those of others. */
+static int collect_definition(Context *c, const char *name, VmHost *h) {
         _cleanup_xml_doc_ XmlDoc *d = NULL;
         _cleanup_free_ char *xml = NULL;
         const XmlNode *i;
@@ -43,13 +49,11 @@ static int collect_macs(Context *c, const char *name, char ***macs) {
                 r = xml_read(xml, &d);
         if (r < 0)
                 return r;
-        for (i = xml_child(xml_child(xml_root(d), "devices"), "interface"); i; i = xml_next(i)) {
-                const char *mac = xml_attribute(xml_child(i, "mac"), "address");
-
-                if (mac && strv_extend(macs, mac) < 0)
-                        return -ENOMEM;
-        }
-        return 0;
+        for (i = xml_child(xml_child(xml_root(d), "devices"), "interface"); i && r >= 0; i = xml_next(i))
+                r = collect(i, "mac", "address", &h->macs);
+        for (i = xml_child(xml_child(xml_root(d), "cputune"), "vcpupin"); i && r >= 0; i = xml_next(i))
+                r = collect(i, NULL, "cpuset", &h->topology.pinned);
+        return r;
 }
 
 static int collect_machine(Context *c, const VirtVm *vm, VmHost *h) {
@@ -58,7 +62,7 @@ static int collect_machine(Context *c, const VirtVm *vm, VmHost *h) {
 
         r = strv_extend(&h->names, vm->name);
         if (r >= 0)
-                r = collect_macs(c, vm->name, &h->macs);
+                r = collect_definition(c, vm->name, h);
         if (r >= 0 && vm->metadata)
                 r = metadata_parse(vm->metadata, &m);
         if (r == -EBADMSG) /* it claims nothing then; list tells */
@@ -86,7 +90,7 @@ int plan_look(Context *c, Create *n) {
         r = vmhost_read(n->root, &n->conf, &n->host);
         if (r < 0)
                 return log_error_errno(r, "Cannot look at this host: %m");
-        r = virtvm_list(c->virt, METADATA_URI, &l);
+        r = c->virt ? virtvm_list(c->virt, METADATA_URI, &l) : 0;
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot list the virtual machines");
         for (size_t i = 0; i < l.n && r >= 0; i++)
@@ -98,12 +102,13 @@ int plan_look(Context *c, Create *n) {
         return r < 0 ? log_error_errno(r, "Cannot find out what is taken: %m") : 0;
 }
 
-int plan_make(Context *c, Create *n) {
-        const VmWish w = {
+static VmWish wish(Context *c, const Create *n) {
+        return (VmWish){
                 .kind = n->kind,
                 .name = vmctl_value(c, OPT_NAME),
                 .cpus = vmctl_value(c, OPT_CPUS),
                 .memory = vmctl_value(c, OPT_MEMORY),
+                .hugepages = vmctl_value(c, OPT_HUGEPAGES),
                 .disk = vmctl_value(c, OPT_DISK),
                 .ip = vmctl_value(c, OPT_IP),
                 .gateway = vmctl_value(c, OPT_GATEWAY),
@@ -111,8 +116,51 @@ int plan_make(Context *c, Create *n) {
                 .network = vmctl_value(c, OPT_NETWORK),
                 .server = vmctl_has(c, OPT_SERVER),
                 .no_gpu = vmctl_has(c, OPT_NO_GPU),
+                .pin = vmctl_has(c, OPT_PIN),
                 .gpus = c->values[OPT_GPU],
         };
+}
+
+static int check_words(Context *c, Create *n) {
+        const char *firmware = vmctl_value(c, OPT_FIRMWARE), *rom = vmctl_value(c, OPT_ROM),
+                   *timeout = vmctl_value(c, OPT_TIMEOUT);
+        uint64_t usec;
+
+        n->bios = firmware && streq(firmware, "bios");
+        if (firmware && !n->bios && !streq(firmware, "uefi")) {
+                log_error("'%s' is no --firmware: uefi or bios", firmware);
+                return -EINVAL;
+        }
+        if (timeout && parse_sec(timeout, &usec) < 0) {
+                log_error("'%s' is no time for --timeout; '90' or '5min' would be", timeout);
+                return -EINVAL;
+        }
+        n->rom_off = rom && streq(rom, "off");
+        if (!rom || n->rom_off || streq(rom, "on"))
+                return 0;
+        n->rom_file = realpath(rom, NULL);
+        if (n->rom_file)
+                return 0;
+        log_error_errno(negative_errno(), "--rom=%s is neither on nor off, nor a file: %m", rom);
+        return -EINVAL;
+}
+
+int plan_check(Context *c, Create *n) {
+        const VmWish w = wish(c, n);
+        _cleanup_free_ char *said = NULL;
+        int r;
+
+        r = vmplan_check(&w, &said);
+        if (r >= 0)
+                return check_words(c, n);
+        if (!said)
+                return log_oom();
+        log_error("%s", said);
+        return r;
+}
+
+int plan_make(Context *c, Create *n) {
+        const VmWish w = wish(c, n);
         _cleanup_free_ char *said = NULL;
         char uuid[37];
         int r;
@@ -129,7 +177,7 @@ int plan_make(Context *c, Create *n) {
                 return r == -EINVAL ? -EINVAL : r;
         if (str_printf(&n->disk, "%s/%s.qcow2", n->conf.pool_path, n->plan.name) < 0 ||
             str_printf(&n->seed, "%s/%s-seed.iso", n->conf.pool_path, n->plan.name) < 0 ||
-            str_printf(&n->log, LOG_DIR "/%s.console", n->plan.name) < 0)
+            str_printf(&n->log, CREATE_LOG_DIR "/%s.console", n->plan.name) < 0)
                 return log_oom();
         return 0;
 }
@@ -159,6 +207,8 @@ static int claim(Create *n) {
                 r = rollback_add(&n->rollback, ROLLBACK_MAC, n->plan.mac);
         if (r >= 0 && n->plan.address)
                 r = rollback_add(&n->rollback, ROLLBACK_ADDRESS, n->plan.address);
+        if (r < 0 && n->rollback.name && rollback_commit(&n->rollback) < 0)
+                log_warning("Failed to remove the claim of '%s'; the next 'vmctl create' does", n->plan.name);
         return r < 0 ? log_error_errno(r, "Cannot claim '%s' in " ROLLBACK_DIR ": %m", n->plan.name) : 0;
 }
 

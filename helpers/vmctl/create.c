@@ -31,6 +31,7 @@ void create_done(Create *n) {
         free(n->seed);
         free(n->log);
         free(n->user);
+        free(n->rom_file);
         free(n->base_path);
         free(n->base_format);
         free(n->base_name);
@@ -211,7 +212,7 @@ static int prepare(Context *c, Create *n, const char *kind) {
         r = conf_load_and_warn(n->root, &n->conf);
         if (r < 0)
                 return log_oom();
-        return vmctl_connect(c);
+        return plan_check(c, n);
 }
 
 static int check_place(Context *c, const Create *n) {
@@ -230,12 +231,16 @@ static int create(Context *c, Create *n) {
         const struct sigaction action = { .sa_handler = on_signal };
         int r;
 
-        r = check_place(c, n);
+        r = vmctl_connect(c);
+        if (r >= 0)
+                r = check_place(c, n);
         if (r >= 0)
                 r = keys_find(c, n);
         if (r < 0)
                 return r;
         (void) umask(0077);
+        /* A libvirtd that dies is an error like others. */
+        (void) sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
         (void) sigaction(SIGINT, &action, NULL);
         (void) sigaction(SIGTERM, &action, NULL);
         (void) sigaction(SIGHUP, &action, NULL);
@@ -251,6 +256,9 @@ static int create(Context *c, Create *n) {
         if (!vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
                 show(n, false);
         r = make_or_take_back(c, n);
+        /* The machine is there, and stays: what it does from now on is its own. */
+        if (r >= 0 && vmctl_has(c, OPT_WAIT))
+                r = guest_wait(c, n);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
                 r = show_json(n);
         else if (r >= 0 && !vmctl_has(c, OPT_QUIET))
@@ -258,9 +266,13 @@ static int create(Context *c, Create *n) {
         return r;
 }
 
+/* libvirt knows what is taken. A recorded host has none, unless one is named. */
 static int dry_run(Context *c, Create *n) {
-        int r = plan_look(c, n);
+        int r;
 
+        if ((fs_is_host(n->root) || vmctl_has(c, OPT_CONNECT)) && vmctl_connect(c) < 0)
+                log_notice("This plan knows nothing of other machines: names, addresses and GPUs may be taken");
+        r = plan_look(c, n);
         if (r >= 0)
                 r = plan_make(c, n);
         if (r >= 0 && vmctl_has(c, OPT_JSON))

@@ -8,6 +8,8 @@
 #include "vmctl.h"
 #include "vmplan.h"
 
+#define CREATE_LOG_DIR "/var/log/libvirt/qemu" /* libvirt's own: virtlogd writes there */
+
 typedef struct Create {
         const char *kind;
         const char *machine_config; /* Talos; NULL: maintenance mode */
@@ -22,7 +24,8 @@ typedef struct Create {
         char *base_path, *base_format, *base_name; /* what the disk is made from */
         uint64_t base_size;                        /* virtual, in bytes */
         int base_hold;                             /* keeps it there; 0: none */
-        bool has_seed;
+        char *rom_file;
+        bool bios, rom_off;
 } Create;
 
 void create_done(Create *n);
@@ -35,6 +38,8 @@ int create_step(Create *n, RollbackKind kind, const char *object,
                 const char *what) _must_check_ _nonnull_all_;
 
 /* create-plan.c */
+/* What is wrong with what was asked for, before anybody is asked. */
+int plan_check(Context *c, Create *n) _must_check_ _nonnull_all_;
 int plan_look(Context *c, Create *n) _must_check_ _nonnull_all_;
 int plan_make(Context *c, Create *n) _must_check_ _nonnull_all_;
 /* Both of them, and claims what is chosen, with others kept out meanwhile. */
@@ -49,6 +54,9 @@ int keys_find(Context *c, Create *n) _must_check_ _nonnull_all_;
 int seed_write(Context *c, Create *n) _must_check_ _nonnull_all_;
 int machine_define(Context *c, Create *n) _must_check_ _nonnull_all_;
 int unit_prepare(Context *c, Create *n) _must_check_ _nonnull_all_;
+
+/* create-wait.c. Until the guest can be reached; its seed is taken away then. Tells what goes wrong. */
+int guest_wait(Context *c, const Create *n) _must_check_ _nonnull_all_;
 
 /* power.c. Through the machine's unit where systemd runs, through libvirt elsewhere. Each tells what goes
  * wrong. */

@@ -19,6 +19,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_CPUS] = { "cpus", 0, "N", "Virtual CPUs; half of the host's by default" },
         [OPT_DISK] = { "disk", 0, "SIZE", "GiB, or as 100G; thin, 50 by default" },
         [OPT_DRY_RUN] = { "dry-run", 'n', NULL, "Show what would be done, change nothing" },
+        [OPT_FIRMWARE] = { "firmware", 0, "KIND", "uefi, or bios", COMPLETE_WORDS, "uefi bios" },
         [OPT_FORCE] = { "force", 'f', NULL, "Do not ask the guest: pull the plug" },
         [OPT_GATEWAY] = { "gateway", 0, "ADDRESS", "The host's by default" },
         [OPT_GPU] = { "gpu", 0, "ADDRESS", "That GPU, 0000:01:00.0; may be repeated" },
@@ -33,27 +34,31 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_NAME] = { "name", 0, "NAME", "Its name; by kind and number by default" },
         [OPT_NETWORK] = { "network", 0, "NAME", "A network of libvirt's" },
         [OPT_NO_GPU] = { "no-gpu", 0, NULL, "Without a GPU" },
+        [OPT_PIN] = { "pin", 0, NULL, "Give each CPU one of the host's to itself" },
         [OPT_REFRESH] = { "refresh", 0, NULL, "Look for a newer build" },
         [OPT_RELEASE] = { "release", 0, "RELEASE", "Of Ubuntu or Debian: 24.04, 13" },
+        [OPT_ROM] = { "rom", 0, "on|off|FILE", "The GPU's firmware that the guest sees", COMPLETE_FILE },
         [OPT_ROOT] = { "root", 0, "DIR", "With --dry-run: the host recorded below DIR", COMPLETE_FILE },
         [OPT_SCHEMATIC] = { "schematic", 0, "ID", "Of Talos: an image of your own from the image factory" },
         [OPT_SERVER] = { "server", 0, NULL, "Ubuntu without a desktop" },
         [OPT_SSH_KEY] = { "ssh-key", 0, "KEY|FILE", "Who may enter; may be repeated", COMPLETE_FILE },
         [OPT_TALOS_VERSION] = { "talos-version", 0, "VERSION", "Not the newest Talos but this one" },
-        [OPT_TIMEOUT] = { "timeout", 't', "SEC", "How long the guest may take, 120 by default" },
+        [OPT_TIMEOUT] = { "timeout", 't', "SEC", "How long the guest may take" },
         [OPT_USER] = { "user", 'u', "NAME", "User in the guest" },
         [OPT_USER_DATA] = { "user-data", 0, "FILE", "For cloud-init, in place of ours", COMPLETE_FILE },
+        [OPT_WAIT] = { "wait", 0, NULL, "Until the guest can be reached" },
         [OPT_YES] = { "yes", 'y', NULL, "Do not ask" },
 };
 
 #define VM   COMPLETE_VM, NULL
 #define MANY UINT32_MAX
 
-#define CREATE                                                                                             \
-        OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(GATEWAY) | OPT(GPU) | OPT(HUGEPAGES) | \
-                        OPT(IMAGE) | OPT(IP) | OPT(MAC) | OPT(MACHINE_CONFIG) | OPT(MEMORY) | OPT(NAME) |  \
-                        OPT(NETWORK) | OPT(NO_GPU) | OPT(RELEASE) | OPT(ROOT) | OPT(SCHEMATIC) |           \
-                        OPT(SERVER) | OPT(SSH_KEY) | OPT(TALOS_VERSION) | OPT(USER) | OPT(USER_DATA)
+#define CREATE                                                                                            \
+        OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(FIRMWARE) | OPT(GATEWAY) | OPT(GPU) | \
+                        OPT(HUGEPAGES) | OPT(IMAGE) | OPT(IP) | OPT(MAC) | OPT(MACHINE_CONFIG) |          \
+                        OPT(MEMORY) | OPT(NAME) | OPT(NETWORK) | OPT(NO_GPU) | OPT(PIN) | OPT(RELEASE) |  \
+                        OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |              \
+                        OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) | OPT(WAIT)
 
 const Command vmctl_commands[] = {
         { "create", "KIND", "Make a virtual machine: talos, ubuntu or debian", 1, 1, CREATE, COMPLETE_WORDS,

@@ -18,13 +18,13 @@ expect() {
         is "$1" "$(cat "$work/$1.xml")" "$(cat "$here/$1.xml" 2>/dev/null)"
 }
 
-cases='talos desktop plain arm'
+cases='talos desktop plain pinned arm'
 for name in $cases; do
         expect "$name" "$name"
 done
 expect emulated desktop qemu
 expect hostdev hostdev
-is 'what contradicts itself is refused' "$("$print" refused)" "$(printf '%d 1\n' {0..5})"
+is 'what contradicts itself is refused' "$("$print" refused)" "$(printf '%d 1\n' {0..6})"
 
 if [ -x "$(command -v virt-xml-validate)" ] && [ -e /usr/share/libvirt/schemas/domain.rng ]; then
         for name in $cases emulated; do

@@ -79,6 +79,19 @@ static const struct {
             .numa_node = -1,
             .disks = &system_disk,
             .n_disks = 1 } },
+        { "pinned",
+          { .name = "debian-02",
+            .uuid = UUID,
+            .kind = "debian",
+            .vcpus = 4,
+            .memory_kib = 8388608,
+            .hugepage_kib = 2048,
+            .numa_node = 1,
+            .cpuset = "8-15",
+            .pins = (const unsigned[]){ 8, 9, 10, 11 },
+            .bios = true,
+            .disks = &system_disk,
+            .n_disks = 1 } },
         { "arm",
           { .arch = DOMAIN_AARCH64,
             .name = "talos-arm",
@@ -119,7 +132,7 @@ static int print_refused(void) {
         static const DomainGpu empty = { .functions = card },
                                blind = { .functions = card, .n_functions = 1, .rom = DOMAIN_ROM_FILE };
         const Domain good = cases[0].domain;
-        Domain bad[] = { good, good, good, good, good, good };
+        Domain bad[] = { good, good, good, good, good, good, good };
 
         bad[0].vcpus = 0;
         bad[1].memory_kib = 0;
@@ -127,6 +140,8 @@ static int print_refused(void) {
         bad[3].mac = NULL;
         bad[4].gpus = &empty;
         bad[5].gpus = &blind;
+        bad[6].arch = DOMAIN_AARCH64;
+        bad[6].bios = true;
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
                 char *xml = NULL;
 

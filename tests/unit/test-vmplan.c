@@ -189,3 +189,68 @@ TEST(a_disk_that_may_outgrow_the_room_is_told) {
 
         ASSERT(strstr(p.warning, "1024 GiB"));
 }
+
+TEST(near_its_gpu_and_pinned) {
+        VmNode nodes[] = {
+                { .id = 0, .cpus = (char *) "0-7", .free_kib = UINT64_C(1) << 30 },
+                { .id = 1, .cpus = (char *) "8-15", .free_kib = UINT64_C(1) << 30, .free_2m = 4096 }
+        };
+        char *cores[] = { (char *) "0,1", (char *) "8,9", (char *) "10,11", NULL };
+        VmGpu gpu = { .name = "0000:05:00.0",
+                      .functions = { { 0, 5, 0, 0 } },
+                      .n_functions = 1,
+                      .numa_node = 1 };
+        VmWish w = { .kind = "talos", .cpus = "4", .memory = "8G", .hugepages = "2M", .pin = true };
+        VmHost h = host();
+        VmPlan p;
+
+        h.gpus = &gpu;
+        h.n_gpus = 1;
+        h.topology = (VmTopology){ .nodes = nodes, .n_nodes = 2, .cores = cores };
+        p = plan(&h, &w);
+        ASSERT_EQ(p.page, 2048);
+        ASSERT_EQ(p.place.node, 1);
+        ASSERT_EQ(p.place.pins[3], 11);
+        vmplan_done(&p);
+        w.hugepages = "4M";
+        refused(&h, &w, -EINVAL, "'4M'");
+        w.hugepages = "2M";
+        w.memory = "16G";
+        refused(&h, &w, -ENOSPC, "hugepages");
+        w.hugepages = NULL;
+        w.cpus = "5";
+        refused(&h, &w, -ENOSPC, "to be pinned");
+}
+
+TEST(what_is_wrong_anywhere) {
+        static const VmWish bad[] = {
+                { .kind = "talos", .memory = "lots" },
+                { .kind = "talos", .cpus = "many" },
+                { .kind = "talos", .disk = "5" },
+                { .kind = "talos", .ip = "192.0.2.7" },
+                { .kind = "talos", .mac = "01:00:00:00:00:00" },
+                { .kind = "talos", .name = "a/b" },
+                { .kind = "talos", .hugepages = "3M" },
+                { .kind = "talos", .gateway = "192.0.2.1" },
+        };
+        static char *asked[] = { (char *) "0000:0f:00.0", NULL };
+        const VmWish good[] = {
+                { .kind = "talos" },
+                { .kind = "debian", .memory = "900G", .cpus = "512", .disk = "4T", .pin = true },
+                { .kind = "ubuntu", .ip = "192.0.2.7/32", .gpus = asked, .hugepages = "1G", .memory = "64G" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                _cleanup_free_ char *said = NULL;
+
+                ASSERT_EQ(vmplan_check(&bad[i], &said), -EINVAL);
+                ASSERT(said);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+                _cleanup_free_ char *said = NULL;
+                int r = vmplan_check(&good[i], &said);
+
+                if (r < 0)
+                        tap_stop(EXIT_FAILURE, __LINE__, "%zu: %s", i, strna(said));
+        }
+}

@@ -6,6 +6,8 @@
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 vmctl=$(realpath "$1")
+# shellcheck source=createlib.sh
+. "$(dirname "$0")/createlib.sh"
 source=$2
 work=$(mktemp -d)
 at_exit rm -rf "$work"
@@ -33,28 +35,28 @@ run windows
 like 'a kind that is none' "$status:$err" "^2:.*'windows'"
 run talos --dry-run --memory lots
 like 'a size that is none' "$status:$err" "^2:.*--memory"
+for words in '--memory lots' '--cpus 0' '--hugepages 3M' '--firmware coreboot' '--rom maybe' '--timeout soon' '--ip 192.0.2.7'; do
+        # shellcheck disable=SC2086 # words
+        "$vmctl" -c qemu+unix:///system?socket=/nonexistent create talos $words 2>"$work/err" && status=0 || status=$?
+        like "$words: refused before libvirt is asked" "$status:$(<"$work/err")" "^2:.*(${words%% *}|'${words##* }')"
+done
+uri='qemu+unix:///system?socket=/nonexistent' run talos --dry-run
+like 'a plan needs no libvirt' "$status:$out:$err" '^0:.*name +talos-01.*knows nothing of other machines'
+run talos --dry-run --root="$source/tests/hosts/intel-one-gpu" --cpus 1 --pin
+like 'a host that says nothing of its CPUs pins none' "$status:$err" '^1:.*0 CPUs are free to be pinned'
 run talos --dry-run --name test
 like 'a name that is taken' "$status:$err" "^4:.*'test' already"
 run talos
 like 'elsewhere than on the host itself it is refused' "$status:$err" '^1:.*--dry-run works elsewhere'
 
 # The real one. Prints a line for each thing that is compared.
-key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVdKqZ8r3mZJ0C1k7u2f9h1Zx3bqW7yL5oT2vN8pQe ada'
-pool=/var/lib/libvirt/images/gpuvm
-standard=(--image /var/cache/base.qcow2 --memory 128 --cpus 1 --no-gpu --ssh-key "$key")
-
 real() {
         local status
-        local k
 
-        mkdir -p "$pool"
-        # Nobody emulates faster for an account that may not open it.
-        [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
-        qemu-img create -q -f qcow2 /var/cache/base.qcow2 1G
-        printf '<network><name>default</name><bridge name="virbr9" stp="off"/></network>' >/run/network.xml
+        ground
         ! make >/run/none 2>&1 || echo 'made without a network'
         grep -o "'default' is not there" /run/none
-        virsh -q -c qemu:///system "net-define /run/network.xml; net-start default" >/dev/null
+        network
         state >/run/before
 
         make --user ada --ip 192.0.2.7/24 --gateway 192.0.2.1 >/run/said
@@ -71,64 +73,30 @@ print("disk:", d["virtual-size"] >> 30, d["backing-filename"], d["backing-filena
         vm delete --yes --force --quiet debian-01
         state | diff /run/before - && echo 'delete removes what create made'
 
+        # Who answers on the guest's address is nobody it knows.
+        ip route add local 192.0.2.9/32 dev lo
+        python3 -m http.server 22 >/dev/null 2>&1 &
+        make --wait --ip 192.0.2.9/24 --gateway 192.0.2.1 >/dev/null 2>/run/waited || cat /run/waited
+        echo "waited: $(virsh -q -c qemu:///system domblklist debian-01 | awk '$1 == "sda" { print $2 }') $(ls $pool)"
+        kill %1
+        status=0
+        make --name late --wait --timeout 1 >/dev/null 2>/run/late || status=$?
+        echo "late: $status $(grep -o 'could not be reached within 1 s' /run/late) $(vm list | awk '$1 == "late" { print $3 }')"
+        vm delete --yes --force --quiet debian-01 late
+        state | diff /run/before - && echo 'and those are removed as well'
+
         ! make --image /var/cache/bad.qcow2 >/dev/null 2>&1 || echo 'made of a missing image'
         qemu-img create -q -f qcow2 -b /var/cache/base.qcow2 -F qcow2 /var/cache/bad.qcow2
         make --quiet --image /var/cache/bad.qcow2 2>&1 | grep -o 'names a backing file'
         state | diff /run/before - && echo 'nothing is left of what failed'
-
-        for k in fdatasync:2 fdatasync:3 fdatasync:4 unlinkat:1; do
-                ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -E LD_PRELOAD="$preload" -qq -o /dev/null -e trace="${k%:*}" \
-                        -e inject="${k%:*}:signal=KILL:when=${k#*:}" "$vmctl" create debian "${standard[@]}" >/dev/null 2>&1 || true
-                [ -n "$(ls -A /var/lib/gpuvm/creating)" ] || echo "$k cut nothing"
-                make --name again >/run/again 2>&1 || echo "$k: $(cat /run/again)"
-                vm delete --yes --force --quiet again
-                state | diff /run/before - || echo "$k leaves something"
-        done
-        echo 'cut at each step'
-
-        for k in 1 2 3; do
-                make >"/run/many$k" 2>&1 &
-        done
-        wait
-        echo "many: $(vm list --quiet | tr '\n' ' ')"
-        for k in 1 2 3; do
-                virsh -q -c qemu:///system domiflist "debian-0$k" | awk '{ print $NF }'
-        done | sort -u | wc -l
 }
-# Not for all: other programs are not made for it.
-vm() {
-        env LD_PRELOAD="$preload" "$vmctl" "$@" </dev/null
-}
-make() {
-        vm create debian "${standard[@]}" "$@"
-}
-# All that create could leave.
-state() {
-        virsh -q -c qemu:///system list --all --name
-        ls "$pool" /var/lib/gpuvm/creating /var/lib/libvirt/qemu/nvram 2>/dev/null
-        ls /var/log/libvirt/qemu | grep -v '\.log$'
-}
-export vmctl pool key
-asan=$(ldd "$vmctl" | awk '/libasan/ { print $3 }')
-preload=${asan:+$asan libtirpc.so.3}
-! nm -D "$vmctl" 2>/dev/null | grep -q __asan_init || preload=${preload:-libtirpc.so.3}
-export preload
-{
-        declare -p standard
-        declare -f real vm make state
-        echo real
-} >"$work/real"
-for program in qemu-img qemu-system-x86_64 strace strings; do
-        command -v "$program" >/dev/null || missing=$program
-done
-status=0
-got=$([ -z "${missing-}" ] || exit 77; "$(dirname "$0")/../helper/with-libvirtd.sh" timeout 1500 bash -uo pipefail "$work/real" 2>"$work/err") || status=$?
+create_real "$work" 900
 if [ "$status" -eq 77 ]; then
         skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, qemu-utils, qemu-system-x86, dnsmasq-base, iptables, strace and binutils'
         done_testing
         exit
 fi
-diag "$(grep -v '^$' "$work/err" | tail -n 20)"
+
 is 'a real libvirtd makes it whole, or not at all' "$got" "'default' is not there
 first: debian running 1 192.0.2.7/24
 mode: 600 600 
@@ -137,9 +105,9 @@ seed: 2
 ssh: ssh -lada -- 192.0.2.7
 taken: 4 belongs to another
 delete removes what create made
+waited: - debian-01.qcow2
+late: 1 could not be reached within 1 s running
+and those are removed as well
 names a backing file
-nothing is left of what failed
-cut at each step
-many: debian-01 debian-02 debian-03 
-3"
+nothing is left of what failed"
 done_testing

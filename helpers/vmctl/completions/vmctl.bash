@@ -7,9 +7,11 @@ _vmctl() {
         case $previous in
         --connect|-c) COMPREPLY=($(compgen -W "qemu:///system qemu:///session test:///default" -- "$cur")); return ;;
         --arch) COMPREPLY=($(compgen -W "amd64 arm64" -- "$cur")); return ;;
+        --firmware) COMPREPLY=($(compgen -W "uefi bios" -- "$cur")); return ;;
         --hugepages) COMPREPLY=($(compgen -W "2M 1G" -- "$cur")); return ;;
         --image) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --machine-config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --rom) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --root) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --ssh-key) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --user-data) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -22,7 +24,7 @@ _vmctl() {
                 esac
         done
         case "$command " in
-        'create '*) options='--autostart --cpus= --disk= --dry-run --gateway= --gpu= --hugepages= --image= --ip= --mac= --machine-config= --memory= --name= --network= --no-gpu --release= --root= --schematic= --server --ssh-key= --talos-version= --user= --user-data= ' words="talos ubuntu debian" ;;
+        'create '*) options='--autostart --cpus= --disk= --dry-run --firmware= --gateway= --gpu= --hugepages= --image= --ip= --mac= --machine-config= --memory= --name= --network= --no-gpu --pin --release= --rom= --root= --schematic= --server --ssh-key= --talos-version= --timeout= --user= --user-data= --wait ' words="talos ubuntu debian" ;;
         'list '*) options='--all ' words="" ;;
         'info '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'start '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;

@@ -1,0 +1,171 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# vmctl create cut at each step, in each way: an error, a full disk, SIGINT, SIGKILL, libvirtd killed. Afterwards, with one more run at
+# most, all is as before. And many at once: createcuts.sh VMCTL
+#
+# Before each step its record is flushed: there strace stops vmctl, and what is to happen happens. Every third of the cases, and
+# eight at once; with GPUVM_LONG=1 all of them, and fifty.
+#
+# shellcheck disable=SC2317 # the functions are called inside the namespaces
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+vmctl=$(realpath "$1")
+# shellcheck source=createlib.sh
+. "$(dirname "$0")/createlib.sh"
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+export GPUVM_LONG=${GPUVM_LONG-}
+
+restart_libvirtd() {
+        libvirtd -d
+        for _ in $(seq 100); do
+                ! virsh -q -c qemu:///system uri >/dev/null 2>&1 || return 0
+                sleep 0.1
+        done
+}
+# traced INJECTION: vmctl create under strace, in the background; sets tracer.
+traced() {
+        ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -E LD_PRELOAD="$preload" -qq -o /dev/null -e trace="${1%%:*}" -e inject="$1" \
+                "$vmctl" create debian "${standard[@]}" </dev/null >/run/cut.out 2>/run/cut.err &
+        tracer=$!
+}
+# stopped STEP: waits until vmctl stands still with that many lines in its record; sets victim. Under strace it stops at each call
+# for a moment, too.
+stopped() {
+        local lines still=0
+
+        for _ in $(seq 600); do
+                victim=$(pgrep -P "$tracer" | head -n 1)
+                lines=$(cat /var/lib/gpuvm/creating/* 2>/dev/null | wc -l)
+                if [ -n "$victim" ] && [ "$lines" -eq "$1" ] && grep -q '^State:.*[tT] (' "/proc/$victim/status" 2>/dev/null; then
+                        still=$((still + 1))
+                        [ "$still" -lt 4 ] || return 0
+                else
+                        still=0
+                fi
+                kill -0 "$tracer" 2>/dev/null || return 1
+                sleep 0.05
+        done
+        return 1
+}
+# happens WHAT STEP: sets status.
+happens() {
+        status=0
+        case $1 in
+        error) traced "fdatasync:error=EIO:when=$2" ;;
+        full) traced "fdatasync:error=ENOSPC:when=$2" ;;
+        *)
+                traced "fdatasync:signal=STOP:when=$2"
+                stopped "$2" || echo "$1 at $2: nothing was stopped: $(cat /run/cut.err)"
+                case $1 in
+                interrupt) kill -INT "$victim" ;;
+                kill) kill -KILL "$victim" ;;
+                libvirtd)
+                        kill -KILL "$(cat /run/libvirtd.pid)"
+                        sleep 0.5
+                        ;;
+                esac
+                kill -CONT "$victim" 2>/dev/null || true
+                ;;
+        esac
+        wait "$tracer" || status=$?
+        [ "$1" != libvirtd ] || restart_libvirtd
+}
+# The next one takes back what is left; it fails for want of its image.
+recover() {
+        ! make --image /nonexistent >/run/recovered 2>&1 || echo 'made of nothing'
+}
+cuts() {
+        local what step n=0 remedy
+
+        for what in error full interrupt kill libvirtd; do
+                for step in 1 2 3 4 5; do
+                        n=$((n + 1))
+                        [ -n "$GPUVM_LONG" ] || [ $((n % 3)) -eq 0 ] || continue
+                        happens "$what" "$step"
+                        [ "$status" -ne 0 ] || echo "$what at $step: made all the same"
+                        case $what in
+                        error) remedy='Input/output error' ;;
+                        full) remedy='No space left on device' ;;
+                        interrupt) remedy=Interrupted ;;
+                        libvirtd) remedy='Cannot ' ;;
+                        *) remedy= ;;
+                        esac
+                        grep -q "$remedy" /run/cut.err || [ "$what" = kill ] || echo "$what at $step: says $(cat /run/cut.err)"
+                        # What is told by the one that failed needs no other.
+                        case $what in kill | libvirtd) recover ;; esac
+                        state | diff /run/before - || echo "$what at $step: something is left: $(cat /run/cut.err)"
+                done
+        done
+        # All is made, and the record is not away yet: what was not finished is not there.
+        traced unlinkat:signal=KILL:when=1
+        wait "$tracer" || true
+        [ -n "$(ls -A /var/lib/gpuvm/creating)" ] || echo 'nothing was cut at the end'
+        recover
+        state | diff /run/before - || echo 'something is left of the end'
+        echo 'cut at each step'
+}
+# A pool with no room for the disk's own tables, then with none for the seed.
+small_pools() {
+        local size
+
+        for size in 64k 220k; do
+                mount -t tmpfs -o "size=$size" tmpfs "$pool"
+                ! make >/run/small 2>&1 || echo "made in $size"
+                grep -o -e 'Cannot make disk' -e 'Cannot write.*seed.iso.: No space left on device' /run/small | sed 's/.*seed.iso/seed/'
+                ls "$pool"
+                umount "$pool"
+        done
+        state | diff /run/before - || echo 'small pools leave something'
+}
+many() {
+        local k n=8
+
+        [ -z "$GPUVM_LONG" ] || n=50
+        for k in $(seq "$n"); do
+                { make --disk 10 >"/run/many$k" 2>&1 || echo "$k: $(cat "/run/many$k")"; } &
+        done
+        # They are compared, and need not run meanwhile.
+        while [ -n "$(jobs -r)" ]; do
+                for k in $(virsh -q -c qemu:///system list --name); do
+                        [ ! -e "/var/lib/gpuvm/creating/$k" ] || continue
+                        virsh -q -c qemu:///system destroy "$k" >/dev/null 2>&1 || true
+                done
+                sleep 0.5
+        done
+        wait
+        echo "many: $(($(vm list --quiet | sort -u | wc -l) - n)) $(($(grep -h '<mac ' /etc/libvirt/qemu/*.xml | sort -u | wc -l) - n))"
+        # One address, asked for twice at once.
+        for k in 1 2; do
+                make --name "same$k" --ip 192.0.2.9/24 --gateway 192.0.2.1 >"/run/same$k" 2>&1 &
+        done
+        wait
+        echo "same: $(grep -l 'is running' /run/same? | wc -l) $(grep -oh 'belongs to another machine' /run/same?)"
+        # shellcheck disable=SC2046 # names
+        vm delete --yes --force --quiet $(vm list --quiet)
+        state | diff /run/before - || echo 'many leave something'
+}
+real() {
+        local status tracer victim
+
+        ground
+        network
+        recover
+        state >/run/before
+        cuts
+        small_pools
+        many
+}
+create_real "$work" 3300 restart_libvirtd traced stopped happens recover cuts small_pools many
+if [ "$status" -eq 77 ]; then
+        skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, qemu-utils, qemu-system-x86, dnsmasq-base, iptables, strace and binutils'
+        done_testing
+        exit
+fi
+is 'whole, or not at all' "$got" 'cut at each step
+Cannot make disk
+seed'\'': No space left on device
+many: 0 0
+same: 1 belongs to another machine'
+done_testing

@@ -12,8 +12,9 @@
 #define DOCKER_PATH "/etc/docker/daemon.json"
 #define DOCKER_UNIT "docker.service"
 /* Of nvidia-container-toolkit from 1.18 on (deployments/systemd). */
-#define CDI_UNIT "nvidia-cdi-refresh.service"
-/* Where an administrator has nvidia-ctk write it; the unit's own is below /run. */
+#define CDI_UNIT     "nvidia-cdi-refresh.service"
+#define CDI_RUN_PATH "/run/cdi/nvidia.yaml"
+/* Where an administrator has nvidia-ctk write it. */
 #define CDI_PATH "/etc/cdi/nvidia.yaml"
 
 enum { CTK_SEC = 60 };
@@ -74,7 +75,7 @@ static int make_configuration(Phase *p, char **ret) {
 }
 
 /* Docker takes a new runtime without a restart (dockerd(8) on SIGHUP). */
-static void reload_docker(Phase *p) {
+void containerengine_reload(Phase *p) {
         _cleanup_(bus_unit_done) BusUnit state = {};
         _cleanup_bus_ Bus *b = NULL;
         int r;
@@ -117,9 +118,11 @@ static int configure_docker(Phase *p, Undo *u) {
                 return r;
         if (before && fs_stat(p->root, DOCKER_PATH, &st) < 0)
                 st.st_mode = 0644;
-        r = undo_edit_file(u, DOCKER_PATH, NULL, after, st.st_mode & 0777);
+        r = undo_record_refresh(u, "docker");
+        if (r >= 0)
+                r = undo_edit_file(u, DOCKER_PATH, NULL, after, st.st_mode & 0777);
         if (r > 0)
-                reload_docker(p);
+                containerengine_reload(p);
         return MIN(r, 0);
 }
 
@@ -142,6 +145,16 @@ int containerengine_configure(Phase *p, Undo *u) {
                                    engines[i].name, engines[i].name);
         }
         return 0;
+}
+
+int containerengine_tidy(Phase *p) {
+        int r = fs_exists(p->root, CDI_RUN_PATH);
+
+        if (r > 0)
+                r = phase_change(p, "remove", CDI_RUN_PATH, "the toolkit that it is for is gone");
+        if (r > 0)
+                r = fs_remove(p->root, CDI_RUN_PATH);
+        return r < 0 ? phase_fail(p, r, "Remove it yourself", "Cannot remove " CDI_RUN_PATH) : 0;
 }
 
 void containerengine_refresh(Phase *p) {

@@ -15,6 +15,14 @@ bool containerengine_is_here(int root);
  * host's own use of the GPUs does not hang on it. Returns 0, or an error that has been told. */
 int containerengine_configure(Phase *p, Undo *u) _must_check_ _nonnull_all_;
 
+/* Docker reads its configuration again, if it runs; what fails is a note. Only for the running machine. */
+void containerengine_reload(Phase *p) _nonnull_all_;
+
+/* With NVIDIA's toolkit gone, so is what its unit wrote until the next start: containers would be promised
+ * GPUs by programs that are not there. What an administrator had written to /etc/cdi stays. A negative result
+ * has been told. */
+int containerengine_tidy(Phase *p) _must_check_ _nonnull_all_;
+
 /* After a GPU has changed hands: NVIDIA's own unit writes the specification of what containers can ask for
  * (CDI) anew, where it has done so before. Not waited for. Only for the running machine. */
 void containerengine_refresh(Phase *p) _nonnull_all_;

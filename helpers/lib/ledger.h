@@ -22,7 +22,7 @@
  *   enabled  unit; "enabled" or "disabled"
  *   active   unit; "active" or "inactive"
  *   pool, network   libvirt name; "absent", "inactive" or "no-autostart"
- *   refresh  "bootloader", "initramfs", "initramfs/KERNEL", "udev", "daemon-reload",
+ *   refresh  "bootloader", "initramfs", "initramfs/KERNEL", "udev", "daemon-reload", "docker",
  *            "trial", "kernel", "network"; "" */
 typedef struct LedgerRecord {
         char *name; /* of the file: "000012-iommu"; NULL before it has one */

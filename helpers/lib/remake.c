@@ -2,6 +2,7 @@
 
 #include "remake.h"
 #include "boot.h"
+#include "containerengine.h"
 #include "fs.h"
 #include "grubmenu.h"
 #include "initramfs.h"
@@ -11,6 +12,10 @@ static int refresh_system(Takeback *tb, const char *what) {
         const char *program = streq(what, "udev") ? "/usr/bin/udevadm" : "/usr/bin/systemctl";
         int r;
 
+        if (streq(what, "docker")) {
+                containerengine_reload(tb->p);
+                return 0;
+        }
         r = phase_change(tb->p, "reload", streq(what, "udev") ? "udev" : "systemd", "reads its files again");
         if (r <= 0)
                 return r;

@@ -5,6 +5,7 @@
 #include "apt.h"
 #include "bridgechange.h"
 #include "child.h"
+#include "containerengine.h"
 #include "fs.h"
 #include "kernelswap.h"
 #include "known.h"
@@ -227,6 +228,8 @@ static void undo_packages(Takeback *tb) {
                 return;
         if (r >= 0)
                 r = apt_remove(tb->p, packages);
+        if (r >= 0 && strv_contains(packages, "nvidia-container-toolkit"))
+                r = containerengine_tidy(tb->p);
         if (r < 0)
                 takeback_failed(tb, r);
         for (size_t i = 0; r >= 0 && i < tb->ledger.n; i++)

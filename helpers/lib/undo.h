@@ -52,6 +52,7 @@ int undo_record_unit(Undo *u, const char *unit, const char *was) _must_check_ _n
 int undo_record_libvirt(Undo *u, const char *kind, const char *name,
                         const char *was) _must_check_ _nonnull_all_;
 
-/* Something to regenerate once the step's files are back: "bootloader", "initramfs", "udev", "daemon-reload";
+/* Something to regenerate once the step's files are back, or to have read again: "bootloader", "initramfs",
+ * "udev", "daemon-reload", "docker";
  * or to take away before: "trial", "kernel", "network". */
 int undo_record_refresh(Undo *u, const char *what) _must_check_ _nonnull_all_;

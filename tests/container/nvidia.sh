@@ -140,6 +140,11 @@ package "$nvidia" cuda-toolkit 13.2.0-1
 sign "$nvidia" / ''
 gpg --armor --export >"$nvidia/$key"
 package "$containers/stable/deb/amd64" nvidia-container-toolkit 1.18.0-1 'Depends: nvidia-container-toolkit-base (= 1.18.0-1)'
+script bin/nvidia-ctk <<'S'
+#!/bin/sh
+[ "$*" = 'runtime configure --runtime=docker --config=/etc/docker/daemon.json --dry-run' ] || exit 1
+echo '{ "runtimes": { "nvidia": { "path": "nvidia-container-runtime" } } }'
+S
 package "$containers/stable/deb/amd64" nvidia-container-toolkit-base 1.18.0-1
 (cd "$containers/stable/deb/amd64" && dpkg-scanpackages -m . 2>/dev/null | sed 's|^Filename: \./|Filename: |' >Packages)
 sign "$containers/stable/deb/amd64" / ''
@@ -277,5 +282,43 @@ machine_boot held
 is "$release: what is on hold stays, and the phase fails" "$(cut -d' ' -f1,2 <<<"$output" | xargs)" \
         'first exit-code libnvidia-ml1 0'
 like "$release: with the package that is on hold" "$(cat "$shared/journal")" 'On hold, so that apt may not change them: libnvidia-ml1'
+# Docker hears of each change of its configuration, without a restart.
+# heard N: what was there when it read it for the Nth time; it is not waited for.
+heard() {
+        for _ in $(seq 100); do
+                [ "$(wc -l </shared/docker)" -lt "$1" ] || break
+                sleep 0.1
+        done
+        tail -n 1 /shared/docker
+}
+engine() {
+        : >/shared/docker
+        systemctl start docker.service
+        phase first | cut -d' ' -f1-2
+        heard 1
+        phase second
+        mkdir -p /run/cdi
+        echo 'kind: nvidia.com/gpu' >/run/cdi/nvidia.yaml
+        taken_back
+        heard 2
+        wc -l </shared/docker
+        ls /etc/docker/daemon.json /run/cdi/nvidia.yaml 2>/dev/null || systemctl is-active docker.service
+}
+cat >"$machine/usr/bin/dockerd" <<'S'
+#!/bin/bash
+trap 'echo "reads $(cat /etc/docker/daemon.json 2>/dev/null | grep -c nvidia-container-runtime)" >>/shared/docker' HUP
+while :; do sleep infinity & wait $! || kill $!; done
+S
+chmod 755 "$machine/usr/bin/dockerd"
+printf '[Service]\nExecStart=/usr/bin/dockerd\nExecReload=/bin/kill -s HUP $MAINPID\n' >"$machine/etc/systemd/system/docker.service"
+card 0x1b06 DriverSource=nvidia CudaToolkit=no
+machine_boot engine
+is "$release: Docker reads what was changed, once, and what was taken back" "$output" 'first success
+reads 1
+second success 0
+left:  
+reads 0
+2
+active'
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 80 "$shared/stderr")"
 done_testing

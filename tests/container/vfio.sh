@@ -201,4 +201,67 @@ nothing is left to kill: vvvv active inactive
 0
 stopped: hhhh inactive inactive'
 is "$release: and the overrides" "$(cat "$shared"/pci/devices/*/driver_override | sort -u)" '(null)'
+
+# What containers can ask for (CDI), written by NVIDIA's unit as the toolkit has it: nvidia-ctk lists the GPUs that its
+# driver has.
+rm "$machine/etc/systemd/system/gpuvm-vfio@.service.d/slow.conf"
+cat >"$machine/usr/bin/nvidia-ctk" <<'S'
+#!/bin/bash
+[ "$*" = 'cdi generate' ] || exit 1
+out=$NVIDIA_CTK_CDI_OUTPUT_FILE_PATH
+mkdir -p "${out%/*}"
+{
+        printf 'cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices:\n'
+        for device in 0000:01:00.0 0000:02:00.0; do
+                driver=$(readlink "/sys/bus/pci/devices/$device/driver")
+                [ "${driver##*/}" = vfio-pci ] || echo "- name: $device"
+        done
+} >"$out.new"
+mv "$out.new" "$out"
+echo "$(grep -c name: "$out") of 2" >>/shared/generated
+S
+chmod 755 "$machine/usr/bin/nvidia-ctk"
+cat >"$machine/etc/systemd/system/nvidia-cdi-refresh.service" <<'UNIT'
+[Unit]
+ConditionPathExists=/usr/bin/nvidia-ctk
+[Service]
+Type=oneshot
+Environment=NVIDIA_CTK_CDI_OUTPUT_FILE_PATH=/var/run/cdi/nvidia.yaml
+ExecStart=/usr/bin/nvidia-ctk cdi generate
+CapabilityBoundingSet=CAP_SYS_MODULE CAP_SYS_ADMIN CAP_MKNOD
+RemainAfterExit=yes
+UNIT
+mkdir -p "$machine/etc/cdi"
+
+# listed N: once N GPUs are in the specification; it is not waited for.
+listed() {
+        for _ in $(seq 300); do
+                [ "$(grep -c name: /run/cdi/nvidia.yaml)" != "$1" ] || { echo "$1 listed"; return; }
+                sleep 0.1
+        done
+        cat /run/cdi/nvidia.yaml
+}
+
+cdi() {
+        local first=gpuvm-vfio@0000:01:00.0.service
+
+        systemctl is-system-running --wait >/dev/null
+        systemctl start "$first"; systemctl stop "$first"; settle
+        ls /run/cdi/nvidia.yaml 2>/dev/null || echo 'not begun by us'
+        systemctl start nvidia-cdi-refresh.service; listed 2
+        systemctl start "$first"; listed 0
+        systemctl stop "$first"; settle; listed 2
+        echo theirs >/etc/cdi/nvidia.yaml
+        systemctl start "$first"; listed 0
+        cat /etc/cdi/nvidia.yaml
+        journalctl --no-pager -o cat -u "$first" | grep -c 'nvidia.yaml has the GPUs of before'
+}
+machine_boot cdi
+is "$release: containers are told of each hand-over, where they were told before" "$output" 'not begun by us
+2 listed
+0 listed
+2 listed
+0 listed
+theirs
+1'
 done_testing

@@ -156,6 +156,25 @@ rmdir "${devices[0]}/iommu_group"
 event add "${devices[@]}"
 tell console
 finish
+
+# A bridge of this namespace, a link that is none, and, where the kernel has modules, one in the part of br_netfilter and
+# another.
+mount -t sysfs sysfs /sys
+modules=()
+for module in /sys/module/*; do
+        [ ! -e "$module/uevent" ] || modules+=("$module")
+done
+[ ${#modules[@]} -lt 2 ] || sed -i "s/br_netfilter/${modules[0]##*/}/" "$work"/all/60-gpuvm.rules
+daemon all ''
+ip link add gpuvm-b type bridge
+for path in /sys/devices/virtual/net/lo "${modules[@]:0:2}"; do
+        echo add >"$path/uevent"
+done
+udevadm settle --timeout=60
+for path in /devices/virtual/net/{gpuvm-b,lo} "${modules[@]:0:2}"; do
+        echo "forward $(udevadm info --query=property "--path=${path#/sys}" | sed -n 's/^SYSTEMD_WANTS=//p; s/^CURRENT_TAGS=:systemd:$/unit/p' | sort | xargs)"
+done
+finish
 SCRIPT
 # shellcheck disable=SC2016 # for the shell inside
 check 'udevd with a hundred events for each' unshare -mnp --fork timeout 100 bash -c 'bash "$@" >"$0/out" 2>"$0/err"' \
@@ -194,4 +213,11 @@ $new vfio-pci"
 is 'never the card with the console, nor one without an IOMMU' "$(told console | sed -n '1p;4p')" \
         "$gpu loads named unit (null)
 $new loads named unit (null)"
+# systemd's own rule makes a unit of each link.
+is 'a bridge wants the unit that lets VMs through, another link does not' "$(told forward | head -n 2 | xargs -d '\n' printf '%s|')" \
+        'gpuvm-bridge-forward.service unit||'
+if [ "$(told forward | wc -l)" -gt 2 ]; then
+        is 'so does the module that filters what goes over it, and no other' "$(told forward | tail -n +3 | xargs -d '\n' printf '%s|')" \
+                'gpuvm-bridge-forward.service unit||'
+fi
 done_testing

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A recorded machine on which the bootstrap is done: finished.sh HELPERS DIR
 #
-# tests/hosts/intel-one-gpu, with the packages installed that the helpers in HELPERS ask for, and VFIO loaded.
+# tests/hosts/intel-one-gpu, with the packages installed that the helpers in HELPERS ask for, NVIDIA's driver built and
+# VFIO loaded. There is no apt-get: what starts it fails.
 
 set -euo pipefail
 
@@ -11,7 +12,12 @@ cp -a "$(dirname "$0")/../hosts/intel-one-gpu" "$dir"
 status=$dir/var/lib/dpkg/status
 mkdir -p "$dir/var/lib/dpkg/updates" "$dir/var/cache/gpuvm"
 touch "$status"
-for noun in packages kvm; do
+mkdir -p "$dir/etc/apt/sources.list.d"
+echo VERSION_CODENAME=bookworm >>"$dir/etc/os-release"
+printf 'Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\nComponents: %s\nSigned-By: %s\n' \
+        'main contrib non-free non-free-firmware' /usr/share/keyrings/debian-archive-keyring.gpg \
+        >"$dir/etc/apt/sources.list.d/debian.sources"
+for noun in packages nvidia kvm; do
         "$helpers/gpuvm-$noun" --root="$dir" --dry-run 2>/dev/null |
                 sed -n 's/^[a-z]*: would install \([^:]*\).*/\1/p' | while read -r package; do
                 printf 'Package: %s\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n\n' "$package" >>"$status"
@@ -32,6 +38,17 @@ awk 'BEGIN {
 for module in vfio_pci vfio_pci_core vfio_iommu_type1 vfio; do
         echo "$module 16384 0 - Live 0x0000000000000000"
 done >>"$dir/proc/modules"
+
+# NVIDIA's driver has the GPU.
+kernel=$(cat "$dir/proc/sys/kernel/osrelease")
+mkdir -p "$dir/usr/bin" "$dir/lib/modules/$kernel" "$dir/sys/bus/pci/drivers/nvidia"
+touch "$dir/usr/bin/nvidia-smi"
+echo updates/dkms/nvidia-current.ko: >"$dir/lib/modules/$kernel/modules.dep"
+for device in "$dir"/sys/bus/pci/devices/*; do
+        case $(cat "$device/vendor" "$device/class" | xargs) in
+        '0x10de 0x03'*) ln -sfn ../../../bus/pci/drivers/nvidia "$device/driver" ;;
+        esac
+done
 
 # libvirt is enabled and up, as far as files say.
 units=$dir/usr/lib/systemd/system wants=$dir/etc/systemd/system/multi-user.target.wants

@@ -13,7 +13,7 @@ bench_help() {
 
 # On a recorded machine where the bootstrap is done; where a helper does not think so, the exit status is in the note.
 bench_helpers() {
-        local host=$work/host noun program ms note status sum=0 four=0 script
+        local host=$work/host noun program ms note status sum=0 four=0 script failed=
 
         "$top/tests/bench/finished.sh" "$build/helpers" "$host"
         for noun in preflight packages nvidia kvm iommu vfio bridge storage verify reboot resume; do
@@ -32,10 +32,15 @@ bench_helpers() {
                 row "gpuvm-$noun, nothing to do, memory" "$(peak_mib "$program" "$@")" MiB 8
                 sum=$(awk -v a="$sum" -v b="$ms" 'BEGIN { print a + b }')
                 case $noun in
-                packages | nvidia | kvm | bridge) four=$(awk -v a="$four" -v b="$ms" 'BEGIN { print a + b }') ;;
+                packages | nvidia | kvm | bridge)
+                        four=$(awk -v a="$four" -v b="$ms" 'BEGIN { print a + b }')
+                        [ "$status" -eq 0 ] || failed+="gpuvm-$noun "
+                        ;;
                 esac
         done
-        row 'packages, nvidia, kvm and bridge, nothing to do' "$four" ms 150
+        # What fails half way is no run with nothing to do.
+        [ -z "$failed" ] || four=nan
+        row 'packages, nvidia, kvm and bridge, nothing to do' "$four" ms 150 "${failed:+did not succeed: $failed}"
         script=$(wall_ms '' 30 bash "$top/tests/bench/checks.sh" "$host")
         row 'the same checks in a shell script' "$script" ms -
         row 'all helpers, nothing to do' "$sum" ms - 'when the target is started by hand'

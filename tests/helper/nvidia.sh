@@ -339,6 +339,18 @@ is 'the second run asks nobody' "$status $(cat "$root/calls")" '0 '
 status=0
 said=$("$1/gpuvm-undo" --root="$root" nvidia 2>&1) || status=$?
 check 'undo takes the file away' test ! -e "$root/etc/docker/daemon.json"
+# What NVIDIA's unit writes until the next start, and what an administrator had written.
+for who in ours theirs; do
+        docker
+        [ $who = ours ] || has_package nvidia-container-toolkit 1.18.0-1
+        mkdir -p "$root/run/cdi" "$root/etc/cdi"
+        echo 'kind: nvidia.com/gpu' | tee "$root/run/cdi/nvidia.yaml" >"$root/etc/cdi/nvidia.yaml"
+        run
+        is "a toolkit of $who: succeeds" "$status" 0
+        "$1/gpuvm-undo" --root="$root" nvidia >/dev/null 2>&1
+        is "a toolkit of $who: what is left of CDI when it is undone" "$(cd "$root" && find run/cdi etc/cdi -type f | sort | xargs)" \
+                "$([ $who = ours ] || echo 'etc/cdi/nvidia.yaml run/cdi/nvidia.yaml' && [ $who = theirs ] || echo etc/cdi/nvidia.yaml)"
+done
 docker
 mkdir -p "$root/etc/docker"
 printf '{\n  "log-driver": "journald",\n}\n' >"$root/etc/docker/daemon.json"
@@ -408,4 +420,13 @@ like 'as a full disk' "$said" 'Free disk space'
 machine 0x2684
 run surplus
 is 'an argument is bad usage' "$status" 2
+
+# The machine on which bench.sh measures a run with nothing to do.
+"$here/../bench/finished.sh" "$1" "$work/finished"
+for noun in packages nvidia kvm bridge; do
+        "$1/gpuvm-$noun" --root="$work/finished" >/dev/null 2>&1 || true
+        status=0
+        said=$("$1/gpuvm-$noun" --root="$work/finished" 2>&1) || status=$?
+        like "a finished machine: gpuvm-$noun has nothing to do" "$status $said" '^0 .*Nothing to do'
+done
 done_testing

@@ -13,7 +13,7 @@ aarch64) packages=(qemu-system-arm qemu-efi-aarch64 ipxe-qemu) ;;
 *) packages=(qemu-system-x86 ovmf) ;;
 esac
 packages+=(qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients dnsmasq-base iptables swtpm
-        swtpm-tools)
+        swtpm-tools libcurl4t64 libssl3t64 libarchive13t64 libxml2)
 n=0
 
 make_socket() {
@@ -133,6 +133,16 @@ done
 : >"$root/calls"
 run
 is 'the second run starts no program' "$status $(cat "$root/calls")" '0 '
+
+# Libraries have the names of their release.
+machine "${packages[@]}"
+up
+sed -i '/^Package: lib[a-z0-9]*t64$/,/^$/d' "$root/var/lib/dpkg/status"
+for row in 'bookworm|libarchive13 libcurl4 libssl3' 'trixie|libarchive13t64 libcurl4t64 libssl3t64' 'noble|libarchive13t64 libcurl4t64 libssl3t64'; do
+        echo "VERSION_CODENAME=${row%|*}" >"$root/etc/os-release"
+        run --dry-run
+        is "${row%|*}: what vmctl loads" "$(sed -n 's/.*would install \([^:]*\).*/\1/p' <<<"$said" | sort | xargs)" "${row#*|}"
+done
 
 # libvirt was here, and something is added to it.
 machine "${packages[@]}"

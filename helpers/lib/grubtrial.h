@@ -21,8 +21,9 @@ typedef struct GrubTrial {
 void grubtrial_done(GrubTrial *t);
 
 /* Pure. Makes the entry after the one in grub.cfg that would be started: the first, or the running kernel's
- * where the default is another; or after the one of the kernel that is wished for. image_suffix: behind the name of the initramfs, or "". Returns 0; 1 with the
- * reason if this grub.cfg cannot start an entry once, or has none to go by; or -errno. */
+ * where the default is another; or after the one of the kernel that is wished for. image_suffix: behind the
+ * name of the initramfs, or "". Returns 0; 1 with the reason if this grub.cfg cannot start an entry once, or
+ * has none to go by; or -errno. */
 int grubtrial_make(const char *cfg, const TrialWish *wish, const char *image_suffix, GrubTrial *ret,
                    char **ret_reason) _must_check_ _nonnull_all_;
 

@@ -2,8 +2,8 @@
 
 #include <sys/utsname.h>
 
-#include "osrelease.h"
 #include "fs.h"
+#include "osrelease.h"
 
 static int unquote(const char *v, char **ret) {
         size_t n = *v == '"' || *v == '\'' ? strcspn(v + 1, (const char[]){ *v, '\0' }) : strcspn(v, " \t\r");

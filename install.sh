@@ -236,7 +236,7 @@ lab_follow() {
         local booted deadline=$((SECONDS + 1800)) status
 
         booted=$lab_boot_id
-        lab_ssh gpu-vm-bootstrap --yes --skip-nvidia --skip-bridge --gpu-mode exclusive </dev/null && status=0 || status=$?
+        lab_ssh gpu-vm-bootstrap --yes --skip-nvidia --gpu-mode exclusive </dev/null && status=0 || status=$?
         while [ $SECONDS -lt $deadline ]; do
                 # 255 is ssh's own: the machine went away, or is going.
                 # 75: about to restart; 3: not over. Anything else is a result.
@@ -289,7 +289,8 @@ run_lab() {
         # As an installation leaves it: the disk's own menu is written by hand, and cannot start an entry once.
         lab_ssh 'grub-editenv /boot/grub/grubenv create && update-grub' >>"$lab_directory/install.log" 2>&1 </dev/null ||
                 die "$(tail -n 5 "$lab_directory/install.log")"
-        printf '%s\n' '[Bootstrap]' 'RebootDelaySec=5' 'OverrideIommuOff=yes' |
+        # An emulated machine takes its time to prove that the network came through.
+        printf '%s\n' '[Bootstrap]' 'RebootDelaySec=5' 'OverrideIommuOff=yes' '[Network]' 'RevertSec=300' |
                 lab_ssh 'mkdir -p /etc/gpuvm.conf.d && cat >/etc/gpuvm.conf.d/lab.conf'
         step "The bootstrap"
         lab_follow || status=$?

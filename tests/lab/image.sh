@@ -49,8 +49,9 @@ parse_arguments() {
                 shift
         done
         case $release in
-        trixie | bookworm) kernel=linux-image-amd64 headers=linux-headers-amd64 components=main ;;
-        noble) kernel=linux-image-generic headers=linux-headers-generic components=main,universe ;;
+        trixie) kernel=linux-image-amd64 headers=linux-headers-amd64 components=main stock+=(libarchive13t64) ;;
+        bookworm) kernel=linux-image-amd64 headers=linux-headers-amd64 components=main stock+=(libarchive13) ;;
+        noble) kernel=linux-image-generic headers=linux-headers-generic components=main,universe stock+=(libarchive13t64) ;;
         *) die "no such release here: $release (trixie, bookworm or noble)" ;;
         esac
         cmdline=$base_cmdline${keep_away:+ $keep_away}${cmdline:+ $cmdline}

@@ -13,7 +13,7 @@ imageget=$1 fakesys=$2 vmctl=$3
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 mkdir "$work/server"
-python3 "$here/../mock/imageserver.py" "$work/server" 2>"$work/server.err" &
+IMAGESERVER_FILE=$work/big.xz python3 "$here/../mock/imageserver.py" "$work/server" 2>"$work/server.err" &
 server=$!
 at_exit kill $server
 for ((i = 0; i < 300; i++)); do
@@ -189,6 +189,29 @@ get gentle talos >"$work/two" 2>&1 || true
 wait $one || true
 is 'two at once get the same' "$(cat "$work/one")" "$(cat "$work/two")"
 is 'by one download' "$(grep -c gentle/image "$requests")" 1
+
+# --- a big one: 512 MiB with 96 MiB of data, in blocks as Talos's images have them; as much memory as one of 2 GiB takes,
+# because no more than a few blocks are there at once
+truncate -s 512M "$work/big"
+for at in 3 100 230 350; do
+        head -c 18M /dev/urandom | base64 -w0 | dd of="$work/big" bs=1M seek=$at conv=notrunc iflag=fullblock status=none
+done
+xz -T2 --block-size=24MiB --lzma2=preset=0,dict=8MiB "$work/big"
+machine
+status=0
+python3 - "$work/peak" strace -f -qq -y -e trace=write,pwrite64 -o "$work/trace" -E ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=4 \
+        taskset -c 0,1 "$imageget" "$root" "https://localhost:$good/file" talos=v1.13.9 <<'EOF' || status=$?
+import resource, subprocess, sys
+status = subprocess.run(sys.argv[2:], stdout=subprocess.DEVNULL).returncode
+with open(sys.argv[1], "w") as f:
+    f.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024))
+sys.exit(status)
+EOF
+is 'a big one comes' "$status $(stat -c %s "$cache"/talos-*.raw)" "0 $((512 * 1048576))"
+check "in at most 192 MiB of memory ($(<"$work/peak"))" test "$(<"$work/peak")" -le 192
+written=$(awk '/var\/cache\/gpuvm/ && $NF ~ /^[0-9]+$/ { n += $NF } END { print n + 0 }' "$work/trace")
+check "its data are written once ($written)" test "$written" -ge $((96 * 1048576)) -a "$written" -le $((98 * 1048576))
+rm "$work/big.xz" "$cache"/talos-*.raw
 
 # --- killed
 good_cache() {

@@ -26,7 +26,9 @@ static const struct {
         { "PK\3\4", 4, "is packed. Unpack it by 'unzip'" },
         { "KDMV", 4, "is VMware's. 'qemu-img convert -O qcow2' makes one of it that can be used" },
         { "vhdxfile", 8, "is Hyper-V's. 'qemu-img convert -O qcow2' makes one of it that can be used" },
-        { "conectix", 8, "is Hyper-V's. 'qemu-img convert -O qcow2' makes one of it that can be used" },
+        { "conec"
+          "tix",
+          8, "is Hyper-V's. 'qemu-img convert -O qcow2' makes one of it that can be used" },
         { "<<< Oracle VM VirtualBox", 24,
           "is VirtualBox's. 'qemu-img convert -O qcow2' makes one of it that can be used" },
         { "QED", 4, "is in an old format. 'qemu-img convert -O qcow2' makes one of it that can be used" },

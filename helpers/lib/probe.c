@@ -21,6 +21,7 @@ enum {
 #define SWEEP_USEC (100 * USEC_PER_MSEC)
 #define WAIT_USEC  (200 * USEC_PER_MSEC) /* after the last sweep began */
 #define PACE_USEC  UINT64_C(400)         /* for a burst */
+#define LATE_USEC  (5 * PACE_USEC)       /* that are caught up with, after others had the processor */
 #define BUSY_USEC  USEC_PER_MSEC         /* until a full queue is tried again */
 #define LIMIT_USEC (30 * USEC_PER_SEC)   /* that the link may take for it, beside its share for each frame */
 
@@ -129,7 +130,7 @@ static void end_sweep(Run *p, uint64_t now) {
 }
 
 static int send_some(Run *p, uint64_t now) {
-        p->due = now + PACE_USEC;
+        p->due = MAX(p->due + PACE_USEC, now - LATE_USEC);
         for (unsigned sent = 0; p->next < p->n && sent < BURST; p->next++) {
                 int r;
 

@@ -74,7 +74,8 @@ answer() {
 }
 # shellcheck disable=SC2317 # by at_exit
 quiet() {
-        [ -z "$answering" ] || { kill "$answering" && wait "$answering" || true; } 2>/dev/null
+        [ -z "$answering" ] || kill "$answering"
+        wait $answering 2>/dev/null || true
         answering=
 }
 at_exit quiet

@@ -23,6 +23,7 @@ void vmhost_done(VmHost *h) {
         strv_free(h->names);
         strv_free(h->addresses);
         strv_free(h->macs);
+        strv_free(h->offers);
         *h = (VmHost){};
 }
 

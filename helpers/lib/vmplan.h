@@ -43,6 +43,7 @@ typedef struct VmHost {
         char **names;     /* taken, also by machines that are being made */
         char **addresses; /* likewise; with or without prefix length */
         char **macs;
+        char **offers; /* addresses with prefix length that nobody has, the lowest first; NULL: leases */
 } VmHost;
 
 void vmhost_done(VmHost *h);

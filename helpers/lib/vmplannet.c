@@ -73,7 +73,16 @@ static int make_gateway(Making *m) {
         return m->p.gateway ? vmplan_choose(m, "gateway", why, "%s", gateway) : -ENOMEM;
 }
 
+static const char *next_offer(const Making *m) {
+        STRV_FOREACH(a, m->h->offers)
+                if (!is_taken(m->h->addresses, *a))
+                        return *a;
+        return NULL;
+}
+
 static int make_address(Making *m) {
+        const char *offer = m->p.bridge && m->h->gateway ? next_offer(m) : NULL;
+
         if (!m->w->ip) {
                 /* Nobody gives out leases there. */
                 if (m->h->network == NETWORK_ROUTED && !m->w->network)
@@ -84,6 +93,12 @@ static int make_address(Making *m) {
                                         m->h->gateway ?: "ADDRESS");
                 if (m->w->gateway)
                         return vmplan_refuse(m, -EINVAL, "--gateway is for an address given by --ip");
+                if (offer) {
+                        m->p.address = strdup(offer);
+                        if (!m->p.address || vmplan_choose(m, "address", "nobody has it", "%s", offer) < 0)
+                                return -ENOMEM;
+                        return make_gateway(m);
+                }
                 return vmplan_choose(m, "address",
                                      m->p.bridge ? "by DHCP of the network" : "by DHCP of libvirt", "leased");
         }

@@ -8,12 +8,15 @@
 
 #include "create.h"
 #include "fs.h"
+#include "ipcheck.h"
 #include "netstate.h"
 #include "parse.h"
 #include "vmhost.h"
 #include "xml.h"
 
 #define LOCK "/run/gpuvm/vm.lock"
+
+enum { OFFERS = 64 }; /* as many may be made at once */
 
 /* RFC 4122, version 4. */
 static int make_uuid(char ret[static 37]) {
@@ -83,6 +86,28 @@ static int collect_neighbours(int root, VmHost *h) {
         return r == -ENOMEM ? r : 0;
 }
 
+int plan_offers(Context *c, Create *n) {
+        _cleanup_(ipknown_done) IpKnown known = {};
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        if (vmctl_has(c, OPT_IP) || vmctl_has(c, OPT_NETWORK))
+                return 0;
+        r = c->virt ? vmctl_known(c, n->root, &known, NULL) : 0;
+        if (r < 0)
+                return r;
+        r = ipcheck_free(n->root, &n->conf, &known, OFFERS, &n->offers, &why);
+        if (r == -EPERM) {
+                log_notice("Only root may ask which addresses are free; this plan leaves that to DHCP");
+                return 0;
+        }
+        if (r < 0)
+                return log_error_errno(r, "Cannot find out which addresses are free: %m. Give one by --ip");
+        if (why)
+                log_debug("The address is leased: %s", why);
+        return 0;
+}
+
 int plan_look(Context *c, Create *n) {
         _cleanup_(virtvms_done) VirtVms l = {};
         int r;
@@ -90,6 +115,7 @@ int plan_look(Context *c, Create *n) {
         r = vmhost_read(n->root, &n->conf, &n->host);
         if (r < 0)
                 return log_error_errno(r, "Cannot look at this host: %m");
+        n->host.offers = TAKE_PTR(n->offers);
         r = c->virt ? virtvm_list(c->virt, METADATA_URI, &l) : 0;
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot list the virtual machines");

@@ -27,6 +27,7 @@ void create_done(Create *n) {
         vmhost_done(&n->host);
         conf_done(&n->conf);
         strv_free(n->keys);
+        strv_free(n->offers);
         free(n->disk);
         free(n->seed);
         free(n->log);
@@ -250,7 +251,9 @@ static int create(Context *c, Create *n) {
                            r == 1 ? "" : "s", r == 1 ? "was" : "were");
         if (r < 0)
                 log_warning_errno(r, "Failed to take back what was cut before, ignoring: %m");
-        r = plan_claim(c, n);
+        r = plan_offers(c, n);
+        if (r >= 0)
+                r = plan_claim(c, n);
         if (r < 0)
                 return r;
         if (!vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
@@ -272,7 +275,9 @@ static int dry_run(Context *c, Create *n) {
 
         if ((fs_is_host(n->root) || vmctl_has(c, OPT_CONNECT)) && vmctl_connect(c) < 0)
                 log_notice("This plan knows nothing of other machines: names, addresses and GPUs may be taken");
-        r = plan_look(c, n);
+        r = plan_offers(c, n);
+        if (r >= 0)
+                r = plan_look(c, n);
         if (r >= 0)
                 r = plan_make(c, n);
         if (r >= 0 && vmctl_has(c, OPT_JSON))

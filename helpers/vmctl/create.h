@@ -18,7 +18,8 @@ typedef struct Create {
         VmHost host;
         VmPlan plan;
         Rollback rollback;
-        char **keys; /* for ssh */
+        char **keys;   /* for ssh */
+        char **offers; /* of plan_offers(), until the host is looked at */
         char *user;
         char *disk, *seed, *log;                   /* paths */
         char *base_path, *base_format, *base_name; /* what the disk is made from */
@@ -40,6 +41,9 @@ int create_step(Create *n, RollbackKind kind, const char *object,
 /* create-plan.c */
 /* What is wrong with what was asked for, before anybody is asked. */
 int plan_check(Context *c, Create *n) _must_check_ _nonnull_all_;
+/* Asks on the bridge for addresses that nobody has. Before the lock is taken, because it takes half a second:
+ * who is quicker takes one of them, the next one takes another. */
+int plan_offers(Context *c, Create *n) _must_check_ _nonnull_all_;
 int plan_look(Context *c, Create *n) _must_check_ _nonnull_all_;
 int plan_make(Context *c, Create *n) _must_check_ _nonnull_all_;
 /* Both of them, and claims what is chosen, with others kept out meanwhile. */

@@ -137,6 +137,9 @@ quiet
 
 # --- addresses for machines
 is 'the next free ones, with prefix length' "$("$ipfree" 3 10.77.0.4/24 | tr '\n' ' ')" '10.77.0.3/24 10.77.0.5/24 10.77.0.6/24 '
+status=0
+out=$("$vmctl" -c "test:///$work/node.xml" create debian --dry-run --no-gpu --memory 128 --json 2>"$work/err" </dev/null) || status=$?
+is 'create takes the lowest, and the gateway' "$status $(member '["address"]["value"]') $(member '["gateway"]["value"]')" '0 10.77.0.3/24 10.77.0.1'
 answer 10.77.0.3 1 90
 is 'past all that are taken' "$("$ipfree" 1)" 10.77.0.93/24
 is 'or none of IpRange=' "$(GPUVM_CONF_EXTRA=$'[Network]\nIpRange=10.77.0.44-10.77.0.49\n' "$ipfree" 3)" 'none: all addresses are taken'

@@ -79,6 +79,36 @@ TEST(nothing_asked_for) {
         ASSERT_STREQ(p.choices[0].why, "the lowest that is free");
 }
 
+TEST(the_lowest_address_that_nobody_has) {
+        char *offers[] = { (char *) "192.0.2.7/24", (char *) "192.0.2.9/24", NULL };
+        char *all[] = { (char *) "192.0.2.9", (char *) "192.0.2.7/24", NULL };
+        VmHost h = host();
+        const VmWish w = { .kind = "debian" }, asked = { .kind = "debian", .ip = "192.0.2.8/24" },
+                     elsewhere = { .kind = "debian", .network = "lan" };
+        VmPlan p;
+
+        h.offers = offers;
+        p = plan(&h, &w);
+        ASSERT_STREQ(p.address, "192.0.2.9/24"); /* the other one was claimed meanwhile */
+        ASSERT_STREQ(p.gateway, "192.0.2.1");
+        vmplan_done(&p);
+        p = plan(&h, &asked);
+        ASSERT_STREQ(p.address, "192.0.2.8/24");
+        vmplan_done(&p);
+        p = plan(&h, &elsewhere);
+        ASSERT(!p.address);
+        vmplan_done(&p);
+        h.addresses = all;
+        p = plan(&h, &w);
+        ASSERT(!p.address && !p.gateway);
+        vmplan_done(&p);
+        h.addresses = addresses;
+        h.gateway = NULL;
+        p = plan(&h, &w);
+        ASSERT(!p.address);
+        vmplan_done(&p);
+}
+
 TEST(names_by_kind) {
         const VmHost h = host();
         const VmWish desktop = { .kind = "ubuntu" }, server = { .kind = "ubuntu", .server = true };

@@ -13,6 +13,9 @@
 . "$(dirname "$0")/cut.sh"
 # shellcheck source=boot-machine.sh
 . "$(dirname "$0")/boot-machine.sh"
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=kernel-machine.sh
+. "$here/kernel-machine.sh"
 cut_begin "$@"
 
 # Everything is to be done.
@@ -85,7 +88,42 @@ look_commit() {
         look_trial
 }
 
-cut_everywhere 28 iommu undo trial untry commit
+# Another kernel, which is not the first of the menu: tried, and made the default.
+new=6.1.0-30-amd64
+make_kernel_machine "$work/swap"
+put_kernel "$work/swap" "$new" "$generic"
+GPUVM_ROOT=$work/swap "$work/swap/usr/sbin/grub-mkconfig" -o /boot/grub/grub.cfg
+between[swap]='^\./var/lib/gpuvm/kernel'
+run_swap() {
+        "$@" "$helpers/gpuvm-packages" --root="$root"
+}
+
+# Each start is by a kernel that is there and whole, and the one after the next by the old one.
+look_swap() {
+        local root=$work/next kernel
+
+        starts "$mnt/root" || return
+        rm -rf "$root"
+        cp -a "$mnt/root" "$root"
+        kernel=$(kernel_next_boot "$root")
+        [ "$kernel" = "$(cat "$root/boot/initrd.img-$kernel")" ] || { echo "next: $kernel"; return 1; }
+        kernel=$(kernel_next_boot "$root")
+        [ "$kernel" = "${1-$old}" ] || { echo "then: $kernel"; return 1; }
+}
+
+cp -a "$work/swap" "$work/swapped"
+"$helpers/gpuvm-packages" --root="$work/swapped" >/dev/null 2>&1
+kernel_next_boot "$work/swapped" >/dev/null
+between[swapped]='^\./var/lib/gpuvm/(kernel|unproven)'
+keeps_no_ledger[swapped]=1
+run_swapped() {
+        run_swap "$@"
+}
+look_swapped() {
+        look_swap "$old" >/dev/null || look_swap "$new"
+}
+
+cut_everywhere 28 iommu undo trial untry commit swap swapped
 root=$work/undo.whole
 is 'undo brings all back' "$(cut_start_digest iommu)" "$(cat "$work/iommu.start")"
 done_testing

@@ -250,6 +250,6 @@ starts() {
                 [ -s "$root$file" ] || { echo "$file is missing or empty"; return 1; }
                 case $file in */initrd*) [ "$(tail -n 1 "$root$file")" = "${file#*img-}" ] || { echo "$file is torn"; return 1; } ;; esac
                 n=$((n + 1))
-        done < <(sed -n 's/^\t\(linux\|initrd\)\t\([^ ]*\).*/\2/p' "$cfg")
+        done < <(sed -n 's/^\t*\(linux\|initrd\)\t\([^ ]*\).*/\2/p' "$cfg")
         [ "$n" -ge 4 ] || { echo 'no entry'; return 1; }
 }

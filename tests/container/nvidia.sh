@@ -98,6 +98,7 @@ package "$pool/non-free" libnvidia-ml1 "$driver"
 script bin/nvidia-smi <<<'#!/bin/sh'
 package "$pool/non-free" nvidia-smi "$driver" "Depends: libnvidia-ml1 (= $driver)" 'Recommends: nvidia-driver'
 package "$pool/non-free" nvidia-driver "$driver" 'Depends: xserver-xorg'
+package "$pool/main" xserver-xorg 99
 package "$pool/contrib" nvidia-persistenced "$driver"
 package "$pool/non-free" nvidia-cuda-toolkit 12.4.1-3 'Depends: nvidia-cuda-dev'
 package "$pool/non-free" nvidia-cuda-dev 12.4.1-3

@@ -140,6 +140,7 @@ static int seed_content(Context *c, const Create *n, char **meta, char **user, c
                 .user = strempty(n->user),
                 .ssh_keys = (const char *const *) n->keys,
                 .gpu = n->plan.n_gpus > 0,
+                .end_of_life = n->is_over && streq(n->kind, "ubuntu"),
         };
         const char *file = streq(n->kind, "talos") ? n->machine_config : vmctl_value(c, OPT_USER_DATA);
         int r;

@@ -5,6 +5,7 @@
 
 #include <sys/file.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "create.h"
 #include "fs.h"
@@ -171,6 +172,24 @@ static int check_words(Context *c, Create *n) {
         return -EINVAL;
 }
 
+/* Of an image that was brought nobody knows what it is. */
+static int find_release(Context *c, Create *n) {
+        const char *asked = vmctl_value(c, OPT_RELEASE);
+        ImageKind kind = image_kind_from_string(n->kind);
+        _cleanup_free_ char *versions = NULL;
+
+        if (kind == IMAGE_TALOS || (vmctl_has(c, OPT_IMAGE) && !asked))
+                return 0;
+        n->release = imagesource_release(kind, asked);
+        n->is_over = n->release && imagesource_is_over(n->release, time(NULL));
+        if (n->release || vmctl_has(c, OPT_IMAGE))
+                return 0;
+        if (imagesource_versions(kind, &versions) < 0)
+                return log_oom();
+        log_error("--release: there is no %s '%s' here; these are known: %s", n->kind, asked, versions);
+        return -EINVAL;
+}
+
 int plan_check(Context *c, Create *n) {
         const VmWish w = wish(c, n);
         _cleanup_free_ char *said = NULL;
@@ -178,11 +197,12 @@ int plan_check(Context *c, Create *n) {
 
         r = vmplan_check(&w, &said);
         if (r >= 0)
-                return check_words(c, n);
-        if (!said)
+                r = find_release(c, n);
+        else if (!said)
                 return log_oom();
-        log_error("%s", said);
-        return r;
+        else
+                log_error("%s", said);
+        return r < 0 ? r : check_words(c, n);
 }
 
 int plan_make(Context *c, Create *n) {

@@ -154,8 +154,27 @@ static int make_or_take_back(Context *c, Create *n) {
         return r;
 }
 
+/* Why it is this one; a release at its end is the one that was asked for, or the standard one, all the same.
+ */
+static int release_reason(const Create *n, char **ret) {
+        const char *why = n->release->standard ? "the standard one" : "asked for";
+
+        if (!n->is_over)
+                return str_printf(ret, "%s", why);
+        return str_printf(ret, "%s; no support since %s%s. --release takes another one", why, n->release->end,
+                          streq(n->kind, "ubuntu") ? ", packages come from the archive of old releases" : "");
+}
+
+static void show_release(const Create *n) {
+        _cleanup_free_ char *why = NULL;
+
+        if (n->release && release_reason(n, &why) >= 0)
+                printf("  %-8s %-22s %s\n", "release", n->release->version, why);
+}
+
 static void show(const Create *n, bool dry) {
         printf("%s %s:\n", dry ? "Would make" : "Making", n->plan.name);
+        show_release(n);
         for (size_t i = 0; i < n->plan.n_choices; i++)
                 printf("  %-8s %-22s %s\n", n->plan.choices[i].what, n->plan.choices[i].value,
                        n->plan.choices[i].why);
@@ -170,10 +189,23 @@ static void show(const Create *n, bool dry) {
                 printf("  %s\n", n->plan.warning);
 }
 
+static int add_release(json_object *o, const Create *n) {
+        json_object *choice = json_object_new_object();
+        _cleanup_free_ char *why = NULL;
+
+        if (!n->release || release_reason(n, &why) < 0 ||
+            json_add_text(choice, "value", n->release->version) < 0 ||
+            json_add_text(choice, "why", why) < 0) {
+                (void) json_object_put(choice);
+                return n->release ? -ENOMEM : 0;
+        }
+        return json_add(o, "release", choice);
+}
+
 static int show_json(const Create *n) {
         _cleanup_json_ json_object *o = json_object_new_object();
 
-        if (json_add_text(o, "uuid", n->plan.uuid) < 0)
+        if (json_add_text(o, "uuid", n->plan.uuid) < 0 || add_release(o, n) < 0)
                 return log_oom();
         for (size_t i = 0; i < n->plan.n_choices; i++) {
                 json_object *choice = json_object_new_object();

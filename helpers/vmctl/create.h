@@ -4,6 +4,7 @@
 /* Create: a machine in the making, and its steps. Each step tells what goes wrong with it. */
 
 #include "conf.h"
+#include "imagesource.h"
 #include "rollback.h"
 #include "vmctl.h"
 #include "vmplan.h"
@@ -25,6 +26,8 @@ typedef struct Create {
         char *base_path, *base_format, *base_name; /* what the disk is made from */
         uint64_t base_size;                        /* virtual, in bytes */
         int base_hold;                             /* keeps it there; 0: none */
+        const ImageRelease *release;               /* of Ubuntu or Debian; NULL: not known */
+        bool is_over;                              /* nobody supports it any more */
         char *rom_file;
         bool bios, rom_off;
 } Create;

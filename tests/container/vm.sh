@@ -14,7 +14,9 @@
 container_require
 release=${1:-trixie} fakesys=$2
 boot_limit=${GPUVM_BOOT_LIMIT:-300}
-machine_new "$release" libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 libxml2
+archive=libarchive13t64
+[ "$release" != bookworm ] || archive=libarchive13
+machine_new "$release" libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "$archive" libxml2
 
 # One GPU in a group of its own; see vfio.sh.
 dev=$shared/pci/devices/0000:01:00.0
@@ -135,6 +137,39 @@ boots() {
         settle polite active; say 'at boot' polite
         virsh -q -c qemu:///system domuuid polite >/shared/uuid
 }
+# What vmctl makes: the machine, its unit and its settings, and all of it gone again.
+unit_of() {
+        echo "$1: $2 $(systemctl is-active "gpuvm-vm@$3") $(systemctl is-enabled "gpuvm-vm@$3" 2>/dev/null) $(vmctl list --quiet | grep -cx "$3")"
+}
+left() {
+        find /var/lib/libvirt/images/gpuvm /var/lib/gpuvm/creating /run/gpuvm/vms/two -type f 2>/dev/null
+        find /etc/systemd/system /var/log/libvirt/qemu \( -name '*one*' -o -name '*two*' \) ! -name '*.log' ! -name 'getty*'
+        virsh -q -c qemu:///system list --all --name | grep -E 'one|two'
+}
+makes() {
+        local key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVdKqZ8r3mZJ0C1k7u2f9h1Zx3bqW7yL5oT2vN8pQe ada'
+        local machine=(debian --image /var/lib/libvirt/images/base.raw --firmware bios --memory 128 --cpus 1 --ssh-key "$key" --quiet)
+
+        systemctl is-system-running --wait >/dev/null
+        mkdir -p /var/lib/libvirt/images/gpuvm
+        cp /var/lib/libvirt/images/polite.raw /var/lib/libvirt/images/base.raw
+        virsh -q -c qemu:///system 'net-define /shared/network.xml; net-start default' >/dev/null
+        vmctl create "${machine[@]}" --no-gpu --autostart --name one; unit_of made $? one
+        vmctl info --json one | grep -o '"autostart": *true'
+        vmctl stop one; unit_of stopped $? one
+        vmctl start --json one | tr -d ' \n'; unit_of started $? one
+        vmctl restart one; unit_of restarted $? one
+        virsh -q -c qemu:///system destroy one; settle one inactive
+        unit_of destroyed 0 one
+        systemctl start gpuvm-vm@one
+        vmctl delete --yes --force --quiet one; unit_of deleted $? one
+        # Its GPU is on no bus of the kernel's, so QEMU does not find it.
+        vmctl create "${machine[@]}" --gpu 0000:01:00.0 --name two 2>/shared/two; unit_of 'with a GPU' $? two
+        readlink /sys/bus/pci/devices/0000:01:00.0/driver
+        systemctl show --value -p ActiveEnterTimestampMonotonic gpuvm-vfio@0000:01:00.0.service | grep -c '[1-9]'
+        left
+}
+printf '<network><name>default</name><bridge name="virbr9" stp="off"/></network>' >"$shared/network.xml"
 machine_boot lives
 is "$release: from start to stop, and what comes between" "$output" 'started: 0 active running vfio-pci
 stopped: 0 inactive shutoff nouveau
@@ -162,4 +197,21 @@ is "$release: and goes before libvirt does" "$(machine_journal -b -o cat | grep 
         "'polite' has shut down"
 is "$release: nothing is handed back then" "$(machine_journal -b -o cat | grep -c "stop gpuvm-vfio@0000:01:00.0.service: 'polite' is off" || true)" 0
 [ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
+machine_boot makes
+is "$release: vmctl makes it whole, and takes it away" "$output" 'made: 0 active enabled 1
+"autostart":true
+one is off
+stopped: 0 inactive enabled 1
+[{"name":"one","state":"running","changed":true,"status":0}]started: 0 active enabled 1
+one is off
+one is running
+restarted: 0 active enabled 1
+destroyed: 0 inactive enabled 1
+deleted: 0 inactive disabled 0
+with a GPU: 1 inactive disabled 0
+/sys/bus/pci/drivers/nouveau
+1'
+like "$release: and says what failed" "$(<"$shared/two")" "Cannot start 'two'.*has been taken back"
+[ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr" "$shared/two")
+$(machine_journal -b -o cat -n 60)"
 done_testing

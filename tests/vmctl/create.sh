@@ -31,13 +31,19 @@ run ubuntu --dry-run --json --root="$source/tests/hosts/intel-one-gpu" --name bo
 is 'as JSON' "$(python3 -c 'import json, sys
 p = json.load(sys.stdin)
 print(p["name"]["value"], p["name"]["why"], p["memory"]["value"], p["gpu"]["value"])' <<<"$out")" 'box asked for 4096 MiB none'
+run ubuntu --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu
+like 'a release without support is told' "$out" 'release +25\.10 +the standard one; no support since 2026-07-09, packages come from the archive'
+run debian --dry-run --json --root="$source/tests/hosts/intel-one-gpu" --no-gpu --release bookworm
+is 'one with support as well' "$(python3 -c 'import json, sys
+p = json.load(sys.stdin)["release"]
+print(p["value"], p["why"])' <<<"$out")" '12 asked for'
 run windows
 like 'a kind that is none' "$status:$err" "^2:.*'windows'"
 run talos --dry-run --memory lots
 like 'a size that is none' "$status:$err" "^2:.*--memory"
-for words in '--memory lots' '--cpus 0' '--hugepages 3M' '--firmware coreboot' '--rom maybe' '--timeout soon' '--ip 192.0.2.7'; do
+for words in '--memory lots' '--cpus 0' '--hugepages 3M' '--firmware coreboot' '--rom maybe' '--release 7' '--timeout soon' '--ip 192.0.2.7'; do
         # shellcheck disable=SC2086 # words
-        "$vmctl" -c qemu+unix:///system?socket=/nonexistent create talos $words 2>"$work/err" && status=0 || status=$?
+        "$vmctl" -c qemu+unix:///system?socket=/nonexistent create debian $words 2>"$work/err" && status=0 || status=$?
         like "$words: refused before libvirt is asked" "$status:$(<"$work/err")" "^2:.*(${words%% *}|'${words##* }')"
 done
 uri='qemu+unix:///system?socket=/nonexistent' run talos --dry-run

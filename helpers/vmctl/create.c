@@ -132,6 +132,8 @@ static int make(Context *c, Create *n) {
                 r = machine_define(c, n);
         if (r >= 0)
                 r = unit_prepare(c, n);
+        if (r >= 0 && power_has_units(c))
+                r = create_step(n, ROLLBACK_UNIT, vmunit_name(n->plan.name).text, "its start");
         if (r >= 0)
                 r = power_start(c, n->plan.name);
         if (r >= 0 && interrupted)

@@ -143,8 +143,8 @@ unit_of() {
 }
 left() {
         find /var/lib/libvirt/images/gpuvm /var/lib/gpuvm/creating /run/gpuvm/vms/two -type f 2>/dev/null
-        find /etc/systemd/system /var/log/libvirt/qemu \( -name '*one*' -o -name '*two*' \) ! -name '*.log' ! -name 'getty*'
-        virsh -q -c qemu:///system list --all --name | grep -E 'one|two'
+        find /etc/systemd/system /var/log/libvirt/qemu \( -name '*one*' -o -name '*two*' -o -name '*three*' \) ! -name '*.log' ! -name 'getty*'
+        virsh -q -c qemu:///system list --all --name | grep -E 'one|two|three'
 }
 makes() {
         local key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVdKqZ8r3mZJ0C1k7u2f9h1Zx3bqW7yL5oT2vN8pQe ada'
@@ -167,6 +167,20 @@ makes() {
         vmctl create "${machine[@]}" --gpu 0000:01:00.0 --name two 2>/shared/two; unit_of 'with a GPU' $? two
         readlink /sys/bus/pci/devices/0000:01:00.0/driver
         systemctl show --value -p ActiveEnterTimestampMonotonic gpuvm-vfio@0000:01:00.0.service | grep -c '[1-9]'
+        left
+        # Killed while the GPU is on its way: the next one takes all of it back.
+        printf '[Service]\nExecStartPre=/bin/sleep 5\n' >/etc/systemd/system/gpuvm-vfio@.service.d/slow.conf
+        systemctl daemon-reload
+        vmctl create "${machine[@]}" --gpu 0000:01:00.0 --name three 2>/dev/null &
+        for _ in $(seq 300); do
+                [ "$(systemctl is-active gpuvm-vfio@0000:01:00.0.service)" != activating ] || break
+                sleep 0.1
+        done
+        kill -KILL $!
+        left | grep -o 'gpuvm/three.qcow2'
+        vmctl create "${machine[@]}" --image /nonexistent --no-gpu --name four 2>&1 | grep -o 'Took back what 1 machine'
+        unit_of killed 0 three
+        readlink /sys/bus/pci/devices/0000:01:00.0/driver
         left
 }
 printf '<network><name>default</name><bridge name="virbr9" stp="off"/></network>' >"$shared/network.xml"
@@ -210,7 +224,11 @@ destroyed: 0 inactive enabled 1
 deleted: 0 inactive disabled 0
 with a GPU: 1 inactive disabled 0
 /sys/bus/pci/drivers/nouveau
-1'
+1
+gpuvm/three.qcow2
+Took back what 1 machine
+killed: 0 inactive disabled 0
+/sys/bus/pci/drivers/nouveau'
 like "$release: and says what failed" "$(<"$shared/two")" "Cannot start 'two'.*has been taken back"
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr" "$shared/two")
 $(machine_journal -b -o cat -n 60)"

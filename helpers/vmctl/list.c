@@ -280,6 +280,15 @@ static void info_text(const VirtVm *vm, const Metadata *m, const Addresses *a, b
                 printf("%-11s vmctl console %s\n", "Console", vm->name);
 }
 
+/* It is on a socket of the host's: nobody sees it over the network. */
+static void info_screen(Context *c, const VirtVm *vm) {
+        _cleanup_free_ char *xml = NULL, *uri = NULL;
+
+        if (vm_state_is_on(vm->state) && virtvm_xml(c->virt, vm->name, &xml) >= 0 &&
+            strstr(xml, "<graphics ") && virt_uri(c->virt, &uri) >= 0)
+                printf("%-11s virt-viewer --connect %s --attach %s\n", "Screen", uri, vm->name);
+}
+
 static bool unit_is_enabled(Context *c, const char *name) {
         _cleanup_close_ int root = vmctl_is_local(c) ? fs_open_root(NULL) : -EBADF;
 
@@ -308,5 +317,6 @@ int cmd_info(Context *c, char **args) {
         if (vmctl_has(c, OPT_JSON))
                 return info_json(c, &vm, &m, &a, autostart);
         info_text(&vm, &m, &a, autostart);
+        info_screen(c, &vm);
         return 0;
 }

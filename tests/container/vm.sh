@@ -142,48 +142,50 @@ unit_of() {
         echo "$1: $2 $(systemctl is-active "gpuvm-vm@$3") $(systemctl is-enabled "gpuvm-vm@$3" 2>/dev/null) $(vmctl list --quiet | grep -cx "$3")"
 }
 left() {
-        find /var/lib/libvirt/images/gpuvm /var/lib/gpuvm/creating /run/gpuvm/vms/two -type f 2>/dev/null
-        find /etc/systemd/system /var/log/libvirt/qemu \( -name '*one*' -o -name '*two*' -o -name '*three*' \) ! -name '*.log' ! -name 'getty*'
-        virsh -q -c qemu:///system list --all --name | grep -E 'one|two|three'
+        find /var/lib/libvirt/images/gpuvm /var/lib/gpuvm/creating /run/gpuvm/vms/second -type f 2>/dev/null
+        find /etc/systemd/system /var/log/libvirt/qemu \( -name '*first*' -o -name '*second*' -o -name '*third*' \) ! -name '*.log'
+        virsh -q -c qemu:///system list --all --name | grep -E 'first|second|third'
 }
 makes() {
         local key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVdKqZ8r3mZJ0C1k7u2f9h1Zx3bqW7yL5oT2vN8pQe ada'
-        local machine=(debian --image /var/lib/libvirt/images/base.raw --firmware bios --memory 128 --cpus 1 --ssh-key "$key" --quiet)
+        local machine=(debian --image /var/lib/libvirt/images/base.raw --firmware bios --network lan --memory 128 --cpus 1 --ssh-key "$key" --quiet)
 
         systemctl is-system-running --wait >/dev/null
         mkdir -p /var/lib/libvirt/images/gpuvm
         cp /var/lib/libvirt/images/polite.raw /var/lib/libvirt/images/base.raw
-        virsh -q -c qemu:///system 'net-define /shared/network.xml; net-start default' >/dev/null
-        vmctl create "${machine[@]}" --no-gpu --autostart --name one; unit_of made $? one
-        vmctl info --json one | grep -o '"autostart": *true'
-        vmctl stop one; unit_of stopped $? one
-        vmctl start --json one | tr -d ' \n'; unit_of started $? one
-        vmctl restart one; unit_of restarted $? one
-        virsh -q -c qemu:///system destroy one; settle one inactive
-        unit_of destroyed 0 one
-        systemctl start gpuvm-vm@one
-        vmctl delete --yes --force --quiet one; unit_of deleted $? one
+        virsh -q -c qemu:///system 'net-define /shared/network.xml; net-start lan' >/dev/null
+        systemctl stop gpuvm-vm@polite
+        virsh -q -c qemu:///system undefine polite >/dev/null
+        vmctl create "${machine[@]}" --no-gpu --autostart --name first; unit_of made $? first
+        vmctl info --json first | grep -o '"autostart": *true'
+        vmctl stop first; unit_of stopped $? first
+        vmctl start --json first | tr -d ' \n'; unit_of started $? first
+        vmctl restart first; unit_of restarted $? first
+        virsh -q -c qemu:///system destroy first; settle first inactive
+        unit_of destroyed 0 first
+        systemctl start gpuvm-vm@first
+        vmctl delete --yes --force --quiet first; unit_of deleted $? first
         # Its GPU is on no bus of the kernel's, so QEMU does not find it.
-        vmctl create "${machine[@]}" --gpu 0000:01:00.0 --name two 2>/shared/two; unit_of 'with a GPU' $? two
+        vmctl create "${machine[@]}" --gpu 0000:01:00.0 --name second 2>/shared/second; unit_of 'with a GPU' $? second
         readlink /sys/bus/pci/devices/0000:01:00.0/driver
         systemctl show --value -p ActiveEnterTimestampMonotonic gpuvm-vfio@0000:01:00.0.service | grep -c '[1-9]'
         left
         # Killed while the GPU is on its way: the next one takes all of it back.
         printf '[Service]\nExecStartPre=/bin/sleep 5\n' >/etc/systemd/system/gpuvm-vfio@.service.d/slow.conf
         systemctl daemon-reload
-        vmctl create "${machine[@]}" --gpu 0000:01:00.0 --name three 2>/dev/null &
+        vmctl create "${machine[@]}" --gpu 0000:01:00.0 --name third 2>/dev/null &
         for _ in $(seq 300); do
                 [ "$(systemctl is-active gpuvm-vfio@0000:01:00.0.service)" != activating ] || break
                 sleep 0.1
         done
         kill -KILL $!
-        left | grep -o 'gpuvm/three.qcow2'
+        left | grep -o 'gpuvm/third.qcow2'
         vmctl create "${machine[@]}" --image /nonexistent --no-gpu --name four 2>&1 | grep -o 'Took back what 1 machine'
-        unit_of killed 0 three
+        unit_of killed 0 third
         readlink /sys/bus/pci/devices/0000:01:00.0/driver
         left
 }
-printf '<network><name>default</name><bridge name="virbr9" stp="off"/></network>' >"$shared/network.xml"
+printf '<network><name>lan</name><bridge name="virbr9" stp="off"/></network>' >"$shared/network.xml"
 machine_boot lives
 is "$release: from start to stop, and what comes between" "$output" 'started: 0 active running vfio-pci
 stopped: 0 inactive shutoff nouveau
@@ -214,22 +216,22 @@ is "$release: nothing is handed back then" "$(machine_journal -b -o cat | grep -
 machine_boot makes
 is "$release: vmctl makes it whole, and takes it away" "$output" 'made: 0 active enabled 1
 "autostart":true
-one is off
+first is off
 stopped: 0 inactive enabled 1
-[{"name":"one","state":"running","changed":true,"status":0}]started: 0 active enabled 1
-one is off
-one is running
+[{"name":"first","state":"running","changed":true,"status":0}]started: 0 active enabled 1
+first is off
+first is running
 restarted: 0 active enabled 1
 destroyed: 0 inactive enabled 1
 deleted: 0 inactive disabled 0
 with a GPU: 1 inactive disabled 0
 /sys/bus/pci/drivers/nouveau
 1
-gpuvm/three.qcow2
+gpuvm/third.qcow2
 Took back what 1 machine
 killed: 0 inactive disabled 0
 /sys/bus/pci/drivers/nouveau'
-like "$release: and says what failed" "$(<"$shared/two")" "Cannot start 'two'.*has been taken back"
-[ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr" "$shared/two")
+like "$release: and says what failed" "$(<"$shared/second")" "Cannot start 'second'.*has been taken back"
+[ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr" "$shared/second")
 $(machine_journal -b -o cat -n 60)"
 done_testing

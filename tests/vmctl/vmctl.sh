@@ -14,7 +14,7 @@ at_exit rm -rf "$work"
 machine() {
         printf '<domain type="test" xmlns:test="http://libvirt.org/schemas/domain/test/1.0"><name>%s</name><metadata>%s</metadata>
                 <memory unit="KiB">1572864</memory><vcpu>3</vcpu><os><type>hvm</type></os>
-                <devices><interface type="network"><source network="default"/></interface></devices>
+                <devices><graphics type="vnc"/><interface type="network"><source network="default"/></interface></devices>
                 <test:runstate>%s</test:runstate></domain>\n' "$1" "$3" "$2"
 }
 ours='<g:vm xmlns:g="urn:gpuvm:vm:1"'
@@ -141,7 +141,8 @@ ubuntu-desktop-01 ubuntu running 3 1572864 [] 203.0.113.8/24 ubuntu 24.04 None 3
 vm info ubuntu-desktop-01
 is 'info' "$status" 0
 for line in 'Kind        ubuntu' 'Image       ubuntu 24.04' 'User        ada' 'Disk        /srv/u.qcow2' 'Seed        /srv/u-seed.iso' \
-        'Address     203.0.113.8/24 (reserved)' 'Memory      1.5 GiB'; do
+        'Address     203.0.113.8/24 (reserved)' 'Memory      1.5 GiB' \
+        "Screen      virt-viewer --connect test:///$work/node.xml --attach ubuntu-desktop-01"; do
         check "says $line" grep -qxF "$line" <<<"$out"
 done
 vm info --json talos-01

@@ -11,6 +11,7 @@ enum { RECORD_MAX = 64 * 1024 };
 static const char *const kinds[_ROLLBACK_KIND_MAX] = {
         [ROLLBACK_FILE] = "file",         [ROLLBACK_MACHINE] = "machine", [ROLLBACK_UNIT] = "unit",
         [ROLLBACK_SETTINGS] = "settings", [ROLLBACK_ADDRESS] = "address", [ROLLBACK_MAC] = "mac",
+        [ROLLBACK_GPU] = "gpu",
 };
 
 void rollback_done(Rollback *b) {
@@ -214,7 +215,7 @@ int rollback_recover(int root, RollbackUndo undo, void *userdata) {
         return result < 0 ? result : n;
 }
 
-static int claim(int root, const char *name, char ***addresses, char ***macs) {
+static int claim(int root, const char *name, RollbackKind kind, char ***l) {
         _cleanup_(rollback_done) Rollback b = {};
         _cleanup_free_ char *path = NULL, *text = NULL;
         size_t size;
@@ -223,14 +224,21 @@ static int claim(int root, const char *name, char ***addresses, char ***macs) {
         if (record_path(name, &path) < 0 || fs_read(root, path, RECORD_MAX, &text, &size) < 0)
                 return 0; /* finished meanwhile */
         r = rollback_parse(text, size, &b);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < b.n && r >= 0; i++)
-                if (b.steps[i].kind == ROLLBACK_ADDRESS)
-                        r = strv_extend(addresses, b.steps[i].object);
-                else if (b.steps[i].kind == ROLLBACK_MAC)
-                        r = strv_extend(macs, b.steps[i].object);
+        for (size_t i = 0; r >= 0 && i < b.n; i++)
+                if (b.steps[i].kind == kind)
+                        r = strv_extend(l, b.steps[i].object);
         return r;
+}
+
+int rollback_claimed(int root, RollbackKind kind, char ***l) {
+        _cleanup_strv_ char **found = NULL;
+        int r;
+
+        r = fs_list(root, ROLLBACK_DIR, &found);
+        STRV_FOREACH(name, found)
+                if (r >= 0)
+                        r = claim(root, *name, kind, l);
+        return r == -ENOENT ? 0 : r;
 }
 
 int rollback_claims(int root, char ***names, char ***addresses, char ***macs) {
@@ -240,11 +248,10 @@ int rollback_claims(int root, char ***names, char ***addresses, char ***macs) {
         r = fs_list(root, ROLLBACK_DIR, &found);
         if (r == -ENOENT)
                 return 0;
-        STRV_FOREACH(name, found) {
+        STRV_FOREACH(name, found)
                 if (r >= 0)
                         r = strv_extend(names, *name);
-                if (r >= 0)
-                        r = claim(root, *name, addresses, macs);
-        }
-        return r;
+        if (r >= 0)
+                r = rollback_claimed(root, ROLLBACK_ADDRESS, addresses);
+        return r < 0 ? r : rollback_claimed(root, ROLLBACK_MAC, macs);
 }

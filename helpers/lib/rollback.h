@@ -20,6 +20,7 @@ typedef enum RollbackKind {
         ROLLBACK_SETTINGS, /* of the unit of the machine of that name */
         ROLLBACK_ADDRESS,  /* claimed only */
         ROLLBACK_MAC,      /* claimed only */
+        ROLLBACK_GPU,      /* claimed only: a PCI address */
         _ROLLBACK_KIND_MAX,
 } RollbackKind;
 
@@ -52,6 +53,9 @@ void rollback_done(Rollback *b);
 
 /* Takes back what was cut. Returns how many, or the first error. None costs one system call. */
 int rollback_recover(int root, RollbackUndo undo, void *userdata) _must_check_ __attribute__((nonnull(2)));
+
+/* What they have claimed of that kind, appended. */
+int rollback_claimed(int root, RollbackKind kind, char ***l) _must_check_ __attribute__((nonnull(3)));
 
 /* Names, addresses and MACs of machines that are being made, appended. */
 int rollback_claims(int root, char ***names, char ***addresses, char ***macs) _must_check_ _nonnull_all_;

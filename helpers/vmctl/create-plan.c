@@ -111,12 +111,21 @@ int plan_offers(Context *c, Create *n) {
 
 int plan_look(Context *c, Create *n) {
         _cleanup_(virtvms_done) VirtVms l = {};
+        _cleanup_strv_ char **gpus = NULL;
         int r;
 
         r = vmhost_read(n->root, &n->conf, &n->host);
         if (r < 0)
                 return log_error_errno(r, "Cannot look at this host: %m");
         n->host.offers = TAKE_PTR(n->offers);
+        /* First those that are being made: one that is finished meanwhile is among libvirt's then. */
+        r = rollback_claims(n->root, &n->host.names, &n->host.addresses, &n->host.macs);
+        if (r >= 0)
+                r = rollback_claimed(n->root, ROLLBACK_GPU, &gpus);
+        if (r >= 0)
+                r = vmhost_mark_used(&n->host, gpus, "that is being made");
+        if (r < 0)
+                return log_error_errno(r, "Cannot find out what is taken: %m");
         r = c->virt ? virtvm_list(c->virt, METADATA_URI, &l) : 0;
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot list the virtual machines");
@@ -124,8 +133,6 @@ int plan_look(Context *c, Create *n) {
                 r = collect_machine(c, &l.vms[i], &n->host);
         if (r >= 0)
                 r = collect_neighbours(n->root, &n->host);
-        if (r >= 0)
-                r = rollback_claims(n->root, &n->host.names, &n->host.addresses, &n->host.macs);
         return r < 0 ? log_error_errno(r, "Cannot find out what is taken: %m") : 0;
 }
 
@@ -253,6 +260,8 @@ static int claim(Create *n) {
                 r = rollback_add(&n->rollback, ROLLBACK_MAC, n->plan.mac);
         if (r >= 0 && n->plan.address)
                 r = rollback_add(&n->rollback, ROLLBACK_ADDRESS, n->plan.address);
+        for (size_t i = 0; r >= 0 && i < n->plan.n_gpus; i++)
+                r = rollback_add(&n->rollback, ROLLBACK_GPU, n->plan.gpus[i]->name);
         if (r < 0 && n->rollback.name && rollback_commit(&n->rollback) < 0)
                 log_warning("Failed to remove the claim of '%s'; the next 'vmctl create' does", n->plan.name);
         return r < 0 ? log_error_errno(r, "Cannot claim '%s' in " ROLLBACK_DIR ": %m", n->plan.name) : 0;

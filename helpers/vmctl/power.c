@@ -10,9 +10,9 @@
 #include "parse.h"
 #include "vmunit.h"
 
-/* In seconds: for the guest to shut down; for GPUs and the machine to start; for its unit, and each GPU, to
- * follow. */
-enum { STOP_TIMEOUT_SEC = 120, START_SEC = 15 * 60, SETTLE_SEC = 60, GPU_SEC = 300 };
+/* In seconds: for the guest to shut down, and between two requests; for GPUs and the machine to start; for
+ * its unit, and each GPU, to follow. */
+enum { STOP_TIMEOUT_SEC = 120, ASK_AGAIN_SEC = 10, START_SEC = 15 * 60, SETTLE_SEC = 60, GPU_SEC = 300 };
 
 typedef struct Machine {
         VirtVm vm;
@@ -186,13 +186,19 @@ static int pull_plug(Context *c, const char *name) {
         return 0;
 }
 
+/* A guest that was still starting has not heard it: it is asked again. */
 static int shut_down(Context *c, const char *name, uint64_t timeout_usec) {
-        int r;
+        uint64_t now = monotonic_usec(), end = now + timeout_usec;
+        int r = virtvm_shutdown(c->virt, name);
 
-        r = virtvm_shutdown(c->virt, name);
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot ask '%s' to shut down", name);
-        r = virtvm_wait_off(c->virt, name, timeout_usec, NULL, NULL);
+        do {
+                r = virtvm_wait_off(c->virt, name, MIN(end - now, ASK_AGAIN_SEC * USEC_PER_SEC), NULL, NULL);
+                now = monotonic_usec();
+                if (r == 0 && now < end && virtvm_shutdown(c->virt, name) < 0)
+                        log_debug("Cannot ask '%s' again: %s", name, virt_message(c->virt));
+        } while (r == 0 && now < end);
         if (r < 0)
                 return vmctl_tell(c, r, "Lost sight of '%s'", name);
         if (r == 0)

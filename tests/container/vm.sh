@@ -143,7 +143,7 @@ unit_of() {
 }
 left() {
         find /var/lib/libvirt/images/gpuvm /var/lib/gpuvm/creating /run/gpuvm/vms/second -type f 2>/dev/null
-        find /etc/systemd/system /var/log/libvirt/qemu \( -name '*first*' -o -name '*second*' -o -name '*third*' \) ! -name '*.log'
+        find /etc/systemd/system /var/log/libvirt/qemu \( -name '*first*' -o -name '*second*' -o -name '*third*' \) ! -name '*.log' ! -name 'systemd-*'
         virsh -q -c qemu:///system list --all --name | grep -E 'first|second|third'
 }
 makes() {

@@ -85,7 +85,7 @@ TEST(what_fails_is_tried_again) {
 }
 
 TEST(claims_of_those_at_work) {
-        _cleanup_strv_ char **names = NULL, **addresses = NULL, **macs = NULL;
+        _cleanup_strv_ char **names = NULL, **addresses = NULL, **macs = NULL, **gpus = NULL;
         int root = tree_new();
         Rollback b = {};
 
@@ -94,6 +94,10 @@ TEST(claims_of_those_at_work) {
         ASSERT_EQ(rollback_begin(root, "a", &b), 0);
         ASSERT_EQ(rollback_add(&b, ROLLBACK_ADDRESS, "192.0.2.7/24"), 0);
         ASSERT_EQ(rollback_add(&b, ROLLBACK_MAC, "52:54:00:01:02:03"), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_GPU, "0000:01:00.0"), 0);
+        ASSERT_EQ(rollback_claimed(root, ROLLBACK_GPU, &gpus), 0);
+        ASSERT_EQ(strv_length(gpus), 1);
+        ASSERT_STREQ(gpus[0], "0000:01:00.0");
         ASSERT_EQ(rollback_add(&b, ROLLBACK_FILE, "two\nlines"), -EINVAL);
         ASSERT_EQ(rollback_claims(root, &names, &addresses, &macs), 0);
         ASSERT_STREQ(names[0], "a");

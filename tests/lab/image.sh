@@ -87,7 +87,7 @@ make_root() {
         rm "$root.apt"
 
         echo "LABEL=root / ext4 errors=remount-ro 0 1
-LABEL=ESP /boot/efi vfat umask=0077 0 1" >"$root/etc/fstab"
+LABEL=ESP /boot/efi vfat umask=0077,x-systemd.device-timeout=10min 0 1" >"$root/etc/fstab"
         mkdir -p "$root/boot/efi"
         echo "gpuvm-lab" >"$root/etc/hostname"
         echo "127.0.0.1 localhost gpuvm-lab" >"$root/etc/hosts"

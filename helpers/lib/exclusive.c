@@ -285,11 +285,8 @@ static int check(Phase *p, const Conf *c, const PciBus *bus) {
                 return phase_fail(p, 0, "'gpuvm-preflight' says what is missing", "The IOMMU is off");
         r = module_available(p->root, "vfio-pci");
         if (r <= 0)
-                return phase_fail(
-                                p, r,
-                                "Install a kernel that has it: Debian's and Ubuntu's do, except for Debian's "
-                                "cloud kernel",
-                                "This kernel has no module vfio-pci");
+                return phase_fail(p, r, "Install a kernel that has it: Debian's and Ubuntu's do",
+                                  "This kernel has no module vfio-pci");
         return 0;
 }
 

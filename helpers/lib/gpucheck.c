@@ -18,9 +18,9 @@ static const char *kernel_remedy(const Facts *f) {
         bool arm = streq_ptr(f->machine, "aarch64");
 
         if (streq_ptr(f->os_id, "ubuntu"))
-                return "Install linux-generic, remove the running kernel's package, and restart.";
-        return arm ? "Install linux-image-arm64, remove the running kernel's package, and restart."
-                   : "Install linux-image-amd64, remove the running kernel's package, and restart.";
+                return "Install linux-generic, have the boot loader start it, and restart.";
+        return arm ? "Install linux-image-arm64, have the boot loader start it, and restart."
+                   : "Install linux-image-amd64, have the boot loader start it, and restart.";
 }
 
 static int judge_kernel(const Facts *f, Findings *l) {

@@ -236,8 +236,8 @@ static int load_driver(VfioJob *j, const PciDevice *d, const char *driver) {
                         j, r,
                         r == -EPERM ? "See 'modprobe --showconfig' for what forbids it, and "
                                       "/sys/kernel/security/lockdown; nothing was changed"
-                                    : "Install a kernel that has it: Debian's and Ubuntu's do, except for "
-                                      "Debian's cloud kernel; nothing was changed",
+                                    : "Install a kernel that has it: Debian's and Ubuntu's do; nothing was "
+                                      "changed",
                         "Cannot load the kernel module %s", driver);
 }
 

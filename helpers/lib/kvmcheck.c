@@ -14,8 +14,7 @@ static const struct {
         { "/dev/kvm", "VMs run slowly (TCG)",
           "Turn VT-x or AMD-V on in the firmware; in a VM, nested virtualization of its host." },
         { "/dev/net/tun", "VMs have no network", "Load the module: 'modprobe tun'." },
-        { "/dev/vhost-net", "the network of VMs is slow",
-          "Load the module: 'modprobe vhost_net'." },
+        { "/dev/vhost-net", "the network of VMs is slow", "Load the module: 'modprobe vhost_net'." },
 };
 
 /* What libvirt limits VMs with. Devices need no controller in cgroup v2: a BPF program does that. */

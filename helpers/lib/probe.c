@@ -20,6 +20,7 @@ enum {
 
 #define SWEEP_USEC (100 * USEC_PER_MSEC)
 #define WAIT_USEC  (200 * USEC_PER_MSEC) /* after the last sweep began */
+#define LAST_USEC  (150 * USEC_PER_MSEC) /* after its last frame, at least */
 #define PACE_USEC  UINT64_C(400)         /* for a burst */
 #define LATE_USEC  (5 * PACE_USEC)       /* that are caught up with, after others had the processor */
 #define BUSY_USEC  USEC_PER_MSEC         /* until a full queue is tried again */
@@ -124,7 +125,7 @@ static void end_sweep(Run *p, uint64_t now) {
         p->next = 0;
         p->sweep++;
         if (p->sweep == SWEEPS)
-                p->due = now + WAIT_USEC;
+                p->due = MAX(p->began + WAIT_USEC, now + LAST_USEC);
         else
                 p->began = p->due = MAX(now + PACE_USEC, p->began + SWEEP_USEC);
 }

@@ -184,6 +184,9 @@ static int attach(VfioJob *j) {
 
         j->binder.stopped = stop_asked;
         r = vfiojob_look(j, j->p->dry_run);
+        /* Nobody is to be told that he may accept what the host itself needs. */
+        if (r == 0 && !j->group.viable && !j->p->dry_run)
+                r = vfiojob_look(j, true);
         if (r > 0)
                 return vfiojob_refuse(j, -ENODEV, "'lspci -D' lists what there is",
                                       "There is no PCI device %s", j->name);

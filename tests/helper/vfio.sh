@@ -148,6 +148,14 @@ rmdir "$root/sys/devices/pci0000:00/$disk/nvme/nvme0/nvme0n1/holders/dm-3"
 check 'attach once they are idle' vfio attach $gpu
 is 'takes them along' "$(driver $gpu) $(driver $nic) $(driver $disk)" 'vfio-pci vfio-pci vfio-pci'
 
+# What the host needs is never offered.
+usual
+card $disk 144d a808 010802 12 nvme
+mkdir -p "$root"/sys/class/block "$root"/proc
+ln -s "../../devices/pci0000:00/$disk/nvme/nvme0/nvme0n1" "$root/sys/class/block/nvme0n1"
+printf 'Filename Type Size Used Priority\n/dev/nvme0n1 partition 8 0 -2\n' >"$root/proc/swaps"
+refused "the host's own disk in the group" "$disk, the disk with swap space, which the host needs itself\\. " attach $gpu
+
 # --- functions of one card in IOMMU groups of their own (pcie_acs_override=)
 # apart: the card's audio and USB in groups of their own, with the driver for its USB.
 usb=0000:01:00.2

@@ -3,6 +3,7 @@
 #include "grubtrial.h"
 #include "bootentry.h"
 #include "bootfile.h"
+#include "checkpoint.h"
 #include "child.h"
 #include "fs.h"
 #include "restore.h"
@@ -337,6 +338,8 @@ int grubtrial_put(Phase *p, Undo *u, const char *block) {
                 r = check_script(p, new);
         if (r >= 0)
                 r = undo_edit_file(u, GRUBTRIAL_CFG, theirs, new, st.st_mode & 07777);
+        if (r >= 0)
+                r = checkpoint(p->root, "/boot/grub");
         return r < 0 ? phase_fail(p, r,
                                   "The boot menu is as it was. Make /boot/grub writable, with some room",
                                   "Cannot write the trial's entry to " GRUBTRIAL_CFG)

@@ -36,7 +36,8 @@ int grubtrial_edit(const char *text, const char *block, char **ret) _must_check_
  * its last line; 0 if it can. */
 int grubtrial_obstacle(int root, char **ret_reason) _must_check_ _nonnull_all_;
 
-/* Puts the block into custom.cfg, checked by grub-script-check before; u records it. */
+/* Puts the block into custom.cfg, checked by grub-script-check before, and to where GRUB finds it
+ * (checkpoint.h); u records it. Before GRUB is told to take the entry. */
 int grubtrial_put(Phase *p, Undo *u, const char *block) _must_check_ _nonnull_all_;
 
 /* Takes it out; a file that was not there before (by the ledger) goes. Returns 1 if it was there (announced),

@@ -2,7 +2,6 @@
 
 #include "trialboot.h"
 #include "bootfile.h"
-#include "checkpoint.h"
 #include "cmdline.h"
 #include "early.h"
 #include "entrytrial.h"
@@ -211,10 +210,6 @@ static int arm_grub(Phase *p, Undo *u, const TrialPlan *plan, bool own_image) {
                 r = grubtrial_put(p, u, block);
         if (r < 0)
                 return r;
-        r = checkpoint(p->root, "/boot/grub");
-        if (r < 0)
-                return phase_fail(p, r, "The boot menu is as it was; look at the disk",
-                                  "Cannot write all of /boot/grub");
         r = grubenv_set(p, NEXT, TRIAL_ENTRY);
         return r < 0 ? cannot(p, "'grub-editenv' does not set " NEXT) : 1;
 }

@@ -5,6 +5,7 @@
 #include "child.h"
 #include "fs.h"
 #include "grubcfg.h"
+#include "grubplace.h"
 #include "strv.h"
 
 #define GRUB_DIR     "/boot/grub"
@@ -243,4 +244,14 @@ bool grubmenu_asks(int root) {
 
         return fs_read(root, GRUBMENU_CFG, FS_FILE_MAX, &text, NULL) < 0 || strstr(text, "iommu=pt") ||
                         strstr(text, "iommu=on");
+}
+
+int grubmenu_default(int root, char **ret) {
+        _cleanup_free_ char *menu = NULL, *place = NULL;
+        int r;
+
+        r = fs_read(root, GRUBMENU_CFG, FS_FILE_MAX, &menu, NULL);
+        if (r >= 0)
+                r = grubplace_default(menu, &place);
+        return r < 0 ? r : grubplace_kernel(menu, place, ret);
 }

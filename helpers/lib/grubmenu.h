@@ -20,6 +20,9 @@ bool grubmenu_asks(int root) _must_check_;
  * run without root) counts as one that does not. */
 int grubmenu_is_ready(int root, const char *firmware) _must_check_ _nonnull_all_;
 
+/* The release of the kernel that the menu starts by default, where it names one; -ENOENT if not. */
+int grubmenu_default(int root, char **ret) _must_check_ _nonnull_all_;
+
 /* Is there room for another one? */
 int grubmenu_room(Phase *p) _must_check_ _nonnull_all_;
 

@@ -149,8 +149,8 @@ static int look_at_process(Share *h, ProcFiles *files, const char *name) {
 }
 
 static void *look_at_share(void *p) {
-        _cleanup_(procfiles_done) ProcFiles files = { .nodes = ((Share *) p)->nodes };
         Share *h = p;
+        _cleanup_(procfiles_done) ProcFiles files = { .nodes = h->nodes };
         size_t n = strv_length(h->pids);
 
         for (size_t i = h->begin; i < n && h->error >= 0; i += h->step)

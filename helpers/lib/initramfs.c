@@ -6,7 +6,6 @@
 #include "early.h"
 #include "fs.h"
 #include "grubmenu.h"
-#include "grubplace.h"
 #include "imagetool.h"
 #include "strv.h"
 #include "trial.h"
@@ -16,19 +15,6 @@
 
 static int image_path(const char *kernel, char **ret) {
         return str_printf(ret, "/boot/initrd.img-%s", kernel);
-}
-
-/* Where GRUB is told to start one by name (kernelswap.h) the newest has to wait. */
-static int read_chosen(int root, char **ret) {
-        _cleanup_free_ char *menu = NULL, *place = NULL;
-        int r;
-
-        r = fs_read(root, GRUBMENU_CFG, FS_FILE_MAX, &menu, NULL);
-        if (r >= 0)
-                r = grubplace_default(menu, &place);
-        if (r >= 0)
-                r = grubplace_kernel(menu, place, ret);
-        return r == -ENOMEM ? r : 0;
 }
 
 int initramfs_kernels(int root, char ***ret) {
@@ -44,9 +30,9 @@ int initramfs_kernels(int root, char ***ret) {
         r = fs_read_line(root, "/proc/sys/kernel/osrelease", &running);
         if (r < 0 && r != -ENOENT)
                 return r;
-        r = read_chosen(root, &chosen);
-        if (r < 0)
-                return r;
+        /* Where GRUB is told to start one by name (kernelswap.h) the newest has to wait. */
+        if (grubmenu_default(root, &chosen) == -ENOMEM)
+                return -ENOMEM;
         STRV_FOREACH(n, names) {
                 const char *v = startswith(*n, "vmlinuz-");
                 _cleanup_free_ char *image = NULL;

@@ -48,19 +48,6 @@ bool kernelswap_is_pending(int root) {
         return fs_exists(root, "/run/gpuvm/reboot.d/" STEP) > 0;
 }
 
-/* The kernel that the menu names as its default, or "". */
-static int read_default(int root, char **ret) {
-        _cleanup_free_ char *menu = NULL, *value = NULL;
-        int r;
-
-        r = fs_read(root, GRUBMENU_CFG, FS_FILE_MAX, &menu, NULL);
-        if (r >= 0)
-                r = grubplace_default(menu, &value);
-        if (r >= 0)
-                r = grubplace_kernel(menu, value, ret);
-        return r == -ENOENT ? ((*ret = strdup("")) ? 0 : -ENOMEM) : r;
-}
-
 static void put_back(Phase *p, const char *before, bool made) {
         int r = before ? fs_write_if_changed(p->root, KERNELPLAN_DROPIN, before, strlen(before), 0644)
                        : fs_remove(p->root, KERNELPLAN_DROPIN);
@@ -89,10 +76,10 @@ static int set_default(Phase *p, Undo *u, const char *text, const char *kernel) 
         r = boot_refresh(p, u, NULL);
         made = r >= 0;
         if (r >= 0)
-                r = read_default(p->root, &named);
+                r = grubmenu_default(p->root, &named);
         if (r >= 0 && streq(named, kernel))
                 return 0;
-        if (r >= 0)
+        if (made && (r >= 0 || r == -ENOENT))
                 r = phase_fail(p, 0,
                                "Look for what sets GRUB_DEFAULT in /etc/default/grub, in /etc/default/grub.d "
                                "and below /etc/grub.d; the old default is back",
@@ -110,7 +97,8 @@ static int hold(Phase *p, Undo *u, const KernelPlan *plan) {
         if (r < 0)
                 return phase_fail(p, r, "Give its entry another id", "Cannot name '%s' to GRUB", plan->place);
         r = fs_read(p->root, KERNELPLAN_DROPIN, FS_FILE_MAX, &now, NULL);
-        if (r >= 0 && streq(now, text) && read_default(p->root, &named) >= 0 && streq(named, plan->running))
+        if (r >= 0 && streq(now, text) && grubmenu_default(p->root, &named) >= 0 &&
+            streq(named, plan->running))
                 return 0;
         return set_default(p, u, text, plan->running);
 }

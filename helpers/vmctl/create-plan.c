@@ -224,10 +224,10 @@ int plan_make(Context *c, Create *n) {
         r = vmplan_make(&n->host, &w, uuid, &n->plan, &said);
         if (r < 0 && !said)
                 return log_error_errno(r, "Cannot make a plan: %m");
-        if (r < 0)
+        if (r < 0) {
                 log_error("%s", said);
-        if (r < 0)
-                return r == -EINVAL ? -EINVAL : r;
+                return r;
+        }
         if (str_printf(&n->disk, "%s/%s.qcow2", n->conf.pool_path, n->plan.name) < 0 ||
             str_printf(&n->seed, "%s/%s-seed.iso", n->conf.pool_path, n->plan.name) < 0 ||
             str_printf(&n->log, CREATE_LOG_DIR "/%s.console", n->plan.name) < 0)

@@ -158,7 +158,7 @@ cut_wrong() {
 }
 
 # cut_loader NAME CALL: what a boot loader finds on the disk $work/raw, which it reads without the journal: each of its
-# files as it was or as it becomes; after the end as it becomes.
+# files as it was or as it becomes; after the end as it becomes, custom.cfg too.
 cut_loader() {
         local path sum
 
@@ -166,7 +166,7 @@ cut_loader() {
                 sum=$(debugfs -c -R "cat /root/${path#./}" "$work/raw" 2>/dev/null | sha256sum | cut -d' ' -f1)
                 grep -qxF "$path $sum" "$([ "$2" = end ] && echo "$work/$1.end" || echo "$work/$1.contents")" ||
                         echo "a boot loader finds another $path"
-        done < <(sed -n 's#^\(\./boot/grub/grub\.cfg\|\./boot/initrd\.img[^ ]*[0-9a-z]\) [0-9a-f]\{64\}$#\1#p' "$work/$1.end" |
+        done < <(sed -n 's#^\(\./boot/grub/'"$([ "$2" = end ] && echo '[a-z]*' || echo grub)"'\.cfg\|\./boot/initrd\.img[^ ]*[0-9a-z]\) [0-9a-f]\{64\}$#\1#p' "$work/$1.end" |
                 grep -v '\.gpuvm-' | sort -u)
 }
 

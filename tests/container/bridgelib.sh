@@ -88,11 +88,21 @@ wait_for_network() {
         wait_until 60 timeout 5 ip netns exec far /shared/tcpflow probe 192.0.2.10 22 0
 }
 
-# From the moment that the timer runs, and so before the bridge can prove itself.
+# For the next change: the gateway goes as the timer's way back is armed. The timer waits for that, and the change for the
+# timer, so no machine is too slow for it, or too fast.
 gateway_off() {
-        wait_until 100 test -e /var/lib/gpuvm/bridge.pending
-        ip -n far link set far0 arp off
-        ip -n far addr del 192.0.2.1/24 dev far0
+        cat >/run/systemd/system/far-off.service <<'EOF'
+[Unit]
+DefaultDependencies=no
+Before=gpuvm-bridge-revert.timer
+[Service]
+Type=oneshot
+ExecStart=/sbin/ip -n far link set far0 arp off
+ExecStart=/sbin/ip -n far addr del 192.0.2.1/24 dev far0
+EOF
+        mkdir -p /run/systemd/system/gpuvm-bridge-revert.timer.wants
+        ln -sf ../far-off.service /run/systemd/system/gpuvm-bridge-revert.timer.wants/
+        systemctl daemon-reload
 }
 
 # events NAME: how many of those that journal.h calls so are in the journal.

@@ -10,6 +10,7 @@
 #define VFIO_ANONYMOUS "anon_inode:[vfio-device]"
 
 enum {
+        LINKS_OF_ONE_THREAD = 3,
         TEXT_STEP = 64 * 1024,
         PID_PATH_MAX = 2 * 256 + sizeof("/proc//map_files/"), /* NAME_MAX twice */
 };
@@ -182,11 +183,27 @@ static int scan_threads(const ProcFiles *s, int all, const char *pid, Fds *f) {
         return 0;
 }
 
+/* Half of all processes of a machine have nothing to look at: kernel threads, which run no program. Nor does
+ * one whose first thread has ended, so it has to be alone; a process's task/ has a link for each thread:
+ * proc_task_getattr() in fs/proc/base.c. */
+static bool is_kernel_thread(int all, const char *pid) {
+        char path[PID_PATH_MAX], target;
+        struct statx x;
+
+        (void) snprintf(path, sizeof(path), "%s/exe", pid);
+        if (readlinkat(all, path, &target, sizeof(target)) >= 0 || errno != ENOENT)
+                return false;
+        (void) snprintf(path, sizeof(path), "%s/task", pid);
+        return statx(all, path, 0, STATX_NLINK, &x) >= 0 && x.stx_nlink == LINKS_OF_ONE_THREAD;
+}
+
 int procfiles_find(ProcFiles *s, int all, const char *pid, const char **ret) {
         char dir[PID_PATH_MAX];
         Fds f = {};
         int r;
 
+        if (is_kernel_thread(all, pid))
+                return 0;
         (void) snprintf(dir, sizeof(dir), "%s/fd", pid);
         r = scan_fds(s, all, dir, &f);
         if (r >= 0 && f.n == 0)

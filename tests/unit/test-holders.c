@@ -3,6 +3,7 @@
 #include <linux/filter.h>
 #include <linux/fuse.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -292,6 +293,57 @@ TEST(a_users_own_file_system_has_no_devices) {
 
 TEST(one_that_might_have_devices_holds) {
         ASSERT_EQ(holders_with_fuse(MS_NOSUID), 1);
+}
+
+static void *wait_for_ever(void *unused) {
+        for (;;)
+                (void) pause();
+        return unused;
+}
+
+/* A process with /dev/zero open whose first thread has ended: it looks like a thread of the kernel. Returns
+ * its pid. */
+static pid_t headless(void) {
+        char exe[64], target;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                pthread_t thread;
+
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                if (open("/dev/zero", O_RDONLY) < 0 ||
+                    pthread_create(&thread, NULL, wait_for_ever, NULL) != 0)
+                        _exit(1);
+                pthread_exit(NULL);
+        }
+        (void) snprintf(exe, sizeof(exe), "/proc/%d/exe", (int) pid);
+        for (int i = 0; i < 5000 && readlink(exe, &target, sizeof(target)) >= 0; i++)
+                (void) usleep(1000);
+        ASSERT_EQ(readlink(exe, &target, sizeof(target)), -1);
+        return pid;
+}
+
+TEST(without_its_first_thread_a_process_is_none_of_the_kernel) {
+        _cleanup_(holders_done) Holders h = {};
+        char from[64], to[64];
+        int root = machine();
+        pid_t pid;
+
+        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
+                SKIP("needs root and namespaces");
+        ASSERT_EQ(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+        pid = headless();
+        (void) snprintf(from, sizeof(from), "/proc/%d", (int) pid);
+        (void) snprintf(to, sizeof(to), "%s/proc/%d", tree_path, (int) pid);
+        ASSERT_EQ(fs_mkdir_p(root, to + strlen(tree_path), 0755), 0);
+        ASSERT_EQ(mount(from, to, NULL, MS_BIND, NULL), 0);
+        root = fs_open_root(tree_path);
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        (void) close(root);
+        ASSERT_EQ(kill(pid, SIGKILL), 0);
+        (void) umount2(to, MNT_DETACH);
+        ASSERT_EQ(h.n, 1);
+        ASSERT_EQ(h.list[0].pid, pid);
 }
 
 TEST(every_way_to_a_display) {

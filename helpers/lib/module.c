@@ -171,18 +171,32 @@ static int insert_all(struct kmod_list *list, unsigned flags, bool tolerant) {
         return done;
 }
 
+/* Where the kernel has a module, or what is below it: "", "/initstate". */
+static int kernel_path(const char *name, const char *below, char **ret) {
+        int r = str_printf(ret, "/sys/module/%s%s", name, below);
+
+        for (char *p = r < 0 ? NULL : *ret; p && *p; p++)
+                if (*p == '-')
+                        *p = '_';
+        return r;
+}
+
 /* What is in a kernel without a modules directory, or was loaded from elsewhere. */
 static int in_kernel(int root, const char *name) {
         _cleanup_free_ char *path = NULL;
-        int r;
+        int r = kernel_path(name, "", &path);
 
-        if (str_printf(&path, "/sys/module/%s", name) < 0)
-                return -ENOMEM;
-        for (char *p = path; *p; p++)
-                if (*p == '-')
-                        *p = '_';
-        r = fs_exists(root, path);
+        if (r >= 0)
+                r = fs_exists(root, path);
         return r < 0 ? r : r > 0 ? 0 : -ENOENT;
+}
+
+/* Loaded and done with its own start: nothing that needs libkmod, which reads all of modprobe.d first. */
+static bool is_live(int root, const char *name) {
+        _cleanup_free_ char *path = NULL, *state = NULL;
+
+        return kernel_path(name, "/initstate", &path) >= 0 && fs_read_line(root, path, &state) >= 0 &&
+                        streq(state, "live");
 }
 
 int module_load(int root, const char *name) {
@@ -194,6 +208,8 @@ int module_load(int root, const char *name) {
                 r = recorded(root, name);
                 return r < 0 ? r : r == 0 ? -ENOENT : 0;
         }
+        if (is_live(root, name))
+                return 0;
         r = open_kmod(root, &ctx);
         if (r < 0)
                 return r;

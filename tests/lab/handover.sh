@@ -67,7 +67,9 @@ for ((i = 0; i < rounds; i++)); do
         done
 done
 
-# Paths and descriptors are shown with their names; what a program tells its own child of them is no call that touches them.
+# Paths and descriptors are shown with their names, and so is where one stands. What a program tells its own child of them
+# is no call that touches them.
+cd /
 calls() {
         local name=$1
 

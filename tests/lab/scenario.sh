@@ -164,6 +164,9 @@ scenario_check_done() {
 		print("none" if checks and not bad else bad)
 		END
         )" none
+        # Its unit may not use the node, and an emulated machine has no other to ask for.
+        check "what VMs need was seen to be there" lab_ssh \
+                'test -c /dev/net/tun && ! grep -q "no /dev/net/tun" /var/lib/gpuvm/report.json'
         check "nothing is left of the reboot story" lab_ssh 'test ! -e /var/lib/gpuvm/pending'
 }
 

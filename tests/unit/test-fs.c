@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
 #include "strv.h"
 #include "tests/tree.h"
 
@@ -30,6 +36,33 @@ TEST(never_leaves_the_root) {
         ASSERT_EQ(fs_read(root, "/../../../etc/passwd", 100000, &text, NULL), -ENOENT);
         ASSERT_EQ(fs_write_atomic(root, "/d/../../../x", "", 0, 0600), 0);
         ASSERT_EQ(fs_exists(root, "/x"), 1);
+}
+
+/* As a unit's DevicePolicy=closed answers access(2) of a device node, whatever is asked. */
+static int forbid_access(void) {
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_faccessat, 1, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_faccessat2, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_fprog program = { ELEMENTSOF(code), code };
+
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return -errno;
+        return RET_NERRNO(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
+TEST(what_may_not_be_used_is_there_all_the_same) {
+        int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        ASSERT(root >= 0);
+        ASSERT_EQ(forbid_access(), 0);
+        ASSERT_EQ(fs_exists(root, "/dev/null"), 1);
+        ASSERT_EQ(fs_exists(root, "/dev/no-such-node"), 0);
+        ASSERT_EQ(fs_exists(root, "/dev/null/below"), 0);
+        (void) close(root);
 }
 
 TEST(refuses_what_is_not_a_file) {

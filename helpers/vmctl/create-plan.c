@@ -17,7 +17,12 @@
 
 #define LOCK "/run/gpuvm/vm.lock"
 
-enum { OFFERS = 64 }; /* as many may be made at once */
+enum {
+        OFFERS = 64, /* as many may be made at once */
+        LOCK_TIMEOUT_SEC = 300,
+};
+
+#define LOCK_POLL_USEC (20 * USEC_PER_MSEC)
 
 /* RFC 4122, version 4. */
 static int make_uuid(char ret[static 37]) {
@@ -235,8 +240,10 @@ int plan_make(Context *c, Create *n) {
         return 0;
 }
 
-/* Names, addresses and MACs are looked for and claimed by one at a time. */
+/* Names, addresses and MACs are looked for and claimed by one at a time, who takes a second or two: as many
+ * as anybody would start wait for each other; one that hangs holds nobody up for ever. */
 static int lock_allocation(int root) {
+        uint64_t end = monotonic_usec() + LOCK_TIMEOUT_SEC * USEC_PER_SEC;
         _cleanup_close_ int fd = -EBADF;
         int r;
 
@@ -246,9 +253,15 @@ static int lock_allocation(int root) {
         fd = fs_open(root, LOCK, O_RDWR | O_CREAT, 0600);
         if (fd < 0)
                 return fd;
-        while (flock(fd, LOCK_EX) < 0)
-                if (errno != EINTR || create_interrupted())
+        while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno != EWOULDBLOCK && errno != EINTR)
                         return negative_errno();
+                if (create_interrupted())
+                        return -EINTR;
+                if (monotonic_usec() >= end)
+                        return -ETIMEDOUT;
+                (void) usleep(LOCK_POLL_USEC);
+        }
         return TAKE_FD(fd);
 }
 
@@ -271,6 +284,15 @@ int plan_claim(Context *c, Create *n) {
         _cleanup_close_ int lock = lock_allocation(n->root);
         int r;
 
+        if (lock == -ETIMEDOUT)
+                return log_error_errno(lock,
+                                       "Another 'vmctl create' has had " LOCK " for %d s: 'fuser -v " LOCK
+                                       "' names it. Nothing was made",
+                                       LOCK_TIMEOUT_SEC);
+        if (lock == -EINTR)
+                return log_error_errno(
+                                lock,
+                                "Interrupted while another 'vmctl create' was at work; nothing was made");
         if (lock < 0)
                 return log_error_errno(lock, "Cannot lock " LOCK ": %m");
         r = plan_look(c, n);

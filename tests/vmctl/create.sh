@@ -91,6 +91,12 @@ print("disk:", d["virtual-size"] >> 30, d["backing-filename"], d["backing-filena
         vm delete --yes --force --quiet debian-01 late
         state | diff /run/before - && echo 'and those are removed as well'
 
+        flock /run/gpuvm/vm.lock sleep 100 &
+        status=0
+        timeout -s INT 3 env LD_PRELOAD="$preload" "$vmctl" create debian "${standard[@]}" >/dev/null 2>/run/waits || status=$?
+        echo "who waits can be stopped: $status $(grep -o "Interrupted while another.*" /run/waits)"
+        kill %% && wait %% 2>/dev/null
+
         ! make --image /var/cache/bad.qcow2 >/dev/null 2>&1 || echo 'made of a missing image'
         qemu-img create -q -f qcow2 -b /var/cache/base.qcow2 -F qcow2 /var/cache/bad.qcow2
         make --quiet --image /var/cache/bad.qcow2 2>&1 | grep -o 'names a backing file'
@@ -114,6 +120,7 @@ delete removes what create made
 waited: - debian-01.qcow2
 late: 1 could not be reached within 1 s running
 and those are removed as well
+who waits can be stopped: 124 Interrupted while another 'vmctl create' was at work; nothing was made
 names a backing file
 nothing is left of what failed"
 done_testing

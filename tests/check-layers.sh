@@ -15,12 +15,12 @@ layers=(
         'bdf library log parse strv json'
         'fs fswrite curllib digest qcow2 unpack'
         'account aptsource turn checkpoint bootfile confvalid grubcfg grubplace kernel child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile'
-        'xml metadata virtlib seed guestlog vmplace'
+        'xml metadata virtlib seed guestlog gpuname hostdevs vmplace'
         'phase'
         'conf confkey gpudriver talos imagecache imageentry imagefile imagepull imageplan imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain'
         'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
-        'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck'
+        'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck gpustate iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck'
         'trialboot trialnet kernelswap follow preview progress settings options takeback takebackfile remake gpuswitch'
         'exclusive'
         'ipknown ipcheck virtvm virtwatch vmgpu vmplan vmplannet vmplanwork vmhost vmunit rollback'
@@ -68,6 +68,7 @@ door xml 'libxml/.*\.h'
 door curllib 'curl/.*\.h'
 door unpack 'lzma\.h'
 door sdbus 'systemd/sd-bus\.h'
+door gpuname 'systemd/sd-hwdb\.h'
 
 rooms=$(printf '%s\n' ./*.c | grep -vE '^\./(log|journal|logfile|phase|conf)\.c$')
 # shellcheck disable=SC2086 # a list of names

@@ -207,15 +207,23 @@ int virtvm_wait_off(Virt *v, const char *name, uint64_t timeout_usec, int (*tick
         }
 }
 
-int virtvm_xml(Virt *v, const char *name, char **ret) {
+static int describe(Virt *v, const char *name, unsigned flags, char **ret) {
         _cleanup_domain_ virDomainPtr d = NULL;
         int r;
 
         r = look_up(v, name, &d);
         if (r < 0)
                 return r;
-        *ret = lv.virDomainGetXMLDesc(d, VIR_DOMAIN_XML_INACTIVE);
+        *ret = lv.virDomainGetXMLDesc(d, flags);
         return *ret ? 0 : virtlib_failed(v);
+}
+
+int virtvm_xml(Virt *v, const char *name, char **ret) {
+        return describe(v, name, VIR_DOMAIN_XML_INACTIVE, ret);
+}
+
+int virtvm_xml_now(Virt *v, const char *name, char **ret) {
+        return describe(v, name, 0, ret);
 }
 
 int virtvm_define(Virt *v, const char *xml) {

@@ -6,26 +6,39 @@
 
 #include "vmctl.h"
 
-struct libscols_table *table_new(const char *const *columns) {
+static struct libscols_table *new_table(const char *const *columns, int flags) {
         struct libscols_table *t = scols_new_table();
 
-        for (; t && *columns; columns++)
-                if (!scols_table_new_column(t, *columns, 0, 0)) {
+        for (; t && *columns; columns++, flags = 0)
+                if (!scols_table_new_column(t, *columns, 0, flags)) {
                         scols_unref_table(t);
                         return NULL;
                 }
         return t;
 }
 
-int table_add(struct libscols_table *t, const char *const *values) {
-        struct libscols_line *line = t ? scols_table_new_line(t, NULL) : NULL;
+struct libscols_table *table_new(const char *const *columns) {
+        return new_table(columns, 0);
+}
+
+struct libscols_table *table_new_tree(const char *const *columns) {
+        return new_table(columns, SCOLS_FL_TREE);
+}
+
+struct libscols_line *table_add_below(struct libscols_table *t, struct libscols_line *parent,
+                                      const char *const *values) {
+        struct libscols_line *line = t ? scols_table_new_line(t, parent) : NULL;
 
         if (!line)
-                return -ENOMEM;
+                return NULL;
         for (size_t i = 0; i < scols_table_get_ncols(t); i++)
                 if (scols_line_set_data(line, i, isempty(values[i]) ? "-" : values[i]) < 0)
-                        return -ENOMEM;
-        return 0;
+                        return NULL;
+        return line;
+}
+
+int table_add(struct libscols_table *t, const char *const *values) {
+        return table_add_below(t, NULL, values) ? 0 : -ENOMEM;
 }
 
 void table_free(struct libscols_table *t) {

@@ -61,6 +61,7 @@ typedef enum Opt {
         OPT_SSH_KEY,
         OPT_TALOS_VERSION,
         OPT_TIMEOUT,
+        OPT_TREE,
         OPT_USER,
         OPT_USER_DATA,
         OPT_WAIT,
@@ -141,6 +142,12 @@ int cmd_completion(Context *c, char **args);
 struct libscols_table;
 struct libscols_table *table_new(const char *const *columns) _nonnull_all_;
 int table_add(struct libscols_table *t, const char *const *values) _must_check_ __attribute__((nonnull(2)));
+/* As a tree by the first column. Below a line that was added before, or NULL; the new line, or NULL without
+ * memory. */
+struct libscols_line;
+struct libscols_table *table_new_tree(const char *const *columns) _nonnull_all_;
+struct libscols_line *table_add_below(struct libscols_table *t, struct libscols_line *parent,
+                                      const char *const *values) _must_check_ __attribute__((nonnull(3)));
 void table_free(struct libscols_table *t);
 /* Prints and frees. */
 int table_print(struct libscols_table *t) _must_check_;
@@ -175,6 +182,8 @@ int cmd_console(Context *c, char **args);
 int cmd_ssh(Context *c, char **args);
 int cmd_ip_list(Context *c, char **args);
 int cmd_ip_check(Context *c, char **args);
+int cmd_gpu_status(Context *c, char **args);
+int cmd_gpu_holders(Context *c, char **args);
 int cmd_image_list(Context *c, char **args);
 int cmd_image_pull(Context *c, char **args);
 int cmd_image_verify(Context *c, char **args);

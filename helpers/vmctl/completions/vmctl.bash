@@ -33,6 +33,8 @@ _vmctl() {
         'delete '*) options='--dry-run --force --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'ssh '*) options='--dry-run --user= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'console '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'gpu status '*) options='--root= --tree ' words="" ;;
+        'gpu holders '*) options='--root= ' words="" ;;
         'ip list '*) options='--all ' words="" ;;
         'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
@@ -42,7 +44,7 @@ _vmctl() {
         'image gc '*) options='--all --dry-run ' words="" ;;
         'completion '*) options='' words="bash zsh fish" ;;
         'help '*) options='' words="" ;;
-        *) words='create list info start stop restart delete ssh console ip list ip check image list image pull image verify image remove image gc completion help' ;;
+        *) words='create list info start stop restart delete ssh console gpu status gpu holders ip list ip check image list image pull image verify image remove image gc completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# vmctl gpu on recorded machines, and on one of the test's with processes and machines: gpu.sh VMCTL SOURCE
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+vmctl=$1
+hosts=$2/tests/hosts
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+
+# run ARGUMENT...: sets status, out and err.
+run() {
+        status=0
+        out=$("$vmctl" "$@" 2>"$work/err" </dev/null) || status=$?
+        err=$(<"$work/err")
+}
+
+# facts HOST: a line for each GPU, all that does not come from this machine's hardware database.
+facts() {
+        run gpu status --json --root "$hosts/$1"
+        python3 -c 'import json, sys
+for g in json.load(sys.stdin):
+    print(g["address"], g["ids"], g["architecture"], g["iommu_group"], g["driver"], g["mode"], g["owner"],
+          "refused" if g["refused"] else "good",
+          " ".join(f["address"] + ("" if f["own"] else "!") for f in g["functions"]))' <<<"$out"
+}
+
+is 'one GPU' "$(facts intel-one-gpu)" \
+        '0000:01:00.0 10de:2684 Ada 12 nouveau flexible host refused 0000:01:00.0 0000:01:00.1'
+is 'twins' "$(facts amd-two-twins)" '0000:01:00.0 10de:2204 Ampere 15 nouveau flexible host refused 0000:01:00.0 0000:01:00.1
+0000:21:00.0 10de:2204 Ampere 20 nouveau flexible host good 0000:21:00.0 0000:21:00.1'
+is 'a group with what the host needs' "$(facts gpu-with-nic)" \
+        '0000:01:00.0 10de:2236 Ampere 1 None flexible nobody refused 0000:01:00.0 0000:02:00.0! 0000:02:00.1!'
+like 'four functions' "$(facts turing-four-functions)" ' Turing [0-9]+ .* ([0-9a-f:]+\.[0-3] ?){4}$'
+like 'no IOMMU' "$(facts iommu-off)" ' None .* refused '
+run gpu status --root "$work"
+is 'a machine without any' "$status:$out" '0:This machine has no NVIDIA GPU.'
+
+run gpu status --root "$hosts/gpu-with-nic"
+like 'as a table' "$out" '^# +GPU .*OWNER.0 +0000:01:00\.0 .* Ampere +1 +- +flexible +nobody'
+run gpu status --root "$hosts/gpu-with-nic" --tree
+like 'as a tree' "$out" $'pci0000:00 +root bus.*\n.*0000:00:01\.0 +bridge.*\n.*0000:01:00\.0 +Ampere.*\n.*0000:02:00\.0 +network .* igb'
+run gpu status --root "$hosts/gpu-with-nic" 01:00.0
+like 'one of them whole' "$out" '^GPU +0000:01:00\.0.*In its group +0000:02:00\.0, class 020000, igb.*Not for VMs +IOMMU group 1 also holds 0000:02:00\.0.*Largest BAR +32 GiB'
+run gpu status --root "$hosts/gpu-with-nic" 1
+like 'what is not there' "$status:$err" "^3:.*There is no GPU '1' here"
+run gpu status -c qemu+ssh://elsewhere/system
+like 'other machines are looked at over there' "$status:$err" '^1:.*Run it over there'
+
+# One with processes, and with machines that libvirt knows.
+cp -r "$hosts/intel-one-gpu" "$work/host"
+device=$work/host/sys/bus/pci/devices/0000:01:00.0
+mkdir -p "$device/drm/card1" "$work/host/proc/812/fd"
+echo 1:5 >"$device/drm/card1/dev"
+ln -s /dev/zero "$work/host/proc/812/fd/7"
+echo Xorg >"$work/host/proc/812/comm"
+echo 0::/system.slice/gdm.service >"$work/host/proc/812/cgroup"
+: >"$work/host/proc/812/maps"
+run gpu holders --root "$work/host" 0
+like 'who uses it' "$status:$out" '^0:GPU +PID +USER +COMMAND +UNIT +WHAT.0000:01:00\.0 +812 +[a-z]+ +Xorg +gdm\.service +drm/card1'
+run gpu status --root "$work/host"
+like 'is in the table' "$out" 'host: Xorg \(812\)'
+run gpu holders --root "$hosts/intel-one-gpu" 0
+is 'or nobody' "$status:$out" '0:Nobody uses 0000:01:00.0.'
+
+rm -r "$work/host/proc/812"
+ln -sfn ../../../../bus/pci/drivers/vfio-pci "$(readlink -f "$device")/driver"
+run gpu status --root "$work/host"
+like 'on VFIO it is free' "$out" 'vfio-pci +flexible +free'
+printf '<node><domain type="test" xmlns:test="http://libvirt.org/schemas/domain/test/1.0"><name>theirs</name><memory>65536</memory>
+<os><type>hvm</type></os><devices><hostdev mode="subsystem" type="pci" managed="no"><source><address domain="0x0000" bus="0x01"
+slot="0x00" function="0x0"/></source></hostdev></devices><test:runstate>1</test:runstate></domain></node>' >"$work/node.xml"
+run -c "test:///$work/node.xml" gpu status --root "$work/host"
+if [[ $err == *'is not installed'* ]]; then
+        skip 'which machine has it' "libvirt's library is not installed"
+else
+        like 'until a machine has it, whoever made that' "$out$err" 'vfio-pci +flexible +machine theirs'
+fi
+run -c qemu+unix:///system?socket=/nonexistent gpu status --root "$work/host"
+like 'without libvirt that is not known, and said' "$status:$out:$err" '^0:.*vfio-pci.*not known without libvirt'
+done_testing

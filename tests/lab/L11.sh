@@ -41,8 +41,11 @@ teller() {
 		by_hand() {
 		        tell "by hand"
 		        systemctl start gpuvm-bootstrap.target
-		        # Until the restart that was asked for.
-		        ! systemctl is-system-running | grep -q stopping || sleep infinity
+		        # Until the restart that may have been asked for: logind lets those finish first who delay it.
+		        is_done || for ((i = 0; i < 30; i++)); do
+		                ! systemctl is-system-running | grep -q stopping || sleep infinity
+		                sleep 1
+		        done
 		}
 		torn
 		tell up

@@ -90,6 +90,24 @@ static int read_link(int root, GpuState *g) {
         return MIN(r, 0);
 }
 
+/* "GeForce RTX 4090", or what NVIDIA's driver calls it where the database is older than the card. */
+static int read_name(int root, GpuState *g) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        const char *model;
+        int r;
+
+        r = g->gpu->modalias ? gpuname_read(g->gpu->modalias, &g->name) : 0;
+        if (r < 0 || g->name || !streq_ptr(g->gpu->driver, "nvidia"))
+                return r;
+        r = str_printf(&path, "/proc/driver/nvidia/gpus/%s/information", g->gpu->name);
+        if (r >= 0)
+                r = fs_read_line(root, path, &text);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        model = startswith(text, "Model:");
+        return model ? free_and_strdup(&g->name, model + strspn(model, " \t")) : 0;
+}
+
 static int read_stuck(int root, GpuState *g) {
         for (size_t i = 0; i < g->n_functions; i++) {
                 _cleanup_(poison_done) Poison p = {};
@@ -122,8 +140,8 @@ static int read_state(int root, const PciBus *bus, const KeepList *keep, const C
                 r = read_stuck(root, g);
         if (r >= 0)
                 r = read_link(root, g);
-        if (r >= 0 && g->gpu->modalias)
-                r = gpuname_read(g->gpu->modalias, &g->name);
+        if (r >= 0)
+                r = read_name(root, g);
         g->owner = judge_owner(g);
         return r;
 }

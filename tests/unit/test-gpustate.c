@@ -139,6 +139,15 @@ TEST(is_found_by_what_people_call_it) {
         ASSERT_EQ(gpustate_find(&s, "", &g), 0);
 }
 
+TEST(the_driver_knows_its_name) {
+        _cleanup_(gpustate_done) GpuStates s = {};
+        int root = machine("nvidia");
+
+        tree_put("/proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H200\nIRQ: 41\n");
+        look(root, &s);
+        ASSERT_STREQ(s.list[0].name, "NVIDIA H200");
+}
+
 TEST(names_are_short) {
         static const struct {
                 const char *model, *name;

@@ -48,6 +48,6 @@ done
 # The directories are systemd's own, and nothing is put elsewhere.
 places='etc/gpuvm\.conf|usr/(bin|lib/gpuvm)/gpu[a-z-]*|(usr/)?lib/systemd/(system|system-generators|catalog)/gpuvm[a-z@.-]*'
 places+='|usr/bin/vmctl|usr/share/(bash-completion/completions/vmctl\.bash|zsh/vendor-completions/_vmctl|fish/vendor_completions\.d/vmctl\.fish)'
-places+='|(usr/)?lib/udev/rules\.d/[0-9]*-gpuvm[a-z-]*\.rules|usr/lib/tmpfiles\.d/gpuvm\.conf|usr/share/gpuvm/.*'
+places+='|(usr/)?lib/udev/rules\.d/[0-9]*-gpuvm[a-z-]*\.rules|usr/lib/tmpfiles\.d/gpuvm\.conf|usr/share/polkit-1/rules\.d/60-gpuvm\.rules|usr/share/gpuvm/.*'
 is 'installs nothing outside its places' "$(find "$build/dest" -type f -printf '%P\n' | grep -vxE "$places" || true)" ''
 done_testing

@@ -251,7 +251,6 @@ int gpustate_mark_machine(GpuStates *s, const char *machine, char *const *addres
 /* "python3 (812), Xorg (1033) and 2 more" */
 static int describe_holders(const Holders *h, char **ret) {
         _cleanup_strv_ char **l = NULL;
-        _cleanup_free_ char *first = NULL;
         int r = 0;
 
         for (size_t i = 0; i < h->n && i < DESCRIBED_MAX && r >= 0; i++)

@@ -46,8 +46,13 @@ static int refresh_boot(Takeback *tb) {
         r = boot_detect(tb->p->root, &b);
         if (r < 0)
                 return phase_fail(tb->p, r, "Look at /boot", "Cannot tell what starts this machine");
-        if (b.loader != BOOT_LOADER_GRUB || menu_is_not_ours(tb))
+        if (b.loader != BOOT_LOADER_GRUB)
                 return 0;
+        if (menu_is_not_ours(tb)) {
+                if (!tb->p->dry_run)
+                        grubmenu_tidy(tb->p->root);
+                return 0;
+        }
         r = phase_change(tb->p, "write", GRUBMENU_CFG, "made anew beside, checked, then renamed");
         return r > 0 ? boot_refresh(tb->p, NULL, NULL) : r;
 }

@@ -339,4 +339,10 @@ record 000001 iommu wrote /etc/default/grub.d/zz-gpuvm.cfg '' whole
 undo --all
 is 'half forgotten: succeeds' "$status" 0
 is 'half forgotten: the rest is forgotten' "$(find "$root/var/lib/gpuvm" -type f)" ''
+record 000001 iommu refresh bootloader '' ''
+: >"$root/boot/grub/grub.cfg.gpuvm-new"
+undo --all --dry-run
+check 'a menu made beside and not yet recorded: a dry run leaves it' test -e "$root/boot/grub/grub.cfg.gpuvm-new"
+undo --all
+is 'a menu made beside and not yet recorded: nothing is left of it' "$status $(boot_digest "$root")" "0 $before"
 done_testing

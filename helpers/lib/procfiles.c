@@ -10,7 +10,8 @@
 #define VFIO_ANONYMOUS "anon_inode:[vfio-device]"
 
 enum {
-        LINKS_OF_ONE_THREAD = 3,
+        FLAGS_BEHIND_NAME = 7,   /* blanks behind the name in proc_pid_stat(5) */
+        PF_KTHREAD = 0x00200000, /* include/linux/sched.h */
         TEXT_STEP = 64 * 1024,
         PID_PATH_MAX = 2 * 256 + sizeof("/proc//map_files/"), /* NAME_MAX twice */
 };
@@ -184,17 +185,27 @@ static int scan_threads(const ProcFiles *s, int all, const char *pid, Fds *f) {
 }
 
 /* Half of all processes of a machine have nothing to look at: kernel threads, which run no program. Nor does
- * one whose first thread has ended, so it has to be alone; a process's task/ has a link for each thread:
- * proc_task_getattr() in fs/proc/base.c. */
+ * one that is ending, and its files go after its memory (do_exit() in kernel/exit.c), which takes seconds
+ * where that is large: so the kernel's own mark counts, the flags of proc_pid_stat(5). */
 static bool is_kernel_thread(int all, const char *pid) {
-        char path[PID_PATH_MAX], target;
-        struct statx x;
+        char path[PID_PATH_MAX], text[512], *at, target;
+        _cleanup_close_ int fd = -EBADF;
+        ssize_t n;
 
         (void) snprintf(path, sizeof(path), "%s/exe", pid);
         if (readlinkat(all, path, &target, sizeof(target)) >= 0 || errno != ENOENT)
                 return false;
-        (void) snprintf(path, sizeof(path), "%s/task", pid);
-        return statx(all, path, 0, STATX_NLINK, &x) >= 0 && x.stx_nlink == LINKS_OF_ONE_THREAD;
+        (void) snprintf(path, sizeof(path), "%s/stat", pid);
+        fd = openat(all, path, O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+        if (n <= 0)
+                return false;
+        text[n] = '\0';
+        /* The name before it may have brackets and blanks in it. */
+        at = strrchr(text, ')');
+        for (unsigned i = 0; at && i < FLAGS_BEHIND_NAME; i++)
+                at = strchr(at + 1, ' ');
+        return at && strtoul(at + 1, NULL, 10) & PF_KTHREAD;
 }
 
 int procfiles_find(ProcFiles *s, int all, const char *pid, const char **ret) {

@@ -295,6 +295,24 @@ TEST(one_that_might_have_devices_holds) {
         ASSERT_EQ(holders_with_fuse(MS_NOSUID), 1);
 }
 
+/* Its memory is gone, and so its program; its files are not. */
+TEST(one_that_is_ending_is_none_of_the_kernel) {
+        _cleanup_(holders_done) Holders h = {};
+        int root = machine();
+
+        process("40", "/dev/zero");
+        tree_put("/proc/40/stat", "40 (a ) b) Z 1 40 40 0 -1 4194560 0 0\n");
+        ASSERT_EQ(fs_mkdir_p(root, "/proc/40/task/40", 0755), 0);
+        process("41", "/dev/zero");
+        tree_put("/proc/41/stat", "41 (kthreadd) S 0 0 0 0 -1 2129984 0 0\n");
+        process("42", "/dev/zero");
+        tree_put("/proc/42/stat", "42 (cut");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 2);
+        ASSERT_EQ(h.list[0].pid, 40);
+        ASSERT_EQ(h.list[1].pid, 42);
+}
+
 static void *wait_for_ever(void *unused) {
         for (;;)
                 (void) pause();

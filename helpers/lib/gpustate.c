@@ -9,18 +9,19 @@
 #include "poison.h"
 #include "strv.h"
 
-enum { DESCRIBED_MAX = 3 };
+enum { DESCRIBED_MAX = 3, NAME_PART_MIN = 3 };
 
 const char *gpu_owner_to_string(GpuOwner o) {
         static const char *const names[_GPU_OWNER_MAX] = {
-                [GPU_OWNER_NOBODY] = "nobody",   [GPU_OWNER_HOST] = "host",   [GPU_OWNER_FREE] = "free",
-                [GPU_OWNER_MACHINE] = "machine", [GPU_OWNER_STUCK] = "stuck",
+                [GPU_OWNER_UNKNOWN] = "unknown", [GPU_OWNER_NOBODY] = "nobody",   [GPU_OWNER_HOST] = "host",
+                [GPU_OWNER_FREE] = "free",       [GPU_OWNER_MACHINE] = "machine", [GPU_OWNER_STUCK] = "stuck",
         };
 
         return (unsigned) o < _GPU_OWNER_MAX ? names[o] : NULL;
 }
 
 static void state_done(GpuState *g) {
+        free(g->functions);
         free(g->machine);
         free(g->refused);
         free(g->stuck);
@@ -38,9 +39,15 @@ void gpustate_done(GpuStates *s) {
         *s = (GpuStates){};
 }
 
-static void add_function(GpuState *g, const PciDevice *d) {
-        if (!pci_is_bridge(d) && g->n_functions < ELEMENTSOF(g->functions))
-                g->functions[g->n_functions++] = d;
+/* Those in its slot. */
+static int take_slot(const PciBus *bus, GpuState *g) {
+        g->functions = calloc(bus->n + 1, sizeof(*g->functions));
+        if (!g->functions)
+                return -ENOMEM;
+        for (size_t i = 0; i < bus->n; i++)
+                if (pci_same_slot(&bus->devices[i], g->gpu))
+                        g->functions[g->n_functions++] = &bus->devices[i];
+        return free_and_strdup(&g->refused, "it has no IOMMU group; 'gpu-vm-bootstrap' turns the IOMMU on");
 }
 
 static int judge_group(const PciBus *bus, const KeepList *keep, const Conf *c, GpuState *g) {
@@ -49,17 +56,14 @@ static int judge_group(const PciBus *bus, const KeepList *keep, const Conf *c, G
         int r;
 
         r = iommu_group_check(bus, g->gpu, keep->items, keep->n, accepted, &v);
-        if (r == -ENODEV) {
-                for (size_t i = 0; i < bus->n; i++)
-                        if (pci_same_slot(&bus->devices[i], g->gpu))
-                                add_function(g, &bus->devices[i]);
-                g->refused = strdup("it has no IOMMU group; 'gpu-vm-bootstrap' turns the IOMMU on");
-                return g->refused ? 0 : -ENOMEM;
-        }
         if (r < 0)
-                return r;
+                return r == -ENODEV ? take_slot(bus, g) : r;
+        g->functions = calloc(v.n_members + 1, sizeof(*g->functions));
+        if (!g->functions)
+                return -ENOMEM;
         for (size_t i = 0; i < v.n_members; i++)
-                add_function(g, v.members[i]);
+                if (!pci_is_bridge(v.members[i]))
+                        g->functions[g->n_functions++] = v.members[i];
         return v.viable ? 0 : free_and_strdup(&g->refused, strempty(v.blocker));
 }
 
@@ -90,6 +94,11 @@ static int read_link(int root, GpuState *g) {
         return MIN(r, 0);
 }
 
+/* What hangs does not answer, and what sleeps would wake up. */
+static bool may_ask_driver(const GpuState *g) {
+        return !g->stuck && !streq_ptr(g->power, "D3cold");
+}
+
 /* "GeForce RTX 4090", or what NVIDIA's driver calls it where the database is older than the card. */
 static int read_name(int root, GpuState *g) {
         _cleanup_free_ char *path = NULL, *text = NULL;
@@ -97,7 +106,7 @@ static int read_name(int root, GpuState *g) {
         int r;
 
         r = g->gpu->modalias ? gpuname_read(g->gpu->modalias, &g->name) : 0;
-        if (r < 0 || g->name || !streq_ptr(g->gpu->driver, "nvidia"))
+        if (r < 0 || g->name || !may_ask_driver(g) || !streq_ptr(g->gpu->driver, "nvidia"))
                 return r;
         r = str_printf(&path, "/proc/driver/nvidia/gpus/%s/information", g->gpu->name);
         if (r >= 0)
@@ -122,13 +131,22 @@ static int read_stuck(int root, GpuState *g) {
 }
 
 static GpuOwner judge_owner(const GpuState *g) {
+        bool seen = g->looked;
+
         if (g->stuck)
                 return GPU_OWNER_STUCK;
         if (!g->gpu->driver)
                 return GPU_OWNER_NOBODY;
         if (!nodes_is_vfio_driver(g->gpu->driver))
                 return GPU_OWNER_HOST;
-        return g->machine || g->holders.n > 0 ? GPU_OWNER_MACHINE : GPU_OWNER_FREE;
+        if (g->machine)
+                return GPU_OWNER_MACHINE;
+        for (size_t i = 0; i < g->holders.n; i++)
+                if (g->holders.list[i].pid > 0 && startswith(g->holders.list[i].what, "open "))
+                        seen = false; /* files that cannot be read */
+                else
+                        return GPU_OWNER_MACHINE;
+        return seen ? GPU_OWNER_FREE : GPU_OWNER_UNKNOWN;
 }
 
 static int read_state(int root, const PciBus *bus, const KeepList *keep, const Conf *c, GpuState *g) {
@@ -142,38 +160,44 @@ static int read_state(int root, const PciBus *bus, const KeepList *keep, const C
                 r = read_link(root, g);
         if (r >= 0)
                 r = read_name(root, g);
-        g->owner = judge_owner(g);
         return r;
 }
 
-/* What changes hands with it whoever else is in its group. */
+/* What changes hands with it whoever else is in its group. Where the GPU itself is on VFIO, a driver of the
+ * host's has nothing to say about who has it. */
 static size_t add_own(const GpuState *g, const PciDevice **devices) {
+        bool vfio = g->gpu->driver && nodes_is_vfio_driver(g->gpu->driver);
         size_t n = 0;
 
-        for (size_t i = 0; i < g->n_functions; i++)
-                if (pci_same_slot(g->functions[i], g->gpu))
-                        devices[n++] = g->functions[i];
+        for (size_t i = 0; i < g->n_functions; i++) {
+                const PciDevice *d = g->functions[i];
+
+                if (pci_same_slot(d, g->gpu) && (!vfio || (d->driver && nodes_is_vfio_driver(d->driver))))
+                        devices[n++] = d;
+        }
         return n;
 }
 
 /* Mostly nobody has any of them: one look for all tells. */
 static int look_for_holders(int root, GpuStates *s) {
-        _cleanup_free_ const PciDevice **devices = calloc(s->n * GPU_FUNCTIONS_MAX, sizeof(*devices));
+        _cleanup_free_ const PciDevice **devices = calloc(s->bus.n + 1, sizeof(*devices));
         _cleanup_(holders_done) Holders any = {};
         size_t n = 0;
         int r;
 
         if (!devices)
                 return -ENOMEM;
-        for (size_t i = 0; i < s->n; i++)
-                n += add_own(&s->list[i], devices + n);
-        r = holders_scan(root, devices, n, &any);
-        for (size_t i = 0; i < s->n && r >= 0 && any.n > 0; i++) {
-                n = add_own(&s->list[i], devices);
-                r = holders_scan(root, devices, n, &s->list[i].holders);
-                s->list[i].owner = judge_owner(&s->list[i]);
+        for (size_t i = 0; i < s->n; i++) {
+                s->list[i].looked = may_ask_driver(&s->list[i]);
+                if (s->list[i].looked)
+                        n += add_own(&s->list[i], devices + n);
         }
-        s->looked = r >= 0;
+        r = holders_scan(root, devices, n, &any);
+        for (size_t i = 0; i < s->n && r >= 0 && any.n > 0; i++)
+                if (s->list[i].looked) {
+                        n = add_own(&s->list[i], devices);
+                        r = holders_scan(root, devices, n, &s->list[i].holders);
+                }
         return r;
 }
 
@@ -199,6 +223,8 @@ int gpustate_read(int root, const Conf *c, bool holders, GpuStates *ret) {
                 r = look_for_holders(root, &s);
         if (r < 0)
                 return r;
+        for (size_t i = 0; i < s.n; i++)
+                s.list[i].owner = judge_owner(&s.list[i]);
         *ret = s;
         s = (GpuStates){};
         return 0;
@@ -212,21 +238,29 @@ static bool is_address_of(const PciDevice *d, const char *word) {
                         (startswith(d->name, "0000:") && strcasecmp(word, rest) == 0);
 }
 
+/* "1" is no A10. */
+static bool is_name_of(const GpuState *g, const char *word) {
+        return g->name &&
+                        (strcasecmp(g->name, word) == 0 ||
+                         (strlen(word) >= NAME_PART_MIN && strcasestr(g->name, word)));
+}
+
 int gpustate_find(const GpuStates *s, const char *word, GpuState **ret) {
         GpuState *found = NULL;
         unsigned index;
 
-        if (parse_uint(word, INT32_MAX, &index) >= 0) {
-                *ret = index < s->n ? &s->list[index] : NULL;
-                return *ret != NULL;
+        /* "4090" is a part of a name. */
+        if (parse_uint(word, INT32_MAX, &index) >= 0 && index < s->n) {
+                *ret = &s->list[index];
+                return 1;
         }
         for (size_t i = 0; i < s->n; i++)
                 if (is_address_of(s->list[i].gpu, word) || streq_ptr(s->list[i].gpu->path, word)) {
                         *ret = &s->list[i];
                         return 1;
                 }
-        for (size_t i = 0; i < s->n && *word; i++)
-                if (s->list[i].name && strcasestr(s->list[i].name, word)) {
+        for (size_t i = 0; i < s->n; i++)
+                if (is_name_of(&s->list[i], word)) {
                         if (found)
                                 return -ENOTUNIQ;
                         found = &s->list[i];
@@ -239,7 +273,11 @@ int gpustate_mark_machine(GpuStates *s, const char *machine, char *const *addres
         for (size_t i = 0; i < s->n; i++) {
                 GpuState *g = &s->list[i];
 
-                if (!strv_contains(addresses, g->gpu->name))
+                bool its = false;
+
+                for (size_t k = 0; k < g->n_functions; k++)
+                        its = its || strv_contains(addresses, g->functions[k]->name);
+                if (!its)
                         continue;
                 if (free_and_strdup(&g->machine, machine) < 0)
                         return -ENOMEM;
@@ -265,23 +303,21 @@ static int describe_holders(const Holders *h, char **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
-int gpustate_describe_owner(const GpuState *g, bool looked, char **ret) {
+int gpustate_describe_owner(const GpuState *g, char **ret) {
+        const char *name = gpu_owner_to_string(g->owner);
         _cleanup_free_ char *who = NULL;
         int r;
 
         r = describe_holders(&g->holders, &who);
         if (r < 0)
                 return r;
-        switch (g->owner) {
-        case GPU_OWNER_HOST:
-                r = str_printf(ret, "host%s%s", *who ? ": " : looked ? ", idle" : "", who);
-                break;
-        case GPU_OWNER_MACHINE:
-                r = str_printf(ret, "machine %s", g->machine ?: who);
-                break;
-        default:
-                *ret = strdup(gpu_owner_to_string(g->owner));
-                r = *ret ? 0 : -ENOMEM;
-        }
+        if (g->owner == GPU_OWNER_MACHINE)
+                r = str_printf(ret, "%s %s", name, g->machine ?: who);
+        else
+                r = str_printf(ret, "%s%s%s", name,
+                               *who                                                      ? ": "
+                                               : g->owner == GPU_OWNER_HOST && g->looked ? ", idle"
+                                                                                         : "",
+                               who);
         return MIN(r, 0);
 }

@@ -10,23 +10,22 @@
 #include "iommu.h"
 
 typedef enum GpuOwner {
+        GPU_OWNER_UNKNOWN, /* on VFIO, and who has it open cannot be seen */
         GPU_OWNER_NOBODY,  /* no driver has it */
         GPU_OWNER_HOST,    /* a driver of the host's */
-        GPU_OWNER_FREE,    /* on VFIO, and no machine has it */
+        GPU_OWNER_FREE,    /* on VFIO, and nobody has it */
         GPU_OWNER_MACHINE, /* a virtual machine, or whoever else has it open through VFIO */
         GPU_OWNER_STUCK,   /* its driver hangs: see poison.h */
         _GPU_OWNER_MAX,
 } GpuOwner;
 
-/* "nobody", "host", "free", "machine", "stuck" */
+/* "unknown", "nobody", "host", "free", "machine", "stuck" */
 const char *gpu_owner_to_string(GpuOwner o);
-
-enum { GPU_FUNCTIONS_MAX = 32 }; /* of one GPU's group that are shown */
 
 typedef struct GpuState {
         const PciDevice *gpu; /* of the bus */
         /* It and all else of its IOMMU group but bridges, by address; without a group those in its slot. */
-        const PciDevice *functions[GPU_FUNCTIONS_MAX];
+        const PciDevice **functions;
         size_t n_functions;
         GpuMode mode;
         GpuOwner owner;
@@ -36,20 +35,21 @@ typedef struct GpuState {
         char *name;      /* "GeForce RTX 4090"; NULL: not known */
         char *power;     /* "D0", "D3cold"; NULL: the kernel does not say */
         char *link;      /* "16.0 GT/s PCIe x16"; NULL: the kernel does not say, or it sleeps */
-        Holders holders; /* who has it open, if that was asked for */
+        bool looked;     /* for who has it open: else nobody knows */
+        Holders holders; /* of the GPU, and of what is in its slot */
 } GpuState;
 
 typedef struct GpuStates {
         PciBus bus;
         GpuState *list; /* by address */
         size_t n;
-        bool looked; /* for holders: false, and nobody knows who has them open */
 } GpuStates;
 
 void gpustate_done(GpuStates *s);
 
 /* holders: look for them too, which takes some 50 us for each process of the machine and needs
- * CAP_SYS_PTRACE. Returns 0 or -errno. */
+ * CAP_SYS_PTRACE. Not for one that is stuck or without power: its driver would be asked, and hang or wake it
+ * up. Returns 0 or -errno. */
 int gpustate_read(int root, const Conf *c, bool holders, GpuStates *ret) _must_check_ _nonnull_all_;
 
 /* The GPU that a user means: its address with or without the domain, its number in the list, its path, or a
@@ -57,9 +57,10 @@ int gpustate_read(int root, const Conf *c, bool holders, GpuStates *ret) _must_c
  * that name. */
 int gpustate_find(const GpuStates *s, const char *word, GpuState **ret) _must_check_ _nonnull_all_;
 
-/* The machine that has some functions of the host's. Returns 0 or -ENOMEM. */
+/* The machine that has some functions of the host's, and so all that shares an IOMMU group with them. Returns
+ * 0 or -ENOMEM. */
 int gpustate_mark_machine(GpuStates *s, const char *machine, char *const *addresses) _must_check_
                 __attribute__((nonnull(1, 2)));
 
 /* For people: "free", "machine talos-01", "host: python3 (812), Xorg (1033)". */
-int gpustate_describe_owner(const GpuState *g, bool looked, char **ret) _must_check_ _nonnull_all_;
+int gpustate_describe_owner(const GpuState *g, char **ret) _must_check_ _nonnull_all_;

@@ -28,12 +28,26 @@ static void look_done(Look *l) {
 
 static bool is_on_vfio(const GpuStates *s) {
         for (size_t i = 0; i < s->n; i++)
-                if (s->list[i].owner == GPU_OWNER_FREE || s->list[i].owner == GPU_OWNER_MACHINE)
+                if (s->list[i].owner != GPU_OWNER_HOST && s->list[i].owner != GPU_OWNER_NOBODY)
                         return true;
         return false;
 }
 
-/* Machines of others have GPUs as well. One that ends meanwhile has none any more. */
+/* One that ends meanwhile has none any more. */
+static int mark_machine(Context *c, GpuStates *s, const char *name) {
+        _cleanup_free_ char *xml = NULL;
+        _cleanup_strv_ char **addresses = NULL;
+        int r;
+
+        r = virtvm_xml_now(c->virt, name, &xml);
+        if (r == -ENOENT)
+                return 0;
+        if (r >= 0)
+                r = hostdevs_parse(xml, &addresses);
+        return r < 0 ? r : gpustate_mark_machine(s, name, addresses);
+}
+
+/* Machines of others have GPUs as well, and so has one that has crashed and was kept. */
 static int mark_machines(Context *c, GpuStates *s) {
         _cleanup_(virtvms_done) VirtVms l = {};
         int r;
@@ -42,30 +56,32 @@ static int mark_machines(Context *c, GpuStates *s) {
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot list the virtual machines");
         for (size_t i = 0; i < l.n; i++) {
-                _cleanup_free_ char *xml = NULL;
-                _cleanup_strv_ char **addresses = NULL;
-
-                if (!vm_state_is_on(l.vms[i].state) || virtvm_xml_now(c->virt, l.vms[i].name, &xml) < 0)
-                        continue;
-                r = hostdevs_parse(xml, &addresses);
-                if (r == -EBADMSG)
-                        continue;
-                if (r >= 0)
-                        r = gpustate_mark_machine(s, l.vms[i].name, addresses);
+                r = l.vms[i].state == VM_OFF ? 0 : mark_machine(c, s, l.vms[i].name);
                 if (r < 0)
-                        return log_error_errno(r, "Cannot read what virtual machine '%s' has: %m",
-                                               l.vms[i].name);
+                        return vmctl_tell(c, r, "Cannot tell which GPUs virtual machine '%s' has",
+                                          l.vms[i].name);
         }
         return 0;
 }
 
+static int tell_elsewhere(const char *uri) {
+        return log_full_errno(LOG_ERR, EOPNOTSUPP,
+                              "GPUs are looked at on this machine, not at '%s'. Run it over there", uri);
+}
+
 static int ask_libvirt(Context *c, Look *l) {
+        _cleanup_free_ char *uri = NULL;
+
         if ((!fs_is_host(l->root) && !vmctl_has(c, OPT_CONNECT)) || !is_on_vfio(&l->states))
                 return 0; /* nobody there has to be asked */
-        if (vmctl_connect(c) >= 0)
-                return mark_machines(c, &l->states);
-        log_warning("Which virtual machine has a GPU is not known without libvirt");
-        return 0;
+        if (vmctl_connect(c) < 0) {
+                log_warning("Which virtual machine has a GPU is not known without libvirt");
+                return 0;
+        }
+        /* An alias of libvirt.conf says only now where it leads. */
+        if (virt_uri(c->virt, &uri) >= 0 && vmctl_is_elsewhere(uri))
+                return tell_elsewhere(uri);
+        return mark_machines(c, &l->states);
 }
 
 static int pick(Look *l, char **words) {
@@ -90,24 +106,14 @@ static int pick(Look *l, char **words) {
         return 0;
 }
 
-/* "qemu+ssh://host/system" has a host, "qemu:///system" has none. */
-static int check_here(const Context *c) {
-        const char *uri = vmctl_value(c, OPT_CONNECT), *host = uri ? strstr(uri, "://") : NULL;
-
-        if (!host || host[3] == '/' || host[3] == '\0')
-                return 0;
-        return log_full_errno(LOG_ERR, EOPNOTSUPP,
-                              "GPUs are looked at on this machine, not at '%s'. Run it over there", uri);
-}
-
 /* holders: without them there is nothing to show. */
 static int look(Context *c, char **words, bool holders, Look *l) {
         const char *directory = vmctl_value(c, OPT_ROOT) ?: secure_getenv("GPUVM_ROOT");
+        const char *uri = vmctl_value(c, OPT_CONNECT);
         int r;
 
-        r = check_here(c);
-        if (r < 0)
-                return r;
+        if (uri && vmctl_is_elsewhere(uri))
+                return tell_elsewhere(uri);
         l->root = fs_open_root(directory);
         if (l->root < 0)
                 return log_error_errno(l->root, "Cannot open '%s': %m", directory ?: "/");
@@ -178,7 +184,7 @@ static json_object *bars_to_json(const PciDevice *d) {
         return TAKE_PTR(all);
 }
 
-static json_object *gpu_to_json(const GpuStates *s, const GpuState *g) {
+static json_object *gpu_to_json(const GpuState *g) {
         _cleanup_json_ json_object *o = json_object_new_object();
         const PciDevice *d = g->gpu;
         char ids[16];
@@ -196,7 +202,7 @@ static json_object *gpu_to_json(const GpuStates *s, const GpuState *g) {
             add_text(o, "refused", g->refused) < 0 || add_text(o, "reset_method", d->reset_method) < 0 ||
             json_add(o, "bars", bars_to_json(d)) < 0 || add_text(o, "link", g->link) < 0 ||
             add_text(o, "power", g->power) < 0 || json_add(o, "functions", functions_to_json(g)) < 0 ||
-            (s->looked ? json_add(o, "holders", holders_to_json(&g->holders))
+            (g->looked ? json_add(o, "holders", holders_to_json(&g->holders))
                        : add_text(o, "holders", NULL)) < 0)
                 return NULL;
         return TAKE_PTR(o);
@@ -206,7 +212,7 @@ static int show_json(const Look *l) {
         _cleanup_json_ json_object *all = json_object_new_array();
 
         for (size_t i = 0; i < l->n_shown; i++)
-                if (json_append(all, gpu_to_json(&l->states, l->shown[i])) < 0)
+                if (json_append(all, gpu_to_json(l->shown[i])) < 0)
                         return log_oom();
         return json_print(all, stdout);
 }
@@ -228,7 +234,7 @@ static int show_table(const Look *l) {
                 char number[32], group[16];
 
                 (void) snprintf(number, sizeof(number), "%zu", (size_t) (g - l->states.list));
-                r = gpustate_describe_owner(g, l->states.looked, &owner);
+                r = gpustate_describe_owner(g, &owner);
                 if (r >= 0)
                         r = table_add(t,
                                       (const char *const[]){ number, g->gpu->name, g->name,
@@ -266,12 +272,12 @@ static uint64_t largest_bar(const PciDevice *d) {
         return most;
 }
 
-static int show_one(const Look *l, const GpuState *g) {
+static int show_one(const GpuState *g) {
         _cleanup_free_ char *owner = NULL;
         char group[16], node[16];
         const PciDevice *d = g->gpu;
 
-        if (gpustate_describe_owner(g, l->states.looked, &owner) < 0)
+        if (gpustate_describe_owner(g, &owner) < 0)
                 return log_oom();
         (void) snprintf(node, sizeof(node), "%d", d->numa_node);
         print_text("GPU", d->name);
@@ -310,13 +316,13 @@ int cmd_gpu_status(Context *c, char **args) {
                 return 0;
         }
         if (vmctl_has(c, OPT_TREE))
-                return gpu_show_tree(&l.states);
+                return gpu_show_tree(&l.states.bus, l.shown, l.n_shown);
         if (!*args)
                 return show_table(&l);
         for (size_t i = 0; i < l.n_shown && r >= 0; i++) {
                 if (i > 0)
                         puts("");
-                r = show_one(&l, l.shown[i]);
+                r = show_one(l.shown[i]);
         }
         return r;
 }
@@ -362,6 +368,11 @@ int cmd_gpu_holders(Context *c, char **args) {
                 n += l.shown[i]->holders.n;
         if (n > 0)
                 return show_holders(&l);
-        printf("Nobody uses %s.\n", l.n_shown > 1 ? "them" : l.shown[0]->gpu->name);
+        for (size_t i = 0; i < l.n_shown; i++)
+                if (l.shown[i]->looked)
+                        printf("Nobody uses %s.\n", l.shown[i]->gpu->name);
+                else
+                        printf("Who uses %s was not asked: its driver %s.\n", l.shown[i]->gpu->name,
+                               l.shown[i]->stuck ? "hangs" : "sleeps, and would wake it up");
         return 0;
 }

@@ -7,4 +7,4 @@
 #include "vmctl.h"
 
 /* In gputree.c: below the bridges that they hang on, with all that goes with them. */
-int gpu_show_tree(const GpuStates *s) _nonnull_all_;
+int gpu_show_tree(const PciBus *bus, GpuState *const *shown, size_t n) _nonnull_all_;

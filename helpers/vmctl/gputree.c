@@ -12,7 +12,9 @@ typedef struct Row {
 } Row;
 
 typedef struct Tree {
-        const GpuStates *states;
+        const PciBus *bus;
+        GpuState *const *shown;
+        size_t n_shown;
         struct libscols_table *table;
         Row *rows;
         size_t n;
@@ -60,10 +62,10 @@ static const char *kind(const PciDevice *d) {
         }
 }
 
-static const GpuState *state_of(const GpuStates *s, const PciDevice *d) {
-        for (size_t i = 0; i < s->n; i++)
-                if (s->list[i].gpu == d)
-                        return &s->list[i];
+static const GpuState *state_of(const Tree *t, const PciDevice *d) {
+        for (size_t i = 0; i < t->n_shown; i++)
+                if (t->shown[i]->gpu == d)
+                        return t->shown[i];
         return NULL;
 }
 
@@ -76,9 +78,9 @@ static struct libscols_line *add_row(Tree *t, struct libscols_line *parent, cons
         Bdf b;
 
         if (bdf_parse(name, &b) >= 0)
-                d = pci_find(&t->states->bus, b);
-        g = d ? state_of(t->states, d) : NULL;
-        if (g && gpustate_describe_owner(g, t->states->looked, &owner) < 0)
+                d = pci_find(t->bus, b);
+        g = d ? state_of(t, d) : NULL;
+        if (g && gpustate_describe_owner(g, &owner) < 0)
                 return NULL;
         if (d && d->iommu_group >= 0)
                 (void) snprintf(group, sizeof(group), "%d", d->iommu_group);
@@ -116,15 +118,18 @@ static int add_path(Tree *t, const char *devpath) {
         return 0;
 }
 
-int gpu_show_tree(const GpuStates *s) {
+int gpu_show_tree(const PciBus *bus, GpuState *const *shown, size_t n) {
         static const char *const columns[] = { "DEVICE", "WHAT", "NAME", "GROUP", "DRIVER", "OWNER", NULL };
-        _cleanup_(tree_done) Tree t = { .states = s, .table = table_new_tree(columns) };
+        _cleanup_(tree_done) Tree t = { .bus = bus,
+                                        .shown = shown,
+                                        .n_shown = n,
+                                        .table = table_new_tree(columns) };
         int r = 0;
 
-        for (size_t i = 0; i < s->n; i++)
-                for (size_t k = 0; k < s->list[i].n_functions && r >= 0; k++)
-                        if (s->list[i].functions[k]->devpath)
-                                r = add_path(&t, s->list[i].functions[k]->devpath);
+        for (size_t i = 0; i < n; i++)
+                for (size_t k = 0; k < shown[i]->n_functions && r >= 0; k++)
+                        if (shown[i]->functions[k]->devpath)
+                                r = add_path(&t, shown[i]->functions[k]->devpath);
         r = table_print(t.table) ?: r;
         return r < 0 ? log_oom() : 0;
 }

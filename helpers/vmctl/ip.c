@@ -112,15 +112,10 @@ static int look_begin(const Context *c, Look *l, const char *addresses) {
         return r < 0 ? log_error_errno(r, "Cannot open a packet socket: %m") : 0;
 }
 
-/* "qemu+ssh://host/system" has a host, "qemu:///system" has none. */
 static int check_here(Context *c) {
         _cleanup_free_ char *uri = NULL;
-        const char *host;
 
-        if (virt_uri(c->virt, &uri) < 0)
-                return 0;
-        host = strstr(uri, "://");
-        if (!host || host[3] == '/' || host[3] == '\0')
+        if (virt_uri(c->virt, &uri) < 0 || !vmctl_is_elsewhere(uri))
                 return 0;
         return log_full_errno(
                         LOG_ERR, EOPNOTSUPP,

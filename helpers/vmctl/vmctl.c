@@ -86,6 +86,12 @@ bool vmctl_is_local(Context *c) {
         return virt_uri(c->virt, &uri) >= 0 && streq(uri, DEFAULT_URI);
 }
 
+bool vmctl_is_elsewhere(const char *uri) {
+        const char *host = strstr(uri, "://");
+
+        return host && host[3] != '/' && host[3] != '\0';
+}
+
 static void suggest_machine(Context *c, const char *name) {
         _cleanup_(virtvms_done) VirtVms l = {};
         _cleanup_free_ const char **names = NULL;

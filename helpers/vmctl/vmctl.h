@@ -120,6 +120,8 @@ int vmctl_status(int r);
 int vmctl_connect(Context *c) _must_check_ _nonnull_all_;
 /* True if it is the system's libvirt on this machine: what it runs are this machine's files and GPUs. */
 bool vmctl_is_local(Context *c) _nonnull_all_;
+/* "qemu+ssh://host/system" has a host, "qemu:///system" has none. */
+bool vmctl_is_elsewhere(const char *uri) _nonnull_all_;
 
 /* A machine of ours by its name. Tells what is wrong: -ENOENT, -EPERM for one that is somebody else's. */
 int vmctl_find(Context *c, const char *name, VirtVm *ret_vm,

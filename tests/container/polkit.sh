@@ -42,11 +42,18 @@ rights() {
                         "$(try $user set-property --runtime gpuvm-vm@talos-01.service CPUWeight=1)" \
                         "$(try $user set-environment A=b)"
         done
+        for user in gpuvm-vm@evil gpuvm-vfio@0000:01:00.1; do
+                setpriv --reuid=ann --regid=ann --init-groups systemd-run --no-ask-password --wait --unit=$user.service \
+                        touch /run/evil >/dev/null 2>&1 || echo refused
+        done
+        ls /run/evil 2>/dev/null
 }
 machine_boot rights
 is "$release: the group libvirt hands over GPUs and runs machines, and no more; others nothing" "$output" \
         'root: yes yes yes yes / yes yes yes yes yes yes yes yes
 ann: yes yes yes yes / no no no no no no no no
-bob: no no no no / no no no no no no no no'
+bob: no no no no / no no no no no no no no
+refused
+refused'
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 30 "$shared/stderr")"
 done_testing

@@ -18,7 +18,7 @@ lab_put "$guest"
 stage_run "install -m 644 /root/$(basename "$guest") /var/lib/libvirt/images/guest.qcow2 && rm /root/*.qcow2"
 # QEMU's SVM is not made for it: Debian 12's ends at the first guest (tcg_handle_interrupt: assertion failed).
 stage_run 'modprobe -r kvm_amd'
-ledger=$(stage_run 'gpuvm-undo --list | sed "s/^[^ ]* [^ ]* //"')
+ledger=$(stage_run 'gpuvm-undo --list && echo read' | sed 's/^[^ ]* [^ ]* //')
 is "the host's driver has the GPU" "$(stage_driver "$gpu")" nvidia
 
 check "vmctl makes a VM with it" stage_run "vmctl create debian --name lab --image /var/lib/libvirt/images/guest.qcow2 \
@@ -45,8 +45,8 @@ is "who keeps it" "$(stage_driver "$gpu") $(stage_driver "${gpu%0}1")" "vfio-pci
 
 check "vmctl ends it" stage_run 'vmctl delete --yes --force lab >/root/said 2>&1 || { cat /root/said; exit 1; }'
 check "the host's driver gets the GPU back" stage_wait 60 nvidia "basename \"\$(readlink /sys/bus/pci/devices/$gpu/driver)\""
-is "no VM is left" "$(stage_run 'virsh -q list --all --name; ls /var/lib/libvirt/images/gpuvm')" ""
-is "nor anything in the ledger" "$(stage_run 'gpuvm-undo --list | sed "s/^[^ ]* [^ ]* //"')" "$ledger"
-is "nothing failed" "$(stage_run 'systemctl list-units --no-legend --state=failed')" ""
+is "no VM is left" "$(stage_run 'virsh -q list --all --name && ls /var/lib/libvirt/images/gpuvm && echo read')" read
+is "nor anything in the ledger" "$(stage_run 'gpuvm-undo --list && echo read' | sed 's/^[^ ]* [^ ]* //')" "$ledger"
+is "nothing failed" "$(stage_run 'systemctl list-units --no-legend --state=failed && echo read')" read
 scenario_time "delete"
 scenario_end

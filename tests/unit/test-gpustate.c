@@ -53,7 +53,7 @@ TEST(the_hosts_driver_has_it) {
         ASSERT_EQ(s.list[0].n_functions, 2);
         ASSERT_STREQ(s.list[0].functions[1]->name, "0000:01:00.1");
         ASSERT(!s.list[0].refused);
-        ASSERT_EQ(gpustate_describe_owner(&s.list[0], s.looked, &text), 0);
+        ASSERT_EQ(gpustate_describe_owner(&s.list[0], &text), 0);
         ASSERT_STREQ(text, "host, idle");
 }
 
@@ -69,8 +69,52 @@ TEST(on_vfio_it_is_free_or_a_machines) {
         ASSERT_EQ(s.list[0].owner, GPU_OWNER_FREE);
         ASSERT_EQ(gpustate_mark_machine(&s, "talos-01", its), 0);
         ASSERT_EQ(s.list[0].owner, GPU_OWNER_MACHINE);
-        ASSERT_EQ(gpustate_describe_owner(&s.list[0], true, &text), 0);
+        ASSERT_EQ(gpustate_describe_owner(&s.list[0], &text), 0);
         ASSERT_STREQ(text, "machine talos-01");
+}
+
+TEST(nobody_is_free_whom_nobody_looked_at) {
+        _cleanup_(gpustate_done) GpuStates s = {};
+        _cleanup_(conf_done) Conf c = {};
+        int root = machine("vfio-pci");
+
+        ASSERT_EQ(conf_init(&c), 0);
+        ASSERT_EQ(gpustate_read(root, &c, false, &s), 0);
+        ASSERT_EQ(s.list[0].owner, GPU_OWNER_UNKNOWN);
+}
+
+/* The sound is with the host, and what plays there has no GPU. */
+TEST(a_half_of_it_is_not_all) {
+        _cleanup_(gpustate_done) GpuStates s = {};
+        int root = machine("vfio-pci");
+
+        tree_put(DEVICES "0000:01:00.1/sound/card0/pcmC0D3p/dev", "1:5\n");
+        tree_put("/proc/900/comm", "pipewire\n");
+        tree_put("/proc/900/maps", "");
+        tree_put("/proc/900/cgroup", "0::/\n");
+        tree_link("/proc/900/fd/3", "/dev/zero");
+        look(root, &s);
+        ASSERT_EQ(s.list[0].owner, GPU_OWNER_FREE);
+}
+
+TEST(a_machine_has_the_whole_group) {
+        _cleanup_(gpustate_done) GpuStates s = {};
+        char *its[] = { (char *) "0000:02:00.0", NULL };
+        int root = machine("vfio-pci");
+
+        for (unsigned i = 0; i < 32; i++) {
+                char address[32];
+
+                (void) snprintf(address, sizeof(address), "0000:00:%02x.0", i);
+                function(address, "0x1521\n", "0x020000\n", "vfio-pci");
+        }
+        function("0000:02:00.0", "0x2684\n", "0x030000\n", "vfio-pci");
+        look(root, &s);
+        ASSERT_EQ(s.n, 2);
+        ASSERT_EQ(s.list[0].n_functions, 35);
+        ASSERT_EQ(gpustate_mark_machine(&s, "talos-01", its), 0);
+        ASSERT_EQ(s.list[0].owner, GPU_OWNER_MACHINE);
+        ASSERT_EQ(s.list[1].owner, GPU_OWNER_MACHINE);
 }
 
 TEST(without_a_driver_nobody_has_it) {
@@ -88,6 +132,7 @@ TEST(a_function_that_hangs_is_the_whole_cards) {
         look(root, &s);
         ASSERT_EQ(s.list[0].owner, GPU_OWNER_STUCK);
         ASSERT_STREQ(s.list[0].stuck, "it hangs");
+        ASSERT(!s.list[0].looked);
 }
 
 TEST(who_has_it_open) {
@@ -103,7 +148,7 @@ TEST(who_has_it_open) {
         look(root, &s);
         ASSERT_EQ(s.list[0].owner, GPU_OWNER_HOST);
         ASSERT_EQ(s.list[0].holders.n, 1);
-        ASSERT_EQ(gpustate_describe_owner(&s.list[0], s.looked, &text), 0);
+        ASSERT_EQ(gpustate_describe_owner(&s.list[0], &text), 0);
         ASSERT_STREQ(text, "host: Xorg (812)");
 }
 
@@ -123,7 +168,7 @@ TEST(the_link_of_one_that_sleeps_says_nothing) {
 }
 
 TEST(is_found_by_what_people_call_it) {
-        static const char *const words[] = { "0", "0000:01:00.0", "01:00.0", "rtx 4090" };
+        static const char *const words[] = { "0", "0000:01:00.0", "01:00.0", "rtx 4090", "4090" };
         _cleanup_(gpustate_done) GpuStates s = {};
         GpuState *g;
 
@@ -137,6 +182,20 @@ TEST(is_found_by_what_people_call_it) {
         ASSERT_EQ(gpustate_find(&s, "0000:01:00.1", &g), 0);
         ASSERT_EQ(gpustate_find(&s, "A100", &g), 0);
         ASSERT_EQ(gpustate_find(&s, "", &g), 0);
+}
+
+TEST(twins_have_one_name) {
+        _cleanup_(gpustate_done) GpuStates s = {};
+        int root = machine("nvidia");
+        GpuState *g;
+
+        function("0000:02:00.0", "0x2684\n", "0x030000\n", "nvidia");
+        look(root, &s);
+        for (size_t i = 0; i < s.n; i++)
+                ASSERT_EQ(free_and_strdup(&s.list[i].name, "GeForce RTX 4090"), 0);
+        ASSERT_EQ(gpustate_find(&s, "4090", &g), -ENOTUNIQ);
+        ASSERT_EQ(gpustate_find(&s, "1", &g), 1);
+        ASSERT(g == &s.list[1]);
 }
 
 TEST(the_driver_knows_its_name) {

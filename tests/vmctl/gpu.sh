@@ -45,6 +45,8 @@ run gpu status --root "$hosts/gpu-with-nic" 01:00.0
 like 'one of them whole' "$out" '^GPU +0000:01:00\.0.*In its group +0000:02:00\.0, class 020000, igb.*Not for VMs +IOMMU group 1 also holds 0000:02:00\.0.*Largest BAR +32 GiB'
 run gpu status --root "$hosts/gpu-with-nic" 1
 like 'what is not there' "$status:$err" "^3:.*There is no GPU '1' here"
+run gpu status --root "$hosts/gpu-with-nic" --tree --json 0
+like 'JSON is JSON' "$out" '^\['
 run gpu status -c qemu+ssh://elsewhere/system
 like 'other machines are looked at over there' "$status:$err" '^1:.*Run it over there'
 

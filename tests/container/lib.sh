@@ -14,7 +14,8 @@
 container_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source_dir=$(cd "$container_dir/../.." && pwd)
 container_cache=${GPUVM_LAB_CACHE:-/var/cache/gpuvm-lab}
-boot_limit=${GPUVM_BOOT_LIMIT:-120}
+# What ends one that hangs: a boot that installs packages takes a slow machine minutes.
+boot_limit=${GPUVM_BOOT_LIMIT:-400}
 
 # container_require: skips the whole script where the machine that runs the tests cannot do this.
 container_require() {

@@ -59,6 +59,13 @@ static inline int json_add_text(json_object *o, const char *key, const char *val
         return json_add(o, key, json_object_new_string(value));
 }
 
+/* NULL is the value null, which json_add() would take for a failure. */
+static inline int json_add_text_or_null(json_object *o, const char *key, const char *value) {
+        if (value)
+                return json_add_text(o, key, value);
+        return o && json_object_object_add(o, key, NULL) == 0 ? 0 : -ENOMEM;
+}
+
 /* As json_add(). */
 static inline int json_append(json_object *array, json_object *value) {
         if (array && value && json_object_array_add(array, value) == 0)

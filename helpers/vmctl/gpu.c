@@ -128,13 +128,6 @@ static int look(Context *c, char **words, bool holders, Look *l) {
         return r < 0 ? r : pick(l, words);
 }
 
-/* A null value is a value, which json_add() takes for a failure. */
-static int add_text(json_object *o, const char *key, const char *value) {
-        if (value)
-                return json_add_text(o, key, value);
-        return o && json_object_object_add(o, key, NULL) == 0 ? 0 : -ENOMEM;
-}
-
 static int add_number(json_object *o, const char *key, int64_t value, bool known) {
         if (known)
                 return json_add(o, key, json_object_new_int64(value));
@@ -149,9 +142,10 @@ static json_object *holders_to_json(const Holders *h) {
                 const Holder *p = &h->list[i];
 
                 if (add_number(o, "pid", p->pid, p->pid > 0) < 0 ||
-                    add_number(o, "uid", p->uid, p->pid > 0) < 0 || add_text(o, "command", p->comm) < 0 ||
-                    add_text(o, "unit", p->unit) < 0 || add_text(o, "what", p->what) < 0 ||
-                    json_append(all, TAKE_PTR(o)) < 0)
+                    add_number(o, "uid", p->uid, p->pid > 0) < 0 ||
+                    json_add_text_or_null(o, "command", p->comm) < 0 ||
+                    json_add_text_or_null(o, "unit", p->unit) < 0 ||
+                    json_add_text_or_null(o, "what", p->what) < 0 || json_append(all, TAKE_PTR(o)) < 0)
                         return NULL;
         }
         return TAKE_PTR(all);
@@ -167,7 +161,7 @@ static json_object *functions_to_json(const GpuState *g) {
 
                 (void) snprintf(text, sizeof(text), "%06x", (unsigned) d->class);
                 if (json_add_text(o, "address", d->name) < 0 || json_add_text(o, "class", text) < 0 ||
-                    add_text(o, "driver", d->driver) < 0 ||
+                    json_add_text_or_null(o, "driver", d->driver) < 0 ||
                     json_add(o, "own", json_object_new_boolean(pci_same_slot(d, g->gpu))) < 0 ||
                     json_append(all, TAKE_PTR(o)) < 0)
                         return NULL;
@@ -190,20 +184,23 @@ static json_object *gpu_to_json(const GpuState *g) {
         char ids[16];
 
         (void) snprintf(ids, sizeof(ids), "%04x:%04x", d->vendor, d->device);
-        if (json_add_text(o, "address", d->name) < 0 || add_text(o, "path", d->path) < 0 ||
-            json_add_text(o, "ids", ids) < 0 || add_text(o, "name", g->name) < 0 ||
+        if (json_add_text(o, "address", d->name) < 0 || json_add_text_or_null(o, "path", d->path) < 0 ||
+            json_add_text(o, "ids", ids) < 0 || json_add_text_or_null(o, "name", g->name) < 0 ||
             json_add_text(o, "architecture", gpu_arch_to_string(gpu_arch_from_device_id(d->device))) < 0 ||
             add_number(o, "numa_node", d->numa_node, d->numa_node >= 0) < 0 ||
             add_number(o, "iommu_group", d->iommu_group, d->iommu_group >= 0) < 0 ||
-            add_text(o, "driver", d->driver) < 0 ||
+            json_add_text_or_null(o, "driver", d->driver) < 0 ||
             json_add_text(o, "mode", gpu_mode_to_string(g->mode)) < 0 ||
             json_add_text(o, "owner", gpu_owner_to_string(g->owner)) < 0 ||
-            add_text(o, "machine", g->machine) < 0 || add_text(o, "stuck", g->stuck) < 0 ||
-            add_text(o, "refused", g->refused) < 0 || add_text(o, "reset_method", d->reset_method) < 0 ||
-            json_add(o, "bars", bars_to_json(d)) < 0 || add_text(o, "link", g->link) < 0 ||
-            add_text(o, "power", g->power) < 0 || json_add(o, "functions", functions_to_json(g)) < 0 ||
+            json_add_text_or_null(o, "machine", g->machine) < 0 ||
+            json_add_text_or_null(o, "stuck", g->stuck) < 0 ||
+            json_add_text_or_null(o, "refused", g->refused) < 0 ||
+            json_add_text_or_null(o, "reset_method", d->reset_method) < 0 ||
+            json_add(o, "bars", bars_to_json(d)) < 0 || json_add_text_or_null(o, "link", g->link) < 0 ||
+            json_add_text_or_null(o, "power", g->power) < 0 ||
+            json_add(o, "functions", functions_to_json(g)) < 0 ||
             (g->looked ? json_add(o, "holders", holders_to_json(&g->holders))
-                       : add_text(o, "holders", NULL)) < 0)
+                       : json_add_text_or_null(o, "holders", NULL)) < 0)
                 return NULL;
         return TAKE_PTR(o);
 }

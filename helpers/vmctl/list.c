@@ -47,24 +47,18 @@ static bool is_shown(const Context *c, const Metadata *m) {
         return m->kind || vmctl_has(c, OPT_ALL);
 }
 
-/* A null value is a value, which json_add() takes for a failure. */
-static int add_text(json_object *o, const char *key, const char *value) {
-        if (value)
-                return json_add_text(o, key, value);
-        return o && json_object_object_add(o, key, NULL) == 0 ? 0 : -ENOMEM;
-}
-
 static json_object *vm_to_json(const VirtVm *vm, const Metadata *m) {
         _cleanup_json_ json_object *o = json_object_new_object();
 
         if (json_add_text(o, "name", vm->name) < 0 || json_add_text(o, "uuid", vm->uuid) < 0 ||
-            add_text(o, "kind", m->kind) < 0 ||
+            json_add_text_or_null(o, "kind", m->kind) < 0 ||
             json_add_text(o, "state", vm_state_to_string(vm->state)) < 0 ||
             json_add(o, "cpus", json_object_new_int64(vm->vcpus)) < 0 ||
             json_add(o, "memory_kib", json_object_new_int64((int64_t) vm->memory_kib)) < 0 ||
             json_add(o, "gpus", json_new_list((const char *const *) m->gpus)) < 0 ||
-            add_text(o, "address", m->address) < 0 || add_text(o, "image", m->image) < 0 ||
-            add_text(o, "created", m->created) < 0)
+            json_add_text_or_null(o, "address", m->address) < 0 ||
+            json_add_text_or_null(o, "image", m->image) < 0 ||
+            json_add_text_or_null(o, "created", m->created) < 0)
                 return NULL;
         return TAKE_PTR(o);
 }
@@ -245,8 +239,9 @@ static int info_json(Context *c, const VirtVm *vm, const Metadata *m, const Addr
 
         if (json_add(o, "autostart", json_object_new_boolean(autostart)) < 0 ||
             json_add(o, "disks", json_new_list((const char *const *) m->disks)) < 0 ||
-            add_text(o, "seed", m->seed) < 0 || add_text(o, "user", m->user) < 0 ||
-            add_text(o, "gateway", m->gateway) < 0 || json_add(o, "addresses", addresses_to_json(a)) < 0)
+            json_add_text_or_null(o, "seed", m->seed) < 0 || json_add_text_or_null(o, "user", m->user) < 0 ||
+            json_add_text_or_null(o, "gateway", m->gateway) < 0 ||
+            json_add(o, "addresses", addresses_to_json(a)) < 0)
                 return log_oom();
         return json_print(o, stdout);
 }

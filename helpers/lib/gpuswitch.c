@@ -11,6 +11,9 @@
 
 #define UNIT_TIMEOUT_USEC (10 * 60 * USEC_PER_SEC)
 
+/* How often a start is asked for that others cancel: see start(). */
+enum { START_TRIES = 5 };
+
 /* Tells why a hand-over failed. Returns error. */
 static int tell(Phase *p, int error, const VfioFailure *f, const char *name) {
         bool said = error == -EPERM || error == -EBUSY || error == -ETIMEDOUT ||
@@ -77,6 +80,17 @@ static int unit_name(const PciDevice *d, char **ret) {
         return str_printf(ret, "gpuvm-vfio@%s.service", d->name);
 }
 
+/* Who stops the owner of a group just while another GPU of it is starting cancels the owner's start. systemd
+ * merges a start of that GPU which is asked for after the stop with the one that is under way: who asked last
+ * would be told of a failure. So the start goes on, and it is the stop that is told that it was cancelled. */
+static int start(Phase *p, Bus *b, const char *unit) {
+        int r = -ECANCELED;
+
+        for (int i = 0; i < START_TRIES && r == -ECANCELED; i++)
+                r = bus_start_unit(b, unit, UNIT_TIMEOUT_USEC, phase_alive, p);
+        return r;
+}
+
 int gpuswitch_unit(const GpuSwitch *s, const PciDevice *gpu, bool on) {
         _cleanup_(bus_unit_done) BusUnit state = {};
         _cleanup_free_ char *unit = NULL;
@@ -96,8 +110,7 @@ int gpuswitch_unit(const GpuSwitch *s, const PciDevice *gpu, bool on) {
                 r = phase_change(p, on ? "start" : "stop", unit, "%s",
                                  on ? "the GPU belongs to VMs" : "the GPU goes back to the host");
         if (r > 0)
-                r = on ? bus_start_unit(b, unit, UNIT_TIMEOUT_USEC, phase_alive, p)
-                       : bus_stop_unit(b, unit, UNIT_TIMEOUT_USEC, phase_alive, p);
+                r = on ? start(p, b, unit) : bus_stop_unit(b, unit, UNIT_TIMEOUT_USEC, phase_alive, p);
         if (r >= 0)
                 return 0;
         return phase_fail(p, r, "Its own log has the reason: 'journalctl -b -u' and the unit's name",

@@ -222,6 +222,19 @@ nothing is left to kill: vvvv active inactive
 stopped: hhhh inactive inactive'
 is "$release: and the overrides" "$(cat "$shared"/pci/devices/*/driver_override | sort -u)" '(null)'
 
+# The machine goes down in the middle of a start: nothing is put back, and it is not waited for.
+dying() {
+        systemctl is-system-running --wait >/dev/null
+        begin gpuvm-vfio@0000:01:00.0.service
+        sleep 0.3 # the kernel is at work on what follows for two seconds
+        wc -l </shared/log >/shared/count
+        systemctl list-jobs --no-legend 'gpuvm-vfio@*' | awk '{ print $3, $4 }'
+}
+machine_boot dying
+is "$release: the machine goes down while a start is under way" "$output" 'start running'
+is "$release: and nothing more is written" "$(wc -l <"$shared/log")" "$(<"$shared/count")"
+is "$release: what was begun is not put back" "$(readlink "$shared/pci/devices/0000:01:00.0/driver" | grep -c nouveau)" 0
+
 # What containers can ask for (CDI), written by NVIDIA's unit as the toolkit has it: nvidia-ctk lists the GPUs that its
 # driver has.
 rm "$machine/etc/systemd/system/gpuvm-vfio@.service.d/slow.conf"

@@ -99,7 +99,7 @@ static void let_through(Phase *p, const BridgeState *kept, const BridgePlan *pla
         if (kept->boot_id && kept->stage == BRIDGE_KEPT) {
                 r = bridgefilter_open(p, kept);
                 if (r < 0 && r != -ENOENT)
-                        phase_note(p, "iptables cannot be told to let through what VMs send over %s",
+                        phase_note(p, "The packet filter cannot be told to let through what VMs send over %s",
                                    kept->bridge);
         } else if (plan->choice.bridge && bridgefilter_sees_frames(p->root))
                 phase_note(p,
@@ -181,8 +181,9 @@ static int forward(Phase *p) {
                 return 0;
         r = bridgefilter_open(p, &s);
         return r < 0 && r != -ENOENT
-                        ? phase_fail(p, r, "See what 'iptables -S FORWARD' says",
-                                     "iptables cannot be told to let through what VMs send over %s", s.bridge)
+                        ? phase_fail(p, r, "See what 'iptables -S FORWARD' and 'nft list chains' say",
+                                     "The packet filter cannot be told to let through what VMs send over %s",
+                                     s.bridge)
                         : 0;
 }
 

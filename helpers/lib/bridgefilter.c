@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "bridgefilter.h"
+#include "bridgenft.h"
 #include "child.h"
 #include "fs.h"
 #include "strv.h"
@@ -17,18 +18,13 @@ static const struct {
         { "/usr/sbin/ip6tables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables" },
 };
 
-/* What a rule matches, after the chain. */
-typedef struct Match {
-        const char *words[4];
-} Match;
-
-static size_t make_matches(const BridgeState *s, Match ret[static 2]) {
+static size_t make_matches(const BridgeState *s, NftMatch ret[static 2]) {
         if (!s->routed) {
-                ret[0] = (Match){ { "-i", s->bridge, "-o", s->bridge } };
+                ret[0] = (NftMatch){ s->bridge, s->bridge };
                 return 1;
         }
-        ret[0] = (Match){ { "-i", s->bridge } };
-        ret[1] = (Match){ { "-o", s->bridge } };
+        ret[0] = (NftMatch){ .in = s->bridge };
+        ret[1] = (NftMatch){ .out = s->bridge };
         return 2;
 }
 
@@ -38,13 +34,19 @@ static void on_stderr(const char *line, void *userdata) {
 }
 
 /* action: "-C", "-I", "-D". Returns 0, 1 if iptables said no, or -errno. */
-static int iptables(Phase *p, const char *program, const char *action, const Match *m) {
+static int iptables(Phase *p, const char *program, const char *action, const NftMatch *m) {
         const char *argv[16] = { program, "-w", "5", action, "FORWARD" };
         size_t n = 5;
         int r;
 
-        for (size_t i = 0; i < ELEMENTSOF(m->words) && m->words[i]; i++)
-                argv[n++] = m->words[i];
+        if (m->in) {
+                argv[n++] = "-i";
+                argv[n++] = m->in;
+        }
+        if (m->out) {
+                argv[n++] = "-o";
+                argv[n++] = m->out;
+        }
         argv[n++] = "-m";
         argv[n++] = "comment";
         argv[n++] = "--comment";
@@ -68,7 +70,7 @@ bool bridgefilter_sees_frames(int root) {
         return sees_frames(root, 0) || sees_frames(root, 1);
 }
 
-static int open_one(Phase *p, const BridgeState *s, const char *program, const Match *m) {
+static int open_one(Phase *p, const BridgeState *s, const char *program, const NftMatch *m) {
         int r = iptables(p, program, "-C", m);
 
         if (r <= 0)
@@ -82,36 +84,46 @@ static int open_one(Phase *p, const BridgeState *s, const char *program, const M
         return r == 0 ? 1 : r > 0 ? -EPROTO : r;
 }
 
-int bridgefilter_open(Phase *p, const BridgeState *s) {
-        Match matches[2];
-        size_t n = make_matches(s, matches);
-        int changed = 0, r = 0;
+/* A routed bridge forwards IPv4 alone. */
+static NftFamilies families_of(int root, const BridgeState *s) {
+        return s->routed ? (NftFamilies){ .ipv4 = true }
+                         : (NftFamilies){ sees_frames(root, 0), sees_frames(root, 1) };
+}
 
-        for (size_t f = 0; f < ELEMENTSOF(families); f++) {
-                /* A routed bridge forwards IPv4 alone. */
-                if (s->routed ? f > 0 : !sees_frames(p->root, f))
-                        continue;
-                for (size_t i = 0; i < n && r >= 0; i++) {
+int bridgefilter_open(Phase *p, const BridgeState *s) {
+        const NftFamilies wanted = families_of(p->root, s);
+        const bool asked[] = { wanted.ipv4, wanted.ipv6 };
+        NftMatch matches[2];
+        size_t n = make_matches(s, matches);
+        int changed = 0, r = 0, q;
+
+        for (size_t f = 0; f < ELEMENTSOF(families); f++)
+                for (size_t i = 0; asked[f] && i < n && r >= 0; i++) {
                         r = open_one(p, s, families[f].program, &matches[i]);
                         changed |= r > 0;
                 }
-        }
+        q = wanted.ipv4 || wanted.ipv6 ? bridgenft_open(p, s->bridge, wanted, matches, n) : 0;
+        if (q >= 0)
+                changed |= q;
+        if ((q < 0 && q != -ENOENT) || (q >= 0 && r == -ENOENT))
+                r = q;
         return r < 0 ? r : changed;
 }
 
 void bridgefilter_close(Phase *p, const BridgeState *s) {
-        Match matches[2];
+        const NftFamilies wanted = families_of(p->root, s);
+        const bool asked[] = { wanted.ipv4, wanted.ipv6 };
+        NftMatch matches[2];
         size_t n = make_matches(s, matches);
 
-        for (size_t f = 0; f < ELEMENTSOF(families); f++) {
-                /* None was put there, and to ask costs a module. */
-                if (s->routed ? f > 0 : !sees_frames(p->root, f))
-                        continue;
-                for (size_t i = 0; i < n; i++)
+        /* Elsewhere none was put there, and to ask costs a module. */
+        for (size_t f = 0; f < ELEMENTSOF(families); f++)
+                for (size_t i = 0; asked[f] && i < n; i++)
                         for (unsigned k = 0;
                              k < RULES_MAX && iptables(p, families[f].program, "-D", &matches[i]) == 0; k++)
                                 ;
-        }
+        if (wanted.ipv4 || wanted.ipv6)
+                bridgenft_close(p, wanted, matches, n);
 }
 
 bool bridgefilter_is_forwarding(int root) {

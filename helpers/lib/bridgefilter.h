@@ -8,14 +8,15 @@
  * net/bridge/br_netfilter_hooks.c); Docker and ufw let that chain drop what no rule accepts. What a routed
  * bridge forwards goes through it anyway. br_netfilter's switch holds for all bridges of the machine, others
  * depend on it, and a table of our own could not take back what another one drops. So a rule in that chain,
- * for this bridge alone, lets its packets through; it lives as long as the kernel, and udev/60-gpuvm.rules
+ * and in each chain of nftables that drops as well (bridgenft.h), for this bridge alone, lets its packets
+ * through; it lives as long as the kernel, and udev/60-gpuvm.rules
  * has it put there again. */
 
 #include "bridge.h"
 #include "phase.h"
 
 /* Puts the rules there that are needed and missing, each announced and looked for again. Returns 1 if there
- * were such, 0 if not, -ENOENT: there is no iptables to ask; -EPROTO: it failed. */
+ * were such, 0 if not, -ENOENT: there is no filter to ask; -EPROTO: it failed. */
 int bridgefilter_open(Phase *p, const BridgeState *s) _must_check_ _nonnull_all_;
 /* Takes them away, whoever put them there. */
 void bridgefilter_close(Phase *p, const BridgeState *s) _nonnull_all_;

@@ -22,7 +22,8 @@ release=$1 owner=$2 case=$3 tcpflow=$4
 what="$release, $owner, $case"
 case $case in
 dhcp) packages=(dnsmasq-base) ;;
-onlink | filter) packages=(iptables) ;;
+onlink) packages=(iptables) ;;
+filter) packages=(iptables nftables) ;;
 *) packages=() ;;
 esac
 # ifupdown leaves DHCP to a program.
@@ -211,9 +212,19 @@ eth0 lo
 file by file'
 }
 
+# Two that drop what they do not know: iptables' own chain, and one in a table of the administrator's.
+drop() {
+        iptables -P FORWARD DROP
+        nft 'add table inet own; add chain inet own forward { type filter hook forward priority 0; policy drop; }'
+}
+
+nft_rules() {
+        nft list chain inet own forward | grep -c 'comment "gpuvm-bridge"'
+}
+
 filter() {
         settle eth0 >/dev/null
-        iptables -P FORWARD DROP
+        drop
         systemctl start gpuvm-bridge.service
         echo "unit $? $(mode) $(rules)"
         vm 192.0.2.20/24
@@ -221,39 +232,42 @@ filter() {
         iptables -F FORWARD
         reaches 192.0.2.20 || echo 'not without the rule'
         systemctl start gpuvm-bridge.service
-        echo "again $? $(rules)"
+        echo "again $? $(rules) $(nft_rules)"
+        nft flush chain inet own forward
+        reaches 192.0.2.20 || echo 'not without the other one'
         systemctl start gpuvm-bridge.service
-        echo "and again $? $(rules)"
+        echo "and again $? $(rules) $(nft_rules)"
         reaches 192.0.2.20 && echo 'the VM is reached'
 }
 
 # The rules went with the kernel; udev, which a container has not, starts the unit when there is a bridge.
 filter_after_boot() {
         settle br0 >/dev/null
-        iptables -P FORWARD DROP
+        drop
         systemctl start gpuvm-bridge-forward.service
-        echo "unit $? $(rules)"
+        echo "unit $? $(rules) $(nft_rules)"
         vm 192.0.2.20/24
         wait_until 60 reaches 192.0.2.20 && echo 'the VM is reached'
         ip link del vm0
         /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
-        echo "revert $? $(rules)"
+        echo "revert $? $(rules) $(nft_rules)"
         systemctl start gpuvm-bridge-forward.service
         echo "$(systemctl show -P ConditionResult gpuvm-bridge-forward.service) $(rules)"
 }
 
 test_filter() {
         machine_boot filter
-        is "$what: what VMs send is let through, by one rule" "$output" 'unit 0 bridged 1
+        is "$what: what VMs send is let through, by one rule in each chain" "$output" 'unit 0 bridged 1
 the VM is reached
 not without the rule
-again 0 1
-and again 0 1
+again 0 1 1
+not without the other one
+and again 0 1 1
 the VM is reached'
         machine_boot filter_after_boot
-        is "$what: after a restart as well, until the bridge is taken back" "$output" 'unit 0 1
+        is "$what: after a restart as well, until the bridge is taken back" "$output" 'unit 0 1 1
 the VM is reached
-revert 0 0
+revert 0 0 0
 no 0'
 }
 

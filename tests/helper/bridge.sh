@@ -195,13 +195,37 @@ bridge revert
 check_fails 'and goes with the bridge' 1 test -e "$root/rule"
 bridge forward
 is 'without a bridge there is nothing to let through' "$status$(calls | grep -c ' -I FORWARD')" 02
+# Somebody's own table drops as well: a rule in it, and in no other one.
+machine
+networkd
+mkdir -p "$root/proc/sys/net/bridge"
+echo 1 >"$root/proc/sys/net/bridge/bridge-nf-call-iptables"
+stub usr/sbin/nft <<'EOF'
+chain() { printf '{"chain": {"family": "%s", "table": "%s", "name": "forward", "type": "filter", "hook": "forward", "policy": "drop"}}' "$@"; }
+rule='{"rule": {"handle": 7, "comment": "gpuvm-bridge", "expr": [
+        {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "br0"}},
+        {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "br0"}}, {"accept": null}]}}'
+case "$*" in
+'-j list chains') echo "{\"nftables\": [$(chain inet own), $(chain ip6 six)]}" ;;
+'-j list chain inet own forward') [ ! -e "$GPUVM_ROOT/rule" ] || ours=", $rule"; echo "{\"nftables\": [$(chain inet own)${ours-}]}" ;;
+'insert rule inet own forward '*) touch "$GPUVM_ROOT/rule" ;;
+'delete rule inet own forward handle 7') rm "$GPUVM_ROOT/rule" ;;
+*) exit 1 ;;
+esac
+EOF
+bridge
+is "a table of somebody's own is told as well" "$status$(calls | grep -c 'nft insert rule inet own forward iifname "br0" oifname "br0" accept comment "gpuvm-bridge"')" 01
+bridge
+is 'and once' "$status$(calls | grep -c 'nft insert')" 01
+bridge revert
+is 'and forgets it with the bridge' "$status$(calls | grep -c 'nft delete')$(find "$root/rule" 2>/dev/null)" 01
 machine
 networkd
 mkdir -p "$root/proc/sys/net/bridge"
 echo 1 >"$root/proc/sys/net/bridge/bridge-nf-call-iptables"
 stub usr/sbin/iptables <<<'exit 3'
 bridge
-like 'a filter that cannot be told is no failure, and said' "$status $said" '^0 .*iptables cannot be told to let through what VMs send over br0'
+like 'a filter that cannot be told is no failure, and said' "$status $said" '^0 .*The packet filter cannot be told to let through what VMs send over br0'
 rm "$root/usr/sbin/iptables"
 bridge
 is 'where there is no iptables nobody uses it' "$status$(grep -c 'cannot be told' <<<"$said" || true)" 00

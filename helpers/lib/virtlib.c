@@ -4,6 +4,7 @@
 #include "library.h"
 
 Virtlib lv;
+VirtlibQemu lq;
 
 /* libvirt would print each error on stderr. */
 static void stay_silent(void *userdata, virErrorPtr error) {
@@ -21,6 +22,13 @@ int virtlib_load(void) {
         if (r > 0)
                 lv.virSetErrorFunc(NULL, stay_silent);
         return MIN(r, 0);
+}
+
+int virtlib_load_qemu(void) {
+        static const LibraryFunction function = { "virDomainQemuAgentCommand",
+                                                  &lq.virDomainQemuAgentCommand };
+
+        return MIN(library_load(VIRTLIB_QEMU_NAME, &function, 1, &lq.library), 0);
 }
 
 static int translate(const virError *e) {
@@ -52,6 +60,9 @@ static int translate(const virError *e) {
                 return -EINVAL;
         case VIR_ERR_OPERATION_TIMEOUT:
                 return -ETIMEDOUT;
+        case VIR_ERR_AGENT_UNRESPONSIVE:
+        case VIR_ERR_AGENT_UNSYNCED:
+                return -ENOTCONN;
         case VIR_ERR_NO_CONNECT:
         case VIR_ERR_NO_SERVER:
                 return -ECONNREFUSED;
@@ -70,4 +81,9 @@ int virtlib_failed(Virt *v) {
         if (free_and_strdup(&v->message, e && e->message ? e->message : "") < 0)
                 return -ENOMEM;
         return translate(e);
+}
+
+int virtlib_look_up(Virt *v, const char *name, virDomainPtr *ret) {
+        *ret = lv.virDomainLookupByName(v->connection, name);
+        return *ret ? 0 : virtlib_failed(v);
 }

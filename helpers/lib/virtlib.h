@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Virtlib: libvirt's library, loaded when it is first used, and what virt, virtvm and virtwatch share of a
+/* Virtlib: libvirt's library, loaded when it is first used, and what the rooms virt and virt... share of a
  * connection. Not for others. */
 
+#include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
 #include "macro.h"
 
-#define VIRTLIB_NAME "libvirt.so.0"
+#define VIRTLIB_NAME      "libvirt.so.0"
+#define VIRTLIB_QEMU_NAME "libvirt-qemu.so.0"
 
 /* The functions used, with libvirt's own prototypes. */
 #define VIRT_FUNCTIONS(X)                     \
@@ -42,6 +44,7 @@
         X(virDomainLookupByName)              \
         X(virDomainReboot)                    \
         X(virDomainSetAutostart)              \
+        X(virDomainSetMetadata)               \
         X(virDomainShutdown)                  \
         X(virDomainStatsRecordListFree)       \
         X(virDomainUndefineFlags)             \
@@ -96,6 +99,14 @@ typedef struct Virtlib {
 
 extern Virtlib lv;
 
+/* What QEMU alone can do is in a library of its own. */
+typedef struct VirtlibQemu {
+        void *library;
+        typeof(&virDomainQemuAgentCommand) virDomainQemuAgentCommand;
+} VirtlibQemu;
+
+extern VirtlibQemu lq;
+
 typedef struct Virt Virt;
 struct Virt {
         virConnectPtr connection;
@@ -104,6 +115,15 @@ struct Virt {
 
 /* Returns 0; -ENOPKG if it is not installed, -ENOSYS if it is too old. */
 int virtlib_load(void) _must_check_;
+int virtlib_load_qemu(void) _must_check_;
+
+static inline void virtlib_domain_freep(virDomainPtr *d) {
+        if (*d)
+                (void) lv.virDomainFree(*d);
+}
+#define _cleanup_domain_ _cleanup_(virtlib_domain_freep)
+
+int virtlib_look_up(Virt *v, const char *name, virDomainPtr *ret) _must_check_ _nonnull_all_;
 
 /* To be returned after a call that failed: keeps the message, and gives the error as -errno. */
 int virtlib_failed(Virt *v) _nonnull_all_;

@@ -58,20 +58,9 @@ void virtvms_done(VirtVms *l) {
         *l = (VirtVms){};
 }
 
-static void domain_freep(virDomainPtr *d) {
-        if (*d)
-                (void) lv.virDomainFree(*d);
-}
-#define _cleanup_domain_ _cleanup_(domain_freep)
-
 static void stats_freep(virDomainStatsRecordPtr **records) {
         if (*records)
                 lv.virDomainStatsRecordListFree(*records);
-}
-
-static int look_up(Virt *v, const char *name, virDomainPtr *ret) {
-        *ret = lv.virDomainLookupByName(v->connection, name);
-        return *ret ? 0 : virtlib_failed(v);
 }
 
 /* libvirt strips nothing but the prefix. None is no error; a machine that has just gone neither. */
@@ -162,7 +151,7 @@ int virtvm_find(Virt *v, const char *name, const char *metadata_uri, VirtVm *ret
         _cleanup_(virtvm_done) VirtVm m = {};
         int r;
 
-        r = look_up(v, name, &d);
+        r = virtlib_look_up(v, name, &d);
         if (r >= 0)
                 r = read_info(v, d, &m);
         if (r >= 0)
@@ -178,7 +167,7 @@ int virtvm_state(Virt *v, const char *name, VmState *ret) {
         _cleanup_domain_ virDomainPtr d = NULL;
         int r, state;
 
-        r = look_up(v, name, &d);
+        r = virtlib_look_up(v, name, &d);
         if (r < 0)
                 return r;
         if (lv.virDomainGetState(d, &state, NULL, 0) < 0)
@@ -211,7 +200,7 @@ static int describe(Virt *v, const char *name, unsigned flags, char **ret) {
         _cleanup_domain_ virDomainPtr d = NULL;
         int r;
 
-        r = look_up(v, name, &d);
+        r = virtlib_look_up(v, name, &d);
         if (r < 0)
                 return r;
         *ret = lv.virDomainGetXMLDesc(d, flags);
@@ -238,7 +227,7 @@ static int call(Virt *v, const char *name, int (*f)(virDomainPtr d)) {
         _cleanup_domain_ virDomainPtr d = NULL;
         int r;
 
-        r = look_up(v, name, &d);
+        r = virtlib_look_up(v, name, &d);
         if (r < 0)
                 return r;
         return f(d) < 0 ? virtlib_failed(v) : 0;
@@ -272,7 +261,7 @@ int virtvm_eject(Virt *v, const char *name, const char *drive, const char *bus) 
         (void) snprintf(xml, sizeof(xml),
                         "<disk type='file' device='cdrom'><target dev='%s' bus='%s'/><readonly/></disk>",
                         drive, bus);
-        r = look_up(v, name, &d);
+        r = virtlib_look_up(v, name, &d);
         if (r < 0)
                 return r;
         return lv.virDomainUpdateDeviceFlags(d, xml,
@@ -313,7 +302,7 @@ int virtvm_set_autostart(Virt *v, const char *name, bool on) {
         _cleanup_domain_ virDomainPtr d = NULL;
         int r;
 
-        r = look_up(v, name, &d);
+        r = virtlib_look_up(v, name, &d);
         if (r < 0)
                 return r;
         return lv.virDomainSetAutostart(d, on) < 0 ? virtlib_failed(v) : 0;
@@ -323,7 +312,7 @@ int virtvm_get_autostart(Virt *v, const char *name, bool *ret) {
         _cleanup_domain_ virDomainPtr d = NULL;
         int r, on;
 
-        r = look_up(v, name, &d);
+        r = virtlib_look_up(v, name, &d);
         if (r < 0)
                 return r;
         if (lv.virDomainGetAutostart(d, &on) < 0)
@@ -356,7 +345,7 @@ int virtvm_addresses(Virt *v, const char *name, VirtSource source, char ***ret) 
         virDomainInterfacePtr *interfaces = NULL;
         int n, r;
 
-        r = look_up(v, name, &d);
+        r = virtlib_look_up(v, name, &d);
         if (r < 0)
                 return r;
         n = lv.virDomainInterfaceAddresses(d, &interfaces, theirs[source], 0);

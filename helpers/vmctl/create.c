@@ -295,7 +295,7 @@ static int create(Context *c, Create *n) {
         r = make_or_take_back(c, n);
         /* The machine is there, and stays: what it does from now on is its own. */
         if (r >= 0 && vmctl_has(c, OPT_WAIT))
-                r = guest_wait(c, n);
+                r = create_wait(c, n);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
                 r = show_json(n);
         else if (r >= 0 && !vmctl_has(c, OPT_QUIET))

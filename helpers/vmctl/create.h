@@ -62,8 +62,8 @@ int seed_write(Context *c, Create *n) _must_check_ _nonnull_all_;
 int machine_define(Context *c, Create *n) _must_check_ _nonnull_all_;
 int unit_prepare(Context *c, Create *n) _must_check_ _nonnull_all_;
 
-/* create-wait.c. Until the guest can be reached; its seed is taken away then. Tells what goes wrong. */
-int guest_wait(Context *c, const Create *n) _must_check_ _nonnull_all_;
+/* create-wait.c. Until the guest is ready; its seed is taken away then. Tells what goes wrong. */
+int create_wait(Context *c, const Create *n) _must_check_ _nonnull_all_;
 
 /* power.c. Through the machine's unit where systemd runs, through libvirt elsewhere. Each tells what goes
  * wrong. */

@@ -4,6 +4,7 @@
 
 #include "fs.h"
 #include "json.h"
+#include "virtverdict.h"
 #include "vmctl.h"
 #include "vmunit.h"
 
@@ -234,6 +235,19 @@ int cmd_ip_list(Context *c, char **args) {
         return r < 0 ? r : json_print(all, stdout);
 }
 
+/* One that was never looked at since its start has none. */
+static int add_verdict(Context *c, json_object *o, const char *name) {
+        _cleanup_json_ json_object *verdict = json_object_new_object();
+        _cleanup_(verdict_done) Verdict v = {};
+
+        if (virtverdict_get(c->virt, name, &v) <= 0)
+                return json_add_text_or_null(o, "verdict", NULL);
+        if (json_add_text(verdict, "level", v.level) < 0 || json_add_text(verdict, "when", v.when) < 0 ||
+            json_add_text(verdict, "text", v.text) < 0)
+                return -ENOMEM;
+        return json_add(o, "verdict", TAKE_PTR(verdict));
+}
+
 static int info_json(Context *c, const VirtVm *vm, const Metadata *m, const Addresses *a, bool autostart) {
         _cleanup_json_ json_object *o = vm_to_json(vm, m);
 
@@ -241,7 +255,7 @@ static int info_json(Context *c, const VirtVm *vm, const Metadata *m, const Addr
             json_add(o, "disks", json_new_list((const char *const *) m->disks)) < 0 ||
             json_add_text_or_null(o, "seed", m->seed) < 0 || json_add_text_or_null(o, "user", m->user) < 0 ||
             json_add_text_or_null(o, "gateway", m->gateway) < 0 ||
-            json_add(o, "addresses", addresses_to_json(a)) < 0)
+            json_add(o, "addresses", addresses_to_json(a)) < 0 || add_verdict(c, o, vm->name) < 0)
                 return log_oom();
         return json_print(o, stdout);
 }
@@ -273,6 +287,13 @@ static void info_text(const VirtVm *vm, const Metadata *m, const Addresses *a, b
                 printf("%-11s %s\n", "Gateway", m->gateway);
         if (vm_state_is_on(vm->state))
                 printf("%-11s vmctl console %s\n", "Console", vm->name);
+}
+
+static void info_verdict(Context *c, const char *name) {
+        _cleanup_(verdict_done) Verdict v = {};
+
+        if (virtverdict_get(c->virt, name, &v) > 0)
+                printf("%-11s %s at %s: %s\n", "Checked", v.level, v.when, v.text);
 }
 
 /* It is on a socket of the host's: nobody sees it over the network. */
@@ -312,6 +333,7 @@ int cmd_info(Context *c, char **args) {
         if (vmctl_has(c, OPT_JSON))
                 return info_json(c, &vm, &m, &a, autostart);
         info_text(&vm, &m, &a, autostart);
+        info_verdict(c, vm.name);
         info_screen(c, &vm);
         return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "bus.h"
 #include "create.h"
+#include "guestlook.h"
 #include "json.h"
 #include "parse.h"
 #include "vmunit.h"
@@ -245,6 +246,7 @@ static int read_timeout(const Context *c, uint64_t *ret_usec) {
 typedef enum Act { START, STOP, RESTART } Act;
 
 static int act_on(Context *c, const char *name, Act act, uint64_t timeout_usec, bool *changed) {
+        bool wait = vmctl_has(c, OPT_WAIT) && !vmctl_has(c, OPT_DRY_RUN);
         _cleanup_(machine_done) Machine m = {};
         int r;
 
@@ -255,6 +257,10 @@ static int act_on(Context *c, const char *name, Act act, uint64_t timeout_usec, 
                 m.vm.state = VM_OFF;
         if (r >= 0 && act != STOP)
                 r = start(c, &m, changed);
+        if (r >= 0 && wait)
+                r = guest_wait(c, name, true, NULL);
+        if (r >= 0 && wait)
+                say(c, name, "is ready");
         return r;
 }
 

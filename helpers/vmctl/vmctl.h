@@ -179,6 +179,7 @@ int cmd_info(Context *c, char **args);
 int cmd_start(Context *c, char **args);
 int cmd_stop(Context *c, char **args);
 int cmd_restart(Context *c, char **args);
+int cmd_check_machine(Context *c, char **args);
 int cmd_delete(Context *c, char **args);
 int cmd_console(Context *c, char **args);
 int cmd_ssh(Context *c, char **args);

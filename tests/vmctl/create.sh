@@ -82,12 +82,14 @@ print("disk:", d["virtual-size"] >> 30, d["backing-filename"], d["backing-filena
         # Who answers on the guest's address is nobody it knows.
         ip route add local 192.0.2.9/32 dev lo
         python3 -m http.server 22 >/dev/null 2>&1 &
-        make --wait --ip 192.0.2.9/24 --gateway 192.0.2.1 >/dev/null 2>/run/waited || cat /run/waited
+        make --wait --timeout 3 --ip 192.0.2.9/24 --gateway 192.0.2.1 >/dev/null 2>/run/waited || cat /run/waited
         echo "waited: $(virsh -q -c qemu:///system domblklist debian-01 | awk '$1 == "sda" { print $2 }') $(ls $pool)"
+        vm info debian-01 | sed -n 's/^Checked *\(.*\) at [^ ]*: /verdict: \1, /p'
+        virsh -q -c qemu:///system dumpxml --inactive debian-01 | grep verdict && echo 'the definition has it as well'
         kill %1
         status=0
         make --name late --wait --timeout 1 >/dev/null 2>/run/late || status=$?
-        echo "late: $status $(grep -o 'could not be reached within 1 s' /run/late) $(vm list | awk '$1 == "late" { print $3 }')"
+        echo "late: $status $(grep -o 'is not ready after . s: it runs; it has no agent' /run/late) $(vm list | awk '$1 == "late" { print $3 }')"
         vm delete --yes --force --quiet debian-01 late
         state | diff /run/before - && echo 'and those are removed as well'
 
@@ -118,7 +120,8 @@ ssh: ssh -lada -- 192.0.2.7
 taken: 4 belongs to another
 delete removes what create made
 waited: - debian-01.qcow2
-late: 1 could not be reached within 1 s running
+verdict: warn, runs and its ssh answers; it has no agent that answers: Guest agent is not responding: QEMU guest agent is not connected
+late: 1 is not ready after 1 s: it runs; it has no agent running
 and those are removed as well
 who waits can be stopped: 124 Interrupted while another 'vmctl create' was at work; nothing was made
 names a backing file

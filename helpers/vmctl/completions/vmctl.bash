@@ -27,9 +27,10 @@ _vmctl() {
         'create '*) options='--autostart --cpus= --disk= --dry-run --firmware= --gateway= --gpu= --hugepages= --image= --ip= --mac= --machine-config= --memory= --name= --network= --no-gpu --pin --release= --rom= --root= --schematic= --server --ssh-key= --talos-version= --timeout= --user= --user-data= --wait ' words="talos ubuntu debian" ;;
         'list '*) options='--all ' words="" ;;
         'info '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
-        'start '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'start '*) options='--dry-run --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'stop '*) options='--dry-run --force --timeout= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
-        'restart '*) options='--dry-run --force --timeout= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'restart '*) options='--dry-run --force --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'check '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'delete '*) options='--dry-run --force --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'ssh '*) options='--dry-run --user= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'console '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
@@ -44,7 +45,7 @@ _vmctl() {
         'image gc '*) options='--all --dry-run ' words="" ;;
         'completion '*) options='' words="bash zsh fish" ;;
         'help '*) options='' words="" ;;
-        *) words='create list info start stop restart delete ssh console gpu status gpu holders ip list ip check image list image pull image verify image remove image gc completion help' ;;
+        *) words='create list info start stop restart check delete ssh console gpu status gpu holders ip list ip check image list image pull image verify image remove image gc completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

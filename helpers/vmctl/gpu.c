@@ -373,3 +373,11 @@ int cmd_gpu_holders(Context *c, char **args) {
                                l.shown[i]->stuck ? "hangs" : "sleeps, and would wake it up");
         return 0;
 }
+
+int gpu_of(Context *c, const char *word, GpuDo f, void *userdata) {
+        _cleanup_(look_done) Look l = { .root = -EBADF };
+        char *words[] = { (char *) word, NULL };
+        int r = look(c, words, false, &l);
+
+        return r < 0 ? r : f(c, l.root, &l.conf, l.shown[0], userdata);
+}

@@ -8,3 +8,10 @@
 
 /* In gputree.c: below the bridges that they hang on, with all that goes with them. */
 int gpu_show_tree(const PciBus *bus, GpuState *const *shown, size_t n) _nonnull_all_;
+
+/* What is done to a single GPU, on the machine below root. */
+typedef int (*GpuDo)(Context *c, int root, const Conf *conf, const GpuState *g, void *userdata);
+
+/* Calls f for the GPU that a user means, with who has it. Tells what goes wrong before. */
+int gpu_of(Context *c, const char *word, GpuDo f, void *userdata) _must_check_
+                __attribute__((nonnull(1, 2, 3)));

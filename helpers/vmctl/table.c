@@ -83,6 +83,8 @@ const Command vmctl_commands[] = {
           COMPLETE_NOTHING, NULL, cmd_gpu_status },
         { "gpu holders", "GPU...", "List the processes that use a GPU", 1, MANY, OPT(ROOT), COMPLETE_NOTHING,
           NULL, cmd_gpu_holders },
+        { "gpu mode", "GPU MODE", "Make a GPU exclusive, or flexible", 2, 2, OPT(DRY_RUN) | OPT(ROOT),
+          COMPLETE_WORDS, "exclusive flexible", cmd_gpu_mode },
         { "ip list", NULL, "List the addresses of the virtual machines", 0, 0, OPT(ALL), COMPLETE_NOTHING,
           NULL, cmd_ip_list },
         { "ip check", "[ADDRESSES]", "Find addresses that nobody has", 0, 1, OPT(ALL), COMPLETE_NOTHING, NULL,

@@ -50,6 +50,36 @@ like 'JSON is JSON' "$out" '^\['
 run gpu status -c qemu+ssh://elsewhere/system
 like 'other machines are looked at over there' "$status:$err" '^1:.*Run it over there'
 
+# The mode of one: a drop-in that goes again.
+cp -r "$hosts/amd-two-twins" "$work/twins"
+run gpu mode --root "$work/twins" --dry-run 21:00.0 exclusive
+like 'a dry run of a mode' "$status:$out" '^0:would write (/etc/gpuvm\.conf\.d/60-gpu-pci-[^/]*\.conf):.*\[Gpu pci-[^]]*\].Mode=exclusive.would start gpuvm-vfio\.service$'
+dropin=$work/twins${BASH_REMATCH[1]}
+check 'writes nothing' test ! -e "$dropin"
+run gpu mode --root "$work/twins" 21:00.0 exclusive
+like 'a mode' "$status:$out" "^0:Wrote .*'gpuvm-undo gpu' takes that back.Nothing was done to GPU 0000:21:00\.0: systemd does not run that machine\. From the next boot on it is on VFIO"
+run gpu status --root "$work/twins"
+like 'holds' "$out" '0000:01:00\.0 .* flexible.*0000:21:00\.0 .* exclusive'
+like 'and can be undone' "$("${vmctl%/*}/gpuvm-undo" --root "$work/twins" --list gpu)" "gpu +file +${dropin#"$work/twins"}: remove it"
+run gpu mode --root "$work/twins" --json 1 exclusive
+is 'again' "$(python3 -c 'import json, sys; o = json.load(sys.stdin); print(o["address"], o["was"], o["mode"], o["changed"], o["done"])' <<<"$out")" \
+        '0000:21:00.0 exclusive exclusive False False'
+run gpu mode --root "$work/twins" 1 flexible
+like 'back' "$status:$out" '^0:Removed .*the host has it'
+check 'takes it away' test ! -e "$dropin"
+run gpu mode --root "$work/twins" 0 exclusive
+like 'one that cannot be given is refused' "$status:$err" '^5:.*GPU 0000:01:00\.0 cannot be exclusive: .'
+printf '[Gpu 0000:21:00.0]\nMode=flexible\n' >"$work/twins/etc/gpuvm.conf.d/99-last.conf"
+run gpu mode --root "$work/twins" 1 exclusive
+like 'somebody else has the last word' "$status:$err" '^4:.*Something that is read after .*60-gpu-.* flexible'
+check 'and nothing is left' test ! -e "$dropin"
+rm "$work/twins/etc/gpuvm.conf.d/99-last.conf"
+printf '[Bootstrap]\nVfio=no\n' >"$work/twins/etc/gpuvm.conf"
+run gpu mode --root "$work/twins" 1 exclusive
+like 'nobody would do it' "$status:$err" '^1:.*Vfio=no'
+run gpu mode --root "$work/twins" 1 shared
+like 'a mode that is none' "$status:$err" "^2:.*'shared' is no mode"
+
 # One with processes, and with machines that libvirt knows.
 cp -r "$hosts/intel-one-gpu" "$work/host"
 device=$work/host/sys/bus/pci/devices/0000:01:00.0
@@ -79,6 +109,8 @@ if [[ $err == *'is not installed'* ]]; then
 else
         like 'until a machine has it, whoever made that' "$out$err" 'vfio-pci +flexible +machine theirs'
 fi
+run -c "test:///$work/node.xml" gpu mode --root "$work/host" --dry-run 0 flexible
+like 'a GPU is not taken from a machine' "$status:$err" '^4:.*GPU 0000:01:00\.0 is in use by theirs'
 run -c qemu+unix:///system?socket=/nonexistent gpu status --root "$work/host"
 like 'without libvirt that is not known, and said' "$status:$out:$err" '^0:.*vfio-pci.*not known without libvirt'
 done_testing

@@ -36,6 +36,7 @@ _vmctl() {
         'console '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'gpu status '*) options='--root= --tree ' words="" ;;
         'gpu holders '*) options='--root= ' words="" ;;
+        'gpu mode '*) options='--dry-run --root= ' words="exclusive flexible" ;;
         'ip list '*) options='--all ' words="" ;;
         'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
@@ -45,7 +46,7 @@ _vmctl() {
         'image gc '*) options='--all --dry-run ' words="" ;;
         'completion '*) options='' words="bash zsh fish" ;;
         'help '*) options='' words="" ;;
-        *) words='create list info start stop restart check delete ssh console gpu status gpu holders ip list ip check image list image pull image verify image remove image gc completion help' ;;
+        *) words='create list info start stop restart check delete ssh console gpu status gpu holders gpu mode ip list ip check image list image pull image verify image remove image gc completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

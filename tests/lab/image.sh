@@ -5,8 +5,9 @@
 # partition, systemd, an ssh server and nothing of gpuvm. Prints the path of a raw disk that nobody may write to:
 # machines run on an overlay. What was made before for the same inputs is used again.
 #
-#     image.sh [--release trixie|bookworm|noble] [--stocked] [--nouveau] [--cmdline "WORDS"]
+#     image.sh [--release trixie|bookworm|noble] [--stocked|--cloud] [--nouveau] [--cmdline "WORDS"]
 #
+# --cloud: as Debian's own images for virtual machines: cloud-init, the guest agent, no identity, no key, no network.
 # --stocked: what the packages and kvm phases would install is there already, so that a test of something else does
 # not wait for apt in an emulated machine, and what tests use: driverctl, strace and the module nvidia of nvidia/, which
 # nothing loads by itself as long as /etc/modprobe.d/lab.conf is there. --cmdline: more words for the kernel's command
@@ -21,7 +22,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../package/chroot.sh
 . "$here/../package/chroot.sh"
 release=trixie
-stocked=no
+stocked=no cloud=no
 cmdline=
 esp_mib=64 root_mib=10240
 
@@ -36,6 +37,7 @@ packages=(systemd systemd-sysv udev dbus libpam-systemd kmod iproute2 procps ini
           grub-efi-amd64 openssh-server ca-certificates pciutils sudo)
 stock=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients ovmf dnsmasq-base swtpm swtpm-tools
        curl wget git jq cpu-checker bridge-utils driverctl strace)
+cloudy=(cloud-init cloud-guest-utils netplan.io python3 qemu-guest-agent)
 
 parse_arguments() {
         while [ $# -gt 0 ]; do
@@ -43,6 +45,7 @@ parse_arguments() {
                 --release) release=${2:?} && shift ;;
                 --cmdline) cmdline=${2-} && shift ;;
                 --stocked) stocked=yes ;;
+                --cloud) cloud=yes root_mib=3072 ;;
                 --nouveau) keep_away= ;;
                 *) die "unknown argument: $1" ;;
                 esac
@@ -67,6 +70,7 @@ make_root() {
 
         include=$(IFS=, && echo "${packages[*]},$kernel")
         [ $stocked = no ] || include+=$(printf ',%s' "${stock[@]}" make "$headers")
+        [ $cloud = no ] || include+=$(printf ',%s' "${cloudy[@]}")
         # Only from an archive that this machine uses, or that somebody names.
         [ "$release" != noble ] ||
                 mirror=("${GPUVM_UBUNTU_MIRROR:?an Ubuntu machine needs the URL of a mirror that has $release}")
@@ -89,21 +93,26 @@ make_root() {
         echo "LABEL=root / ext4 errors=remount-ro 0 1
 LABEL=ESP /boot/efi vfat umask=0077,x-systemd.device-timeout=10min 0 1" >"$root/etc/fstab"
         mkdir -p "$root/boot/efi"
+        sed -i 's/^GRUB_CMDLINE_LINUX_DEFAULT=.*/GRUB_CMDLINE_LINUX_DEFAULT=""/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=0/
+                s/^GRUB_TIMEOUT_STYLE=.*//' "$root/etc/default/grub"
+        chroot "$root" systemctl --quiet enable systemd-networkd ssh
+        # Whatever starts by itself at some time of day would make two runs differ.
+        chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
+                fstrim.timer systemd-networkd-wait-online.service
+        if [ $cloud = yes ]; then
+                rm -f "$root/etc/hostname" "$root/etc/ssh/ssh_host_"*
+                : >"$root/etc/machine-id"
+                return
+        fi
         echo "gpuvm-lab" >"$root/etc/hostname"
         echo "127.0.0.1 localhost gpuvm-lab" >"$root/etc/hosts"
         echo "nameserver 10.0.2.3" >"$root/etc/resolv.conf"
         printf '[Match]\nName=en* eth*\n[Network]\nDHCP=yes\nIPv6AcceptRA=no\n' >"$root/etc/systemd/network/10-lab.network"
         # An installed machine has its identity: without one systemd would take this for a first boot.
         chroot "$root" systemd-machine-id-setup >/dev/null 2>&1
-        chroot "$root" systemctl --quiet enable systemd-networkd ssh
-        # Whatever starts by itself at some time of day would make two runs differ.
-        chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
-                fstrim.timer systemd-networkd-wait-online.service
         chroot "$root" passwd -q -d root
         install -d -m 700 "$root/root/.ssh"
         install -m 600 "$cache/key.pub" "$root/root/.ssh/authorized_keys"
-        sed -i 's/^GRUB_CMDLINE_LINUX_DEFAULT=.*/GRUB_CMDLINE_LINUX_DEFAULT=""/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=0/
-                s/^GRUB_TIMEOUT_STYLE=.*//' "$root/etc/default/grub"
 }
 
 kernel_version() {
@@ -188,9 +197,9 @@ main() {
         flock -w 1800 9 || die "another image is being made in $cache and does not end"
         make_key
         # Inputs: this file, the release and what is in it. A month later it is made anew, for a newer kernel.
-        key=$({ cat "$here/image.sh" "$here/nvidia/"*; echo "$release $stocked ${GPUVM_MIRROR-} ${GPUVM_UBUNTU_MIRROR-}"; date +%Y%m; } |
+        key=$({ cat "$here/image.sh" "$here/nvidia/"*; echo "$release $stocked $cloud ${GPUVM_MIRROR-} ${GPUVM_UBUNTU_MIRROR-}"; date +%Y%m; } |
                 sha256sum | cut -c1-16)
-        kind=lab-$release$([ $stocked = no ] || echo -stocked)
+        kind=lab-$release$([ $stocked = no ] || echo -stocked)$([ $cloud = no ] || echo -cloud)
         tree=$cache/$kind-$key
         disk=$tree/disk-$(echo "$cmdline" | sha256sum | cut -c1-8).raw
         if [ ! -e "$disk" ]; then

@@ -12,6 +12,7 @@
 #include "child.h"
 #include "conf.h"
 #include "fs.h"
+#include "kvmcheck.h"
 #include "osrelease.h"
 #include "phase.h"
 #include "undo.h"
@@ -21,26 +22,6 @@
 #define USERMOD     "/usr/sbin/usermod"
 #define CHILD_USEC  (2 * 60 * USEC_PER_SEC)
 #define LEDGER_HINT "See that " STATE_DIR " can be written."
-
-/* The same names on Debian 12, Debian 13 and Ubuntu 24.04. dnsmasq-base and iptables are what libvirt's own
- * network needs, swtpm what a guest with Secure Boot does; libvirt only recommends them. */
-#define COMMON                                                                                  \
-        "qemu-utils", "libvirt-daemon-system", "libvirt-daemon-driver-qemu", "libvirt-clients", \
-                        "dnsmasq-base", "iptables", "swtpm", "swtpm-tools", NULL
-
-static const struct {
-        const char *machine; /* of uname(2) */
-        const char *const *packages;
-} architectures[] = {
-        { "x86_64", (const char *const[]){ "qemu-system-x86", "ovmf", COMMON } },
-        /* QEMU's network card has no ROM there without ipxe-qemu, and does not start. */
-        { "aarch64", (const char *const[]){ "qemu-system-arm", "qemu-efi-aarch64", "ipxe-qemu", COMMON } },
-};
-
-/* What vmctl loads when it first needs it (library.h): downloads, checksums, archives, the XML of machines.
- * The first three got other names on Debian 13 and Ubuntu 24.04, with the 64-bit time_t. */
-static const char *const libraries[] = { "libcurl4t64", "libssl3t64", "libarchive13t64", "libxml2", NULL };
-static const char *const libraries_before[] = { "libcurl4", "libssl3", "libarchive13", "libxml2", NULL };
 
 /* libvirt comes as one daemon (Debian and Ubuntu) or as one for each driver. The services are enabled, not
  * only the sockets, because it is the service that starts networks and pools at boot. */
@@ -58,31 +39,20 @@ static const Daemons forms[] = {
                                  "virtnodedevd.service", NULL } },
 };
 
-static int install_all(Phase *p, Undo *u, const char *const *packages) {
+static int install(Phase *p, Undo *u) {
         _cleanup_free_ char *codename = NULL;
         _cleanup_strv_ char **all = NULL;
-        const char *const *more = libraries;
+        struct utsname name;
         int r;
 
-        r = osrelease_get(p->root, "VERSION_CODENAME", &codename);
-        if (r >= 0 && streq(codename, "bookworm"))
-                more = libraries_before;
-        for (r = r == -ENOMEM ? r : 0; r >= 0 && *packages; packages++)
-                r = strv_extend(&all, *packages);
-        for (; r >= 0 && *more; more++)
-                r = strv_extend(&all, *more);
-        return r < 0 ? log_oom() : apt_ensure(p, u, (const char *const *) all);
-}
-
-static int install(Phase *p, Undo *u) {
-        struct utsname name;
-
         (void) uname(&name);
-        for (size_t i = 0; i < ELEMENTSOF(architectures); i++)
-                if (streq(architectures[i].machine, name.machine))
-                        return install_all(p, u, architectures[i].packages);
-        return phase_fail(p, 0, "Set Kvm=no to go on without VMs.",
-                          "gpuvm runs VMs on amd64 and arm64, not on %s", name.machine);
+        r = osrelease_get(p->root, "VERSION_CODENAME", &codename);
+        if (r != -ENOMEM)
+                r = kvmcheck_packages(name.machine, codename, &all);
+        if (r == -EOPNOTSUPP)
+                return phase_fail(p, 0, "Set Kvm=no to go on without VMs.",
+                                  "gpuvm runs VMs on amd64 and arm64, not on %s", name.machine);
+        return r < 0 ? log_oom() : apt_ensure(p, u, (const char *const *) all);
 }
 
 static bool is_listening(int root, const char *path) {

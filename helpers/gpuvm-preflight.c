@@ -135,7 +135,10 @@ static json_object *facts_to_json(const Facts *f, const Conf *c) {
 
 /* The table for people and dry runs; log lines, with their levels, for the journal. */
 static void tell(const Phase *p, const Findings *l) {
-        static const int levels[] = { LOG_INFO, LOG_WARNING, LOG_ERR };
+        static const int levels[_FINDING_LEVEL_MAX] = { [FINDING_OK] = LOG_INFO,
+                                                        [FINDING_SKIP] = LOG_INFO,
+                                                        [FINDING_WARN] = LOG_WARNING,
+                                                        [FINDING_FAIL] = LOG_ERR };
 
         if (p->json && p->dry_run)
                 return;

@@ -9,191 +9,64 @@
 #include <time.h>
 
 #include "computecheck.h"
+#include "findings.h"
 #include "fs.h"
 #include "iommu.h"
 #include "journal.h"
-#include "keep.h"
 #include "known.h"
 #include "kvmcheck.h"
 #include "netcheck.h"
 #include "phase.h"
 #include "reboot.h"
 #include "report.h"
-#include "virt.h"
+#include "vfiocheck.h"
+#include "virtcheck.h"
 
-#define VFIO_HINT    "Start gpuvm-vfio.service and see 'journalctl -u gpuvm-vfio.service'."
-#define LIBVIRT_HINT "See 'systemctl status libvirtd' and start gpuvm-kvm.service."
-#define STORAGE_HINT "Start gpuvm-storage.service and see 'journalctl -u gpuvm-storage.service'."
-
-static int check_iommu(Phase *p, const Conf *c, json_object *report) {
+static int check_iommu(Phase *p, const Conf *c, Findings *l) {
         size_t groups = 0;
         int r;
 
         if (!c->vfio)
-                return report_add_check(report, "iommu", CHECK_SKIP, NULL, "Vfio=no");
+                return findings_add(l, FINDING_SKIP, "iommu", NULL, NULL, "Vfio=no");
         r = iommu_count_groups(p->root, &groups);
         if (r < 0)
                 groups = 0;
         if (groups == 0)
-                return report_add_check(
-                                report, "iommu", CHECK_FAIL,
-                                "Start gpuvm-bootstrap.target; if that does not help, turn VT-d or AMD-Vi "
-                                "on in the firmware.",
-                                "There are no IOMMU groups");
-        return report_add_check(report, "iommu", CHECK_OK, NULL, "%zu group%s", groups,
-                                groups == 1 ? "" : "s");
+                return findings_add(l, FINDING_FAIL, "iommu", NULL,
+                                    "Start gpuvm-bootstrap.target; if that does not help, turn VT-d or "
+                                    "AMD-Vi on in the firmware.",
+                                    "There are no IOMMU groups");
+        return findings_add(l, FINDING_OK, "iommu", NULL, NULL, "%zu group%s", groups,
+                            groups == 1 ? "" : "s");
 }
 
-static bool is_vfio_driver(const char *driver) {
-        /* vfio-pci and the variants: mlx5_vfio_pci, nvgrace_gpu_vfio_pci, ... */
-        return driver && strstr(driver, "vfio");
-}
-
-/* "0000:01:00.1 (snd_hda_intel), ..." of the endpoints that no VFIO driver has; "" if all are well. */
-static char *list_strays(const IommuVerdict *v) {
-        _cleanup_strv_ char **l = NULL;
-
-        for (size_t i = 0; i < v->n_endpoints; i++) {
-                const PciDevice *d = v->endpoints[i];
-
-                if (!is_vfio_driver(d->driver) &&
-                    strv_extendf(&l, "%s (%s)", d->name, d->driver ?: "no driver") < 0)
-                        return NULL;
-        }
-        return strv_join(l, ", ");
-}
-
-static int check_exclusive(const PciDevice *gpu, const IommuVerdict *v, json_object *report) {
-        _cleanup_free_ char *strays = list_strays(v);
-
-        if (!strays)
-                return -ENOMEM;
-        if (*strays)
-                return report_add_check(report, "vfio", CHECK_FAIL, VFIO_HINT,
-                                        "GPU %s is exclusive, but not on VFIO: %s%s%s", gpu->name, strays,
-                                        v->viable ? "" : "; ", v->viable ? "" : strempty(v->blocker));
-        if (!v->viable)
-                return report_add_check(report, "vfio", CHECK_FAIL, VFIO_HINT,
-                                        "GPU %s cannot be given to a VM: %s", gpu->name,
-                                        strempty(v->blocker));
-        return report_add_check(report, "vfio", CHECK_OK, NULL,
-                                "GPU %s is on %s with all %zu functions of its IOMMU group", gpu->name,
-                                strna(gpu->driver), v->n_endpoints);
-}
-
-static int check_flexible(const PciDevice *gpu, const IommuVerdict *v, json_object *report) {
-        if (!v->viable)
-                return report_add_check(
-                                report, "vfio", CHECK_WARN,
-                                "Another slot may have a group of its own; see gpuvm.conf(5), AcceptSiblings=.",
-                                "GPU %s cannot be given to a VM: %s", gpu->name, strempty(v->blocker));
-        return report_add_check(report, "vfio", CHECK_OK, NULL, "GPU %s can be given to a VM (now on %s)",
-                                gpu->name, gpu->driver ?: "no driver");
-}
-
-static int check_gpu(const Conf *c, const PciBus *bus, const KeepList *keep, const PciDevice *gpu,
-                     json_object *report) {
-        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
-        const char *path = strempty(gpu->path);
-        int r;
-
-        r = iommu_group_check(bus, gpu, keep->items, keep->n, conf_gpu_accept_siblings(c, gpu->name, path),
-                              &v);
-        if (r == -ENODEV)
-                return report_add_check(report, "vfio", CHECK_FAIL, "Start gpuvm-bootstrap.target.",
-                                        "GPU %s is in no IOMMU group", gpu->name);
-        if (r < 0)
-                return r;
-        return conf_gpu_mode(c, gpu->name, path) == GPU_EXCLUSIVE ? check_exclusive(gpu, &v, report)
-                                                                  : check_flexible(gpu, &v, report);
-}
-
-static int check_gpus(Phase *p, const Conf *c, const PciBus *bus, json_object *report) {
-        _cleanup_(keep_done) KeepList keep = {};
-        size_t n = 0;
-        int r;
-
-        if (!c->vfio)
-                return report_add_check(report, "vfio", CHECK_SKIP, NULL, "Vfio=no");
-        r = keep_find(p->root, bus, &keep);
-        if (r == -ENOMEM)
-                return r;
-        if (r < 0) {
-                r = report_add_check(report, "vfio", CHECK_WARN, NULL,
-                                     "What the host itself needs could not be found out: %s", strerror(-r));
-                if (r < 0)
-                        return r;
-        }
-        for (size_t i = 0; i < bus->n; i++) {
-                if (!pci_is_nvidia_gpu(&bus->devices[i]))
-                        continue;
-                r = check_gpu(c, bus, &keep, &bus->devices[i], report);
-                if (r < 0)
-                        return r;
-                n++;
-        }
-        return n > 0 ? 0
-                     : report_add_check(report, "vfio", CHECK_WARN, "See 'lspci -nn'.",
-                                        "There is no NVIDIA GPU in this machine");
-}
-
-static int check_object(Virt *v, VirtKind kind, const char *name, json_object *report) {
-        const char *what = virt_kind_to_string(kind);
-        VirtState s;
-        int r;
-
-        r = virt_state(v, kind, name, &s);
-        if (r < 0)
-                return report_add_check(report, what, CHECK_FAIL, LIBVIRT_HINT, "%s", virt_message(v));
-        if (!s.active)
-                return report_add_check(report, what, CHECK_FAIL, STORAGE_HINT, "%s '%s' is not active", what,
-                                        name);
-        if (!s.autostart)
-                return report_add_check(report, what, CHECK_FAIL, STORAGE_HINT,
-                                        "%s '%s' does not start at boot", what, name);
-        return report_add_check(report, what, CHECK_OK, NULL, "'%s' is active and starts at boot", name);
-}
-
-/* nat: VMs use libvirt's own network. */
-static int check_connection(Virt *v, const Conf *c, bool nat, json_object *report) {
-        unsigned long version;
-        unsigned running;
-        int r;
-
-        if (virt_version(v, &version) < 0 || virt_count_running(v, &running) < 0)
-                return report_add_check(report, "libvirt", CHECK_FAIL, LIBVIRT_HINT, "%s", virt_message(v));
-        r = report_add_check(report, "libvirt", CHECK_OK, NULL,
-                             "libvirt %lu.%lu.%lu answers, %u VM%s running", version / 1000000,
-                             version / 1000 % 1000, version % 1000, running, running == 1 ? "" : "s");
-        if (r >= 0)
-                r = check_object(v, VIRT_POOL, c->pool, report);
-        if (r >= 0 && nat)
-                r = check_object(v, VIRT_NETWORK, "default", report);
-        return r;
-}
-
-static int check_libvirt(Phase *p, const Conf *c, bool nat, json_object *report) {
-        _cleanup_(virt_closep) Virt *v = NULL;
-        _cleanup_free_ char *message = NULL;
+static int check_libvirt(Phase *p, const Conf *c, bool nat, Findings *l) {
+        _cleanup_(virtanswers_done) VirtAnswers answers = {};
         int r;
 
         if (!c->kvm)
-                return report_add_check(report, "libvirt", CHECK_SKIP, NULL, "Kvm=no");
-        r = kvmcheck_add(p->root, report);
+                return findings_add(l, FINDING_SKIP, "libvirt", NULL, NULL, "Kvm=no");
+        r = kvmcheck_add(p->root, l);
         if (r < 0)
                 return r;
         phase_status(p, "Asking libvirt");
-        r = virt_open_root(p->root, &v, &message);
-        if (r == -ENOMEM)
-                return r;
-        if (r == -ENOTCONN)
-                return report_add_check(report, "libvirt", CHECK_SKIP, NULL, "%s", strna(message));
-        if (r == -EACCES && p->dry_run)
-                return report_add_check(report, "libvirt", CHECK_WARN, "Ask again as root.", "%s",
-                                        strna(message));
-        if (r < 0)
-                return report_add_check(report, "libvirt", CHECK_FAIL, LIBVIRT_HINT, "%s", strna(message));
-        return check_connection(v, c, nat, report);
+        r = virtcheck_ask(p->root, c, &answers);
+        return r < 0 ? r : virtcheck_judge(&answers, c, !p->dry_run, nat, l);
+}
+
+/* In the order of the report. */
+static int check_all(Phase *p, const Conf *c, const PciBus *bus, Findings *l) {
+        _cleanup_(hostnet_done) HostNet net = {};
+        int r;
+
+        r = check_iommu(p, c, l);
+        if (r >= 0)
+                r = vfiocheck_add(p->root, c, bus, l);
+        if (r >= 0)
+                r = computecheck_add(p, c, bus, l);
+        if (r >= 0)
+                r = netcheck_add(p->root, c, l, &net);
+        return r < 0 ? r : check_libvirt(p, c, r > 0 && net.mode == NETWORK_NAT, l);
 }
 
 static int write_report(Phase *p, json_object *report, bool ready) {
@@ -265,7 +138,7 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_json_ json_object *report = NULL;
         _cleanup_(conf_done) Conf c = {};
         _cleanup_(pci_bus_done) PciBus bus = {};
-        _cleanup_(hostnet_done) HostNet net = {};
+        _cleanup_(findings_done) Findings findings = {};
         int r, failed;
 
         r = conf_load_and_warn(p->root, &c);
@@ -279,15 +152,9 @@ static int run(Phase *p, int argc, char *argv[]) {
                 return phase_fail(p, r, "Is /sys mounted?", "Cannot read the PCI bus");
         r = report_collect(p->root, &c, &bus, &report);
         if (r >= 0)
-                r = check_iommu(p, &c, report);
+                r = check_all(p, &c, &bus, &findings);
         if (r >= 0)
-                r = check_gpus(p, &c, &bus, report);
-        if (r >= 0)
-                r = computecheck_add(p, &c, &bus, report);
-        if (r >= 0)
-                r = netcheck_add(p->root, &c, report, &net);
-        if (r >= 0)
-                r = check_libvirt(p, &c, r > 0 && net.mode == NETWORK_NAT, report);
+                r = report_add_findings(report, &findings);
         if (r < 0)
                 return phase_fail(p, r, "Free some memory.", "Cannot put the report together");
         failed = conclude(p, report);

@@ -20,7 +20,7 @@ layers=(
         'conf confkey gpudriver talos imagecache imageentry imagefile imagepull imageplan imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain'
         'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
-        'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck gpustate iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck'
+        'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck gpustate iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'
         'exclusive'
         'ipknown ipcheck guestcheck virtagent virtverdict virtvm virtwatch vmgpu vmplan vmplannet vmplanwork vmhost vmunit rollback'

@@ -3,7 +3,6 @@
 #include "computecheck.h"
 #include "child.h"
 #include "compute.h"
-#include "report.h"
 
 #define PYTHON "/usr/bin/python3"
 
@@ -26,11 +25,11 @@ static const char torch_program[] =
                 "raise SystemExit(0 if n else 'PyTorch sees no GPU: it may be built without CUDA, or "
                 "for another one')\n";
 
-static CheckResult to_result(ComputeVerdict v) {
-        return v == COMPUTE_PROVED ? CHECK_OK : v == COMPUTE_BUSY ? CHECK_WARN : CHECK_FAIL;
+static FindingLevel to_level(ComputeVerdict v) {
+        return v == COMPUTE_PROVED ? FINDING_OK : v == COMPUTE_BUSY ? FINDING_WARN : FINDING_FAIL;
 }
 
-static int check_gpu(Compute *c, const PciDevice *gpu, json_object *report) {
+static int check_gpu(Compute *c, const PciDevice *gpu, Findings *ret) {
         _cleanup_(compute_proof_done) ComputeProof proof = {};
         _cleanup_free_ char *text = NULL;
         int r;
@@ -40,12 +39,12 @@ static int check_gpu(Compute *c, const PciDevice *gpu, json_object *report) {
                 r = compute_describe(&proof, &text);
         if (r < 0)
                 return r;
-        return report_add_check(report, "compute", to_result(proof.verdict), compute_remedy(proof.verdict),
-                                "GPU %s: %s", gpu->name, text);
+        return findings_add(ret, to_level(proof.verdict), "compute", NULL, compute_remedy(proof.verdict),
+                            "GPU %s: %s", gpu->name, text);
 }
 
 /* What it prints first is its version and the number of GPUs. */
-static int check_torch(Phase *p, json_object *report) {
+static int check_torch(Phase *p, Findings *ret) {
         const Child child = {
                 PHASE_CHILD(p),
                 .argv = (const char *const[]){ PYTHON, "-I", "-B", "-c", torch_program, NULL },
@@ -61,17 +60,15 @@ static int check_torch(Phase *p, json_object *report) {
         if (r == -ENOENT || r == NO_TORCH)
                 return 0;
         if (r == -ETIMEDOUT)
-                return report_add_check(report, "torch", CHECK_WARN, "Look for Xid errors in 'dmesg'.",
-                                        "PyTorch of " PYTHON " did not multiply two matrices in %d s",
-                                        TORCH_SEC);
+                return findings_add(ret, FINDING_WARN, "torch", NULL, "Look for Xid errors in 'dmesg'.",
+                                    "PyTorch of " PYTHON " did not multiply two matrices in %d s", TORCH_SEC);
         if (r != 0)
-                return report_add_check(
-                                report, "torch", CHECK_WARN,
-                                "Install a PyTorch that is built for this driver's CUDA and these GPUs.",
-                                "PyTorch of " PYTHON " cannot multiply two matrices on a GPU");
+                return findings_add(ret, FINDING_WARN, "torch", NULL,
+                                    "Install a PyTorch that is built for this driver's CUDA and these GPUs.",
+                                    "PyTorch of " PYTHON " cannot multiply two matrices on a GPU");
         said[strcspn(said, " \n")] = '\0';
-        return report_add_check(report, "torch", CHECK_OK, NULL, "PyTorch %s multiplies matrices on the GPUs",
-                                said);
+        return findings_add(ret, FINDING_OK, "torch", NULL, NULL,
+                            "PyTorch %s multiplies matrices on the GPUs", said);
 }
 
 static bool is_on_driver(const PciDevice *gpu) {
@@ -79,27 +76,27 @@ static bool is_on_driver(const PciDevice *gpu) {
 }
 
 /* The library opens all GPUs that are on the driver: it goes as soon as they have been asked. */
-static int check_gpus(Phase *p, const PciBus *bus, json_object *report) {
+static int check_gpus(Phase *p, const PciBus *bus, Findings *ret) {
         _cleanup_(compute_freep) Compute *c = NULL;
         int r;
 
         r = compute_open(p->root, phase_alive, p, &c);
         if (r < 0)
-                return report_add_check(report, "compute", CHECK_WARN, "Free some memory.",
-                                        "No process could be started to compute: %s", strerror(-r));
+                return findings_add(ret, FINDING_WARN, "compute", NULL, "Free some memory.",
+                                    "No process could be started to compute: %s", strerror(-r));
         phase_status(p, "Computing on the GPUs");
         for (size_t i = 0; i < bus->n && r >= 0; i++)
                 if (pci_is_nvidia_gpu(&bus->devices[i]) && is_on_driver(&bus->devices[i]))
-                        r = check_gpu(c, &bus->devices[i], report);
+                        r = check_gpu(c, &bus->devices[i], ret);
         return r;
 }
 
-int computecheck_add(Phase *p, const Conf *c, const PciBus *bus, json_object *report) {
+int computecheck_add(Phase *p, const Conf *c, const PciBus *bus, Findings *ret) {
         size_t n = 0;
         int r = 0;
 
         if (!c->nvidia)
-                return report_add_check(report, "compute", CHECK_SKIP, NULL, "Nvidia=no");
+                return findings_add(ret, FINDING_SKIP, "compute", NULL, NULL, "Nvidia=no");
         for (size_t i = 0; i < bus->n && r >= 0; i++) {
                 const PciDevice *d = &bus->devices[i];
 
@@ -108,12 +105,12 @@ int computecheck_add(Phase *p, const Conf *c, const PciBus *bus, json_object *re
                 if (is_on_driver(d))
                         n++;
                 else
-                        r = report_add_check(report, "compute", CHECK_SKIP, NULL,
-                                             "GPU %s is on %s, and not for the host to compute on", d->name,
-                                             d->driver ?: "no driver");
+                        r = findings_add(ret, FINDING_SKIP, "compute", NULL, NULL,
+                                         "GPU %s is on %s, and not for the host to compute on", d->name,
+                                         d->driver ?: "no driver");
         }
         if (r < 0 || n == 0)
                 return r;
-        r = check_gpus(p, bus, report);
-        return r < 0 ? r : check_torch(p, report);
+        r = check_gpus(p, bus, ret);
+        return r < 0 ? r : check_torch(p, ret);
 }

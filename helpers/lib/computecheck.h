@@ -4,12 +4,11 @@
 /* Computecheck: the part of verify that is about the GPUs that the host computes on itself. */
 
 #include "conf.h"
-#include "json.h"
+#include "findings.h"
 #include "pci.h"
 #include "phase.h"
 
 /* Adds a check "compute" for each GPU on NVIDIA's driver, one on VFIO or on another driver is skipped, and a
  * check "torch" where the system's python3 has PyTorch. Children do it, with deadlines. Returns 0 or
  * -ENOMEM. */
-int computecheck_add(Phase *p, const Conf *c, const PciBus *bus,
-                     json_object *report) _must_check_ _nonnull_all_;
+int computecheck_add(Phase *p, const Conf *c, const PciBus *bus, Findings *ret) _must_check_ _nonnull_all_;

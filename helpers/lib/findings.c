@@ -6,6 +6,7 @@
 
 static const char *const levels[_FINDING_LEVEL_MAX] = {
         [FINDING_OK] = "ok",
+        [FINDING_SKIP] = "skip",
         [FINDING_WARN] = "warn",
         [FINDING_FAIL] = "fail",
 };

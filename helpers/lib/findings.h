@@ -9,6 +9,7 @@
 
 typedef enum FindingLevel {
         FINDING_OK,
+        FINDING_SKIP, /* not looked at, because it was not asked for or cannot be */
         FINDING_WARN, /* works, or will, but the user should know */
         FINDING_FAIL, /* the bootstrap cannot reach its goal here, and must not start */
         _FINDING_LEVEL_MAX,

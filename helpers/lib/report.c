@@ -229,6 +229,21 @@ int report_add_check(json_object *report, const char *name, CheckResult result, 
         return -ENOMEM;
 }
 
+int report_add_findings(json_object *report, const Findings *f) {
+        static const CheckResult results[_FINDING_LEVEL_MAX] = { [FINDING_OK] = CHECK_OK,
+                                                                 [FINDING_SKIP] = CHECK_SKIP,
+                                                                 [FINDING_WARN] = CHECK_WARN,
+                                                                 [FINDING_FAIL] = CHECK_FAIL };
+        int r = 0;
+
+        for (size_t i = 0; i < f->n && r >= 0; i++) {
+                const Finding *x = &f->items[i];
+
+                r = report_add_check(report, x->check, results[x->level], x->remedy, "%s", x->text);
+        }
+        return r;
+}
+
 CheckResult report_worst(json_object *report) {
         CheckResult worst = CHECK_OK;
 

@@ -7,7 +7,7 @@
  * command and the login message use it too. */
 
 #include "conf.h"
-#include "json.h"
+#include "findings.h"
 #include "pci.h"
 
 #define REPORT_PATH "/var/lib/gpuvm/report.json"
@@ -24,6 +24,9 @@ int report_collect(int root, const Conf *c, const PciBus *bus, json_object **ret
 /* Adds to "checks". remedy: or NULL. */
 int report_add_check(json_object *report, const char *name, CheckResult result, const char *remedy,
                      const char *format, ...) _must_check_ _printf_(5, 6);
+
+/* The same for each of the findings. */
+int report_add_findings(json_object *report, const Findings *f) _must_check_ _nonnull_all_;
 
 /* The worst of the checks. */
 CheckResult report_worst(json_object *report) _nonnull_all_;

@@ -23,6 +23,7 @@ layers=(
         'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck gpustate iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'
         'exclusive'
+        'evidence checkup checklook checkhost checkgpu checknet'
         'ipknown ipcheck guestcheck virtagent virtverdict virtvm virtwatch vmgpu vmplan vmplannet vmplanwork vmhost vmunit rollback'
 )
 declare -A layer=()

@@ -110,6 +110,26 @@ int bridgefilter_open(Phase *p, const BridgeState *s) {
         return r < 0 ? r : changed;
 }
 
+int bridgefilter_look(int root, const BridgeState *s) {
+        const NftFamilies wanted = families_of(root, s);
+        const bool asked[] = { wanted.ipv4, wanted.ipv6 };
+        Phase p = { .root = root };
+        NftMatch matches[2];
+        size_t n = make_matches(s, matches);
+        int r = 1, q;
+
+        if (!wanted.ipv4 && !wanted.ipv6)
+                return 1;
+        for (size_t f = 0; f < ELEMENTSOF(families); f++)
+                for (size_t i = 0; asked[f] && i < n; i++) {
+                        int k = iptables(&p, families[f].program, "-C", &matches[i]);
+
+                        r = k == 0 ? r : MIN(k, 0);
+                }
+        q = bridgenft_look(&p, wanted, matches, n);
+        return q == -ENOENT ? r : r == -ENOENT ? q : MIN(r, q);
+}
+
 void bridgefilter_close(Phase *p, const BridgeState *s) {
         const NftFamilies wanted = families_of(p->root, s);
         const bool asked[] = { wanted.ipv4, wanted.ipv6 };

@@ -21,6 +21,9 @@ int bridgefilter_open(Phase *p, const BridgeState *s) _must_check_ _nonnull_all_
 /* Takes them away, whoever put them there. */
 void bridgefilter_close(Phase *p, const BridgeState *s) _nonnull_all_;
 
+/* Returns 1 if the rules that are needed are there, 0 if one is missing, or -errno as above. Needs root. */
+int bridgefilter_look(int root, const BridgeState *s) _must_check_ __attribute__((nonnull(2)));
+
 /* True if frames that cross a bridge go through the filter of IPv4 or IPv6. */
 bool bridgefilter_sees_frames(int root);
 

@@ -115,6 +115,22 @@ int bridgenft_open(Phase *p, const char *bridge, NftFamilies f, const NftMatch *
         return r < 0 ? r : changed;
 }
 
+int bridgenft_look(Phase *p, NftFamilies f, const NftMatch *matches, size_t n) {
+        _cleanup_(nftchains_done) NftChains l = {};
+        int r = look(p, &l);
+
+        for (size_t i = 0; i < l.n && r >= 0; i++)
+                for (size_t k = 0; is_of(&l.list[i], f) && k < n && r >= 0; k++) {
+                        _cleanup_free_ uint64_t *handles = NULL;
+                        size_t found = 0;
+
+                        r = find(p, &l.list[i], &matches[k], &handles, &found);
+                        if (r >= 0 && found == 0)
+                                return 0;
+                }
+        return r < 0 ? r : 1;
+}
+
 void bridgenft_close(Phase *p, NftFamilies f, const NftMatch *matches, size_t n) {
         _cleanup_(nftchains_done) NftChains l = {};
         int r = look(p, &l);

@@ -16,5 +16,7 @@ typedef struct NftFamilies {
 /* A rule for each match at the begin of each chain that drops. Returns as bridgefilter_open(). */
 int bridgenft_open(Phase *p, const char *bridge, NftFamilies f, const NftMatch *matches,
                    size_t n) _must_check_ _nonnull_all_;
+/* Returns as bridgefilter_look(). */
+int bridgenft_look(Phase *p, NftFamilies f, const NftMatch *matches, size_t n) _must_check_ _nonnull_all_;
 /* Takes them away. */
 void bridgenft_close(Phase *p, NftFamilies f, const NftMatch *matches, size_t n) _nonnull_all_;

@@ -20,7 +20,24 @@ static void finding_done(Finding *i) {
         free(i->object);
         free(i->text);
         free(i->remedy);
+        free(i->fix);
         *i = (Finding){};
+}
+
+int findings_fix(Findings *f, const char *format, ...) {
+        char *text = NULL;
+        va_list ap;
+        int n;
+
+        va_start(ap, format);
+        n = vasprintf(&text, format, ap);
+        va_end(ap);
+        if (n < 0)
+                return -ENOMEM;
+        assert(f->n > 0);
+        free(f->items[f->n - 1].fix);
+        f->items[f->n - 1].fix = text;
+        return 0;
 }
 
 void findings_done(Findings *f) {

@@ -23,6 +23,11 @@ typedef struct Finding {
         char *object; /* PCI address, path; NULL: the machine */
         char *text;   /* one sentence without its full stop */
         char *remedy; /* what to do about it, a sentence; NULL if there is nothing to do */
+        char *fix;    /* the command that does it; NULL if there is none */
+
+        /* Static words, or NULL. */
+        const char *phase;   /* of ours, that does it */
+        const char *because; /* the check that failed before, for which this one was not made */
 } Finding;
 
 typedef struct Findings {
@@ -33,6 +38,8 @@ typedef struct Findings {
 /* object, remedy: or NULL. Returns 0 or -ENOMEM. */
 int findings_add(Findings *f, FindingLevel level, const char *check, const char *object, const char *remedy,
                  const char *format, ...) _must_check_ _printf_(6, 7);
+/* The command that puts the last one right. Returns 0 or -ENOMEM. */
+int findings_fix(Findings *f, const char *format, ...) _must_check_ _printf_(2, 3);
 void findings_done(Findings *f);
 
 /* The first of the worst, or NULL if there are none. */

@@ -136,7 +136,7 @@ static int format_companions(const IommuVerdict *v, const PciDevice *gpu, char *
         return str_printf(ret, "%s%s", *joined ? " with " : "", joined);
 }
 
-static uint64_t largest_bar(const PciDevice *d) {
+uint64_t gpucheck_largest_bar(const PciDevice *d) {
         uint64_t max = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(d->bar_size); i++)
@@ -153,7 +153,7 @@ static bool lacks_room(const PciDevice *d) {
 }
 
 static int describe_gpu(const PciDevice *d, GpuMode mode, const char *group, Findings *l) {
-        uint64_t bar = largest_bar(d);
+        uint64_t bar = gpucheck_largest_bar(d);
         const char *arch = gpu_arch_to_string(gpu_arch_from_device_id(d->device));
         bool big = bar >= GIB;
 
@@ -206,7 +206,7 @@ static int judge_group(const Facts *f, const Conf *c, const PciDevice *d, Findin
 }
 
 /* What makes trouble later although the group is fine. */
-static int judge_card(const Facts *f, const Conf *c, const PciDevice *d, Findings *l) {
+int gpucheck_card(const Facts *f, const Conf *c, const PciDevice *d, Findings *l) {
         bool exclusive = conf_gpu_mode(c, d->name, d->path) == GPU_EXCLUSIVE;
         int r = 0;
 
@@ -256,7 +256,7 @@ static int judge_gpus(const Facts *f, const Conf *c, Findings *l) {
                 gpus++;
                 r = judge_group(f, c, d, l);
                 if (r >= 0)
-                        r = judge_card(f, c, d, l);
+                        r = gpucheck_card(f, c, d, l);
         }
         if (r >= 0 && gpus == 0)
                 r = findings_add(

@@ -30,7 +30,7 @@ static int check_exclusive(const PciDevice *gpu, const IommuVerdict *v, Findings
                                     "GPU %s is exclusive, but not on VFIO: %s%s%s", gpu->name, strays,
                                     v->viable ? "" : "; ", v->viable ? "" : strempty(v->blocker));
         if (!v->viable)
-                return findings_add(ret, FINDING_FAIL, "vfio", gpu->name, HINT,
+                return findings_add(ret, FINDING_FAIL, "vfio", gpu->name, iommu_remedy(v),
                                     "GPU %s cannot be given to a VM: %s", gpu->name, strempty(v->blocker));
         return findings_add(ret, FINDING_OK, "vfio", gpu->name, NULL,
                             "GPU %s is on %s with all %zu functions of its IOMMU group", gpu->name,
@@ -39,10 +39,8 @@ static int check_exclusive(const PciDevice *gpu, const IommuVerdict *v, Findings
 
 static int check_flexible(const PciDevice *gpu, const IommuVerdict *v, Findings *ret) {
         if (!v->viable)
-                return findings_add(
-                                ret, FINDING_WARN, "vfio", gpu->name,
-                                "Another slot may have a group of its own; see gpuvm.conf(5), AcceptSiblings=.",
-                                "GPU %s cannot be given to a VM: %s", gpu->name, strempty(v->blocker));
+                return findings_add(ret, FINDING_WARN, "vfio", gpu->name, iommu_remedy(v),
+                                    "GPU %s cannot be given to a VM: %s", gpu->name, strempty(v->blocker));
         return findings_add(ret, FINDING_OK, "vfio", gpu->name, NULL,
                             "GPU %s can be given to a VM (now on %s)", gpu->name, gpu->driver ?: "no driver");
 }

@@ -217,7 +217,7 @@ int plan_check(Context *c, Create *n) {
         return r < 0 ? r : check_words(c, n);
 }
 
-int plan_make(Context *c, Create *n) {
+int plan_fill(Context *c, Create *n) {
         const VmWish w = wish(c, n);
         _cleanup_free_ char *said = NULL;
         char uuid[37];
@@ -297,6 +297,6 @@ int plan_claim(Context *c, Create *n) {
                 return log_error_errno(lock, "Cannot lock " LOCK ": %m");
         r = plan_look(c, n);
         if (r >= 0)
-                r = plan_make(c, n);
+                r = plan_fill(c, n);
         return r < 0 ? r : claim(n);
 }

@@ -313,7 +313,7 @@ static int dry_run(Context *c, Create *n) {
         if (r >= 0)
                 r = plan_look(c, n);
         if (r >= 0)
-                r = plan_make(c, n);
+                r = plan_fill(c, n);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
                 return show_json(n);
         if (r >= 0)

@@ -48,7 +48,7 @@ int plan_check(Context *c, Create *n) _must_check_ _nonnull_all_;
  * who is quicker takes one of them, the next one takes another. */
 int plan_offers(Context *c, Create *n) _must_check_ _nonnull_all_;
 int plan_look(Context *c, Create *n) _must_check_ _nonnull_all_;
-int plan_make(Context *c, Create *n) _must_check_ _nonnull_all_;
+int plan_fill(Context *c, Create *n) _must_check_ _nonnull_all_;
 /* Both of them, and claims what is chosen, with others kept out meanwhile. */
 int plan_claim(Context *c, Create *n) _must_check_ _nonnull_all_;
 

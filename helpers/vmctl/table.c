@@ -20,6 +20,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_DISK] = { "disk", 0, "SIZE", "GiB, or as 100G; thin, 50 by default" },
         [OPT_DRY_RUN] = { "dry-run", 'n', NULL, "Show what would be done, change nothing" },
         [OPT_FIRMWARE] = { "firmware", 0, "KIND", "uefi, or bios", COMPLETE_WORDS, "uefi bios" },
+        [OPT_FIX] = { "fix", 0, NULL, "Start the phases that put it right" },
         [OPT_FORCE] = { "force", 'f', NULL, "Do not ask the guest: pull the plug" },
         [OPT_GATEWAY] = { "gateway", 0, "ADDRESS", "The host's by default" },
         [OPT_GPU] = { "gpu", 0, "ADDRESS", "That GPU, 0000:01:00.0; may be repeated" },
@@ -61,6 +62,8 @@ const Option vmctl_options[_OPT_MAX] = {
                         OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |              \
                         OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) | OPT(WAIT)
 
+#define CHECK OPT(DRY_RUN) | OPT(FIX) | OPT(ROOT) | OPT(YES)
+
 const Command vmctl_commands[] = {
         { "create", "KIND", "Make a virtual machine: talos, ubuntu or debian", 1, 1, CREATE, COMPLETE_WORDS,
           "talos ubuntu debian", cmd_create },
@@ -72,7 +75,6 @@ const Command vmctl_commands[] = {
           VM, cmd_stop },
         { "restart", "NAME...", "Stop virtual machines and start them again", 1, MANY,
           OPT(DRY_RUN) | OPT(FORCE) | OPT(TIMEOUT) | OPT(WAIT), VM, cmd_restart },
-        { "check", "NAME...", "Tell whether virtual machines are well", 1, MANY, 0, VM, cmd_check_machine },
         { "delete", "NAME...", "Remove virtual machines with their disks", 1, MANY,
           OPT(DRY_RUN) | OPT(FORCE) | OPT(YES), VM, cmd_delete },
         { "ssh", "NAME [COMMAND...]", "Open a shell in a virtual machine", 1, MANY, OPT(DRY_RUN) | OPT(USER),
@@ -85,6 +87,9 @@ const Command vmctl_commands[] = {
           NULL, cmd_gpu_holders },
         { "gpu mode", "GPU MODE", "Make a GPU exclusive, or flexible", 2, 2, OPT(DRY_RUN) | OPT(ROOT),
           COMPLETE_WORDS, "exclusive flexible", cmd_gpu_mode },
+        { "check", "[NAME...]", "Find out why VMs with GPUs do not work here", 0, MANY, CHECK,
+          VM, cmd_check },
+        { "doctor", "[NAME...]", "The same as check", 0, MANY, CHECK, VM, cmd_check },
         { "ip list", NULL, "List the addresses of the virtual machines", 0, 0, OPT(ALL), COMPLETE_NOTHING,
           NULL, cmd_ip_list },
         { "ip check", "[ADDRESSES]", "Find addresses that nobody has", 0, 1, OPT(ALL), COMPLETE_NOTHING, NULL,

@@ -39,6 +39,7 @@ typedef enum Opt {
         OPT_DISK,
         OPT_DRY_RUN,
         OPT_FIRMWARE,
+        OPT_FIX,
         OPT_FORCE,
         OPT_GATEWAY,
         OPT_GPU,
@@ -185,6 +186,7 @@ int cmd_console(Context *c, char **args);
 int cmd_ssh(Context *c, char **args);
 int cmd_ip_list(Context *c, char **args);
 int cmd_ip_check(Context *c, char **args);
+int cmd_check(Context *c, char **args);
 int cmd_gpu_status(Context *c, char **args);
 int cmd_gpu_holders(Context *c, char **args);
 int cmd_gpu_mode(Context *c, char **args);

@@ -32,7 +32,7 @@ rm -r "$accounts" 2>/dev/null || true
 ip link set lo up
 virtlogd -d
 libvirtd -d
-for _ in $(seq 100); do
+for _ in $(seq 600); do
         virsh -q -c qemu:///system uri >/dev/null 2>&1 && break
         sleep 0.1
 done

@@ -30,13 +30,14 @@ _vmctl() {
         'start '*) options='--dry-run --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'stop '*) options='--dry-run --force --timeout= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'restart '*) options='--dry-run --force --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;
-        'check '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'delete '*) options='--dry-run --force --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'ssh '*) options='--dry-run --user= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'console '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'gpu status '*) options='--root= --tree ' words="" ;;
         'gpu holders '*) options='--root= ' words="" ;;
         'gpu mode '*) options='--dry-run --root= ' words="exclusive flexible" ;;
+        'check '*) options='--dry-run --fix --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'doctor '*) options='--dry-run --fix --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'ip list '*) options='--all ' words="" ;;
         'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
@@ -46,7 +47,7 @@ _vmctl() {
         'image gc '*) options='--all --dry-run ' words="" ;;
         'completion '*) options='' words="bash zsh fish" ;;
         'help '*) options='' words="" ;;
-        *) words='create list info start stop restart check delete ssh console gpu status gpu holders gpu mode ip list ip check image list image pull image verify image remove image gc completion help' ;;
+        *) words='create list info start stop restart delete ssh console gpu status gpu holders gpu mode check doctor ip list ip check image list image pull image verify image remove image gc completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Check: is this host fit for virtual machines with GPUs, and if not, why? */
+
+#include "check.h"
+#include "fs.h"
+#include "json.h"
+
+enum {
+        /* What went wrong was told; 0: no warnings. */
+        CHECK_STATUS_FAIL = 1,
+        CHECK_STATUS_WARN = 2,
+};
+
+static int run(int root, Conf *conf, Checkup *ret) {
+        _cleanup_(evidence_done) Evidence e = {};
+        int r;
+
+        if (conf_load_and_warn(root, conf) < 0)
+                return log_oom();
+        r = evidence_read(root, conf, &e);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read '" EVIDENCE_PATH "': %m. Is it a record of gpuvm's?");
+        r = checkup_run(root, conf, &e, ret);
+        return r < 0 ? log_error_errno(r, "Cannot read what this host is made of: %m") : 0;
+}
+
+static bool names(const Finding *x) {
+        return x->object && strstr(x->text, x->object);
+}
+
+static void print_findings(const Findings *f, bool quiet) {
+        for (size_t i = 0; i < f->n; i++) {
+                const Finding *x = &f->items[i];
+
+                if (quiet && x->level < FINDING_WARN)
+                        continue;
+                printf("%-4s  %-12s  %s%s%s\n", finding_level_to_string(x->level), x->check,
+                       names(x) ? "" : strempty(x->object), names(x) || !x->object ? "" : ": ", x->text);
+                if (x->level < FINDING_WARN)
+                        continue;
+                if (x->remedy)
+                        printf("%20s%s%s\n", "", x->remedy, endswith(x->remedy, ".") ? "" : ".");
+                if (x->fix)
+                        printf("%20s%s\n", "", x->fix);
+        }
+}
+
+static void print_count(size_t n, const char *what, const char *end) {
+        printf("%zu %s%s%s", n, what, n == 1 ? "" : "s", end);
+}
+
+static int show(const Context *c, const Checkup *u) {
+        _cleanup_json_ json_object *o = NULL;
+        bool quiet = vmctl_has(c, OPT_QUIET);
+
+        if (vmctl_has(c, OPT_JSON))
+                return checkup_to_json(u, &o) < 0 ? log_oom() : json_print(o, stdout);
+        print_findings(&u->findings, quiet);
+        if (quiet)
+                return 0;
+        printf("\n%s for virtual machines with GPUs: ", u->vm_capable ? "Fit" : "Not fit");
+        print_count(findings_count(&u->findings, FINDING_FAIL), "failure", ", ");
+        print_count(findings_count(&u->findings, FINDING_WARN), "warning", ".\n");
+        if (!u->root)
+                puts("This was not asked as root, who sees more.");
+        return 0;
+}
+
+static int status_of(const Checkup *u) {
+        switch (checkup_result(u)) {
+        case FINDING_FAIL:
+                return CHECK_STATUS_FAIL;
+        case FINDING_WARN:
+                return CHECK_STATUS_WARN;
+        default:
+                return VMCTL_DONE;
+        }
+}
+
+/* What was put right is looked at again: nothing else proves it. */
+static int check_host(Context *c, int root) {
+        _cleanup_(checkup_done) Checkup u = {}, again = {};
+        _cleanup_(conf_done) Conf conf = {}, conf_again = {};
+        int r;
+
+        r = run(root, &conf, &u);
+        if (r >= 0 && (!vmctl_has(c, OPT_FIX) || !vmctl_has(c, OPT_JSON)))
+                r = show(c, &u);
+        if (r < 0 || !vmctl_has(c, OPT_FIX))
+                return r < 0 ? r : status_of(&u);
+        r = check_fix(c, root, &conf, &u);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return vmctl_has(c, OPT_JSON) && show(c, &u) < 0 ? -EIO : status_of(&u);
+        r = run(root, &conf_again, &again);
+        if (r >= 0)
+                r = show(c, &again);
+        return r < 0 ? r : status_of(&again);
+}
+
+int cmd_check(Context *c, char **args) {
+        const char *directory = vmctl_value(c, OPT_ROOT) ?: secure_getenv("GPUVM_ROOT");
+        const char *uri = vmctl_value(c, OPT_CONNECT);
+        _cleanup_close_ int root = -EBADF;
+
+        if (*args)
+                return cmd_check_machine(c, args);
+        if (uri && vmctl_is_elsewhere(uri))
+                return log_full_errno(LOG_ERR, EOPNOTSUPP,
+                                      "A host is checked where it is, not at '%s'. Run it over there", uri);
+        root = fs_open_root(directory);
+        if (root < 0)
+                return log_error_errno(root, "Cannot open '%s': %m", directory ?: "/");
+        return check_host(c, root);
+}

@@ -1,0 +1,171 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# vmctl check on every recorded machine, and on broken ones: check.sh VMCTL SOURCE
+#
+# What is expected of tests/hosts/NAME is in tests/vmctl/check/NAME. After a change that is meant, run this with
+# GPUVM_UPDATE_GOLDEN=1, and read the diff before it is committed.
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+vmctl=$1
+hosts=$2/tests/hosts
+golden=$2/tests/vmctl/check
+work=$(mktemp -d)
+chmod 755 "$work"
+at_exit rm -rf "$work"
+unset GPUVM_ROOT GPUVM_LIBVIRT_URI
+
+# run ARGUMENT...: sets status, out and err.
+run() {
+        status=0
+        out=$("$vmctl" "$@" 2>"$work/err" </dev/null) || status=$?
+        err=$(<"$work/err")
+}
+
+# result CHECK: its worst in the JSON of $out.
+result() {
+        python3 -c 'import json, sys
+levels = ["none", "skip", "ok", "warn", "fail"]
+found = [levels.index(c["result"]) for c in json.load(sys.stdin)["checks"] if c["check"] == sys.argv[1]]
+print(levels[max(found, default=0)])' "$1" <<<"$out"
+}
+
+# As vmctl(1) has it: members and their types, and what goes with what.
+cat >"$work/schema.py" <<'END'
+import json, sys
+d = json.load(sys.stdin)
+assert set(d) == {"version", "result", "vm_capable", "vm_gpus", "root", "checks"}, set(d)
+assert d["version"] == 1 and type(d["vm_capable"]) is bool and type(d["root"]) is bool
+assert all(type(g) is str for g in d["vm_gpus"])
+worst = "ok"
+for c in d["checks"]:
+    assert set(c) == {"check", "result", "object", "text", "remedy", "fix", "phase", "because"}, set(c)
+    assert type(c["check"]) is str and type(c["text"]) is str and c["text"]
+    assert all(c[k] is None or type(c[k]) is str for k in ("object", "remedy", "fix", "phase", "because"))
+    assert c["result"] in ("ok", "skip", "warn", "fail")
+    assert c["because"] is None or c["result"] == "skip"
+    assert c["phase"] is None or c["fix"] == f"sudo systemctl start gpuvm-{c['phase']}.service"
+    if c["because"]:
+        assert any(o["check"] == c["because"] and o["result"] == "fail" for o in d["checks"]), c
+    if c["result"] in ("warn", "fail") and worst != "fail":
+        worst = c["result"]
+assert d["result"] == worst
+assert not d["vm_capable"] or d["vm_gpus"]
+sys.exit({"ok": 0, "fail": 1, "warn": 2}[worst])
+END
+
+# schema WANTED-STATUS NAME
+schema() {
+        local got=0
+
+        python3 "$work/schema.py" <<<"$out" 2>"$work/why" || got=$?
+        is "$2" "$got $(<"$work/why")" "$1 "
+}
+
+listing() {
+        find "$1" -printf '%P %y %m %s %T@ %l\n' | sort
+}
+
+# --- each machine
+n=0
+for tree in "$hosts"/*/; do
+        name=$(basename "$tree")
+        n=$((n + 1))
+        listing "$tree" >"$work/before"
+        run check --root "$tree"
+        printf '%s\nexit status %s\n%s' "$out" "$status" "$err" >"$work/got"
+        [ -z "${GPUVM_UPDATE_GOLDEN-}" ] || cp "$work/got" "$golden/$name"
+        check "$name: the verdict" diff "$golden/$name" "$work/got"
+        run check --root "$tree" --json
+        schema "$status" "$name: JSON is as documented, and says what the exit status says"
+        listing "$tree" >"$work/after"
+        check "$name: nothing is changed" diff "$work/before" "$work/after"
+done
+check 'there are ten machines' test "$n" -ge 10
+run doctor --root "$hosts/intel-one-gpu" --quiet
+like 'the doctor says the same, in short' "$status $out" $'^1 fail  bootstrap .*\nwarn  vfio '
+check_fails 'and nothing of what is well' 1 grep -q '^ok\|^skip\|Not fit' <<<"$out"
+
+# --- this machine, whatever it is
+run check --json
+schema "$status" 'this machine'
+is 'it was asked by whom it was' "$(grep -c '"root": *true' <<<"$out")" "$([ "$(id -u)" -ne 0 ] && echo 0 || echo 1)"
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+        status=0
+        out=$(setpriv --reuid=65534 --regid=65534 --clear-groups "$vmctl" check --json 2>"$work/err") || status=$?
+        schema "$status" 'anybody may look'
+        like 'and is told what could not be seen' "$out" '"root": *false'
+        out=$(setpriv --reuid=65534 --regid=65534 --clear-groups "$vmctl" check 2>"$work/err") || true
+        like 'in words' "$out" 'not asked as root, who sees more'
+        check_fails 'but only root may put it right' 5 setpriv --reuid=65534 --regid=65534 --clear-groups "$vmctl" check --fix --yes
+else
+        skip 'anybody may look' 'needs root'
+        skip 'and is told what could not be seen' 'needs root'
+        skip 'in words' 'needs root'
+        skip 'but only root may put it right' 'needs root'
+fi
+
+# --- a libvirt that takes the connection and says nothing
+cp -r "$hosts/intel-one-gpu" "$work/host"
+mkdir -p "$work/host/usr/bin" "$work/host/usr/share/OVMF"
+touch "$work/host/usr/bin/qemu-system-x86_64" "$work/host/usr/share/OVMF/OVMF_CODE_4M.fd"
+python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); time.sleep(60)' "$work/silent" &
+silent=$!
+at_exit kill "$silent"
+for ((i = 0; i < 100; i++)); do [ ! -e "$work/silent" ] || break; sleep 0.1; done
+began=$(date +%s)
+# AddressSanitizer wraps the xdr functions that libvirt takes from libtirpc, but finds only those loaded before it.
+asan=$(ldd "$vmctl" | sed -n 's/.*=> \(.*libasan[^ ]*\) .*/\1/p')
+preload=${asan:+$asan libtirpc.so.3}
+! nm -D "$vmctl" 2>/dev/null | grep -q __asan_init || preload=${preload:-libtirpc.so.3}
+export GPUVM_LIBVIRT_URI="qemu+unix:///system?socket=$work/silent"
+LD_PRELOAD="$preload" run check --root "$work/host" --json
+unset GPUVM_LIBVIRT_URI
+took=$(($(date +%s) - began))
+if [[ $out == *'is not installed'* ]]; then
+        skip 'a libvirt that hangs is a failure' "libvirt's library is not installed"
+else
+        is 'a libvirt that hangs is a failure' "$(result libvirt) $(grep -c 'does not answer' <<<"$out")" 'fail 1'
+fi
+check "not ours: it took $took s" test "$took" -le 20
+
+# --- putting right
+run check --root "$work/host" --fix --dry-run
+like 'what would be started is told' "$err" 'gpuvm-nvidia\.service would be started.*gpuvm-kvm\.service would be started'
+run check --root "$work/host" --fix --yes
+like 'a record is not put right' "$status:$err" '^1:.*A record cannot be put right'
+
+# --- usage
+run check --root "$work/nowhere"
+like 'no such directory' "$status:$err" "^3:.*Cannot open '$work/nowhere'"
+run check -c qemu+ssh://elsewhere/system
+like 'another machine is checked over there' "$status:$err" '^1:.*Run it over there'
+run check --root
+is 'bad usage has the status of warnings' "$status" 2
+
+# --- bad input: each file of a machine empty, or full of anything
+for kind in empty junk directory; do
+        rm -rf "$work/tree"
+        cp -a "$hosts/laptop" "$work/tree"
+        mkdir -p "$work/tree/run/gpuvm/phases" "$work/tree/var/lib/gpuvm"
+        touch "$work/tree/run/gpuvm/evidence.json" "$work/tree/run/gpuvm/phases/"{bridge,kvm}.json "$work/tree/var/lib/gpuvm/bridge"
+        while read -r -d '' file; do
+                case $kind in
+                empty) : >"$file" ;;
+                junk) printf '\0\377\n=:[%%n \n\n0x \t- - -\n%s' "$file" >"$file" ;;
+                directory) rm "$file" && mkdir "$file" ;;
+                esac
+        done < <(find "$work/tree" -type f -print0)
+        run check --root "$work/tree" --json
+        check "$kind files: ends by itself" test "$status" -le 2
+        is "$kind files: no sanitizer spoke" "$(grep -c 'Sanitizer\|runtime error' <<<"$err" || true)" 0
+        rm -rf "$work/tree/run/gpuvm/evidence.json"
+        run check --root "$work/tree" --json
+        if [ "$kind" = directory ]; then
+                like "$kind files: says that nothing can be read" "$status $err" '^1 .*Cannot read what this host is made of'
+        else
+                schema "$status" "$kind files: still speaks JSON"
+        fi
+done
+done_testing

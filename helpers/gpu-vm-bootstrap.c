@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bus.h"
+#include "child.h"
 #include "conf.h"
 #include "follow.h"
 #include "fs.h"
@@ -65,7 +66,7 @@ static int show_plan(int root, const Conf *conf, const char *dropin, bool json) 
         const char *refused = NULL;
         int r;
 
-        r = preview_find_directory(&directory);
+        r = child_find_directory(&directory);
         if (r >= 0) {
                 Preview v = { .directory = directory, .root = root, .root_path = arg.root, .extra = dropin };
 

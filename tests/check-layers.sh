@@ -22,7 +22,7 @@ layers=(
         'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
         'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck gpustate iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'
-        'exclusive'
+        'exclusive gpureset'
         'evidence checkup checklook checkhost checkgpu checknet'
         'ipknown ipcheck guestcheck virtagent virtverdict virtvm virtwatch vmgpu vmplan vmplannet vmplanwork vmhost vmunit rollback'
 )

@@ -24,7 +24,9 @@ budget() {
         gpuvm-preflight.service | gpuvm-verify.service | gpuvm-reboot.service) echo 0.9 ;;
         # Binds drivers, has to see the open files of everybody, and to tell NVIDIA's driver to let nobody in, which asks for
         # CAP_SYS_ADMIN (0.3).
-        gpuvm-vfio@.service) echo 2.3 ;;
+        gpuvm-vfio@.service | gpuvm-recover@.service) echo 2.3 ;;
+        # Writes to sysfs, and sees the open files of everybody.
+        gpuvm-reset@.service) echo 1.4 ;;
         # Talks to libvirt and systemd, and writes below /run/gpuvm.
         gpuvm-vm@.service) echo 0.9 ;;
         # Build an initramfs from the host's disks, modules and /root (0.1).
@@ -65,6 +67,7 @@ for unit in "$work"/*; do
         type=oneshot installs=0 remains=0
         case $name in
         gpuvm-vm@.service) type=notify installs=1 ;;
+        gpuvm-reset@.service | gpuvm-recover@.service) ;;
         *@.service) remains=1 ;;
         esac
         is "$name has an [Install] only if it is a machine's" "$(grep -c '^\[Install\]' "$unit" || true)" "$installs"
@@ -97,7 +100,7 @@ for unit in "$work"/*.service; do
 done
 
 # What asks which network card the host cannot do without has to see the host's, whatever network it has itself.
-for name in preflight verify iommu vfio vfio@; do
+for name in preflight verify iommu vfio vfio@ reset@ recover@; do
         unit=$work/gpuvm-$name.service
         check "gpuvm-$name.service has a network of its own" grep -q '^PrivateNetwork=yes' "$unit"
         check "gpuvm-$name.service has the host's /sys" grep -Eq '^Bind(ReadOnly)?Paths=(.* )?/sys( |$)' "$unit"

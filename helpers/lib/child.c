@@ -263,3 +263,19 @@ int child_output(const Child *child, size_t max, char **ret) {
         *ret = collect.text;
         return r;
 }
+
+int child_find_directory(char **ret) {
+        char *exe = realpath("/proc/self/exe", NULL), *slash = exe ? strrchr(exe, '/') : NULL;
+
+        if (!slash) {
+                free(exe);
+                return -ENOENT;
+        }
+        *slash = '\0';
+        if (streq(exe, GPUVM_BINDIR) && free_and_strdup(&exe, GPUVM_LIBEXECDIR) < 0) {
+                free(exe);
+                return -ENOMEM;
+        }
+        *ret = exe;
+        return 0;
+}

@@ -32,3 +32,6 @@ int child_run(const Child *child) _must_check_ _nonnull_all_;
 
 /* Runs and collects stdout, at most max bytes (-EFBIG beyond). Result as child_run(). */
 int child_output(const Child *child, size_t max, char **ret) _must_check_ _nonnull_all_;
+
+/* Where gpuvm's own helpers are: beside this program while it is not installed. */
+int child_find_directory(char **ret) _must_check_ _nonnull_all_;

@@ -9,22 +9,6 @@
 
 enum { OUTPUT_MAX = 1024 * 1024, STATUS_NOT_APPLICABLE = 77 };
 
-int preview_find_directory(char **ret) {
-        char *exe = realpath("/proc/self/exe", NULL), *slash = exe ? strrchr(exe, '/') : NULL;
-
-        if (!slash) {
-                free(exe);
-                return -ENOENT;
-        }
-        *slash = '\0';
-        if (streq(exe, GPUVM_BINDIR) && free_and_strdup(&exe, GPUVM_LIBEXECDIR) < 0) {
-                free(exe);
-                return -ENOMEM;
-        }
-        *ret = exe;
-        return 0;
-}
-
 /* What only makes sense once the others have done their part. */
 static bool plans_nothing(const char *noun) {
         return streq(noun, "reboot") || streq(noun, "verify");

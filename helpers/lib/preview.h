@@ -13,9 +13,6 @@ typedef struct Preview {
         const char *extra;     /* text of gpuvm.conf(5) that counts as if it were written already; or NULL */
 } Preview;
 
-/* Where the phases' programs are: beside this one while it is not installed. */
-int preview_find_directory(char **ret) _must_check_ _nonnull_all_;
-
 /* Writes each phase's plan, indented, as it comes. ret_refused: the phase that would refuse (static), NULL if
  * none would. Returns 0 or -errno. */
 int preview_print(const Preview *v, const Conf *c, FILE *f,

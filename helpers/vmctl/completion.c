@@ -39,6 +39,32 @@ static void bash_values(void) {
         }
 }
 
+/* "gpu status" and "gpu holders" are of one group, which "gpu" is the word for; they stand together. */
+static bool same_group(const Command *a, const Command *b) {
+        size_t n = strcspn(a->name, " ");
+
+        return n == strcspn(b->name, " ") && strncmp(a->name, b->name, n) == 0;
+}
+
+static void bash_groups(void) {
+        const Command *previous = NULL;
+
+        for (const Command *c = vmctl_commands; c->name; previous = c++) {
+                if (!strchr(c->name, ' ') || (previous && same_group(previous, c)))
+                        continue;
+                printf("        '%.*s '*) words='", (int) strcspn(c->name, " "), c->name);
+                for (const Command *d = c; d->name && same_group(c, d); d++)
+                        printf("%s%s", d == c ? "" : " ", strchr(d->name, ' ') + 1);
+                printf("' ;;\n");
+        }
+        previous = NULL;
+        printf("        *) words='");
+        for (const Command *c = vmctl_commands; c->name; previous = c++)
+                if (!previous || !same_group(previous, c))
+                        printf("%s%.*s", previous ? " " : "", (int) strcspn(c->name, " "), c->name);
+        printf("' ;;\n");
+}
+
 static void bash(void) {
         printf("# bash completion for vmctl\n\n"
                "_vmctl() {\n"
@@ -62,11 +88,8 @@ static void bash(void) {
                 bash_words(c->complete, c->words);
                 printf("\" ;;\n");
         }
-        printf("        *) words='");
-        for (const Command *c = vmctl_commands; c->name; c++)
-                printf("%s%s", c == vmctl_commands ? "" : " ", c->name);
-        printf("' ;;\n"
-               "        esac\n"
+        bash_groups();
+        printf("        esac\n"
                "        [[ $cur != -* ]] || words=\"$options");
         print_options(OPT_COMMON, "--%s%s ");
         printf("\"\n"

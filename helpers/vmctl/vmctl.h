@@ -190,6 +190,8 @@ int cmd_check(Context *c, char **args);
 int cmd_gpu_status(Context *c, char **args);
 int cmd_gpu_holders(Context *c, char **args);
 int cmd_gpu_mode(Context *c, char **args);
+int cmd_gpu_reset(Context *c, char **args);
+int cmd_gpu_recover(Context *c, char **args);
 int cmd_image_list(Context *c, char **args);
 int cmd_image_pull(Context *c, char **args);
 int cmd_image_verify(Context *c, char **args);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* fakesys: an LD_PRELOAD library that makes a directory tree behave as the PCI bus in sysfs does when it is
- * written to: driver_override, d3cold_allowed, bind, unbind, drivers_probe. Errors, hangs and kills on
- * demand.
+ * written to: driver_override, d3cold_allowed, bind, unbind, drivers_probe, reset, remove, rescan. Errors,
+ * hangs and kills on demand.
  *
  *   FAKESYS_ROOT=DIR        the tree; nothing outside is touched or counted
  *   FAKESYS_LOG=FILE        gets a line for each change that was let through
@@ -18,8 +18,11 @@
  *
  * In the tree, devices/ADDRESS/fake_drivers names the drivers that claim the function by its ids, best first;
  * drivers/NAME/fake_refuses makes a driver's probe fail. A driver whose directory is missing is not loaded.
- */
+ * A function has the config space devices/ADDRESS/fake_config after its reset, if there is such a file, and
+ * after it was removed and a rescan has found it: that finds all that was removed, unless there is a file
+ * /fake_gone. */
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -247,6 +250,64 @@ static int set_override(int fd, const char *value) {
         return 0;
 }
 
+/* What its configuration reads as from now on. */
+static int renew_config(const char *device) {
+        char from[PATH_MAX], to[PATH_MAX], data[64];
+        FILE *f = fopen(path_of(from, "devices/%s/fake_config", device), "re");
+        size_t n;
+
+        if (!f)
+                return 0;
+        n = fread(data, 1, sizeof(data), f);
+        (void) fclose(f);
+        f = fopen(path_of(to, "devices/%s/config", device), "we");
+        if (!f || fwrite(data, 1, n, f) != n || fclose(f) != 0)
+                abort();
+        return 0;
+}
+
+static int remove_device(const char *device) {
+        char from[PATH_MAX], to[PATH_MAX];
+
+        (void) snprintf(to, sizeof(to), "%s/fake_removed", root);
+        (void) mkdir(to, 0755);
+        (void) snprintf(to, sizeof(to), "%s/fake_removed/%s", root, device);
+        return rename(path_of(from, "devices/%s", device), to) < 0 ? -errno : 0;
+}
+
+static int rescan(void) {
+        char path[PATH_MAX], from[PATH_MAX * 2], to[PATH_MAX];
+        struct dirent *e;
+        DIR *d;
+
+        (void) snprintf(path, sizeof(path), "%s/fake_gone", root);
+        if (there(path))
+                return 0;
+        (void) snprintf(path, sizeof(path), "%s/fake_removed", root);
+        d = opendir(path);
+        while (d && (e = readdir(d)))
+                if (*e->d_name != '.') {
+                        (void) snprintf(from, sizeof(from), "%s/%s", path, e->d_name);
+                        if (rename(from, path_of(to, "devices/%s", e->d_name)) < 0)
+                                abort();
+                        (void) renew_config(e->d_name);
+                }
+        if (d)
+                (void) closedir(d);
+        return 0;
+}
+
+/* What a device is told to do: its name is before the last slash. */
+static int handle_device(const char *path, const char *value) {
+        char device[128];
+
+        if (strcmp(value, "1") != 0 || sscanf(path, "devices/%127[^/]/", device) != 1)
+                return -EINVAL;
+        if (strcmp(strrchr(path, '/'), "/reset") == 0)
+                return renew_config(device);
+        return strcmp(strrchr(path, '/'), "/remove") == 0 ? remove_device(device) : rescan();
+}
+
 static bool ends_in(const char *path, const char *tail) {
         return strlen(path) >= strlen(tail) && strcmp(path + strlen(path) - strlen(tail), tail) == 0;
 }
@@ -276,6 +337,9 @@ static int handle(int fd, const char *path, const char *value) {
                 return set_override(fd, value);
         if (tail && strcmp(tail, "/d3cold_allowed") == 0 && strlen(value) == 1 && strspn(value, "01") == 1)
                 return set_override(fd, value);
+        if (tail &&
+            (strcmp(tail, "/reset") == 0 || strcmp(tail, "/remove") == 0 || strcmp(tail, "/rescan") == 0))
+                return handle_device(path, value);
         return -EACCES; /* nothing else is ever written by us */
 }
 

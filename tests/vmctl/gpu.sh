@@ -80,6 +80,14 @@ like 'nobody would do it' "$status:$err" '^1:.*Vfio=no'
 run gpu mode --root "$work/twins" 1 shared
 like 'a mode that is none' "$status:$err" "^2:.*'shared' is no mode"
 
+# What its unit would do.
+run gpu reset --root "$work/twins" --dry-run 1
+like 'a plan of a reset' "$status:$err" "^1:.*0000:21:00\.0 has the host's driver nouveau, and is not reset below it"
+run gpu recover --root "$work/twins" 1
+like 'a recorded machine is not changed' "$status:$err" '^2:.*not changed'
+run gpu recover --dry-run --root "$work/twins" 7
+like 'one that is not there' "$status:$err" "^3:.*There is no GPU '7'"
+
 # One with processes, and with machines that libvirt knows.
 cp -r "$hosts/intel-one-gpu" "$work/host"
 device=$work/host/sys/bus/pci/devices/0000:01:00.0

@@ -110,6 +110,8 @@ complete_words() {
 printf '#!/bin/sh\n[ "$*" != "list --quiet" ] || printf "talos-01\\nubuntu-02\\n"\n' >"$work/vmctl"
 chmod +x "$work/vmctl"
 is 'bash completes a command' "$(complete_words res)" 'restart '
+is 'the first word of one, once' "$(complete_words gp)" 'gpu '
+is 'and its second after that' "$(complete_words gpu res)" 'reset '
 is 'the name of a machine' "$(complete_words stop ta)" 'talos-01 '
 is 'an option of the command' "$(complete_words stop --fo)" '--force '
 is 'and none of another' "$(complete_words list --fo)" ' '

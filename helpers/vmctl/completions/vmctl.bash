@@ -36,6 +36,8 @@ _vmctl() {
         'gpu status '*) options='--root= --tree ' words="" ;;
         'gpu holders '*) options='--root= ' words="" ;;
         'gpu mode '*) options='--dry-run --root= ' words="exclusive flexible" ;;
+        'gpu reset '*) options='--dry-run --root= ' words="" ;;
+        'gpu recover '*) options='--dry-run --root= ' words="" ;;
         'check '*) options='--dry-run --fix --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'doctor '*) options='--dry-run --fix --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'ip list '*) options='--all ' words="" ;;
@@ -47,7 +49,10 @@ _vmctl() {
         'image gc '*) options='--all --dry-run ' words="" ;;
         'completion '*) options='' words="bash zsh fish" ;;
         'help '*) options='' words="" ;;
-        *) words='create list info start stop restart delete ssh console gpu status gpu holders gpu mode check doctor ip list ip check image list image pull image verify image remove image gc completion help' ;;
+        'gpu '*) words='status holders mode reset recover' ;;
+        'ip '*) words='list check' ;;
+        'image '*) words='list pull verify remove gc' ;;
+        *) words='create list info start stop restart delete ssh console gpu check doctor ip image completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -306,6 +306,8 @@ int cmd_gpu_status(Context *c, char **args) {
         r = look(c, args, false, &l);
         if (r < 0)
                 return r;
+        if (vmctl_has(c, OPT_SVG))
+                return gpu_write_svg(&l.states, vmctl_value(c, OPT_SVG));
         if (vmctl_has(c, OPT_JSON))
                 return show_json(&l);
         if (l.n_shown == 0) {

@@ -9,6 +9,9 @@
 /* In gputree.c: below the bridges that they hang on, with all that goes with them. */
 int gpu_show_tree(const PciBus *bus, GpuState *const *shown, size_t n) _nonnull_all_;
 
+/* In gpusvg.c: a picture of all of them; "-" is standard output. Tells what goes wrong. */
+int gpu_write_svg(const GpuStates *states, const char *file) _must_check_ _nonnull_all_;
+
 /* What is done to a single GPU, on the machine below root. */
 typedef int (*GpuDo)(Context *c, int root, const Conf *conf, const GpuState *g, void *userdata);
 

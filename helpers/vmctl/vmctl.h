@@ -60,6 +60,7 @@ typedef enum Opt {
         OPT_SCHEMATIC,
         OPT_SERVER,
         OPT_SSH_KEY,
+        OPT_SVG,
         OPT_TALOS_VERSION,
         OPT_TIMEOUT,
         OPT_TREE,

@@ -14,6 +14,7 @@ _vmctl() {
         --rom) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --root) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --ssh-key) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --svg) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --user-data) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         esac
         for ((i = 1; i < COMP_CWORD; i++)); do
@@ -33,7 +34,7 @@ _vmctl() {
         'delete '*) options='--dry-run --force --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'ssh '*) options='--dry-run --user= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'console '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
-        'gpu status '*) options='--root= --tree ' words="" ;;
+        'gpu status '*) options='--root= --svg= --tree ' words="" ;;
         'gpu holders '*) options='--root= ' words="" ;;
         'gpu mode '*) options='--dry-run --root= ' words="exclusive flexible" ;;
         'gpu reset '*) options='--dry-run --root= ' words="" ;;

@@ -71,6 +71,7 @@ complete -c vmctl -n '__fish_seen_subcommand_from console' -l dry-run -s n -d 'S
 complete -c vmctl -n __fish_use_subcommand -f -a gpu -d 'Show the GPUs, and who has them'
 complete -c vmctl -n '__fish_seen_subcommand_from gpu' -f -a status -d 'Show the GPUs, and who has them'
 complete -c vmctl -n '__fish_seen_subcommand_from gpu' -l root -r -d 'Look at the host recorded below DIR'
+complete -c vmctl -n '__fish_seen_subcommand_from gpu' -l svg -r -d 'Draw a picture; - is standard output'
 complete -c vmctl -n '__fish_seen_subcommand_from gpu' -l tree -d 'Below the bridges that they hang on'
 complete -c vmctl -n __fish_use_subcommand -f -a gpu -d 'List the processes that use a GPU'
 complete -c vmctl -n '__fish_seen_subcommand_from gpu' -f -a holders -d 'List the processes that use a GPU'

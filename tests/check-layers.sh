@@ -13,7 +13,7 @@ cd "$1/helpers/lib"
 layers=(
         'macro'
         'bdf library log parse strv json agentanswer'
-        'fs fswrite curllib digest qcow2 unpack'
+        'fs fswrite curllib digest qcow2 scrub tar unpack'
         'account aptsource turn checkpoint bootfile confvalid grubcfg grubplace kernel child ini dropin ledger cloudinit guestnet gpuarch ubuntudrivers osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile'
         'xml metadata virtlib seed guestlog gpuname hostdevs vmplace'
         'phase'
@@ -23,7 +23,7 @@ layers=(
         'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan virt preflight gpucheck gpustate iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'
         'exclusive gpureset'
-        'evidence checkup checklook checkhost checkgpu checknet'
+        'evidence checkup checklook checkhost checkgpu checknet bundle bundletext'
         'ipknown ipcheck guestcheck virtagent virtverdict virtvm virtwatch vmgpu vmplan vmplannet vmplanwork vmhost vmunit rollback'
 )
 declare -A layer=()
@@ -64,7 +64,7 @@ door json 'json-c/.*\.h'
 door library 'dlfcn\.h'
 door module 'libkmod\.h'
 door virtlib 'libvirt/.*\.h'
-door '(seed|unpack)' 'archive.*\.h'
+door '(seed|tar|unpack)' 'archive.*\.h'
 door xml 'libxml/.*\.h'
 door curllib 'curl/.*\.h'
 door unpack 'lzma\.h'

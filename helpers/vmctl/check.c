@@ -12,16 +12,25 @@ enum {
         CHECK_STATUS_WARN = 2,
 };
 
-static int run(int root, Conf *conf, Checkup *ret) {
-        _cleanup_(evidence_done) Evidence e = {};
+void check_host_done(CheckHost *h) {
+        checkup_done(&h->checkup);
+        evidence_done(&h->evidence);
+        conf_done(&h->conf);
+        h->root = safe_close(h->root);
+        if (h->scratch)
+                check_remove(h->scratch);
+        free(h->scratch);
+}
+
+int check_look(CheckHost *h) {
         int r;
 
-        if (conf_load_and_warn(root, conf) < 0)
+        if (conf_load_and_warn(h->root, &h->conf) < 0)
                 return log_oom();
-        r = evidence_read(root, conf, &e);
+        r = evidence_read(h->root, &h->conf, &h->evidence);
         if (r < 0)
                 return log_error_errno(r, "Cannot read '" EVIDENCE_PATH "': %m. Is it a record of gpuvm's?");
-        r = checkup_run(root, conf, &e, ret);
+        r = checkup_run(h->root, &h->conf, &h->evidence, &h->checkup);
         return r < 0 ? log_error_errno(r, "Cannot read what this host is made of: %m") : 0;
 }
 
@@ -79,39 +88,45 @@ static int status_of(const Checkup *u) {
 }
 
 /* What was put right is looked at again: nothing else proves it. */
-static int check_host(Context *c, int root) {
-        _cleanup_(checkup_done) Checkup u = {}, again = {};
-        _cleanup_(conf_done) Conf conf = {}, conf_again = {};
+static int fix(Context *c, const char *path, const CheckHost *h) {
+        _cleanup_(check_host_done) CheckHost again = { .root = -EBADF };
         int r;
 
-        r = run(root, &conf, &u);
-        if (r >= 0 && (!vmctl_has(c, OPT_FIX) || !vmctl_has(c, OPT_JSON)))
-                r = show(c, &u);
-        if (r < 0 || !vmctl_has(c, OPT_FIX))
-                return r < 0 ? r : status_of(&u);
-        r = check_fix(c, root, &conf, &u);
+        if (!vmctl_has(c, OPT_JSON) && show(c, &h->checkup) < 0)
+                return -EIO;
+        r = check_fix(c, h);
         if (r < 0)
                 return r;
         if (r == 0)
-                return vmctl_has(c, OPT_JSON) && show(c, &u) < 0 ? -EIO : status_of(&u);
-        r = run(root, &conf_again, &again);
+                return vmctl_has(c, OPT_JSON) && show(c, &h->checkup) < 0 ? -EIO : status_of(&h->checkup);
+        r = check_open(path, &again);
         if (r >= 0)
-                r = show(c, &again);
-        return r < 0 ? r : status_of(&again);
+                r = check_look(&again);
+        if (r >= 0)
+                r = show(c, &again.checkup);
+        return r < 0 ? r : status_of(&again.checkup);
 }
 
 int cmd_check(Context *c, char **args) {
-        const char *directory = vmctl_value(c, OPT_ROOT) ?: secure_getenv("GPUVM_ROOT");
+        const char *path = vmctl_value(c, OPT_ROOT) ?: secure_getenv("GPUVM_ROOT");
+        _cleanup_(check_host_done) CheckHost h = { .root = -EBADF };
         const char *uri = vmctl_value(c, OPT_CONNECT);
-        _cleanup_close_ int root = -EBADF;
+        int r;
 
         if (*args)
                 return cmd_check_machine(c, args);
         if (uri && vmctl_is_elsewhere(uri))
                 return log_full_errno(LOG_ERR, EOPNOTSUPP,
                                       "A host is checked where it is, not at '%s'. Run it over there", uri);
-        root = fs_open_root(directory);
-        if (root < 0)
-                return log_error_errno(root, "Cannot open '%s': %m", directory ?: "/");
-        return check_host(c, root);
+        r = check_open(path, &h);
+        if (r >= 0)
+                r = check_look(&h);
+        if (r >= 0 && vmctl_has(c, OPT_BUNDLE))
+                r = check_write(&h, vmctl_value(c, OPT_BUNDLE));
+        if (r < 0)
+                return r;
+        if (vmctl_has(c, OPT_FIX))
+                return fix(c, path, &h);
+        r = show(c, &h.checkup);
+        return r < 0 ? r : status_of(&h.checkup);
 }

@@ -55,12 +55,12 @@ static int ask(const Context *c, char *const *phases) {
         return vmctl_ask(question);
 }
 
-int check_fix(Context *c, int root, const Conf *conf, const Checkup *u) {
+int check_fix(Context *c, const CheckHost *h) {
         _cleanup_strv_ char **phases = NULL;
         _cleanup_bus_ Bus *bus = NULL;
         int r;
 
-        if (list_phases(conf, u, &phases) < 0)
+        if (list_phases(&h->conf, &h->checkup, &phases) < 0)
                 return log_oom();
         if (!phases) {
                 log_notice("There is nothing here that gpuvm can put right by itself");
@@ -71,7 +71,7 @@ int check_fix(Context *c, int root, const Conf *conf, const Checkup *u) {
                         log_notice("gpuvm-%s.service would be started", *p);
                 return 0;
         }
-        if (!fs_is_host(root))
+        if (!fs_is_host(h->root))
                 return log_full_errno(LOG_ERR, EOPNOTSUPP, "A record cannot be put right, only a machine");
         if (geteuid() != 0)
                 return log_full_errno(LOG_ERR, EPERM, "Only root may put it right. Use sudo");

@@ -16,6 +16,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_ARCH] = { "arch", 0, "ARCH", "Processor of the guest, this host's by default", COMPLETE_WORDS,
                        "amd64 arm64" },
         [OPT_AUTOSTART] = { "autostart", 0, NULL, "Start it with the host" },
+        [OPT_BUNDLE] = { "bundle", 0, "FILE", "Write what was looked at, for somebody else", COMPLETE_FILE },
         [OPT_CPUS] = { "cpus", 0, "N", "Virtual CPUs; half of the host's by default" },
         [OPT_DISK] = { "disk", 0, "SIZE", "GiB, or as 100G; thin, 50 by default" },
         [OPT_DRY_RUN] = { "dry-run", 'n', NULL, "Show what would be done, change nothing" },
@@ -39,7 +40,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_REFRESH] = { "refresh", 0, NULL, "Look for a newer build" },
         [OPT_RELEASE] = { "release", 0, "RELEASE", "Of Ubuntu or Debian: 24.04, 13" },
         [OPT_ROM] = { "rom", 0, "on|off|FILE", "The GPU's firmware that the guest sees", COMPLETE_FILE },
-        [OPT_ROOT] = { "root", 0, "DIR", "Look at the host recorded below DIR", COMPLETE_FILE },
+        [OPT_ROOT] = { "root", 0, "DIR", "Look at the host recorded in DIR, or in a bundle", COMPLETE_FILE },
         [OPT_SCHEMATIC] = { "schematic", 0, "ID", "Of Talos: an image of your own from the image factory" },
         [OPT_SERVER] = { "server", 0, NULL, "Ubuntu without a desktop" },
         [OPT_SSH_KEY] = { "ssh-key", 0, "KEY|FILE", "Who may enter; may be repeated", COMPLETE_FILE },
@@ -63,7 +64,7 @@ const Option vmctl_options[_OPT_MAX] = {
                         OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |              \
                         OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) | OPT(WAIT)
 
-#define CHECK OPT(DRY_RUN) | OPT(FIX) | OPT(ROOT) | OPT(YES)
+#define CHECK OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(ROOT) | OPT(YES)
 
 const Command vmctl_commands[] = {
         { "create", "KIND", "Make a virtual machine: talos, ubuntu or debian", 1, 1, CREATE, COMPLETE_WORDS,

@@ -35,6 +35,7 @@ typedef enum Opt {
         OPT_ALL,
         OPT_ARCH,
         OPT_AUTOSTART,
+        OPT_BUNDLE,
         OPT_CPUS,
         OPT_DISK,
         OPT_DRY_RUN,

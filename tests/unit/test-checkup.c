@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "bundle.h"
 #include "checkup.h"
 #include "child.h"
 #include "kvmcheck.h"
@@ -85,6 +86,27 @@ static char *verdict(int root) {
                 ASSERT(x->remedy || x->fix);
         }
         return strv_join(words, " ");
+}
+
+/* The same of the bundle of that host, below another directory. */
+static char *bundled(int root) {
+        char path[] = "/tmp/gpuvm-bundle-XXXXXX", *result;
+        _cleanup_(evidence_done) Evidence e = {};
+        _cleanup_(conf_done) Conf c = {};
+        _cleanup_(checkup_done) Checkup u = {};
+        _cleanup_(tar_done) Tar t = {};
+        _cleanup_close_ int other = -EBADF;
+
+        ASSERT_EQ(conf_load(root, NULL, NULL, &c), 0);
+        ASSERT_EQ(evidence_read(root, &c, &e), 0);
+        ASSERT_EQ(checkup_run(root, &c, &e, &u), 0);
+        ASSERT_EQ(bundle_collect(root, "tank-7", &e, &t), 0);
+        ASSERT(mkdtemp(path));
+        other = fs_open_root(path);
+        ASSERT_EQ(tar_unpack(&t, other), 0);
+        result = verdict(other);
+        ASSERT_EQ(nftw(path, tree_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
+        return result;
 }
 
 /* text: NULL takes the file or directory away. */
@@ -368,7 +390,7 @@ TEST(hosts) {
         int root = new_host();
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                _cleanup_free_ char *got = NULL, *evidence = NULL;
+                _cleanup_free_ char *got = NULL, *evidence = NULL, *again = NULL;
 
                 if (i > 0) {
                         tree_end();
@@ -382,6 +404,10 @@ TEST(hosts) {
                         tree_put(EVIDENCE_PATH, evidence);
                 }
                 got = verdict(root);
+                again = bundled(root);
+                if (strcmp(again, got) != 0)
+                        tap_stop(EXIT_FAILURE, __LINE__, "%s: \"%s\", and bundled \"%s\"", rows[i].name, got,
+                                 again);
                 if (strcmp(got, rows[i].want) != 0)
                         tap_stop(EXIT_FAILURE, __LINE__, "%s: \"%s\", not \"%s\"", rows[i].name, got,
                                  rows[i].want);

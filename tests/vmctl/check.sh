@@ -62,6 +62,11 @@ schema() {
         is "$2" "$got $(<"$work/why")" "$1 "
 }
 
+# unnamed TEXT: where interfaces are named by their MAC address, which a bundle changes.
+unnamed() {
+        printf '%s\n' "$1" | sed 's/enx[0-9a-f]*/enx/g'
+}
+
 listing() {
         find "$1" -printf '%P %y %m %s %T@ %l\n' | sort
 }
@@ -80,6 +85,15 @@ for tree in "$hosts"/*/; do
         schema "$status" "$name: JSON is as documented, and says what the exit status says"
         listing "$tree" >"$work/after"
         check "$name: nothing is changed" diff "$work/before" "$work/after"
+        # what somebody else gets of it
+        run check --root "$tree" --json
+        wanted=$out
+        "$vmctl" check --root "$tree" --bundle "$work/$name.tgz" --quiet >/dev/null 2>&1 || true
+        run check --root "$work/$name.tgz" --json
+        is "$name: the bundle says the same" "$out" "$wanted"
+done
+for tree in "$hosts"/*/; do
+        is "$(basename "$tree"): the bundle's mode" "$(stat -c %a "$work/$(basename "$tree").tgz")" 600
 done
 check 'there are ten machines' test "$n" -ge 10
 run doctor --root "$hosts/intel-one-gpu" --quiet
@@ -135,6 +149,70 @@ run check --root "$work/host" --fix --dry-run
 like 'what would be started is told' "$err" 'gpuvm-nvidia\.service would be started.*gpuvm-kvm\.service would be started'
 run check --root "$work/host" --fix --yes
 like 'a record is not put right' "$status:$err" '^1:.*A record cannot be put right'
+
+# --- a bundle has what is needed, and nothing that tells who it is
+rm -rf "$work/host"
+cp -a "$hosts/intel-one-gpu" "$work/host"
+host=$work/host
+net=$host/sys/devices/pci0000:00/0000:00:1c.0/0000:03:00.0/net
+mkdir -p "$host"/etc/{apt/sources.list.d,driverctl.d,modprobe.d,ssh,gpuvm.conf.d} "$host"/boot/grub "$host"/run/gpuvm/{phases,reboot.d} \
+        "$host"/var/lib/{dkms,gpuvm,dbus} "$host"/sys/class/dmi/id "$host/sys/fs/btrfs/5a5a5a5a-1111-2222-3333-444455556666/devices" "$host"/root/.ssh
+echo tank-7.lab.example.com >"$host/etc/hostname"
+echo 5e1a1ab0c0ffee00112233445566778 >"$host/etc/machine-id"
+echo SERIAL-4711 | tee "$host"/sys/class/dmi/id/{product_serial,board_serial,chassis_serial,product_uuid} >"$host/sys/devices/pci0000:00/0000:02:00.0-serial" || true
+echo 'BOOT_IMAGE=/vmlinuz root=UUID=3ab1cd5e-0123-4567-89ab-0123456789ab ip=198.51.100.7::198.51.100.1 intel_iommu=on cloud.token=TOPSECRET hostname=tank-7 rd.luks.key=/SECRETKEY quiet' >"$host/proc/cmdline"
+printf '[Gpu]\nAcceptSiblings=0000:01:00.0\n# call alice at 555-0100, TOPSECRET\n[Network]\nSubnet=198.51.100.0/24\n[Image]\nUbuntuUrl=https://alice:TOPSECRET@mirror.tank.example.com\n[Nobody]\nPassword=TOPSECRET\n' >"$host/etc/gpuvm.conf"
+printf '[Bootstrap]\nUser=alice\n' >"$host/etc/gpuvm.conf.d/10-user.conf"
+echo 'deb https://alice:TOPSECRET@private.tank.example.com/debian bookworm main' >"$host/etc/apt/sources.list"
+printf 'deb http://deb.debian.org/debian bookworm main # TOPSECRET\n' | sed 's/ # .*//' >"$host/etc/apt/sources.list.d/debian.list"
+printf 'set superusers="alice"\npassword_pbkdf2 alice grub.pbkdf2.TOPSECRET\nmenuentry x { linux /vmlinuz root=UUID=3ab1cd5e-0123-4567-89ab-0123456789ab }\n' >"$host/boot/grub/grub.cfg"
+printf 'options secretmodule key=TOPSECRET\noptions vfio-pci ids=10de:ffff\n' >"$host/etc/modprobe.d/local.conf"
+echo '{"phase": "bridge", "mode": "bridged", "bridge": "br0", "reason": "gateway 198.51.100.1 is 52:54:00:ab:cd:ef, tank-7 asked"}' >"$host/run/gpuvm/phases/bridge.json"
+{ head -c 300 /dev/zero; echo 'tank-7 Secure Boot Module Signature key'; head -c 300 /dev/zero; } >"$host/var/lib/dkms/mok.pub"
+{ printf '\006\000\000\000CN=tank-7'; cat "$host/var/lib/dkms/mok.pub"; } >"$host/sys/firmware/efi/efivars/MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23"
+mv "$net/enp3s0" "$net/enx525400abcdef"
+ln -sfn ../../devices/pci0000:00/0000:00:1c.0/0000:03:00.0/net/enx525400abcdef "$host/sys/class/net/enx525400abcdef"
+rm "$host/sys/class/net/enp3s0"
+printf 'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\nenx525400abcdef\t00000000\t0164336\t0003\t0\t0\t0\t00000000\nenx525400abcdef\t006433C6\t00000000\t0001\t0\t0\t0\t00FFFFFF\n' >"$host/proc/self/net/route"
+printf '1 0 259:1 / / rw - btrfs /dev/mapper/tank--7--vg-root rw,subvol=/SECRETVOL\n2 1 0:77 / /home/alice/SECRETMOUNT rw - nfs4 nas.tank.example.com:/export rw,addr=198.51.100.9\n' >"$host/proc/self/mountinfo"
+echo 'PRIVATE KEY TOPSECRET' | tee "$host/root/.ssh/id_ed25519" "$host/etc/ssh/ssh_host_ed25519_key" >"$host/etc/shadow"
+printf 'processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t: fpu vmx\naddress sizes\t: 46 bits physical\nserial: SERIAL-4711\n' >"$host/proc/cpuinfo"
+echo 'NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Release Build  (alice@tank-7)' >"$host/proc/version-of-driver"
+mkdir -p "$host/proc/driver/nvidia" && mv "$host/proc/version-of-driver" "$host/proc/driver/nvidia/version"
+cp "$hosts/../fuzz/corpus/evidence/ok-all" "$host/run/gpuvm/evidence.json"
+run check --root "$host" --bundle "$work/b.tgz" --json
+wanted=$out
+like 'where it is, and that one should look into it' "$err" "Written to '$work/b.tgz'.*tar -tf"
+check_fails 'replayed, it is no different' 1 grep -q 'looks different' <<<"$err"
+run check --root "$work/b.tgz" --json
+is 'the same verdict there' "$(unnamed "$out")" "$(unnamed "$wanted")"
+mkdir "$work/spread"
+tar -xzf "$work/b.tgz" -C "$work/spread"
+run check --root "$work/spread" --json
+is 'and of its directory' "$(unnamed "$out")" "$(unnamed "$wanted")"
+for word in SERIAL-4711 TOPSECRET SECRET alice tank 'PRIVATE KEY' 198.51.100 C6336401 0164336 3ab1cd5e 52:54:00:ab:cd:ef 525400abcdef \
+        5e1a1ab0c0ffee 5a5a5a5a-1111 mirror nas private 555-0100; do
+        is "no '$word' in it" "$(grep -rilaF -- "$word" "$work/spread" || true)$(find "$work/spread" -iname "*$word*" -o -lname "*$word*")" ''
+done
+like 'what counts is there' "$(cat "$work/spread/proc/cmdline" "$work/spread/etc/gpuvm.conf" "$work/spread/etc/apt/sources.list.d/debian.list" "$work/spread/etc/modprobe.d/local.conf")" \
+        'intel_iommu=on.*AcceptSiblings=0000:01:00\.0.*deb http://deb\.debian\.org/debian bookworm main.*ids=10de:ffff'
+is 'nothing but files, directories and links' "$(find "$work/spread" ! -type f ! -type d ! -type l)" ''
+sleep 1
+"$vmctl" check --root "$host" --bundle "$work/c.tgz" --quiet >/dev/null 2>&1 || true
+check 'the same host is the same bundle' cmp "$work/b.tgz" "$work/c.tgz"
+run check --root "$host" --bundle "$work/nowhere/b.tgz"
+like 'where nothing can be written' "$status:$err" "Cannot write '$work/nowhere/b.tgz'"
+check 'nothing is left' test ! -e "$work/nowhere"
+is 'nor where bundles are unpacked' "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'gpuvm-check-*' -newer "$work/host/etc/hostname" 2>/dev/null)" ''
+
+# --- what somebody made who means harm
+for file in "$2"/tests/fuzz/corpus/tar/should-fail-*; do
+        run check --root "$file"
+        like "${file##*/} is no bundle" "$status:$err" "^1:.*Cannot read '.*Is it what 'vmctl check --bundle' wrote"
+done
+run check --root "$2/tests/fuzz/corpus/tar/ok-below-link"
+like 'nothing is written through a link' "$status:$err" '^1:.*Cannot unpack'
+check 'anywhere' test ! -e /tmp/gpuvm-below-link
 
 # --- usage
 run check --root "$work/nowhere"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|holders|boot|handover|image|ipcheck|gpu]...
+# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|holders|check|boot|handover|image|ipcheck|gpu]...
 #
 # Not a test: a busy machine makes them worse. Needs hyperfine, valgrind and time; boot needs root, for real boots of
 # systemd in a container, and so does handover, for an emulated machine (tests/lab). The result names the machine and goes
@@ -18,7 +18,7 @@ fi
 for tool in hyperfine valgrind time meson ninja; do
         type -P "$tool" >/dev/null || { echo "bench.sh: $tool is missing: apt-get install hyperfine valgrind time meson" >&2; exit 1; }
 done
-[ $# -gt 0 ] || set -- generator help helpers holders boot handover image ipcheck gpu
+[ $# -gt 0 ] || set -- generator help helpers holders check boot handover image ipcheck gpu
 # needs FIGURE PACKAGES TOOL...: those tools and root, if that figure is asked for.
 asked=" $* "
 needs() {
@@ -41,7 +41,7 @@ needs handover "qemu-system-x86 qemu-utils ovmf mmdebstrap" qemu-system-x86_64 q
 work=$(mktemp -d -p /dev/shm)
 trap 'rm -rf "$work"' EXIT
 rows=()
-for part in lib generator helpers holders boot handover image ipcheck gpu; do
+for part in lib generator helpers holders check boot handover image ipcheck gpu; do
         # shellcheck source=/dev/null
         . "tests/bench/$part.sh"
 done

@@ -34,7 +34,7 @@ int check_system(CheckLook *l) {
         };
         /* A virtual machine that was given all that it needs is as good as another one. */
         bool works = l->facts.virtual_machine && l->facts.iommu_groups > 0 && l->facts.kvm_device &&
-                        !l->facts.container;
+                        look_has_virtualization(&l->facts) && !l->facts.container;
         int r = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(parts) && r >= 0; i++)
@@ -43,8 +43,9 @@ int check_system(CheckLook *l) {
         return r;
 }
 
-static bool has_virtualization(const Facts *f) {
-        return f->kvm_device || f->vmx || f->svm || !streq_ptr(f->machine, "x86_64");
+/* Where /dev/kvm is, KVM has found what it needs; but a container may have been given the node alone. */
+bool look_has_virtualization(const Facts *f) {
+        return f->vmx || f->svm || !streq_ptr(f->machine, "x86_64") || (f->kvm_device && !f->container);
 }
 
 int check_processor(CheckLook *l) {
@@ -52,12 +53,15 @@ int check_processor(CheckLook *l) {
 
         if (!l->c->kvm)
                 return look_add(l, FINDING_SKIP, NULL, NULL, "Kvm=no");
-        if (!has_virtualization(f))
+        if (look_has_virtualization(f))
+                return look_add(l, FINDING_OK, NULL, NULL, "%s%s", strempty(f->cpu_vendor),
+                                f->svm                   ? " with AMD-V"
+                                                : f->vmx ? " with VT-x"
+                                                         : " with virtualisation");
+        if (!f->container)
                 return look_take(l, &l->before, "kvm", FINDING_FAIL);
-        return look_add(l, FINDING_OK, NULL, NULL, "%s%s", strempty(f->cpu_vendor),
-                        f->svm                   ? " with AMD-V"
-                                        : f->vmx ? " with VT-x"
-                                                 : " with virtualisation");
+        return look_add(l, FINDING_WARN, NULL, "Look on the host.",
+                        "The processor offers no virtualisation (neither vmx nor svm among its flags)");
 }
 
 /* What a container has not been given is no fault, and without a processor for it there is no /dev/kvm. */
@@ -70,7 +74,7 @@ int check_kvm(CheckLook *l) {
         r = kvmcheck_add(l->root, l->ret);
         for (size_t i = before; i < l->ret->n && r >= 0; i++)
                 if (l->facts.container ||
-                    (!has_virtualization(&l->facts) && !l->facts.kvm_device &&
+                    (!look_has_virtualization(&l->facts) && !l->facts.kvm_device &&
                      strstr(l->ret->items[i].text, "/dev/kvm")))
                         l->ret->items[i].level = MIN(l->ret->items[i].level, FINDING_SKIP);
         return r;

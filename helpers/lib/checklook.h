@@ -33,6 +33,9 @@ int look_phase(CheckLook *l, const char *phase) _must_check_ _nonnull_all_;
 int look_take(CheckLook *l, const Findings *from, const char *name,
               FindingLevel max) _must_check_ _nonnull_all_;
 
+/* The processor can run VMs. */
+bool look_has_virtualization(const Facts *f) _nonnull_all_;
+
 typedef int (*CheckFunction)(CheckLook *l);
 
 /* In checkhost.c */

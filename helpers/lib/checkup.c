@@ -170,7 +170,7 @@ static bool is_vm_capable(const CheckLook *l) {
         for (size_t i = 0; i < ELEMENTSOF(needed); i++)
                 if (has_failed(l->ret, needed[i]))
                         return false;
-        return l->facts.kvm_device && l->facts.qemu && l->gpus;
+        return look_has_virtualization(&l->facts) && l->facts.kvm_device && l->facts.qemu && l->gpus;
 }
 
 int checkup_run(int root, Conf *c, Evidence *evidence, Checkup *ret) {

@@ -117,8 +117,11 @@ static int start(Machine *m) {
                 phase_note(m->p, "'%s' runs already, and is watched from now on", m->name);
                 return 0;
         }
+        m->p->alive = virtwatch_answer;
+        m->p->alive_userdata = m->watch;
         if (r >= 0)
                 r = vmgpu_take(m->p, m->name, m->metadata.gpus);
+        m->p->alive = NULL;
         if (r >= 0 && told_to_stop(m))
                 return phase_fail(m->p, ECANCELED, "Start it again", "Stopped before '%s' was started",
                                   m->name);

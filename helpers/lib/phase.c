@@ -57,8 +57,11 @@ void phase_status(Phase *p, const char *format, ...) {
 }
 
 void phase_alive(void *phase) {
-        (void) phase;
+        const Phase *p = phase;
+
         (void) sd_notifyf(false, "EXTEND_TIMEOUT_USEC=%u", EXTEND_SEC * 1000000U);
+        if (p && p->alive)
+                p->alive(p->alive_userdata);
 }
 
 void phase_note(Phase *p, const char *format, ...) {
@@ -235,7 +238,7 @@ static void phase_end(const Phase *p, const Helper *h, int status) {
         }
 }
 
-static void phase_done(Phase *p) {
+void phase_done(Phase *p) {
         for (size_t i = 0; i < p->n_changes; i++) {
                 free(p->changes[i].action);
                 free(p->changes[i].object);

@@ -51,6 +51,8 @@ typedef struct Phase {
         struct json_object *results;
         bool quiet_record; /* set by run(): it has printed all there is to say */
         bool no_record;    /* set by run(): what it did is no phase, and leaves no record of one */
+        void (*alive)(void *userdata); /* set by run(): what else phase_alive() does, or NULL */
+        void *alive_userdata;
 } Phase;
 
 typedef struct Helper {
@@ -76,6 +78,10 @@ int helper_main(const Helper *helper, int argc, char *argv[]);
         int main(int argc, char *argv[]) {                 \
                 return helper_main(&(helper), argc, argv); \
         }
+
+/* Of a program that is no helper, and has a phase for the rooms that ask for one: releases what is in it, the
+ * root too. */
+void phase_done(Phase *p) _nonnull_all_;
 
 /* Announces a change. Returns 1: go and do it; 0: dry run, do nothing; -ENOMEM. The detail (or NULL) says
  * what will be different, in words for a user. */

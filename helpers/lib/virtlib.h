@@ -28,9 +28,11 @@
         X(virConnectRegisterCloseCallback)    \
         X(virConnectSetKeepAlive)             \
         X(virConnectUnregisterCloseCallback)  \
+        X(virDomainAttachDeviceFlags)         \
         X(virDomainCreate)                    \
         X(virDomainDefineXMLFlags)            \
         X(virDomainDestroy)                   \
+        X(virDomainDetachDeviceAlias)         \
         X(virDomainFree)                      \
         X(virDomainGetAutostart)              \
         X(virDomainGetInfo)                   \

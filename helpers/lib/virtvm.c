@@ -211,6 +211,10 @@ int virtvm_xml(Virt *v, const char *name, char **ret) {
         return describe(v, name, VIR_DOMAIN_XML_INACTIVE, ret);
 }
 
+int virtvm_definition(Virt *v, const char *name, char **ret) {
+        return describe(v, name, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE, ret);
+}
+
 int virtvm_xml_now(Virt *v, const char *name, char **ret) {
         return describe(v, name, 0, ret);
 }

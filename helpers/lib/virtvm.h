@@ -54,6 +54,8 @@ int virtvm_wait_off(Virt *v, const char *name, uint64_t timeout_usec, int (*tick
 
 /* The definition, as it will be at its next start. */
 int virtvm_xml(Virt *v, const char *name, char **ret) _must_check_ _nonnull_all_;
+/* The same with what is secret in it, a screen's password: without it, what is defined again has lost it. */
+int virtvm_definition(Virt *v, const char *name, char **ret) _must_check_ _nonnull_all_;
 /* As it is now: what was attached and detached since its start is in it. */
 int virtvm_xml_now(Virt *v, const char *name, char **ret) _must_check_ _nonnull_all_;
 

@@ -3,11 +3,11 @@
 #include "virtwatch.h"
 #include "virtlib.h"
 
-enum { FILES_MAX = 2, KEEPALIVE_SEC = 5, KEEPALIVE_COUNT = 3 };
+enum { FILES_MAX = 2, EVENTS = 3, KEEPALIVE_SEC = 5, KEEPALIVE_COUNT = 3 };
 
 struct VirtWatch {
         Virt *v; /* NULL: none is watched */
-        int callback, timer;
+        int callbacks[EVENTS], timer;
         int files[FILES_MAX];
         size_t n_files;
         bool over; /* the time to wait is up */
@@ -41,6 +41,24 @@ static int on_event(virConnectPtr c, virDomainPtr d, int event, int detail, void
         return 0;
 }
 
+static void on_removed(virConnectPtr c, virDomainPtr d, const char *alias, void *userdata) {
+        VirtWatch *w = userdata;
+
+        (void) c;
+        (void) d;
+        (void) alias;
+        w->news |= VIRTWATCH_DEVICE;
+}
+
+static void on_kept(virConnectPtr c, virDomainPtr d, const char *alias, void *userdata) {
+        VirtWatch *w = userdata;
+
+        (void) c;
+        (void) d;
+        (void) alias;
+        w->news |= VIRTWATCH_KEPT;
+}
+
 static void on_close(virConnectPtr c, int reason, void *userdata) {
         VirtWatch *w = userdata;
 
@@ -60,7 +78,8 @@ int virtwatch_new(VirtWatch **ret) {
         w = calloc(1, sizeof(*w));
         if (!w)
                 return -ENOMEM;
-        w->callback = -1;
+        for (size_t i = 0; i < EVENTS; i++)
+                w->callbacks[i] = -1;
         w->timer = lv.virEventAddTimeout(-1, on_time, w, NULL);
         if (w->timer < 0)
                 return -ENOMEM;
@@ -91,19 +110,45 @@ int virtwatch_add_file(VirtWatch *w, int fd) {
         return 0;
 }
 
+static int subscribe(VirtWatch *w, Virt *v, virDomainPtr d) {
+        static const struct {
+                int event;
+                virConnectDomainEventGenericCallback call;
+        } events[EVENTS] = {
+                { VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_event) },
+                { VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(on_removed) },
+                { VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, VIR_DOMAIN_EVENT_CALLBACK(on_kept) },
+        };
+
+        for (size_t i = 0; i < EVENTS; i++) {
+                w->callbacks[i] = lv.virConnectDomainEventRegisterAny(v->connection, d, events[i].event,
+                                                                      events[i].call, w, NULL);
+                if (w->callbacks[i] < 0)
+                        return virtlib_failed(v);
+        }
+        return 0;
+}
+
+static void unsubscribe(VirtWatch *w, Virt *v) {
+        for (size_t i = 0; i < EVENTS; i++) {
+                if (w->callbacks[i] >= 0)
+                        (void) lv.virConnectDomainEventDeregisterAny(v->connection, w->callbacks[i]);
+                w->callbacks[i] = -1;
+        }
+}
+
 int virtwatch_join(VirtWatch *w, Virt *v, const char *name) {
         virDomainPtr d = lv.virDomainLookupByName(v->connection, name);
-        int r = 0;
+        int r;
 
         if (!d)
                 return virtlib_failed(v);
-        w->callback = lv.virConnectDomainEventRegisterAny(v->connection, d, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                                          VIR_DOMAIN_EVENT_CALLBACK(on_event), w, NULL);
-        if (w->callback < 0)
-                r = virtlib_failed(v);
+        r = subscribe(w, v, d);
         (void) lv.virDomainFree(d);
-        if (r < 0)
+        if (r < 0) {
+                unsubscribe(w, v);
                 return r;
+        }
         /* Drivers inside this process, as the test driver is, know neither: nothing can be lost there. */
         (void) lv.virConnectRegisterCloseCallback(v->connection, on_close, w, NULL);
         (void) lv.virConnectSetKeepAlive(v->connection, KEEPALIVE_SEC, KEEPALIVE_COUNT);
@@ -115,10 +160,19 @@ int virtwatch_join(VirtWatch *w, Virt *v, const char *name) {
 void virtwatch_leave(VirtWatch *w) {
         if (!w->v)
                 return;
-        (void) lv.virConnectDomainEventDeregisterAny(w->v->connection, w->callback);
+        unsubscribe(w, w->v);
         (void) lv.virConnectUnregisterCloseCallback(w->v->connection, on_close);
-        w->callback = -1;
         w->v = NULL;
+}
+
+void virtwatch_answer(void *watch) {
+        VirtWatch *w = watch;
+
+        w->over = false;
+        lv.virEventUpdateTimeout(w->timer, 0);
+        while (!w->over)
+                if (lv.virEventRunDefaultImpl() < 0)
+                        return;
 }
 
 int virtwatch_wait(VirtWatch *w, uint64_t timeout_usec) {

@@ -13,6 +13,8 @@ enum {
         VIRTWATCH_MACHINE = 1, /* something became of it */
         VIRTWATCH_LOST = 2,    /* the connection is gone */
         VIRTWATCH_FILE = 4,    /* a file can be read */
+        VIRTWATCH_DEVICE = 8,  /* it has let go of a device */
+        VIRTWATCH_KEPT = 16,   /* its guest does not let go of one */
 };
 
 typedef struct VirtWatch VirtWatch;
@@ -32,6 +34,10 @@ void virtwatch_leave(VirtWatch *w) _nonnull_all_;
 
 /* Waits for news, at most that long. Returns what there is, VIRTWATCH_*, or 0. */
 int virtwatch_wait(VirtWatch *w, uint64_t timeout_usec) _must_check_ _nonnull_all_;
+
+/* Does what there is to do, without waiting, and keeps the news: libvirtd closes the connection of a program
+ * that waits for something else and does not answer for half a minute. For phase_alive(). */
+void virtwatch_answer(void *watch) _nonnull_all_;
 
 typedef enum VmEnd {
         VM_END_UNKNOWN,

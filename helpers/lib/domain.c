@@ -299,13 +299,13 @@ int domain_xml(const Domain *d, char **ret) {
         return xml_finish(x, ret);
 }
 
-int domain_hostdev_xml(Bdf function, unsigned bus, char **ret) {
+int domain_hostdev_xml(Bdf device, unsigned bus, unsigned function, bool several, char **ret) {
         _cleanup_xml_ Xml *x = NULL;
         int r;
 
         r = xml_new(&x);
         if (r < 0)
                 return r;
-        hostdev(x, function, bus, 0, false, NULL);
+        hostdev(x, device, bus, function, several, NULL);
         return xml_finish(x, ret);
 }

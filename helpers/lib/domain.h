@@ -79,6 +79,10 @@ const char *domain_arch_to_string(DomainArch a);
 /* Returns 0, -EINVAL if d contradicts itself (see above), -ENOPKG without libxml2, or -ENOMEM. */
 int domain_xml(const Domain *d, char **ret) _must_check_ _nonnull_all_;
 
-/* One function of a card as <hostdev>, for a machine that runs: to root port `bus` of the guest, whose slot
- * has a single function then. As domain_xml(). */
-int domain_hostdev_xml(Bdf function, unsigned bus, char **ret) _must_check_ __attribute__((nonnull(3)));
+/* Root ports that a machine has free for devices that come while it runs. */
+enum { DOMAIN_SPARE_PORTS = 4 };
+
+/* One function of a card as <hostdev>: to root port `bus` of the guest, as that function of its slot.
+ * several: the slot has others too, which a machine that runs cannot be given. As domain_xml(). */
+int domain_hostdev_xml(Bdf device, unsigned bus, unsigned function, bool several, char **ret) _must_check_
+                __attribute__((nonnull(5)));

@@ -2,7 +2,6 @@
 
 #include "metadata.h"
 #include "bdf.h"
-#include "xml.h"
 
 void metadata_done(Metadata *m) {
         free(m->kind);
@@ -71,8 +70,8 @@ static int read_element(const XmlNode *n, Metadata *m) {
 }
 
 /* libvirt gives the element alone without its name space: virDomainGetMetadata() of libvirt. */
-static const XmlNode *find_element(const XmlNode *root) {
-        const XmlNode *n;
+const XmlNode *metadata_find(const XmlDoc *d) {
+        const XmlNode *n, *root = xml_root(d);
 
         if (xml_is(root, "vm"))
                 return isempty(xml_space(root)) || streq(xml_space(root), METADATA_URI) ? root : NULL;
@@ -91,7 +90,7 @@ int metadata_parse(const char *xml, Metadata *ret) {
         r = xml_read(xml, &d);
         if (r < 0)
                 return r;
-        n = find_element(xml_root(d));
+        n = metadata_find(d);
         if (!n)
                 return 0;
         r = read_element(n, &m);

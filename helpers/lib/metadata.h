@@ -6,6 +6,7 @@
 
 #include "macro.h"
 #include "strv.h"
+#include "xml.h"
 
 #define METADATA_URI "urn:gpuvm:vm:1"
 
@@ -25,3 +26,6 @@ typedef struct Metadata {
  * is none of a file below a directory; -ENOPKG or -ENOMEM. */
 int metadata_parse(const char *xml, Metadata *ret) _must_check_ _nonnull_all_;
 void metadata_done(Metadata *m);
+
+/* The element itself; NULL if there is none. */
+const XmlNode *metadata_find(const XmlDoc *d) _nonnull_all_;

@@ -11,13 +11,19 @@
 
 /* The functions used here, with libxml2's own prototypes. */
 #define FUNCTIONS(X)                    \
+        X(xmlAddChild)                  \
         X(xmlBufferContent)             \
         X(xmlBufferCreate)              \
         X(xmlBufferFree)                \
+        X(xmlDocCopyNode)               \
         X(xmlDocGetRootElement)         \
         X(xmlFreeDoc)                   \
+        X(xmlFreeNode)                  \
         X(xmlFreeTextWriter)            \
+        X(xmlNewDocNode)                \
+        X(xmlNewProp)                   \
         X(xmlNewTextWriterMemory)       \
+        X(xmlNodeDump)                  \
         X(xmlReadMemory)                \
         X(xmlTextWriterEndElement)      \
         X(xmlTextWriterFlush)           \
@@ -25,7 +31,8 @@
         X(xmlTextWriterSetIndentString) \
         X(xmlTextWriterStartElement)    \
         X(xmlTextWriterWriteAttribute)  \
-        X(xmlTextWriterWriteString)
+        X(xmlTextWriterWriteString)     \
+        X(xmlUnlinkNode)
 
 /* One pointer of the right type for each, named as the function. */
 static struct {
@@ -189,9 +196,10 @@ const char *xml_space(const XmlNode *n) {
         return space ? strempty((const char *) space->href) : "";
 }
 
+/* name: NULL for any. */
 static const XmlNode *first_from(const xmlNode *n, const char *name) {
         for (; n; n = n->next)
-                if (n->type == XML_ELEMENT_NODE && xml_is((const XmlNode *) n, name))
+                if (n->type == XML_ELEMENT_NODE && (!name || xml_is((const XmlNode *) n, name)))
                         return (const XmlNode *) n;
         return NULL;
 }
@@ -204,6 +212,14 @@ const XmlNode *xml_next(const XmlNode *n) {
         const xmlNode *node = (const xmlNode *) n;
 
         return first_from(node->next, (const char *) node->name);
+}
+
+const XmlNode *xml_first(const XmlNode *n) {
+        return n ? first_from(((const xmlNode *) n)->children, NULL) : NULL;
+}
+
+const XmlNode *xml_following(const XmlNode *n) {
+        return first_from(((const xmlNode *) n)->next, NULL);
 }
 
 /* libxml2 keeps text without a document type's entities in one node. */
@@ -229,4 +245,66 @@ const char *xml_content(const XmlNode *n) {
                 if (node->type == XML_TEXT_NODE && node->content)
                         return (const char *) node->content;
         return "";
+}
+
+/* One without its attributes is worth nothing. */
+static xmlNode *new_node(xmlDoc *d, xmlNs *space, const char *name, va_list ap) {
+        xmlNode *n = lx.xmlNewDocNode(d, space, BAD_CAST name, NULL);
+        const char *attribute, *value;
+
+        while (n && (attribute = va_arg(ap, const char *))) {
+                value = va_arg(ap, const char *);
+                if (!value || lx.xmlNewProp(n, BAD_CAST attribute, BAD_CAST value))
+                        continue;
+                lx.xmlFreeNode(n);
+                n = NULL;
+        }
+        return n;
+}
+
+static const XmlNode *append(const XmlNode *parent, xmlNode *n) {
+        if (!n || lx.xmlAddChild((xmlNode *) parent, n))
+                return (const XmlNode *) n;
+        lx.xmlFreeNode(n);
+        return NULL;
+}
+
+const XmlNode *xml_add(XmlDoc *d, const XmlNode *parent, const char *name, ...) {
+        xmlNode *n;
+        va_list ap;
+
+        va_start(ap, name);
+        n = new_node((xmlDoc *) d, ((const xmlNode *) parent)->ns, name, ap);
+        va_end(ap);
+        return append(parent, n);
+}
+
+int xml_add_text(XmlDoc *d, const XmlNode *parent, const char *text) {
+        _cleanup_xml_doc_ XmlDoc *other = NULL;
+        int r;
+
+        r = xml_read(text, &other);
+        if (r < 0)
+                return r;
+        return append(parent, lx.xmlDocCopyNode((xmlNode *) xml_root(other), (xmlDoc *) d, 1)) ? 0 : -ENOMEM;
+}
+
+void xml_remove(XmlDoc *d, const XmlNode *n) {
+        (void) d;
+        lx.xmlUnlinkNode((xmlNode *) n);
+        lx.xmlFreeNode((xmlNode *) n);
+}
+
+int xml_print(const XmlDoc *d, char **ret) {
+        xmlBufferPtr buffer = lx.xmlBufferCreate();
+        char *text = NULL;
+
+        if (buffer && lx.xmlNodeDump(buffer, (xmlDoc *) d, (xmlNode *) xml_root(d), 0, 0) >= 0)
+                text = strdup((const char *) lx.xmlBufferContent(buffer));
+        if (buffer)
+                lx.xmlBufferFree(buffer);
+        if (!text)
+                return -ENOMEM;
+        *ret = text;
+        return 0;
 }

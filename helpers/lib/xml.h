@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Xml: documents written element by element, and read. Only this room knows libxml2, and it loads the library
- * when it is first used: Debian's brings ICU along, which a program that only shows its help shall not pay
- * for.
+/* Xml: documents written element by element, read, and changed. Only this room knows libxml2, and it loads
+ * the library when it is first used: Debian's brings ICU along, which a program that only shows its help
+ * shall not pay for.
  *
  * Writing fails for lack of memory only, and then all that follows is for nothing: the writer remembers it,
  * so that its user reads as the document, and xml_finish() tells. */
@@ -53,6 +53,9 @@ const XmlNode *xml_root(const XmlDoc *d) _nonnull_all_;
  * xml_next(): the one after n of the same name. */
 const XmlNode *xml_child(const XmlNode *n, const char *name) __attribute__((nonnull(2)));
 const XmlNode *xml_next(const XmlNode *n) _nonnull_all_;
+/* The same of any name. */
+const XmlNode *xml_first(const XmlNode *n);
+const XmlNode *xml_following(const XmlNode *n) _nonnull_all_;
 bool xml_is(const XmlNode *n, const char *name) _nonnull_all_;
 /* The URI of its name space, borrowed; "" for none. */
 const char *xml_space(const XmlNode *n) _nonnull_all_;
@@ -61,3 +64,14 @@ const char *xml_space(const XmlNode *n) _nonnull_all_;
 const char *xml_attribute(const XmlNode *n, const char *name) __attribute__((nonnull(2)));
 /* The text right in it, borrowed; "" for none. n may be NULL. */
 const char *xml_content(const XmlNode *n);
+
+/* Changes, of elements of that document. What is added stands after all that is in the parent already, and is
+ * of the parent's name space. Returns the new element, or NULL without memory. */
+const XmlNode *xml_add(XmlDoc *d, const XmlNode *parent, const char *name, ...) _sentinel_ _must_check_
+                __attribute__((nonnull(1, 2, 3)));
+/* The same of an element that is written out. Returns 0, -EBADMSG if it is none, -ENOMEM. */
+int xml_add_text(XmlDoc *d, const XmlNode *parent, const char *text) _must_check_ _nonnull_all_;
+/* With all that is in it: it is no element any more. */
+void xml_remove(XmlDoc *d, const XmlNode *n) _nonnull_all_;
+/* The document without a declaration. 0 or -ENOMEM. */
+int xml_print(const XmlDoc *d, char **ret) _must_check_ _nonnull_all_;

@@ -13,7 +13,7 @@
 #include "seed.h"
 #include "vmunit.h"
 
-enum { KEYS_MAX = 64 * 1024, CONFIG_MAX = 8 * 1024 * 1024, SPARE_PORTS = 4 };
+enum { KEYS_MAX = 64 * 1024, CONFIG_MAX = 8 * 1024 * 1024 };
 
 /* Whoever called sudo. */
 static const struct passwd *caller(void) {
@@ -212,7 +212,7 @@ static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **
                 .mac = n->plan.mac,
                 .gpus = gpus,
                 .n_gpus = n->plan.n_gpus,
-                .spare_ports = SPARE_PORTS,
+                .spare_ports = DOMAIN_SPARE_PORTS,
                 .serial_log = n->log,
                 .screen = streq(n->kind, "ubuntu") && !vmctl_has(c, OPT_SERVER),
                 .address = n->plan.address,

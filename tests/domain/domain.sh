@@ -24,10 +24,19 @@ for name in $cases; do
 done
 expect emulated desktop qemu
 expect hostdev hostdev
+# A card that comes later, and leaves again: nothing else is changed, but that there is no balloon and that ports stay free.
+"$print" plain | "$print" add >"$work/added.xml"
+[ -z "${GPUVM_UPDATE-}" ] || cp "$work/added.xml" "$here/added.xml"
+is 'with a card more' "$(cat "$work/added.xml")" "$(cat "$here/added.xml" 2>/dev/null)"
+"$print" remove <"$work/added.xml" >"$work/removed.xml"
+is 'and less' "$(tr -d ' \n' <"$work/removed.xml" | sed 's/<memballoon[^>]*>//')" \
+        "$("$print" plain | tr -d ' \n' | sed 's/<memballoon[^>]*>//')"
+check_fails 'which has none to lose' 1 "$print" remove <"$work/removed.xml"
+check_fails 'nor gets one twice' 1 "$print" add <"$work/added.xml"
 is 'what contradicts itself is refused' "$("$print" refused)" "$(printf '%d 1\n' {0..6})"
 
 if [ -x "$(command -v virt-xml-validate)" ] && [ -e /usr/share/libvirt/schemas/domain.rng ]; then
-        for name in $cases emulated; do
+        for name in $cases emulated added removed; do
                 check "$name is valid by libvirt's schema" virt-xml-validate "$work/$name.xml" domain
         done
         sed 's/managed="no"/managed="perhaps"/' "$work/talos.xml" >"$work/broken.xml"
@@ -39,6 +48,9 @@ fi
 # libvirt's own parser checks what the schema does not. What it gives back has lost nothing: the functions of the cards
 # at their places, and our metadata.
 if [ -x "$(command -v virsh)" ]; then
+        "$print" plain test | "$print" add >"$work/test.xml"
+        virsh -q -c test:///default "define $work/test.xml; dumpxml debian-01" >"$work/back.xml" 2>&1
+        is 'the card that came later: libvirt takes it' "$(grep -c '<hostdev' "$work/back.xml") $(grep -c 'gpuvm:gpu ' "$work/back.xml")" '2 1'
         for name in $cases; do
                 "$print" "$name" test >"$work/test.xml"
                 check "$name: libvirt takes it" virsh -q -c test:///default \

@@ -3,6 +3,8 @@
 /* Prints machines of each shape, for domain.sh: print-domain CASE [TYPE] */
 
 #include "domain.h"
+#include "hostdevs.h"
+#include "xml.h"
 
 static const Bdf card[] = { { 0, 0x65, 0, 0 }, { 0, 0x65, 0, 1 } };
 static const Bdf turing[] = { { 0, 0x17, 0, 0 }, { 0, 0x17, 0, 1 }, { 0, 0x17, 0, 2 }, { 0, 0x17, 0, 3 } };
@@ -150,6 +152,18 @@ static int print_refused(void) {
         return 0;
 }
 
+/* The definition on standard input, with the card or without it. */
+static int print_changed(bool has) {
+        const HostdevCard cards = { .functions = { card[0], card[1] }, .n = 2, .is_gpu = true };
+        _cleanup_free_ char *xml = NULL, *text = calloc(1, XML_SIZE_MAX);
+        int r;
+
+        if (!text || fread(text, 1, XML_SIZE_MAX - 1, stdin) == 0)
+                return -EIO;
+        r = (has ? hostdevs_add : hostdevs_remove)(text, &cards, 1, &xml);
+        return r <= 0 ? -EINVAL : puts(xml);
+}
+
 int main(int argc, char *argv[]) {
         _cleanup_free_ char *xml = NULL;
         DomainType type = DOMAIN_KVM;
@@ -162,6 +176,8 @@ int main(int argc, char *argv[]) {
         if (streq(argv[1], "refused"))
                 return print_refused() < 0;
         if (streq(argv[1], "hostdev"))
-                return domain_hostdev_xml(card[1], 12, &xml) < 0 || fputs(xml, stdout) < 0;
+                return domain_hostdev_xml(card[1], 12, 0, false, &xml) < 0 || fputs(xml, stdout) < 0;
+        if (streq(argv[1], "add") || streq(argv[1], "remove"))
+                return print_changed(streq(argv[1], "add")) < 0;
         return print_case(argv[1], type) < 0;
 }

@@ -16,6 +16,7 @@
 #include "parse.h"
 #include "pcigroup.h"
 #include "stop.h"
+#include "vmgpu.h"
 
 enum { ARG_WRITE_TIMEOUT = 0x200 };
 
@@ -206,7 +207,8 @@ static int run(Phase *p, int argc, char *argv[]) {
         if (r < 0)
                 return phase_fail(p, r, "Make " KNOWN_PATH " readable", "Cannot tell which GPUs are which");
         p->no_record = true;
-        return verbs[verb].run(&s, bdf, argv[1]);
+        r = verbs[verb].run(&s, bdf, argv[1]);
+        return r >= 0 && verbs[verb].run == run_detach && !p->dry_run ? vmgpu_settle(p, argv[1]) : r;
 }
 
 static const Helper helper = {

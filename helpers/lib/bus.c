@@ -52,6 +52,7 @@ static int error_to_errno(const sd_bus_error *e, int r) {
         } table[] = {
                 { "org.freedesktop.systemd1.NoSuchUnit", ENOENT },
                 { "org.freedesktop.systemd1.LoadFailed", ENOENT },
+                { "org.freedesktop.systemd1.NoUnitForPID", ENOENT },
                 { "org.freedesktop.systemd1.UnitMasked", ERFKILL },
                 { "org.freedesktop.systemd1.TransactionIsDestructive", EBUSY },
                 { "org.freedesktop.systemd1.JobTypeNotApplicable", EOPNOTSUPP },
@@ -352,6 +353,17 @@ void bus_unit_done(BusUnit *u) {
         free(u->result);
         free(u->invocation);
         *u = (BusUnit){};
+}
+
+int bus_unit_of(Bus *b, pid_t pid, char **ret) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        const char *path;
+        int r;
+
+        r = MANAGER_CALL(b, &reply, "GetUnitByPID", "u", (uint32_t) pid);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "o", &path);
+        return r < 0 ? r : get_string(b, path, SYSTEMD_UNIT, "Id", ret);
 }
 
 int bus_unit_stop_timeout(Bus *b, const char *unit, uint64_t *ret_usec) {

@@ -8,6 +8,8 @@
  * container without systemd). Only for the running machine: under --root there is nobody to talk to, and the
  * caller must not try. */
 
+#include <sys/types.h>
+
 #include "macro.h"
 
 typedef struct Bus Bus;
@@ -69,6 +71,9 @@ typedef struct BusUnit {
 /* A unit that does not exist is no error: load_state says so. */
 int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) _must_check_ _nonnull_all_;
 void bus_unit_done(BusUnit *u);
+
+/* The unit that a process belongs to; of a user's own service manager that manager. -ENOENT: to none. */
+int bus_unit_of(Bus *b, pid_t pid, char **ret) _must_check_ _nonnull_all_;
 
 /* TimeoutStopSec= of a service; UINT64_MAX: none. */
 int bus_unit_stop_timeout(Bus *b, const char *unit, uint64_t *ret_usec) _must_check_ _nonnull_all_;

@@ -5,6 +5,7 @@
 #include "bus.h"
 #include "cloudinit.h"
 #include "fs.h"
+#include "stop.h"
 
 enum { TIMEOUT_SEC = 6 * 60 /* longer than the unit's own */, UNIT_MAX = 64 };
 
@@ -25,11 +26,14 @@ static int record_path(const char *machine, const char *gpu, char **ret) {
         return str_printf(ret, VMGPU_DIR "/%s%s%s", machine, gpu ? "/" : "", strempty(gpu));
 }
 
+/* What is noted already stays noted. */
 static int record(int root, const char *machine, const char *gpu) {
         _cleanup_free_ char *path = NULL;
         int r = record_path(machine, gpu, &path);
 
-        return r < 0 ? r : fs_write_atomic(root, path, "", 0, 0644);
+        if (r >= 0)
+                r = fs_exists(root, path);
+        return r != 0 ? MIN(r, 0) : fs_write_atomic(root, path, "", 0, 0644);
 }
 
 static int forget(int root, const char *machine, const char *gpu) {
@@ -59,6 +63,119 @@ int vmgpu_taken(int root, const char *machine, char ***ret) {
         return 0;
 }
 
+int vmgpu_taken_for(int root, const char *gpu, char **ret_machine) {
+        _cleanup_strv_ char **machines = NULL;
+        int r;
+
+        r = fs_list(root, VMGPU_DIR, &machines);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        STRV_FOREACH(m, machines) {
+                _cleanup_free_ char *path = NULL;
+
+                r = record_path(*m, gpu, &path);
+                if (r >= 0)
+                        r = fs_exists(root, path);
+                if (r == -ENOMEM)
+                        return r;
+                if (r > 0)
+                        return free_and_strdup(ret_machine, *m) < 0 ? -ENOMEM : 1;
+        }
+        return 0;
+}
+
+int vmgpu_hand_on(int root, const char *machine, const char *gpu) {
+        _cleanup_free_ char *from = NULL, *to = NULL, *directory = NULL, *other = NULL;
+        int r;
+
+        r = vmgpu_taken_for(root, gpu, &other);
+        if (r <= 0 || streq(other, machine))
+                return MIN(r, 0);
+        r = record_path(other, gpu, &from);
+        if (r >= 0)
+                r = record_path(machine, gpu, &to);
+        if (r >= 0)
+                r = record_path(machine, NULL, &directory);
+        if (r >= 0)
+                r = fs_mkdir_p(root, directory, 0755);
+        if (r >= 0)
+                r = fs_rename(root, from, to);
+        return r < 0 ? r : 1;
+}
+
+static int read_stopped(int root, const char *machine, const char *gpu, char ***ret) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        int r;
+
+        r = record_path(machine, gpu, &path);
+        if (r >= 0)
+                r = fs_read(root, path, FS_ATTR_MAX, &text, NULL);
+        return r < 0 ? r : strv_split(text, "\n", ret);
+}
+
+int vmgpu_note_stopped(int root, const char *machine, const char *gpu, char *const *units) {
+        _cleanup_free_ char *path = NULL, *text = NULL, *whole = NULL;
+        _cleanup_strv_ char **l = NULL;
+        int r;
+
+        r = record_path(machine, gpu, &path);
+        if (r >= 0)
+                r = read_stopped(root, machine, gpu, &l);
+        if (r == -ENOENT)
+                r = 0;
+        STRV_FOREACH(unit, units)
+                if (r >= 0 && !strv_contains(l, *unit))
+                        r = strv_extend(&l, *unit);
+        if (r < 0)
+                return r;
+        text = strv_join(l, "\n");
+        if (!text)
+                return -ENOMEM;
+        r = str_printf(&whole, "%s\n", text);
+        return r < 0 ? r : fs_write_atomic(root, path, whole, strlen(whole), 0644);
+}
+
+/* One that cannot be started costs the others nothing. */
+static void start_stopped(Phase *p, Bus *bus, char *const *units) {
+        STRV_FOREACH(unit, units) {
+                int r = phase_change(p, "start", *unit, "it was stopped for a GPU that is back");
+
+                if (r > 0)
+                        r = bus_queue_unit(bus, *unit, NULL);
+                if (r < 0)
+                        phase_note(p, "Cannot start %s again, which was stopped for a GPU: start it yourself",
+                                   *unit);
+        }
+}
+
+static int settle(Phase *p, Bus *bus, const char *machine, const char *gpu) {
+        _cleanup_strv_ char **units = NULL;
+        int r;
+
+        r = read_stopped(p->root, machine, gpu, &units);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        start_stopped(p, bus, units);
+        return p->dry_run ? 0 : forget(p->root, machine, gpu);
+}
+
+int vmgpu_settle(Phase *p, const char *gpu) {
+        _cleanup_free_ char *machine = NULL;
+        _cleanup_bus_ Bus *bus = NULL;
+        int r;
+
+        if (!vmgpu_has_units(p))
+                return 0;
+        r = vmgpu_taken_for(p->root, gpu, &machine);
+        if (r > 0)
+                r = bus_open(&bus);
+        if (machine && r >= 0)
+                r = settle(p, bus, machine, gpu);
+        return r < 0 ? phase_fail(p, r, "Remove its file in " VMGPU_DIR,
+                                  "Cannot forget for whom %s was taken", gpu)
+                     : 0;
+}
+
 static int tell_refusal(Phase *p, Bus *bus, int error, const char *machine, const char *gpu,
                         const char *unit) {
         _cleanup_(bus_unit_done) BusUnit u = {};
@@ -68,6 +185,30 @@ static int tell_refusal(Phase *p, Bus *bus, int error, const char *machine, cons
         return phase_fail(p, error, "'systemctl status' of that unit tells more",
                           "GPU %s was not handed over to '%s' by %s%s%s", gpu, machine, unit,
                           isempty(u.status_text) ? "" : ": ", strempty(u.status_text));
+}
+
+/* What was begun is not left to itself: the stop waits for it to be undone. */
+static int give_up(Phase *p, Bus *bus, const char *unit) {
+        int r = bus_stop_unit(bus, unit, TIMEOUT_SEC * USEC_PER_SEC, phase_alive, p);
+
+        return r < 0 ? r : -EINTR;
+}
+
+static int start(Phase *p, Bus *bus, const char *unit) {
+        uint64_t end = monotonic_usec() + TIMEOUT_SEC * USEC_PER_SEC;
+        _cleanup_free_ char *job = NULL, *result = NULL;
+        int r;
+
+        r = bus_queue_unit(bus, unit, &job);
+        while (r == 0) {
+                if (monotonic_usec() >= end)
+                        return -ETIMEDOUT;
+                if (stop_asked())
+                        return give_up(p, bus, unit);
+                phase_alive(p);
+                r = bus_job_wait(bus, job, USEC_PER_SEC, &result);
+        }
+        return r < 0 ? r : streq(result, "done") ? 0 : -EPROTO;
 }
 
 /* One that belongs to VFIO already is none of ours, unless a run before this one has taken it. */
@@ -89,7 +230,9 @@ static int take(Phase *p, Bus *bus, const char *machine, const char *gpu) {
         if (r < 0)
                 return phase_fail(p, r, "Make /run/gpuvm writable", "Cannot note that GPU %s is taken", gpu);
         phase_status(p, "Taking GPU %s", gpu);
-        r = bus_start_unit(bus, unit, TIMEOUT_SEC * USEC_PER_SEC, phase_alive, p);
+        r = start(p, bus, unit);
+        if (r == -EINTR)
+                return phase_fail(p, r, "Try again", "Stopped while GPU %s was being taken", gpu);
         return r == 0 ? 0 : tell_refusal(p, bus, MIN(r, 0), machine, gpu, unit);
 }
 
@@ -108,16 +251,23 @@ int vmgpu_take(Phase *p, const char *machine, char *const *gpus) {
         return MIN(r, 0);
 }
 
+static bool is_off(const BusUnit *u) {
+        return !u->has_job && (streq(u->active_state, "inactive") || streq(u->active_state, "failed"));
+}
+
 static int give_back(Phase *p, Bus *bus, const char *machine, const char *gpu) {
+        _cleanup_(bus_unit_done) BusUnit u = {};
         char unit[UNIT_MAX];
         int r;
 
         gpu_unit(gpu, unit);
-        r = phase_change(p, "stop", unit, "'%s' is off", machine);
-        if (r <= 0)
+        r = bus_unit_state(bus, unit, &u);
+        if (r < 0)
                 return r;
-        r = bus_queue_stop(bus, unit);
-        return r < 0 ? r : forget(p->root, machine, gpu);
+        if (is_off(&u)) /* it was never taken, or is back already */
+                return settle(p, bus, machine, gpu);
+        r = phase_change(p, "stop", unit, "'%s' is off", machine);
+        return r <= 0 ? r : bus_queue_stop(bus, unit);
 }
 
 int vmgpu_give_back(Phase *p, const char *machine, char *const *gpus) {
@@ -132,4 +282,49 @@ int vmgpu_give_back(Phase *p, const char *machine, char *const *gpus) {
         return result < 0 ? phase_fail(p, result, "Stop their units gpuvm-vfio@ yourself",
                                        "Cannot give back the GPUs of '%s'", machine)
                           : 0;
+}
+
+/* systemd lets nobody refuse to be stopped: a unit whose GPU is in use has failed then, and starts again. */
+static int stop_and_look(Phase *p, Bus *bus, const char *gpu, const char *unit) {
+        _cleanup_(bus_unit_done) BusUnit u = {};
+        int r;
+
+        r = bus_stop_unit(bus, unit, TIMEOUT_SEC * USEC_PER_SEC, phase_alive, p);
+        if (r >= 0)
+                r = bus_unit_state(bus, unit, &u);
+        if (r < 0)
+                return phase_fail(p, r, "'systemctl status' of that unit tells more", "Cannot stop %s", unit);
+        return is_off(&u) ? 0
+                          : phase_fail(p, EBUSY, "'systemctl status' of that unit tells more",
+                                       "GPU %s was not given back by %s%s%s", gpu, unit,
+                                       isempty(u.status_text) ? "" : ": ", strempty(u.status_text));
+}
+
+int vmgpu_return(Phase *p, const char *machine, const char *gpu) {
+        _cleanup_bus_ Bus *bus = NULL;
+        char unit[UNIT_MAX];
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = record_path(machine, gpu, &path);
+        if (r >= 0)
+                r = fs_exists(p->root, path);
+        if (r == 0 || !vmgpu_has_units(p))
+                return MIN(r, 0);
+        if (r > 0)
+                r = bus_open(&bus);
+        if (r < 0)
+                return phase_fail(p, r, "Stop its unit gpuvm-vfio@ yourself", "Cannot give back GPU %s", gpu);
+        gpu_unit(gpu, unit);
+        r = phase_change(p, "stop", unit, "'%s' does not have it any more", machine);
+        if (r > 0)
+                r = stop_and_look(p, bus, gpu, unit);
+        if (r < 0 || p->dry_run)
+                return r;
+        if (bus_reset_failed(bus, unit) < 0) /* what it was about is over, and told */
+                log_debug("%s had not failed", unit);
+        r = settle(p, bus, machine, gpu); /* of one that was never started */
+        return r < 0 ? phase_fail(p, r, "Remove its file in " VMGPU_DIR,
+                                  "Cannot forget that GPU %s was taken", gpu)
+                     : 1;
 }

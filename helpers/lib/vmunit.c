@@ -91,6 +91,10 @@ static int remove_order(int root, const char *machine) {
         return r == -ENOTEMPTY ? 0 : r;
 }
 
+int vmunit_set_gpus(int root, const char *machine, const char *const *gpus) {
+        return gpus && *gpus ? write_order(root, machine, gpus) : remove_order(root, machine);
+}
+
 int vmunit_remove(int root, const char *machine) {
         _cleanup_free_ char *path = NULL;
         int r;

@@ -21,6 +21,9 @@ VmUnitName vmunit_name(const char *machine) _nonnull_all_;
  * it there. */
 int vmunit_write(int root, const char *machine, const char *const *gpus, bool autostart) _must_check_
                 __attribute__((nonnull(2)));
+/* The GPUs alone, whatever they were; none: no order. */
+int vmunit_set_gpus(int root, const char *machine, const char *const *gpus) _must_check_
+                __attribute__((nonnull(2)));
 /* Takes all of them away. Returns 0, also if there are none. */
 int vmunit_remove(int root, const char *machine) _must_check_ _nonnull_all_;
 /* Returns 1 if it starts with the host, 0 if not. */

@@ -77,3 +77,38 @@ TEST(gpus_that_were_taken) {
         ASSERT(!vmgpu_has_units(&p));
         ASSERT_EQ(vmgpu_take(&p, "talos-01", some), 0);
 }
+
+TEST(for_whom_a_gpu_was_taken) {
+        Phase p = { .name = "vm", .root = tree_new() };
+        _cleanup_free_ char *machine = NULL, *text = NULL;
+        char one[] = "ollama.service", two[] = "dcgm.service", *units[] = { one, two, NULL };
+
+        ASSERT_EQ(vmgpu_taken_for(p.root, gpus[0], &machine), 0);
+        tree_put(VMGPU_DIR "/talos-02/0000:03:00.0", "");
+        ASSERT_EQ(vmgpu_note_stopped(p.root, "talos-01", gpus[0], units), 0);
+        ASSERT_EQ(vmgpu_note_stopped(p.root, "talos-01", gpus[0], units + 1), 0);
+        ASSERT_EQ(vmgpu_taken_for(p.root, gpus[0], &machine), 1);
+        ASSERT_STREQ(machine, "talos-01");
+        /* Another machine's from now on, with what was stopped for it. */
+        ASSERT_EQ(vmgpu_hand_on(p.root, "talos-01", gpus[0]), 0);
+        ASSERT_EQ(vmgpu_hand_on(p.root, "talos-02", gpus[0]), 1);
+        ASSERT_EQ(fs_exists(p.root, VMGPU_DIR "/talos-01/0000:01:00.0"), 0);
+        ASSERT_EQ(fs_read(p.root, VMGPU_DIR "/talos-02/0000:01:00.0", FS_FILE_MAX, &text, NULL), 0);
+        ASSERT_STREQ(text, "ollama.service\ndcgm.service\n");
+        /* On a recorded machine no unit is stopped, and nothing is forgotten. */
+        ASSERT_EQ(vmgpu_return(&p, "talos-02", gpus[0]), 0);
+        ASSERT_EQ(vmgpu_settle(&p, gpus[0]), 0);
+        ASSERT_EQ(fs_exists(p.root, VMGPU_DIR "/talos-02/0000:01:00.0"), 1);
+}
+
+TEST(gpus_come_and_go) {
+        int root = tree_new();
+
+        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, true), 0);
+        ASSERT_EQ(vmunit_set_gpus(root, "talos-01", gpus + 1), 0);
+        ASSERT_EQ(vmunit_set_gpus(root, "talos-01", NULL), 0);
+        ASSERT_EQ(fs_exists(root, DROPIN), 0);
+        ASSERT_EQ(vmunit_set_gpus(root, "talos-01", NULL), 0);
+        tree_put(GPUVM_UNITDIR "/gpuvm-vm@.service", "");
+        ASSERT_EQ(vmunit_is_enabled(root, "talos-01"), 1); /* as it was */
+}

@@ -9,6 +9,8 @@
 
 #include "create.h"
 #include "fs.h"
+#include "gpulease.h"
+#include "hostdevs.h"
 #include "ipcheck.h"
 #include "netstate.h"
 #include "parse.h"
@@ -44,8 +46,9 @@ static int collect(const XmlNode *n, const char *element, const char *attribute,
         return value ? strv_extend(l, value) : 0;
 }
 
-/* MAC addresses and pinned CPUs of any machine, also those of others. */
+/* MAC addresses, pinned CPUs and GPUs of any machine, also those of others. */
 static int collect_definition(Context *c, const char *name, VmHost *h) {
+        _cleanup_strv_ char **functions = NULL;
         _cleanup_xml_doc_ XmlDoc *d = NULL;
         _cleanup_free_ char *xml = NULL;
         const XmlNode *i;
@@ -62,7 +65,9 @@ static int collect_definition(Context *c, const char *name, VmHost *h) {
                 r = collect(i, "mac", "address", &h->macs);
         for (i = xml_child(xml_child(xml_root(d), "cputune"), "vcpupin"); i && r >= 0; i = xml_next(i))
                 r = collect(i, NULL, "cpuset", &h->topology.pinned);
-        return r;
+        if (r >= 0)
+                r = hostdevs_parse(xml, &functions);
+        return r < 0 ? r : vmhost_mark_used(h, functions, name);
 }
 
 static int collect_machine(Context *c, const VirtVm *vm, VmHost *h) {
@@ -114,6 +119,20 @@ int plan_offers(Context *c, Create *n) {
         return 0;
 }
 
+/* On their way to a machine that is there already. */
+static int mark_leased(int root, VmHost *h) {
+        for (size_t i = 0; i < h->n_gpus; i++) {
+                _cleanup_free_ char *machine = NULL;
+                int r = gpulease_find(root, h->gpus[i].name, &machine);
+
+                if (r > 0)
+                        r = free_and_strdup(&h->gpus[i].used_by, machine);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 int plan_look(Context *c, Create *n) {
         _cleanup_(virtvms_done) VirtVms l = {};
         _cleanup_strv_ char **gpus = NULL;
@@ -129,6 +148,8 @@ int plan_look(Context *c, Create *n) {
                 r = rollback_claimed(n->root, ROLLBACK_GPU, &gpus);
         if (r >= 0)
                 r = vmhost_mark_used(&n->host, gpus, "that is being made");
+        if (r >= 0)
+                r = mark_leased(n->root, &n->host);
         if (r < 0)
                 return log_error_errno(r, "Cannot find out what is taken: %m");
         r = c->virt ? virtvm_list(c->virt, METADATA_URI, &l) : 0;
@@ -280,6 +301,27 @@ static int claim(Create *n) {
         return r < 0 ? log_error_errno(r, "Cannot claim '%s' in " ROLLBACK_DIR ": %m", n->plan.name) : 0;
 }
 
+/* Who attaches one looks at leases and definitions alone. */
+static int lease_gpus(Create *n) {
+        n->leases = calloc(n->plan.n_gpus + 1, sizeof(*n->leases));
+        if (!n->leases)
+                return log_oom();
+        for (size_t i = 0; i < n->plan.n_gpus; i++) {
+                _cleanup_free_ char *machine = NULL;
+                int r = gpulease_take(n->root, n->plan.gpus[i]->name, n->plan.name, &machine);
+
+                if (r == -EBUSY)
+                        return log_full_errno(LOG_ERR, EBUSY,
+                                              "GPU %s is on its way to '%s' just now, or from it",
+                                              n->plan.gpus[i]->name, strempty(machine));
+                if (r < 0)
+                        return log_error_errno(r, "Cannot lock GPU %s in " GPULEASE_DIR ": %m",
+                                               n->plan.gpus[i]->name);
+                n->leases[n->n_leases++] = r;
+        }
+        return 0;
+}
+
 int plan_claim(Context *c, Create *n) {
         _cleanup_close_ int lock = lock_allocation(n->root);
         int r;
@@ -298,5 +340,7 @@ int plan_claim(Context *c, Create *n) {
         r = plan_look(c, n);
         if (r >= 0)
                 r = plan_fill(c, n);
+        if (r >= 0)
+                r = lease_gpus(n);
         return r < 0 ? r : claim(n);
 }

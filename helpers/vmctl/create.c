@@ -23,6 +23,9 @@ bool create_interrupted(void) {
 
 void create_done(Create *n) {
         rollback_done(&n->rollback);
+        for (size_t i = 0; i < n->n_leases; i++)
+                (void) safe_close(n->leases[i]);
+        free(n->leases);
         vmplan_done(&n->plan);
         vmhost_done(&n->host);
         conf_done(&n->conf);

@@ -19,6 +19,8 @@ typedef struct Create {
         VmHost host;
         VmPlan plan;
         Rollback rollback;
+        int *leases; /* on its GPUs (gpulease.h) */
+        size_t n_leases;
         char **keys;   /* for ssh */
         char **offers; /* of plan_offers(), until the host is looked at */
         char *user;

@@ -31,6 +31,8 @@ typedef struct Holders {
 int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *ret) _must_check_;
 void holders_done(Holders *h);
 
+#define HOLDERS_PERSISTENCED "nvidia-persiste" /* as the kernel has it, cut after 15 bytes */
+
 /* Leaves out those with this command name (of a program with a long name the first 15 bytes). */
 void holders_drop(Holders *h, const char *comm) _nonnull_all_;
 

@@ -2,9 +2,8 @@
 
 #include <poll.h>
 
+#include "holders.h"
 #include "vfioidle.h"
-
-#define PERSISTENCED "nvidia-persiste" /* as the kernel has it, cut after 15 bytes */
 
 enum { IDLE_POLL_MSEC = 500, LET_GO_SEC = 3 };
 
@@ -22,7 +21,8 @@ static int look(VfioJob *j, VfioWait what, const PciDevice *const *devices, size
         for (size_t i = 0; i < n && r >= 0; i++)
                 r = pcigroup_list(&j->bus, devices[i]);
         if (r >= 0)
-                r = binder_who(&j->binder, devices, n, what == VFIO_WAIT_LOOK ? PERSISTENCED : NULL, ret_who);
+                r = binder_who(&j->binder, devices, n, what == VFIO_WAIT_LOOK ? HOLDERS_PERSISTENCED : NULL,
+                               ret_who);
         if (r >= 0)
                 return r;
         return j->binder.hang

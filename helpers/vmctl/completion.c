@@ -166,7 +166,7 @@ static void fish_option(const Option *o, const char *condition) {
         printf("complete -c vmctl%s -l %s", condition, o->name);
         if (o->letter)
                 printf(" -s %c", o->letter);
-        if (o->argument)
+        if (o->argument && *o->argument != '[')
                 printf(" -r");
         if (o->complete == COMPLETE_WORDS)
                 printf(" -f -a '%s'", o->words);

@@ -8,6 +8,7 @@
 #include "gpu.h"
 #include "hostdevs.h"
 #include "json.h"
+#include "vmgpu.h"
 
 enum { KIB_SHIFT = 10 };
 
@@ -64,7 +65,7 @@ static int mark_machines(Context *c, GpuStates *s) {
         return 0;
 }
 
-static int tell_elsewhere(const char *uri) {
+int gpu_tell_elsewhere(const char *uri) {
         return log_full_errno(LOG_ERR, EOPNOTSUPP,
                               "GPUs are looked at on this machine, not at '%s'. Run it over there", uri);
 }
@@ -80,8 +81,22 @@ static int ask_libvirt(Context *c, Look *l) {
         }
         /* An alias of libvirt.conf says only now where it leads. */
         if (virt_uri(c->virt, &uri) >= 0 && vmctl_is_elsewhere(uri))
-                return tell_elsewhere(uri);
+                return gpu_tell_elsewhere(uri);
         return mark_machines(c, &l->states);
+}
+
+int gpu_find(const GpuStates *s, const char *word, GpuState **ret) {
+        int r = gpustate_find(s, word, ret);
+
+        if (r == -ENOTUNIQ)
+                return log_full_errno(
+                                LOG_ERR, ENOTUNIQ,
+                                "More than one GPU is called '%s'; 'vmctl gpu status' shows their addresses",
+                                word);
+        if (r == 0)
+                return log_full_errno(LOG_ERR, ENOENT,
+                                      "There is no GPU '%s' here; 'vmctl gpu status' shows them", word);
+        return r;
 }
 
 static int pick(Look *l, char **words) {
@@ -92,16 +107,10 @@ static int pick(Look *l, char **words) {
                 for (size_t i = 0; i < l->states.n; i++)
                         l->shown[l->n_shown++] = &l->states.list[i];
         STRV_FOREACH(w, words) {
-                int r = gpustate_find(&l->states, *w, &l->shown[l->n_shown++]);
+                int r = gpu_find(&l->states, *w, &l->shown[l->n_shown++]);
 
-                if (r == -ENOTUNIQ)
-                        return log_full_errno(
-                                        LOG_ERR, ENOTUNIQ,
-                                        "More than one GPU is called '%s'; 'vmctl gpu status' shows their addresses",
-                                        *w);
-                if (r == 0)
-                        return log_full_errno(LOG_ERR, ENOENT,
-                                              "There is no GPU '%s' here; 'vmctl gpu status' shows them", *w);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
@@ -113,7 +122,7 @@ static int look(Context *c, char **words, bool holders, Look *l) {
         int r;
 
         if (uri && vmctl_is_elsewhere(uri))
-                return tell_elsewhere(uri);
+                return gpu_tell_elsewhere(uri);
         l->root = fs_open_root(directory);
         if (l->root < 0)
                 return log_error_errno(l->root, "Cannot open '%s': %m", directory ?: "/");
@@ -178,11 +187,14 @@ static json_object *bars_to_json(const PciDevice *d) {
         return TAKE_PTR(all);
 }
 
-static json_object *gpu_to_json(const GpuState *g) {
+static json_object *gpu_to_json(int root, const GpuState *g) {
         _cleanup_json_ json_object *o = json_object_new_object();
         const PciDevice *d = g->gpu;
+        _cleanup_free_ char *taken_for = NULL;
         char ids[16];
 
+        if (vmgpu_taken_for(root, d->name, &taken_for) == -ENOMEM)
+                return NULL;
         (void) snprintf(ids, sizeof(ids), "%04x:%04x", d->vendor, d->device);
         if (json_add_text(o, "address", d->name) < 0 || json_add_text_or_null(o, "path", d->path) < 0 ||
             json_add_text(o, "ids", ids) < 0 || json_add_text_or_null(o, "name", g->name) < 0 ||
@@ -193,6 +205,7 @@ static json_object *gpu_to_json(const GpuState *g) {
             json_add_text(o, "mode", gpu_mode_to_string(g->mode)) < 0 ||
             json_add_text(o, "owner", gpu_owner_to_string(g->owner)) < 0 ||
             json_add_text_or_null(o, "machine", g->machine) < 0 ||
+            json_add_text_or_null(o, "taken_for", taken_for) < 0 ||
             json_add_text_or_null(o, "stuck", g->stuck) < 0 ||
             json_add_text_or_null(o, "refused", g->refused) < 0 ||
             json_add_text_or_null(o, "reset_method", d->reset_method) < 0 ||
@@ -209,7 +222,7 @@ static int show_json(const Look *l) {
         _cleanup_json_ json_object *all = json_object_new_array();
 
         for (size_t i = 0; i < l->n_shown; i++)
-                if (json_append(all, gpu_to_json(l->shown[i])) < 0)
+                if (json_append(all, gpu_to_json(l->root, l->shown[i])) < 0)
                         return log_oom();
         return json_print(all, stdout);
 }
@@ -269,12 +282,12 @@ static uint64_t largest_bar(const PciDevice *d) {
         return most;
 }
 
-static int show_one(const GpuState *g) {
-        _cleanup_free_ char *owner = NULL;
+static int show_one(int root, const GpuState *g) {
+        _cleanup_free_ char *owner = NULL, *taken_for = NULL;
         char group[16], node[16];
         const PciDevice *d = g->gpu;
 
-        if (gpustate_describe_owner(g, &owner) < 0)
+        if (gpustate_describe_owner(g, &owner) < 0 || vmgpu_taken_for(root, d->name, &taken_for) == -ENOMEM)
                 return log_oom();
         (void) snprintf(node, sizeof(node), "%d", d->numa_node);
         print_text("GPU", d->name);
@@ -289,6 +302,7 @@ static int show_one(const GpuState *g) {
         print_text("Driver", d->driver ?: "none");
         print_text("Mode", gpu_mode_to_string(g->mode));
         print_text("Owner", owner);
+        print_text("Taken for", taken_for);
         print_text("Stuck", g->stuck);
         print_text("Not for VMs", g->refused);
         print_text("Reset by", isempty(d->reset_method) && d->reset_method ? "nothing" : d->reset_method);
@@ -321,7 +335,7 @@ int cmd_gpu_status(Context *c, char **args) {
         for (size_t i = 0; i < l.n_shown && r >= 0; i++) {
                 if (i > 0)
                         puts("");
-                r = show_one(l.shown[i]);
+                r = show_one(l.root, l.shown[i]);
         }
         return r;
 }

@@ -18,3 +18,8 @@ typedef int (*GpuDo)(Context *c, int root, const Conf *conf, const GpuState *g, 
 /* Calls f for the GPU that a user means, with who has it. Tells what goes wrong before. */
 int gpu_of(Context *c, const char *word, GpuDo f, void *userdata) _must_check_
                 __attribute__((nonnull(1, 2, 3)));
+
+/* The GPU that a user means. Tells if there is none, or more than one. */
+int gpu_find(const GpuStates *s, const char *word, GpuState **ret) _must_check_ _nonnull_all_;
+/* Returns the error: GPUs are this machine's. */
+int gpu_tell_elsewhere(const char *uri) _nonnull_all_;

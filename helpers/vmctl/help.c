@@ -10,8 +10,11 @@ static void print_option(const Option *o) {
 
         if (o->letter)
                 (void) snprintf(letter, sizeof(letter), "-%c", o->letter);
-        (void) snprintf(left, sizeof(left), "%s --%s%s%s", letter, o->name, o->argument ? "=" : "",
-                        strempty(o->argument));
+        if (o->argument && *o->argument == '[')
+                (void) snprintf(left, sizeof(left), "%s --%s[=%s", letter, o->name, o->argument + 1);
+        else
+                (void) snprintf(left, sizeof(left), "%s --%s%s%s", letter, o->name, o->argument ? "=" : "",
+                                strempty(o->argument));
         printf("  %-24s %s\n", left, o->help);
 }
 

@@ -44,6 +44,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_SCHEMATIC] = { "schematic", 0, "ID", "Of Talos: an image of your own from the image factory" },
         [OPT_SERVER] = { "server", 0, NULL, "Ubuntu without a desktop" },
         [OPT_SSH_KEY] = { "ssh-key", 0, "KEY|FILE", "Who may enter; may be repeated", COMPLETE_FILE },
+        [OPT_STOP_UNITS] = { "stop-units", 0, NULL, "Stop the services that use the GPU" },
         [OPT_SVG] = { "svg", 0, "FILE", "Draw a picture; - is standard output", COMPLETE_FILE },
         [OPT_TALOS_VERSION] = { "talos-version", 0, "VERSION", "Not the newest Talos but this one" },
         [OPT_TIMEOUT] = { "timeout", 't', "SEC", "How long the guest may take" },
@@ -51,6 +52,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_USER] = { "user", 'u', "NAME", "User in the guest" },
         [OPT_USER_DATA] = { "user-data", 0, "FILE", "For cloud-init, in place of ours", COMPLETE_FILE },
         [OPT_WAIT] = { "wait", 0, NULL, "Until it is ready, with its GPUs" },
+        [OPT_WHEN_IDLE] = { "when-idle", 0, "[TIME]", "Wait for who uses it; 10 minutes" },
         [OPT_YES] = { "yes", 'y', NULL, "Do not ask" },
 };
 
@@ -85,6 +87,10 @@ const Command vmctl_commands[] = {
           cmd_console },
         { "gpu status", "[GPU...]", "Show the GPUs, and who has them", 0, MANY,
           OPT(ROOT) | OPT(SVG) | OPT(TREE), COMPLETE_NOTHING, NULL, cmd_gpu_status },
+        { "gpu attach", "VM [GPU...]", "Give GPUs to a virtual machine", 1, MANY,
+          OPT(DRY_RUN) | OPT(ROOT) | OPT(STOP_UNITS) | OPT(WHEN_IDLE) | OPT(YES), VM, cmd_gpu_attach },
+        { "gpu detach", "VM [GPU...]", "Take GPUs from a virtual machine", 1, MANY,
+          OPT(DRY_RUN) | OPT(ROOT) | OPT(TIMEOUT), VM, cmd_gpu_detach },
         { "gpu holders", "GPU...", "List the processes that use a GPU", 1, MANY, OPT(ROOT), COMPLETE_NOTHING,
           NULL, cmd_gpu_holders },
         { "gpu mode", "GPU MODE", "Make a GPU exclusive, or flexible", 2, 2, OPT(DRY_RUN) | OPT(ROOT),

@@ -163,7 +163,9 @@ static void parser_make(Parser *p, uint64_t options, bool stop) {
                         continue;
                 p->longs[n++] = (struct option){
                         .name = option->name,
-                        .has_arg = option->argument ? required_argument : no_argument,
+                        .has_arg = !option->argument               ? no_argument
+                                        : *option->argument == '[' ? optional_argument
+                                                                   : required_argument,
                         .val = LONG_BASE + (int) o,
                 };
                 if (option->letter)

@@ -61,6 +61,7 @@ typedef enum Opt {
         OPT_SCHEMATIC,
         OPT_SERVER,
         OPT_SSH_KEY,
+        OPT_STOP_UNITS,
         OPT_SVG,
         OPT_TALOS_VERSION,
         OPT_TIMEOUT,
@@ -68,6 +69,7 @@ typedef enum Opt {
         OPT_USER,
         OPT_USER_DATA,
         OPT_WAIT,
+        OPT_WHEN_IDLE,
         OPT_YES,
         _OPT_MAX,
 } Opt;
@@ -81,7 +83,7 @@ typedef enum Complete { COMPLETE_NOTHING, COMPLETE_VM, COMPLETE_FILE, COMPLETE_W
 typedef struct Option {
         const char *name;
         char letter;          /* 0: none */
-        const char *argument; /* NULL: a flag */
+        const char *argument; /* NULL: a flag; "[TIME]": may be left out */
         const char *help;
         Complete complete;
         const char *words; /* for COMPLETE_WORDS, with blanks between */
@@ -189,6 +191,8 @@ int cmd_ssh(Context *c, char **args);
 int cmd_ip_list(Context *c, char **args);
 int cmd_ip_check(Context *c, char **args);
 int cmd_check(Context *c, char **args);
+int cmd_gpu_attach(Context *c, char **args);
+int cmd_gpu_detach(Context *c, char **args);
 int cmd_gpu_status(Context *c, char **args);
 int cmd_gpu_holders(Context *c, char **args);
 int cmd_gpu_mode(Context *c, char **args);

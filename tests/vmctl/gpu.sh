@@ -108,6 +108,12 @@ rm -r "$work/host/proc/812"
 ln -sfn ../../../../bus/pci/drivers/vfio-pci "$(readlink -f "$device")/driver"
 run gpu status --root "$work/host"
 like 'on VFIO it is free' "$out" 'vfio-pci +flexible +free'
+mkdir -p "$work/host/run/gpuvm/vms/lab"
+: >"$work/host/run/gpuvm/vms/lab/0000:01:00.0"
+run gpu status --root "$work/host" 0
+like 'and for whom it was taken is shown' "$out" 'Owner +free.Taken for +lab'
+run gpu status --root "$work/host" --json
+like 'in JSON as well' "$out" '"taken_for": ?"lab"'
 printf '<node><domain type="test" xmlns:test="http://libvirt.org/schemas/domain/test/1.0"><name>theirs</name><memory>65536</memory>
 <os><type>hvm</type></os><devices><hostdev mode="subsystem" type="pci" managed="no"><source><address domain="0x0000" bus="0x01"
 slot="0x00" function="0x0"/></source></hostdev></devices><test:runstate>1</test:runstate></domain></node>' >"$work/node.xml"

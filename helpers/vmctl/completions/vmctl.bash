@@ -15,6 +15,7 @@ _vmctl() {
         --rom) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --root) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --ssh-key) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --svg) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --user-data) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         esac
         for ((i = 1; i < COMP_CWORD; i++)); do
@@ -34,9 +35,13 @@ _vmctl() {
         'delete '*) options='--dry-run --force --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'ssh '*) options='--dry-run --user= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'console '*) options='--dry-run ' words="$(vmctl list --quiet 2>/dev/null)" ;;
-        'gpu status '*) options='--root= --tree ' words="" ;;
+        'gpu status '*) options='--root= --svg= --tree ' words="" ;;
+        'gpu attach '*) options='--dry-run --root= --stop-units --when-idle= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'gpu detach '*) options='--dry-run --root= --timeout= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'gpu holders '*) options='--root= ' words="" ;;
         'gpu mode '*) options='--dry-run --root= ' words="exclusive flexible" ;;
+        'gpu reset '*) options='--dry-run --root= ' words="" ;;
+        'gpu recover '*) options='--dry-run --root= ' words="" ;;
         'check '*) options='--bundle= --dry-run --fix --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'doctor '*) options='--bundle= --dry-run --fix --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'ip list '*) options='--all ' words="" ;;
@@ -48,7 +53,10 @@ _vmctl() {
         'image gc '*) options='--all --dry-run ' words="" ;;
         'completion '*) options='' words="bash zsh fish" ;;
         'help '*) options='' words="" ;;
-        *) words='create list info start stop restart delete ssh console gpu status gpu holders gpu mode check doctor ip list ip check image list image pull image verify image remove image gc completion help' ;;
+        'gpu '*) words='status attach detach holders mode reset recover' ;;
+        'ip '*) words='list check' ;;
+        'image '*) words='list pull verify remove gc' ;;
+        *) words='create list info start stop restart delete ssh console gpu check doctor ip image completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -233,7 +233,7 @@ static int take(Phase *p, Bus *bus, const char *machine, const char *gpu) {
         r = start(p, bus, unit);
         if (r == -EINTR)
                 return phase_fail(p, r, "Try again", "Stopped while GPU %s was being taken", gpu);
-        return r == 0 ? 0 : tell_refusal(p, bus, MIN(r, 0), machine, gpu, unit);
+        return r == 0 ? 0 : tell_refusal(p, bus, r == -EPROTO ? 0 : r, machine, gpu, unit);
 }
 
 int vmgpu_take(Phase *p, const char *machine, char *const *gpus) {

@@ -42,6 +42,8 @@ static int take(Attach *a) {
                         return log_error_errno(r, "Cannot note in " VMGPU_DIR " that GPU %s is taken: %m",
                                                gpus[0]);
                 r = vmgpu_take(&m->phase, m->vm.name, gpus);
+                if (r < 0 && r != -EINTR)
+                        move_tell_users(m);
                 if (r >= 0)
                         r = move_check_stop(m);
         }

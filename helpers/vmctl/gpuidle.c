@@ -39,6 +39,14 @@ static int describe(const Move *m, const GpuStates *s, char **ret) {
         return *ret ? 1 : -ENOMEM;
 }
 
+void move_tell_users(const Move *m) {
+        _cleanup_(gpustate_done) GpuStates s = {};
+        _cleanup_free_ char *who = NULL;
+
+        if (move_read(m, &s) >= 0 && describe(m, &s, &who) > 0)
+                log_error("It is in use: %s. --when-idle waits", who);
+}
+
 /* Tells each time that they have changed. Returns 0 when nobody is left. */
 static int wait_idle(const Move *m, uint64_t timeout_usec) {
         uint64_t end = monotonic_usec() + timeout_usec;

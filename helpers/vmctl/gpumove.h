@@ -68,6 +68,8 @@ int move_check(const Move *m) _must_check_ _nonnull_all_;
 /* gpuidle.c */
 /* --stop-units and --when-idle, of cards that the host still uses. */
 int move_make_idle(Move *m) _must_check_ _nonnull_all_;
+/* After a refusal: who uses the cards. */
+void move_tell_users(const Move *m) _nonnull_all_;
 
 /* gpulive.c: a machine that runs. */
 /* Whether it can take all cards now. */

@@ -25,6 +25,9 @@ function_of() {
         printf '0x%s\n' "$3" >"$dev/class"
         echo '(null)' >"$dev/driver_override"
         echo "$4" >"$dev/fake_drivers"
+        printf '\xde\x10\x84\x26' | tee "$dev/config" >"$dev/fake_config"
+        : >"$dev/reset"
+        echo flr >"$dev/reset_method"
         ln -s ../../../../kernel/iommu_groups/12 "$dev/iommu_group"
         ln -s "/sys/bus/pci/devices/$1" "$shared/groups/12/devices/$1"
         ln -s "/sys/bus/pci/drivers/$4" "$dev/driver"
@@ -297,4 +300,34 @@ is "$release: containers are told of each hand-over, where they were told before
 0 listed
 theirs
 1'
+
+# gpuvm-reset@ and gpuvm-recover@ in theirs.
+for unit in reset recover; do
+        mkdir -p "$machine/etc/systemd/system/gpuvm-$unit@.service.d"
+        cp "$machine/etc/systemd/system/gpuvm-vfio@.service.d/fake.conf" "$machine/etc/systemd/system/gpuvm-$unit@.service.d/"
+done
+reset() {
+        local first=gpuvm-vfio@0000:01:00.0.service
+
+        systemctl is-system-running --wait >/dev/null
+        systemctl start "$first"; systemctl stop "$first"; settle
+        : >/shared/log
+        systemctl start gpuvm-reset@0000:01:00.0.service 2>/dev/null || echo 'the host has it'
+        wc -l </shared/log
+        systemctl start "$first"
+        : >/shared/log
+        systemctl start gpuvm-reset@0000:01:00.0.service; echo "nobody has it: $?"
+        cat /shared/log
+        systemctl start gpuvm-recover@0000:01:00.0.service; echo "nothing to recover: $?"
+        wc -l </shared/log
+        state 'and it is where it was'
+}
+machine_boot reset
+is "$release: a GPU is reset where nobody has it" "$output" 'the host has it
+0
+nobody has it: 0
+write devices/0000:01:00.0/reset 1
+nothing to recover: 0
+1
+and it is where it was: vvvv active inactive'
 done_testing

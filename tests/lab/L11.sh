@@ -56,7 +56,12 @@ teller() {
 		        rm /var/lib/gpuvm/pending
 		        by_hand
 		fi
-		is_done || { tell "over: failed: $(journalctl -b -p err -o cat -u "gpuvm-*" | tail -n 2)"; exit; }
+		is_done || {
+		        tell "over: failed: $(journalctl -b -p err -o short-monotonic -u "gpuvm-*" | tail -n 4 | paste -sd" ")"
+		        journalctl -b -o short-monotonic -u "gpuvm-*" -u systemd-logind | tail -n 40 >/dev/ttyS0
+		        systemctl list-jobs >/dev/ttyS0
+		        exit
+		}
 		tell "over: done $(end | md5sum | cut -c1-8) $(basename "$(readlink /sys/bus/pci/devices/0000:01:00.0/driver)")"
 		END
 }
@@ -120,6 +125,7 @@ pull_the_plug() {
 # The machine says that it is at its end: it is where one is that was never killed.
 check_end() {
         is "$1: it is bootstrapped as one that was never killed" "$(told '^over')" "$whole"
+        [ "$(told '^over')" = "$whole" ] || { sleep 60 && cp "$lab_directory/serial.log" "$lab_directory/failed-$kill.log"; }
         used_up=$((used_up + $(count_used_up)))
         check "$1: with at most two restarts that were not allowed anew" test "$(lab_reboots)" -le $((2 + 2 * used_up))
         lab_end

@@ -16,6 +16,7 @@ typedef struct Stream {
         int fd;
         ChildLine callback;
         void *userdata;
+        bool pieces; /* of whatever size, with their newlines, in place of lines */
         size_t n;
         char line[LINE_MAX_BYTES];
 } Stream;
@@ -83,11 +84,16 @@ static int stream_read(Stream *s) {
                 s->fd = safe_close(s->fd);
                 return 0;
         }
-        for (ssize_t i = 0; i < n; i++)
-                if (buf[i] == '\n')
+        for (ssize_t i = 0; i < n; i++) {
+                if (s->pieces && s->n + 1 == sizeof(s->line))
+                        stream_flush(s);
+                if (buf[i] == '\n' && !s->pieces)
                         stream_flush(s);
                 else if (s->n + 1 < sizeof(s->line))
                         s->line[s->n++] = buf[i];
+        }
+        if (s->pieces && s->n > 0)
+                stream_flush(s);
         return 1;
 }
 
@@ -196,7 +202,10 @@ int child_run(const Child *c) {
         pid_fd = (int) syscall(SYS_pidfd_open, pid, 0);
 
         Stream streams[2] = {
-                { .fd = TAKE_FD(out_r), .callback = c->on_stdout, .userdata = c->userdata },
+                { .fd = TAKE_FD(out_r),
+                  .callback = c->on_stdout,
+                  .userdata = c->userdata,
+                  .pieces = c->pieces },
                 { .fd = TAKE_FD(err_r), .callback = c->on_stderr, .userdata = c->userdata },
         };
         r = supervise(c, pid, pid_fd, streams);
@@ -212,27 +221,25 @@ typedef struct Collect {
         int error;
 } Collect;
 
-static void collect_line(const char *line, void *userdata) {
+static void collect_piece(const char *line, void *userdata) {
         Collect *c = userdata;
         size_t k = strlen(line);
         char *t;
 
         if (c->error < 0)
                 return;
-        if (c->n + k + 2 > c->max) {
+        if (c->n + k + 1 > c->max) {
                 c->error = -EFBIG;
                 return;
         }
-        t = realloc(c->text, c->n + k + 2);
+        t = realloc(c->text, c->n + k + 1);
         if (!t) {
                 c->error = -ENOMEM;
                 return;
         }
         c->text = t;
-        memcpy(c->text + c->n, line, k);
+        memcpy(c->text + c->n, line, k + 1);
         c->n += k;
-        c->text[c->n++] = '\n';
-        c->text[c->n] = '\0';
 }
 
 static void collect_tick(void *userdata) {
@@ -247,11 +254,14 @@ int child_output(const Child *child, size_t max, char **ret) {
         Child c = *child;
         int r;
 
-        c.on_stdout = collect_line;
+        c.on_stdout = collect_piece;
+        c.pieces = true;
         c.on_stderr = NULL;
         c.tick = collect_tick;
         c.userdata = &collect;
         r = child_run(&c);
+        if (r >= 0 && collect.n > 0 && collect.text[collect.n - 1] != '\n')
+                collect_piece("\n", &collect);
         if (r >= 0 && collect.error < 0)
                 r = collect.error;
         if (r >= 0 && !collect.text)

@@ -22,6 +22,7 @@ typedef struct Child {
         ChildLine on_stdout;            /* or NULL: goes to our stderr */
         ChildLine on_stderr;            /* or NULL: goes to our stderr */
         void *userdata;
+        bool pieces;                  /* stdout as it comes, with its newlines: lines are cut at 4 KiB */
         int pass_fd;                  /* kept open as descriptor 3 for the child; 0 or less: none */
         void (*tick)(void *userdata); /* called every few seconds while waiting, or NULL: see phase_alive() */
 } Child;

@@ -202,11 +202,13 @@ mkdir -p "$root/proc/sys/net/bridge"
 echo 1 >"$root/proc/sys/net/bridge/bridge-nf-call-iptables"
 stub usr/sbin/nft <<'EOF'
 chain() { printf '{"chain": {"family": "%s", "table": "%s", "name": "forward", "type": "filter", "hook": "forward", "policy": "drop"}}' "$@"; }
+# Docker and ufw have dozens, and nft writes all of them in one line.
+others() { for i in $(seq 100); do printf '{"chain": {"family": "ip", "table": "nat", "name": "DOCKER-%s", "handle": %s}}, ' "$i" "$i"; done; }
 rule='{"rule": {"handle": 7, "comment": "gpuvm-bridge", "expr": [
         {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "br0"}},
         {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "br0"}}, {"accept": null}]}}'
 case "$*" in
-'-j list chains') echo "{\"nftables\": [$(chain inet own), $(chain ip6 six)]}" ;;
+'-j list chains') echo "{\"nftables\": [$(others)$(chain inet own), $(chain ip6 six)]}" ;;
 '-j list chain inet own forward') [ ! -e "$GPUVM_ROOT/rule" ] || ours=", $rule"; echo "{\"nftables\": [$(chain inet own)${ours-}]}" ;;
 'insert rule inet own forward '*) touch "$GPUVM_ROOT/rule" ;;
 'delete rule inet own forward handle 7') rm "$GPUVM_ROOT/rule" ;;

@@ -32,6 +32,17 @@ TEST(collects_output) {
         ASSERT_EQ(child_output(&big, 100, &out), -EFBIG);
 }
 
+/* As programs write JSON. */
+TEST(collects_a_line_of_any_length) {
+        _cleanup_close_ int root = fs_open_root(NULL);
+        Child c = SH("head -c 20000 /dev/zero | tr '\\0' x; echo y");
+        _cleanup_free_ char *out = NULL;
+
+        ASSERT_EQ(child_output(&c, 100000, &out), 0);
+        ASSERT_EQ(strspn(out, "x"), 20000);
+        ASSERT_STREQ(out + 20000, "y\n");
+}
+
 TEST(environment_is_made_from_scratch) {
         _cleanup_close_ int root = fs_open_root(NULL);
         Child c = SH("echo \"$SECRET-$GIVEN-$LC_ALL\"; ls /proc/self/fd | wc -l; read x; echo \"eof $?\"");

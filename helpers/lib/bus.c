@@ -116,14 +116,14 @@ static int subscribe(Bus *b) {
         return 0;
 }
 
-static int queue(Bus *b, const char *method, const char *unit, char **ret_job) {
+static int queue(Bus *b, const char *method, const char *unit, const char *mode, char **ret_job) {
         _cleanup_message_ sd_bus_message *reply = NULL;
         const char *job;
         int r;
 
         r = subscribe(b);
         if (r >= 0)
-                r = MANAGER_CALL(b, &reply, method, "ss", unit, "replace");
+                r = MANAGER_CALL(b, &reply, method, "ss", unit, mode);
         if (r >= 0)
                 r = sd_bus_message_read(reply, "o", &job);
         if (r < 0)
@@ -135,19 +135,19 @@ static int queue(Bus *b, const char *method, const char *unit, char **ret_job) {
 }
 
 int bus_queue_unit(Bus *b, const char *unit, char **ret_job) {
-        return queue(b, "StartUnit", unit, ret_job);
+        return queue(b, "StartUnit", unit, "replace", ret_job);
 }
 
 int bus_queue_stop(Bus *b, const char *unit) {
-        return queue(b, "StopUnit", unit, NULL);
+        return queue(b, "StopUnit", unit, "replace", NULL);
 }
 
 int bus_queue_restart(Bus *b, const char *unit) {
-        return queue(b, "RestartUnit", unit, NULL);
+        return queue(b, "RestartUnit", unit, "replace", NULL);
 }
 
 int bus_queue_reload(Bus *b, const char *unit) {
-        return queue(b, "ReloadUnit", unit, NULL);
+        return queue(b, "ReloadUnit", unit, "replace", NULL);
 }
 
 static char *take_removed(Bus *b, const char *job) {
@@ -199,13 +199,13 @@ static int result_to_errno(const char *result) {
         return -EPROTO;
 }
 
-static int run_job(Bus *b, const char *method, const char *unit, uint64_t timeout_usec, BusTick tick,
-                   void *userdata) {
+static int run_job(Bus *b, const char *method, const char *unit, const char *mode, uint64_t timeout_usec,
+                   BusTick tick, void *userdata) {
         _cleanup_free_ char *job = NULL, *result = NULL;
         uint64_t end = monotonic_usec() + timeout_usec, now;
         int r;
 
-        r = queue(b, method, unit, &job);
+        r = queue(b, method, unit, mode, &job);
         if (r < 0)
                 return r;
         while ((now = monotonic_usec()) < end) {
@@ -221,11 +221,15 @@ static int run_job(Bus *b, const char *method, const char *unit, uint64_t timeou
 }
 
 int bus_start_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick, void *userdata) {
-        return run_job(b, "StartUnit", unit, timeout_usec, tick, userdata);
+        return run_job(b, "StartUnit", unit, "replace", timeout_usec, tick, userdata);
+}
+
+int bus_start_alone(Bus *b, const char *unit, uint64_t timeout_usec) {
+        return run_job(b, "StartUnit", unit, "ignore-requirements", timeout_usec, NULL, NULL);
 }
 
 int bus_stop_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick, void *userdata) {
-        return run_job(b, "StopUnit", unit, timeout_usec, tick, userdata);
+        return run_job(b, "StopUnit", unit, "replace", timeout_usec, tick, userdata);
 }
 
 int bus_reset_failed(Bus *b, const char *unit) {

@@ -32,6 +32,9 @@ typedef void (*BusTick)(void *userdata);
 int bus_start_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick,
                    void *userdata) _must_check_;
 int bus_stop_unit(Bus *b, const char *unit, uint64_t timeout_usec, BusTick tick, void *userdata) _must_check_;
+/* Starts it, and nothing that it requires (mode "ignore-requirements"): a phase of the bootstrap requires all
+ * phases before it, and the restart of the machine among them. */
+int bus_start_alone(Bus *b, const char *unit, uint64_t timeout_usec) _must_check_ _nonnull_all_;
 
 /* Queues the start job and does not wait: systemctl start --no-block. ret_job (or NULL): its path. */
 int bus_queue_unit(Bus *b, const char *unit, char **ret_job) _must_check_;

@@ -243,7 +243,10 @@ static int add_failures(CheckLook *l) {
                         continue;
                 r = look_add(l, FINDING_WARN, NULL, "When that is put right, start the phase again.",
                              "The %s phase failed: %s", phases[i], json_text(o, "failure"));
-                if (r >= 0)
+                /* A restart of the machine is nobody's to start but the bootstrap's. */
+                if (r >= 0 && streq(phases[i], "reboot"))
+                        r = findings_fix(l->ret, "sudo systemctl start gpuvm-bootstrap.target");
+                else if (r >= 0)
                         r = look_phase(l, phases[i]);
                 if (r < 0)
                         return r;

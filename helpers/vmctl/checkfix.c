@@ -7,6 +7,7 @@
 #include "check.h"
 #include "fs.h"
 #include "plan.h"
+#include "reboot.h"
 
 /* The longest that a phase may take is half an hour; its unit ends it then. */
 #define PHASE_USEC (31 * 60 * USEC_PER_SEC)
@@ -22,7 +23,7 @@ static int list_phases(const Conf *conf, const Checkup *u, char ***ret) {
                         const Finding *x = &u->findings.items[k];
 
                         if (x->level >= FINDING_WARN && streq_ptr(x->phase, phases[i]) &&
-                            !strv_contains(*ret, phases[i]))
+                            !streq(phases[i], "reboot") && !strv_contains(*ret, phases[i]))
                                 r = strv_extend(ret, phases[i]);
                 }
         return r;
@@ -35,7 +36,7 @@ static int start(Bus *bus, const char *phase) {
         if (asprintf(&unit, "gpuvm-%s.service", phase) < 0)
                 return log_oom();
         log_notice("Starting %s", unit);
-        r = bus_start_unit(bus, unit, PHASE_USEC, NULL, NULL);
+        r = bus_start_alone(bus, unit, PHASE_USEC);
         if (r == -EPROTO)
                 return log_full_errno(LOG_ERR, EPROTO,
                                       "%s failed. 'journalctl -u %s' says why, and what helps", unit, unit);
@@ -43,6 +44,15 @@ static int start(Bus *bus, const char *phase) {
                 return log_error_errno(r, "Cannot start %s: %s", unit,
                                        *bus_message(bus) ? bus_message(bus) : strerror(-r));
         return 0;
+}
+
+static bool wants_restart(int root) {
+        _cleanup_strv_ char **requests = NULL;
+
+        if (reboot_requests(root, &requests) < 0 || !requests)
+                return false;
+        log_notice("The machine has to be restarted before anything else: 'sudo systemctl reboot'");
+        return true;
 }
 
 static int ask(const Context *c, char *const *phases) {
@@ -82,7 +92,7 @@ int check_fix(Context *c, const CheckHost *h) {
         if (r < 0)
                 return log_error_errno(r, "Cannot reach systemd: %m. Is this a system that it runs?");
         STRV_FOREACH(p, phases)
-                if (start(bus, *p) < 0)
+                if (start(bus, *p) < 0 || wants_restart(h->root))
                         break; /* the next one needs it */
         return 1;
 }

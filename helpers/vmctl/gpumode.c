@@ -74,7 +74,7 @@ static int run_phase(int root, char **ret_why) {
                 return -ENOTSUP;
         r = bus_open(&bus);
         if (r >= 0)
-                r = bus_start_unit(bus, PHASE_UNIT, PHASE_SEC * USEC_PER_SEC, NULL, NULL);
+                r = bus_start_alone(bus, PHASE_UNIT, PHASE_SEC * USEC_PER_SEC);
         if (bus && bus_unit_state(bus, PHASE_UNIT, &u) < 0)
                 u = (BusUnit){};
         if (free_and_strdup(ret_why, strempty(u.status_text)) < 0)

@@ -101,25 +101,34 @@ static const char *const kernel_words[] = { "BOOT_IMAGE=",
                                             "video=",
                                             NULL };
 
-int bundle_cmdline(int root, Scrub *s, const char *data, size_t size, FILE *out) {
+/* The first words that are kept whatever they are are the boot loader's. Behind a quote that opens, what has
+ * a blank in it is a value still. */
+static int put_words(Scrub *s, const char *line, size_t kept, FILE *out) {
         _cleanup_strv_ char **words = NULL;
+        bool quoted = false;
         int r;
 
-        r = strv_split(data, " \n", &words);
-        STRV_FOREACH(w, words) {
-                char *value = strchr(*w, '=');
+        r = strv_split(line, " \t\n", &words);
+        for (size_t i = 0; r >= 0 && words && words[i]; i++) {
+                const char *w = words[i], *value = strchr(w, '=');
+                bool inside = quoted, hidden;
 
-                if (r < 0)
-                        break;
-                if (w != words)
+                for (const char *c = w; *c; c++)
+                        quoted ^= *c == '"';
+                hidden = i >= kept && (inside || (value && !begins_with_any(w, kernel_words)));
+                if (i > 0 && !(inside && hidden))
                         fputc(' ', out);
-                if (value && !begins_with_any(*w, kernel_words))
-                        fprintf(out, "%.*s=hidden", (int) (value - *w), *w);
-                else
-                        r = put(s, *w, out);
+                if (hidden && !inside)
+                        fprintf(out, "%.*s=hidden", (int) (value - w), w);
+                else if (!hidden)
+                        r = put(s, w, out);
         }
         fputc('\n', out);
         return r;
+}
+
+int bundle_cmdline(int root, Scrub *s, const char *data, size_t size, FILE *out) {
+        return put_words(s, data, 0, out);
 }
 
 /* All processors are alike: the first one's. */
@@ -352,10 +361,32 @@ int bundle_module_list(int root, Scrub *s, const char *data, size_t size, FILE *
         return each_line(s, data, edit_module_list, out);
 }
 
+/* Where the kernel's words begin: "linux /boot/vmlinuz-6.1.0 root=...", with others before it or without. */
+static const char *find_kernel_line(const char *line) {
+        static const char *const kernels[] = { "linux", "multiboot", "module", "options", NULL };
+
+        for (const char *w = line + strspn(line, " \t"); *w;) {
+                if (begins_with_any(w, kernels))
+                        return w;
+                w += strcspn(w, " \t");
+                w += strspn(w, " \t");
+        }
+        return NULL;
+}
+
 static int edit_grub(Scrub *s, char *line, FILE *out) {
         static const char *const secrets[] = { "password", "superusers", NULL };
+        const char *kernel = find_kernel_line(line);
+        _cleanup_free_ char *before = NULL;
+        int r;
 
-        return contains_any(line, secrets) ? 0 : put_line(s, line, out);
+        if (contains_any(line, secrets))
+                return 0;
+        if (!kernel)
+                return put_line(s, line, out);
+        before = strndup(line, (size_t) (kernel - line));
+        r = before ? put(s, before, out) : -ENOMEM;
+        return r < 0 ? r : put_words(s, kernel, 2, out);
 }
 
 int bundle_grub(int root, Scrub *s, const char *data, size_t size, FILE *out) {

@@ -193,14 +193,16 @@ static bool is_anybodys_ipv4(const struct in_addr *a) {
 }
 
 static ssize_t match_ip(Scrub *s, const char *at, char before, FILE *out) {
-        size_t n = strspn(at, "0123456789abcdefABCDEF:.");
+        size_t n = strspn(at, "0123456789abcdefABCDEF:."), k = strspn(at, "0123456789.");
         char word[INET6_ADDRSTRLEN + 1];
         struct in6_addr six;
         struct in_addr four;
 
         if (is_word(before) || before == '.' || before == ':')
                 return 0;
-        while (n > 0 && at[n - 1] == '.')
+        if (at[k] == ':' && memchr(at, '.', k)) /* a port, or what was said of it */
+                n = k;
+        while (n > 0 && (at[n - 1] == '.' || (at[n - 1] == ':' && (n < 2 || at[n - 2] != ':'))))
                 n--;
         if (n < 3 || n >= sizeof(word) || is_word(at[n]))
                 return 0;

@@ -68,12 +68,15 @@ void tar_done(Tar *t) {
 }
 
 bool tar_path_is_valid(const char *path) {
-        if (strlen(path) >= 4096)
+        size_t depth = 0;
+
+        /* Deep ones would make many directories of a small archive, and a tree that nobody can remove. */
+        if (strlen(path) >= 1024)
                 return false;
         for (const char *c = path;; c++) {
                 size_t n = strcspn(c, "/");
 
-                if (n == 0 || n > 255 || (n <= 2 && strncmp(c, "..", n) == 0))
+                if (n == 0 || n > 255 || ++depth > TAR_DEPTH_MAX || (n <= 2 && strncmp(c, "..", n) == 0))
                         return false;
                 for (size_t i = 0; i < n; i++)
                         if (iscntrl((unsigned char) c[i]))

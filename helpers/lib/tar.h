@@ -12,6 +12,7 @@
 
 enum {
         TAR_ENTRIES_MAX = 100000,
+        TAR_DEPTH_MAX = 32,
         TAR_FILE_MAX = 16 * 1024 * 1024, /* bytes of one file, and of a packed archive */
         TAR_TOTAL_MAX = 128 * 1024 * 1024,
 };

@@ -45,6 +45,12 @@ TEST(names_that_stay_where_they_are_put) {
         ASSERT(!tar_path_is_valid(longest));
         longest[255] = '\0';
         ASSERT(tar_path_is_valid(longest));
+        for (size_t i = 0; i < 2 * TAR_DEPTH_MAX; i++)
+                longest[i] = i % 2 == 0 ? 'a' : '/';
+        longest[2 * TAR_DEPTH_MAX - 1] = '\0';
+        ASSERT(tar_path_is_valid(longest));
+        (void) snprintf(longest + 2 * TAR_DEPTH_MAX - 1, 3, "/a");
+        ASSERT(!tar_path_is_valid(longest));
         free(longest);
 }
 

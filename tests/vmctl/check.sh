@@ -165,7 +165,7 @@ printf '[Gpu]\nAcceptSiblings=0000:01:00.0\n# call alice at 555-0100, TOPSECRET\
 printf '[Bootstrap]\nUser=alice\n' >"$host/etc/gpuvm.conf.d/10-user.conf"
 echo 'deb https://alice:TOPSECRET@private.tank.example.com/debian bookworm main' >"$host/etc/apt/sources.list"
 printf 'deb http://deb.debian.org/debian bookworm main # TOPSECRET\n' | sed 's/ # .*//' >"$host/etc/apt/sources.list.d/debian.list"
-printf 'set superusers="alice"\npassword_pbkdf2 alice grub.pbkdf2.TOPSECRET\nmenuentry x { linux /vmlinuz root=UUID=3ab1cd5e-0123-4567-89ab-0123456789ab }\n' >"$host/boot/grub/grub.cfg"
+printf 'set superusers="alice"\npassword_pbkdf2 alice grub.pbkdf2.TOPSECRET\nmenuentry x { linux /vmlinuz root=UUID=3ab1cd5e-0123-4567-89ab-0123456789ab }\n\tlinux\t/vmlinuz a.b="one TOPSECRET" systemd.set_credential=x:TOPSECRET intel_iommu=on ds=nocloud;h=tank-7\n' >"$host/boot/grub/grub.cfg"
 printf 'options secretmodule key=TOPSECRET\noptions vfio-pci ids=10de:ffff\n' >"$host/etc/modprobe.d/local.conf"
 echo '{"phase": "bridge", "mode": "bridged", "bridge": "br0", "reason": "gateway 198.51.100.1 is 52:54:00:ab:cd:ef, tank-7 asked"}' >"$host/run/gpuvm/phases/bridge.json"
 { head -c 300 /dev/zero; echo 'tank-7 Secure Boot Module Signature key'; head -c 300 /dev/zero; } >"$host/var/lib/dkms/mok.pub"

@@ -71,6 +71,10 @@ static int run_attach(const GpuSwitch *s, Bdf bdf, const char *name) {
         if (r < 0)
                 return phase_fail(s->p, r, "Make /run/gpuvm writable", "Cannot note the start of %s", name);
         if (owner != gpu && gpuswitch_has_units(s->p)) {
+                r = vmgpu_note_owner(s->p, owner->name, name);
+                if (r < 0)
+                        return phase_fail(s->p, r, "Make /run/gpuvm writable",
+                                          "Cannot note for whom %s is taken", owner->name);
                 r = gpuswitch_unit(s, owner, true);
                 if (r < 0)
                         return r;

@@ -5,6 +5,8 @@
 #include "bus.h"
 #include "cloudinit.h"
 #include "fs.h"
+#include "nodes.h"
+#include "pci.h"
 #include "stop.h"
 
 enum { TIMEOUT_SEC = 6 * 60 /* longer than the unit's own */, UNIT_MAX = 64 };
@@ -211,24 +213,45 @@ static int start(Phase *p, Bus *bus, const char *unit) {
         return r < 0 ? r : streq(result, "done") ? 0 : -EPROTO;
 }
 
-/* One that belongs to VFIO already is none of ours, unless a run before this one has taken it. */
-static int take(Phase *p, Bus *bus, const char *machine, const char *gpu) {
+/* Somebody bound it by hand. */
+static bool is_on_vfio(int root, const char *gpu) {
+        _cleanup_free_ char *driver = NULL;
+        PciDevice d = {};
+
+        (void) snprintf(d.name, sizeof(d.name), "%s", gpu);
+        return bdf_parse(gpu, &d.bdf) >= 0 && pci_read_driver(root, &d, &driver) >= 0 && driver &&
+                        nodes_is_vfio_driver(driver);
+}
+
+/* One that belongs to VFIO already is none of ours, unless a run before this one has taken it, for whatever
+ * machine. Returns 1 if its unit has to be started. */
+static int prepare(Phase *p, Bus *bus, const char *machine, const char *gpu) {
         _cleanup_(bus_unit_done) BusUnit u = {};
         char unit[UNIT_MAX];
-        int r;
+        int r = 0;
 
         gpu_unit(gpu, unit);
-        r = bus_unit_state(bus, unit, &u);
+        if (!p->dry_run)
+                r = vmgpu_hand_on(p->root, machine, gpu);
+        if (r >= 0)
+                r = bus_unit_state(bus, unit, &u);
         if (r < 0)
                 return phase_fail(p, r, "Is dbus.service running?", "Cannot look at %s", unit);
         if (streq(u.active_state, "active") && !u.has_job)
                 return 0;
         r = phase_change(p, "start", unit, "for '%s'", machine);
-        if (r <= 0)
+        if (r <= 0 || is_on_vfio(p->root, gpu))
                 return r;
         r = record(p->root, machine, gpu);
-        if (r < 0)
-                return phase_fail(p, r, "Make /run/gpuvm writable", "Cannot note that GPU %s is taken", gpu);
+        return r < 0 ? phase_fail(p, r, "Make /run/gpuvm writable", "Cannot note that GPU %s is taken", gpu)
+                     : 1;
+}
+
+static int take(Phase *p, Bus *bus, const char *machine, const char *gpu) {
+        char unit[UNIT_MAX];
+        int r;
+
+        gpu_unit(gpu, unit);
         phase_status(p, "Taking GPU %s", gpu);
         r = start(p, bus, unit);
         if (r == -EINTR)
@@ -238,6 +261,8 @@ static int take(Phase *p, Bus *bus, const char *machine, const char *gpu) {
 
 int vmgpu_take(Phase *p, const char *machine, char *const *gpus) {
         _cleanup_bus_ Bus *bus = NULL;
+        _cleanup_free_ bool *wanted = NULL;
+        size_t n = strv_length(gpus);
         int r = 0;
 
         if (!gpus || !vmgpu_has_units(p))
@@ -245,10 +270,36 @@ int vmgpu_take(Phase *p, const char *machine, char *const *gpus) {
         r = bus_open(&bus);
         if (r < 0)
                 return phase_fail(p, r, "Is dbus.service running?", "Cannot reach systemd");
-        STRV_FOREACH(gpu, gpus)
-                if (r >= 0)
-                        r = take(p, bus, machine, *gpu);
+        wanted = calloc(n + 1, sizeof(*wanted));
+        if (!wanted)
+                return log_oom();
+        /* All are noted before one is started: the units of one group start each other. */
+        for (size_t i = 0; i < n && r >= 0; i++) {
+                r = prepare(p, bus, machine, gpus[i]);
+                wanted[i] = r > 0;
+        }
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = wanted[i] ? take(p, bus, machine, gpus[i]) : 0;
         return MIN(r, 0);
+}
+
+int vmgpu_note_owner(Phase *p, const char *owner, const char *gpu) {
+        _cleanup_(bus_unit_done) BusUnit u = {};
+        _cleanup_free_ char *machine = NULL;
+        _cleanup_bus_ Bus *bus = NULL;
+        char unit[UNIT_MAX];
+        int r;
+
+        r = vmgpu_has_units(p) && !p->dry_run ? vmgpu_taken_for(p->root, gpu, &machine) : 0;
+        if (r > 0)
+                r = bus_open(&bus);
+        if (!machine || r < 0)
+                return r;
+        gpu_unit(owner, unit);
+        r = bus_unit_state(bus, unit, &u);
+        if (r < 0 || streq(u.active_state, "active") || is_on_vfio(p->root, owner))
+                return r;
+        return record(p->root, machine, owner);
 }
 
 static bool is_off(const BusUnit *u) {
@@ -290,7 +341,7 @@ static int stop_and_look(Phase *p, Bus *bus, const char *gpu, const char *unit) 
         int r;
 
         r = bus_stop_unit(bus, unit, TIMEOUT_SEC * USEC_PER_SEC, phase_alive, p);
-        if (r >= 0)
+        if (r >= 0 || r == -ECANCELED) /* by its own start again */
                 r = bus_unit_state(bus, unit, &u);
         if (r < 0)
                 return phase_fail(p, r, "'systemctl status' of that unit tells more", "Cannot stop %s", unit);

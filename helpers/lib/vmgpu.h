@@ -21,6 +21,10 @@ bool vmgpu_has_units(const Phase *p) _nonnull_all_;
  * been told: -EINTR if stop_asked() came true meanwhile. */
 int vmgpu_take(Phase *p, const char *machine, char *const *gpus) _must_check_ __attribute__((nonnull(1, 2)));
 
+/* Before the owner of a group is started for the sake of another GPU in it: that was taken for a machine, so
+ * the owner is as well, unless it was on VFIO before. Returns 0 or -errno. */
+int vmgpu_note_owner(Phase *p, const char *owner, const char *gpu) _must_check_ _nonnull_all_;
+
 /* Those that were taken for it, in order; none is an empty list. */
 int vmgpu_taken(int root, const char *machine, char ***ret) _must_check_ _nonnull_all_;
 /* The other way round. Returns 1, or 0 if it was taken for nobody. */

@@ -27,27 +27,19 @@ static void attach_done(Attach *a) {
         move_done(&a->m);
 }
 
-/* Of one that was taken for a machine that does not have it any more, the note goes along. */
+/* All at once: the units of one group start each other. */
 static int take(Attach *a) {
         Move *m = &a->m;
+        _cleanup_strv_ char **gpus = NULL;
         int r = 0;
 
-        for (size_t i = 0; i < m->n && r >= 0; i++) {
-                char *gpus[] = { m->cards[i].gpu, NULL };
-
-                if (!m->cards[i].functions.is_gpu)
-                        continue;
-                r = vmgpu_has_units(&m->phase) ? vmgpu_hand_on(m->phase.root, m->vm.name, gpus[0]) : 0;
-                if (r < 0)
-                        return log_error_errno(r, "Cannot note in " VMGPU_DIR " that GPU %s is taken: %m",
-                                               gpus[0]);
-                r = vmgpu_take(&m->phase, m->vm.name, gpus);
-                if (r < 0 && r != -EINTR)
-                        move_tell_users(m);
-                if (r >= 0)
-                        r = move_check_stop(m);
-        }
-        return r;
+        for (size_t i = 0; i < m->n; i++)
+                if (m->cards[i].functions.is_gpu && strv_extend(&gpus, m->cards[i].gpu) < 0)
+                        return log_oom();
+        r = vmgpu_take(&m->phase, m->vm.name, gpus);
+        if (r < 0 && r != -EINTR && move_tell_users(m))
+                return -EBUSY;
+        return r < 0 ? r : move_check_stop(m);
 }
 
 static size_t count_functions(const Move *m) {
@@ -93,12 +85,16 @@ static void undo(Attach *a) {
                           m->vm.name, virt_message(m->c->virt));
         if (a->before && lasting_order(m) < 0)
                 log_debug("The order of '%s' is as the definition says", m->vm.name);
-        kept = live_unplug(m, a->plugged, a->n_plugged, timeout) < 0;
+        kept = a->n_plugged > 0 && live_unplug(m, a->plugged, a->n_plugged, timeout) < 0;
         if (kept)
                 log_error("'%s' keeps what it has got; 'vmctl gpu detach' takes it back", m->vm.name);
-        for (size_t i = m->n; i > 0 && a->took && !kept; i--)
-                if (!m->cards[i - 1].had && m->cards[i - 1].functions.is_gpu)
-                        (void) !vmgpu_return(&m->phase, m->vm.name, m->cards[i - 1].gpu);
+        for (size_t i = 0; i < m->n && a->took && !kept; i++) {
+                if (m->cards[i].had || !m->cards[i].functions.is_gpu)
+                        continue;
+                if (a->n_plugged > 0)
+                        move_wait_let_go(m, m->cards[i].gpu);
+                (void) !vmgpu_return(&m->phase, m->vm.name, m->cards[i].gpu);
+        }
 }
 
 /* One that is off gets it when it starts, from its unit: the host may use it meanwhile. */

@@ -10,8 +10,6 @@
 #include "parse.h"
 #include "vmgpu.h"
 
-enum { QUIET_SEC = 5 };
-
 /* Functions of all cards. */
 static int unplug(Move *m, uint64_t timeout_usec) {
         _cleanup_free_ Bdf *functions = NULL;
@@ -31,20 +29,6 @@ static int unplug(Move *m, uint64_t timeout_usec) {
         return r;
 }
 
-/* QEMU has the files open for some milliseconds more. Who is not root cannot see them, and waits once. */
-static void wait_let_go(const Move *m, const char *gpu) {
-        if (geteuid() != 0)
-                (void) sleep(1);
-        for (unsigned i = 0; i < QUIET_SEC * 10; i++) {
-                _cleanup_(gpustate_done) GpuStates s = {};
-                GpuState *g;
-
-                if (move_read(m, &s) < 0 || gpustate_find(&s, gpu, &g) <= 0 || g->holders.n == 0)
-                        return;
-                (void) usleep(100 * USEC_PER_MSEC);
-        }
-}
-
 static int give_back(Move *m, bool *changed) {
         int r, result = 0;
 
@@ -53,11 +37,14 @@ static int give_back(Move *m, bool *changed) {
 
                 if (!card->functions.is_gpu)
                         continue;
-                if (card->state && card->state->mode == GPU_EXCLUSIVE)
-                        continue; /* machines' for good */
-                if (vmgpu_has_units(&m->phase))
-                        wait_let_go(m, card->gpu);
-                r = vmgpu_return(&m->phase, m->vm.name, card->gpu);
+                /* One that is machines' for good stays; what was stopped for it goes on without. */
+                if (card->state && card->state->mode == GPU_EXCLUSIVE) {
+                        r = vmgpu_settle(&m->phase, card->gpu);
+                } else {
+                        if (vmgpu_has_units(&m->phase))
+                                move_wait_let_go(m, card->gpu);
+                        r = vmgpu_return(&m->phase, m->vm.name, card->gpu);
+                }
                 *changed = *changed || r > 0;
                 if (r < 0 && result == 0)
                         result = r;

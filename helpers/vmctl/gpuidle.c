@@ -4,6 +4,8 @@
  * (--when-idle) or stops the services among them (--stop-units). The GPU's own unit looks again, and refuses
  * what is in use: this proves nothing. */
 
+#include <signal.h>
+
 #include "bus.h"
 #include "fs.h"
 #include "gpumove.h"
@@ -12,7 +14,7 @@
 #include "stop.h"
 #include "vmgpu.h"
 
-enum { WAIT_SEC = 10 * 60, LOOK_SEC = 1, STOP_SEC = 100, LEAVE_SEC = 10 };
+enum { WAIT_SEC = 10 * 60, LOOK_SEC = 1, STOP_SEC = 100, LEAVE_SEC = 10, QUIET_SEC = 5 };
 
 /* The host's driver has it, and they have it open. */
 static bool is_used(const GpuState *g) {
@@ -39,12 +41,28 @@ static int describe(const Move *m, const GpuStates *s, char **ret) {
         return *ret ? 1 : -ENOMEM;
 }
 
-void move_tell_users(const Move *m) {
+bool move_tell_users(const Move *m) {
         _cleanup_(gpustate_done) GpuStates s = {};
         _cleanup_free_ char *who = NULL;
 
-        if (move_read(m, &s) >= 0 && describe(m, &s, &who) > 0)
-                log_error("It is in use: %s. --when-idle waits", who);
+        if (move_read(m, &s) < 0 || describe(m, &s, &who) <= 0)
+                return false;
+        log_error("It is in use: %s. --when-idle waits", who);
+        return true;
+}
+
+/* Who is not root cannot see them, and waits once. */
+void move_wait_let_go(const Move *m, const char *gpu) {
+        if (geteuid() != 0)
+                (void) sleep(1);
+        for (unsigned i = 0; i < QUIET_SEC * 10; i++) {
+                _cleanup_(gpustate_done) GpuStates s = {};
+                GpuState *g;
+
+                if (move_read(m, &s) < 0 || gpustate_find(&s, gpu, &g) <= 0 || g->holders.n == 0)
+                        return;
+                (void) usleep(100 * USEC_PER_MSEC);
+        }
 }
 
 /* Tells each time that they have changed. Returns 0 when nobody is left. */
@@ -81,9 +99,11 @@ static int wait_idle(const Move *m, uint64_t timeout_usec) {
 /* Whose end would be the end of more than was asked for: a user's session, a container, a machine, ourselves.
  */
 static bool may_stop(const char *unit) {
-        static const char *const never[] = {
-                "user@", "user-runtime-dir@", "gpuvm-", "systemd-", "libvirt", "virt", "dbus", "ssh"
-        };
+        static const char *const never[] = { "user@", "user-runtime-dir@", "gpuvm-", "systemd-", "libvirt",
+                                             "virt", "dbus", "ssh",
+                                             /* Xorg of a session is theirs, containers' processes may be. */
+                                             "display-manager", "gdm", "greetd", "lightdm", "lxdm", "sddm",
+                                             "xdm", "containerd", "crio", "docker", "podman" };
 
         for (size_t i = 0; i < ELEMENTSOF(never); i++)
                 if (startswith(unit, never[i]))
@@ -104,8 +124,13 @@ static int collect_units(Bus *bus, const GpuState *g, char ***l) {
                                         "GPU %s: %s, and no unit of systemd's could be stopped for that",
                                         g->gpu->name, h->what);
                 r = bus_unit_of(bus, h->pid, &unit);
-                if (r == -ENOENT || r == -ESRCH)
-                        continue; /* it has gone, or is nobody's */
+                if (r == -ESRCH || (r == -ENOENT && kill(h->pid, 0) < 0))
+                        continue; /* it has gone */
+                if (r == -ENOENT)
+                        return log_full_errno(
+                                        LOG_ERR, EBUSY,
+                                        "GPU %s is used by %s (%d), which is in no unit that could be stopped",
+                                        g->gpu->name, strna(h->comm), (int) h->pid);
                 if (r < 0)
                         return log_error_errno(r, "Cannot tell which unit process %d belongs to: %m",
                                                (int) h->pid);
@@ -150,7 +175,56 @@ static int stop_all(Move *m, Bus *bus, const char *gpu, char *const *units) {
         return 0;
 }
 
-/* The lowest GPU's record has them: its unit owns the group. */
+/* The lowest GPU of a group has the record: its unit owns the group. */
+static const char *find_owner(const Move *m, const Card *card) {
+        for (size_t i = 0; i < m->n; i++)
+                if (m->cards[i].state && m->cards[i].state->gpu->iommu_group >= 0 &&
+                    m->cards[i].state->gpu->iommu_group == card->state->gpu->iommu_group)
+                        return m->cards[i].gpu;
+        return card->gpu;
+}
+
+static int collect_all(const Move *m, Bus *bus, char ***l) {
+        int r = 0;
+
+        for (size_t i = 0; i < m->n && r >= 0; i++)
+                if (m->cards[i].state && is_used(m->cards[i].state))
+                        r = collect_units(bus, m->cards[i].state, l);
+        return r;
+}
+
+/* GPUs come back in order, so what uses several is started with the last of them. */
+static int stop_each(Move *m, Bus *bus) {
+        _cleanup_strv_ char **done = NULL;
+        int r = 0;
+
+        for (size_t i = m->n; i > 0 && r >= 0; i--) {
+                const Card *card = &m->cards[i - 1];
+                _cleanup_strv_ char **units = NULL, **own = NULL;
+
+                if (!card->state || !is_used(card->state))
+                        continue;
+                r = collect_units(bus, card->state, &units);
+                STRV_FOREACH(unit, units)
+                        if (r >= 0 && !strv_contains(done, *unit) &&
+                            (strv_extend(&own, *unit) < 0 || strv_extend(&done, *unit) < 0))
+                                r = log_oom();
+                if (r >= 0 && own)
+                        r = stop_all(m, bus, find_owner(m, card), own);
+        }
+        return r;
+}
+
+/* Who was asked may have taken his time, and libvirt lets go of who does not answer. */
+static int check_connection(const Move *m) {
+        VmState state;
+
+        if (virtvm_state(m->c->virt, m->vm.name, &state) >= 0)
+                return move_check_stop(m);
+        return log_full_errno(LOG_ERR, ECONNRESET,
+                              "libvirt went away meanwhile. Nothing was changed; try again, or with --yes");
+}
+
 static int stop_units(Move *m) {
         _cleanup_strv_ char **units = NULL;
         _cleanup_bus_ Bus *bus = NULL;
@@ -159,15 +233,14 @@ static int stop_units(Move *m) {
         r = vmgpu_has_units(&m->phase) ? bus_open(&bus) : -ENOTCONN;
         if (r < 0)
                 return log_error_errno(r, "--stop-units needs systemd, which does not answer: %m");
-        for (size_t i = 0; i < m->n && r >= 0; i++)
-                if (m->cards[i].state && is_used(m->cards[i].state))
-                        r = collect_units(bus, m->cards[i].state, &units);
+        r = collect_all(m, bus, &units);
         if (r < 0 || !units)
                 return r;
         r = confirm(m, units);
         if (r < 0 || m->phase.dry_run)
                 return r;
-        return stop_all(m, bus, m->cards[0].gpu, units);
+        r = check_connection(m);
+        return r < 0 ? r : stop_each(m, bus);
 }
 
 int move_make_idle(Move *m) {

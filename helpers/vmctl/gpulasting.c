@@ -83,8 +83,12 @@ int lasting_order(Move *m) {
 static int watch(Move *m, const char *unit) {
         _cleanup_(bus_unit_done) BusUnit u = {};
         _cleanup_bus_ Bus *bus = NULL;
+        VmState state;
         int r;
 
+        /* One that has gone off meanwhile is not started again. */
+        if (virtvm_state(m->c->virt, m->vm.name, &state) < 0 || !vm_state_is_on(state))
+                return 0;
         r = bus_open(&bus);
         if (r >= 0)
                 r = bus_unit_state(bus, unit, &u);

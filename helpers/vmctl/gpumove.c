@@ -88,7 +88,7 @@ static int look(Move *m) {
         /* First those of machines in the making: one that is finished meanwhile is among libvirt's then. */
         r = rollback_claimed(m->phase.root, ROLLBACK_GPU, &claimed);
         if (r >= 0)
-                r = gpustate_mark_machine(&m->states, "that is being made", claimed);
+                r = gpustate_mark_machine(&m->states, MOVE_BEING_MADE, claimed);
         if (r < 0 && r != -EACCES)
                 return log_error_errno(r, "Cannot find out which GPUs are taken: %m");
         r = virtvm_list(m->c->virt, METADATA_URI, &l);

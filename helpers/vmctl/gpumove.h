@@ -10,6 +10,9 @@
 #include "phase.h"
 #include "virtwatch.h"
 
+/* For whom a GPU is that a 'vmctl create' has written down. */
+#define MOVE_BEING_MADE "that is being made"
+
 enum { GPUMOVE_TIMEOUT_SEC = 30 }; /* for a guest to let go of a device */
 
 /* One card of the host's, with all that is in its slot. */
@@ -68,8 +71,10 @@ int move_check(const Move *m) _must_check_ _nonnull_all_;
 /* gpuidle.c */
 /* --stop-units and --when-idle, of cards that the host still uses. */
 int move_make_idle(Move *m) _must_check_ _nonnull_all_;
-/* After a refusal: who uses the cards. */
-void move_tell_users(const Move *m) _nonnull_all_;
+/* After a refusal: who uses the cards. Returns true if somebody does. */
+bool move_tell_users(const Move *m) _nonnull_all_;
+/* Until QEMU has closed its files of the GPU, which takes some milliseconds, or a few seconds have passed. */
+void move_wait_let_go(const Move *m, const char *gpu) _nonnull_all_;
 
 /* gpulive.c: a machine that runs. */
 /* Whether it can take all cards now. */

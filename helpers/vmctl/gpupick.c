@@ -119,6 +119,17 @@ static int add_switches(Move *m, bool attach) {
         return 0;
 }
 
+/* A group's owner is its lowest GPU: it comes first. */
+static int compare_cards(const void *a, const void *b) {
+        return strcmp(((const Card *) a)->gpu, ((const Card *) b)->gpu);
+}
+
+static int sort_cards(Move *m, int r) {
+        if (m->n > 1)
+                qsort(m->cards, m->n, sizeof(*m->cards), compare_cards);
+        return r;
+}
+
 int move_pick_for_attach(Move *m, char *const *words) {
         int r = words && *words ? 0 : pick_sensible(m);
 
@@ -133,7 +144,7 @@ int move_pick_for_attach(Move *m, char *const *words) {
         }
         if (r >= 0)
                 r = add_groups(m);
-        return r < 0 ? r : add_switches(m, true);
+        return r < 0 ? r : sort_cards(m, add_switches(m, true));
 }
 
 /* All that may be meant: by what it says of itself, what it has, and what was taken for it and never came. */
@@ -210,7 +221,7 @@ int move_pick_for_detach(Move *m, char *const *words) {
                         r = pick_own(m, l, *word);
         if (r >= 0)
                 r = add_own_groups(m, l);
-        return r < 0 ? r : add_switches(m, false);
+        return r < 0 ? r : sort_cards(m, add_switches(m, false));
 }
 
 int move_check(const Move *m) {
@@ -219,10 +230,15 @@ int move_check(const Move *m) {
 
                 if (!g)
                         continue;
+                if (streq_ptr(g->machine, MOVE_BEING_MADE))
+                        return log_full_errno(
+                                        LOG_ERR, EBUSY,
+                                        "GPU %s was chosen by a 'vmctl create' that was cut; the next 'vmctl create' takes that back",
+                                        g->gpu->name);
                 if (g->machine)
                         return log_full_errno(
                                         LOG_ERR, EBUSY,
-                                        "GPU %s belongs to machine '%s', also while that is off. 'vmctl gpu detach %s %s' takes it from there",
+                                        "GPU %s belongs to machine '%s', also while that is off. 'vmctl gpu detach %s %s' takes it from there, 'virsh edit' where gpuvm did not make it",
                                         g->gpu->name, g->machine, g->machine, g->gpu->name);
                 if (g->stuck)
                         return log_full_errno(LOG_ERR, EBUSY, "GPU %s is stuck: %s", g->gpu->name, g->stuck);

@@ -3,8 +3,12 @@
 /* Output: tables, sizes and questions. */
 
 #include <libsmartcols/libsmartcols.h>
+#include <poll.h>
 
+#include "stop.h"
 #include "vmctl.h"
+
+enum { LOOK_MSEC = 1000 };
 
 static struct libscols_table *new_table(const char *const *columns, int flags) {
         struct libscols_table *t = scols_new_table();
@@ -69,6 +73,7 @@ SizeText size_text(uint64_t kib) {
 
 int vmctl_ask(const char *question) {
         _cleanup_fclose_ FILE *tty = fopen("/dev/tty", "r+e");
+        struct pollfd p = { .events = POLLIN };
         char answer[16] = "";
 
         if (!tty)
@@ -76,5 +81,10 @@ int vmctl_ask(const char *question) {
                                       "There is no terminal to ask on; say --yes to go on without");
         fprintf(tty, "%s [y/N] ", question);
         fflush(tty);
+        p.fd = fileno(tty);
+        /* Who catches signals is not ended by them, and reading would go on. */
+        while (poll(&p, 1, LOOK_MSEC) <= 0)
+                if (stop_asked())
+                        return log_full_errno(LOG_ERR, EINTR, "Interrupted; nothing was changed");
         return fgets(answer, sizeof(answer), tty) && (answer[0] == 'y' || answer[0] == 'Y');
 }

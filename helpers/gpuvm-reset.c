@@ -6,6 +6,7 @@
 #include "conf.h"
 #include "gpureset.h"
 #include "parse.h"
+#include "strv.h"
 
 enum { ARG_WRITE_TIMEOUT = 0x200 };
 
@@ -23,6 +24,7 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_(conf_done) Conf conf = {};
         const GpuSwitch s = { p, &conf, arg_write_timeout };
         Bdf bdf;
+        int r;
 
         if (argc != 2 || (!streq(argv[0], "reset") && !streq(argv[0], "recover"))) {
                 log_error("Usage: gpuvm-reset reset ADDRESS | recover ADDRESS");
@@ -35,8 +37,11 @@ static int run(Phase *p, int argc, char *argv[]) {
         if (conf_load_and_warn(p->root, &conf) < 0)
                 return log_oom();
         p->no_record = true;
-        return streq(argv[0], "reset") ? gpureset_reset(&s, bdf, argv[1])
-                                       : gpureset_recover(&s, bdf, argv[1]);
+        r = streq(argv[0], "reset") ? gpureset_reset(&s, bdf, argv[1]) : gpureset_recover(&s, bdf, argv[1]);
+        /* 'vmctl gpu reset' tells it. */
+        if (r >= 0 && strv_length(p->notes) > 0)
+                phase_status(p, "%s", p->notes[strv_length(p->notes) - 1]);
+        return r;
 }
 
 static const Helper helper = {

@@ -143,7 +143,21 @@ int check_gpu(CheckLook *l) {
         return r;
 }
 
-/* A mark whose hang has passed is taken away by who needs the card next. */
+/* Whether it still does is the machine's to know, not a record's. A mark whose hang has passed is taken away
+ * by who needs the card next. */
+static int tell_stuck(CheckLook *l, const char *gpu, const Poison *p) {
+        bool over = fs_is_host(l->root) && !poison_is_stuck(p);
+        int r;
+
+        if (over)
+                r = look_add(l, FINDING_WARN, gpu, "Have it looked at again.", "Its driver hung: %s", p->why);
+        else
+                r = look_add(l, FINDING_FAIL, gpu,
+                             "Stop what uses it, if that can be; only a restart of the machine ends a hang in the kernel.",
+                             "Its driver hangs: %s", p->why);
+        return r < 0 ? r : findings_fix(l->ret, "sudo vmctl gpu recover %s", gpu);
+}
+
 int check_stuck(CheckLook *l) {
         int r = 0;
 
@@ -153,10 +167,7 @@ int check_stuck(CheckLook *l) {
 
                 r = poison_find(l->root, d, &p);
                 if (r > 0)
-                        r = look_add(l, FINDING_FAIL, d->name,
-                                     "Stop what uses it, if that can be; only a restart of the machine ends a "
-                                     "hang in the kernel.",
-                                     "Its driver hangs: %s", p.why);
+                        r = tell_stuck(l, d->name, &p);
                 else if (r == -EBADMSG)
                         r = 0;
         }
@@ -173,6 +184,9 @@ int check_vfio(CheckLook *l) {
 
         if (!is_asked(l))
                 return skip_vfio(l);
+        if (l->facts.container && l->facts.iommu_groups == 0)
+                return look_add(l, FINDING_SKIP, NULL, NULL,
+                                "IOMMU groups are not to be seen in a container");
         while (r >= 0 && (d = next_gpu(l, &i))) {
                 r = vfiocheck_gpu(l->c, &l->facts.bus, &l->facts.keep, d, l->ret);
                 if (r > 0)

@@ -86,5 +86,9 @@ int check_storage(CheckLook *l) {
 
 /* Where VMs are on a bridge of ours nobody needs libvirt's own. */
 int check_vm_network(CheckLook *l) {
-        return l->knows_net && l->net.mode == NETWORK_NAT ? take_object(l, "network") : 0;
+        if (l->knows_net && l->net.mode != NETWORK_NAT)
+                return 0;
+        /* After a restart nobody may have said that it is NAT. */
+        return l->knows_net ? take_object(l, "network")
+                            : MIN(look_take(l, &l->virt, "network", FINDING_WARN), 0);
 }

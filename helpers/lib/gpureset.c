@@ -197,6 +197,10 @@ static int do_reset(Job *j) {
                 return r;
         if (str_printf(&path, PCI_DEVICES "/%s/reset", j->name) < 0)
                 return log_oom();
+        /* To wake it up and to read it may have taken its time, in which a machine may have started. */
+        r = check_idle(j);
+        if (r < 0)
+                return r;
         phase_status(j->p, "Resetting %s", j->name);
         r = binder_put(&j->binder, d, path, "1", "resetting it");
         if (r == -ENOENT)

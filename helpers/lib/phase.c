@@ -222,6 +222,9 @@ static void tell_end(const Phase *p, int status) {
 static void phase_end(const Phase *p, const Helper *h, int status) {
         _cleanup_json_ json_object *o = NULL;
 
+        /* Whoever started the unit can tell why, or how it ended. */
+        if (!p->dry_run && status != PHASE_OK && p->failure)
+                (void) sd_notifyf(false, "STATUS=%s", p->failure);
         if (status == PHASE_USAGE || p->quiet_record)
                 return;
         o = phase_to_json(p, result_word(status));

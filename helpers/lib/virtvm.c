@@ -4,6 +4,8 @@
 #include "strv.h"
 #include "virtlib.h"
 
+enum { AGENT_SEC = 5 }; /* to answer */
+
 static const char *const states[_VM_STATE_MAX] = {
         [VM_OFF] = "off",           [VM_RUNNING] = "running",     [VM_PAUSED] = "paused",
         [VM_STOPPING] = "stopping", [VM_SUSPENDED] = "suspended", [VM_CRASHED] = "crashed",
@@ -352,6 +354,9 @@ int virtvm_addresses(Virt *v, const char *name, VirtSource source, char ***ret) 
         r = virtlib_look_up(v, name, &d);
         if (r < 0)
                 return r;
+        /* Else libvirt waits for ever for an agent that answers its pings and nothing else. */
+        if (source == VIRT_AGENT)
+                (void) lv.virDomainAgentSetResponseTimeout(d, AGENT_SEC, 0);
         n = lv.virDomainInterfaceAddresses(d, &interfaces, theirs[source], 0);
         for (int i = 0; i < n; i++) {
                 if (r >= 0)

@@ -113,6 +113,10 @@ int cmd_check(Context *c, char **args) {
         const char *uri = vmctl_value(c, OPT_CONNECT);
         int r;
 
+        if (*args && (vmctl_has(c, OPT_FIX) || vmctl_has(c, OPT_BUNDLE) || vmctl_has(c, OPT_ROOT))) {
+                log_error("--fix, --bundle and --root are about the host, not about machines");
+                return VMCTL_USAGE;
+        }
         if (*args)
                 return cmd_check_machine(c, args);
         if (uri && vmctl_is_elsewhere(uri))

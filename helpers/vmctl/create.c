@@ -267,7 +267,7 @@ static int check_place(Context *c, const Create *n) {
 
 static int create(Context *c, Create *n) {
         const struct sigaction action = { .sa_handler = on_signal };
-        int r;
+        int r, waited = 0;
 
         r = vmctl_connect(c);
         if (r >= 0)
@@ -298,10 +298,14 @@ static int create(Context *c, Create *n) {
         r = make_or_take_back(c, n);
         /* The machine is there, and stays: what it does from now on is its own. */
         if (r >= 0 && vmctl_has(c, OPT_WAIT))
-                r = create_wait(c, n);
+                waited = create_wait(c, n);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
                 r = show_json(n);
-        else if (r >= 0 && !vmctl_has(c, OPT_QUIET))
+        if (r >= 0)
+                r = waited;
+        if (vmctl_has(c, OPT_JSON))
+                return r;
+        if (r >= 0 && !vmctl_has(c, OPT_QUIET))
                 show_way_in(n);
         return r;
 }

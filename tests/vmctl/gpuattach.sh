@@ -89,7 +89,7 @@ mkdir -p "$work/$twins/var/lib/gpuvm/creating"
 echo 'gpu 0000:21:00.0' >"$work/$twins/var/lib/gpuvm/creating/new"
 node "$(domain lab 5 "$ports" '')"
 run $twins attach lab 1
-like 'or of one in the making' "$status:$err" '^4:.*0000:21:00\.0 belongs to machine .that is being made'
+like 'or of one in the making' "$status:$err" "^4:.*0000:21:00\.0 was chosen by a 'vmctl create' that was cut"
 rm -r "$work/$twins/var/lib/gpuvm"
 
 node "$(domain lab 5 '<controller type="pci" index="0" model="pci-root"/>' '')"

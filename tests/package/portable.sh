@@ -42,8 +42,8 @@ for host in "$hosts"/*/; do
         before=$(hash_of "$host")
         for program in "${programs[@]}"; do
                 name=${program##*/}
-                # Those without a plan of their own: the front end asks the others, and a machine has to be named.
-                case $name in gpu-vm-bootstrap | gpuvm-generator | gpuvm-undo | gpuvm-vm | vmctl) continue ;; esac
+                # Those without a plan of their own: the front end asks the others, and a GPU or a machine has to be named.
+                case $name in gpu-vm-bootstrap | gpuvm-generator | gpuvm-reset | gpuvm-undo | gpuvm-vm | vmctl) continue ;; esac
                 run "$program" --dry-run --root="$host"
                 case $status in
                 0 | 1 | 75 | 77) ok "$name --dry-run on ${host##*/}: exit status $status" ;;

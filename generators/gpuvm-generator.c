@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The generator: gpuvm.conf and the kernel command line -> Conf -> Plan -> links and drop-ins.
+/* The generator: gpuvm.conf and the kernel command line -> Conf -> Plan -> links and drop-ins; so are the
+ * machines that are declared in /etc/gpuvm/vms.
  *
  * systemd runs it early at boot and at each daemon-reload, and waits for it. So it does nothing else: no IPC,
  * no /var, no module, libc alone; it tells /dev/kmsg what is wrong with the configuration and still makes the
@@ -13,13 +14,15 @@
 #include "fs.h"
 #include "log.h"
 #include "plan.h"
+#include "planvm.h"
 
 static bool arg_dry_run = false;
 static const char *arg_root = NULL;
 
 static void help(void) {
         puts("gpuvm-generator [OPTIONS...] [NORMAL-DIR [EARLY-DIR LATE-DIR]]\n\n"
-             "Link the phases that gpuvm.conf asks for into gpuvm-bootstrap.target.\n\n"
+             "Link the phases that gpuvm.conf asks for into gpuvm-bootstrap.target, and the\n"
+             "machines of /etc/gpuvm/vms into the targets that want them.\n\n"
              "  -h --help       Show this help\n"
              "     --version    Show the version\n"
              "  -n --dry-run    Show the settings in effect, each problem, and the tree\n"
@@ -82,6 +85,26 @@ static int write_below(const char *path, const Plan *p) {
         return r < 0 ? log_error_errno(r, "Cannot write '%s/%s': %m", path, culprit) : 0;
 }
 
+/* The rescue switch on the kernel command line is for machines as well; Enabled= is for the bootstrap alone.
+ */
+static int add_machines(int root, const Conf *c, Plan *p) {
+        _cleanup_(catalog_done) Catalog catalog = {};
+        _cleanup_(pci_bus_done) PciBus bus = {};
+        ConfProblem problem = arg_dry_run ? conf_warn : conf_warn_few;
+        unsigned n = 0;
+        int r;
+
+        if (!c->enabled && c->enabled_by_cmdline)
+                return 0;
+        r = catalog_load(root, problem, &n, &catalog);
+        if (r >= 0 && planvm_needs_bus(&catalog) && pci_scan(root, &bus) == -ENOMEM)
+                r = -ENOMEM;
+        if (r >= 0)
+                r = planvm_add(p, &catalog, &bus, problem, &n);
+        conf_warn_rest(n);
+        return r;
+}
+
 static int run(int root, const char *directory) {
         _cleanup_(conf_done) Conf c = {};
         _cleanup_(plan_done) Plan p = {};
@@ -90,6 +113,8 @@ static int run(int root, const char *directory) {
         r = arg_dry_run ? conf_load(root, conf_warn, NULL, &c) : conf_load_and_warn(root, &c);
         if (r >= 0)
                 r = plan_make(&c, fs_exists(root, "/etc/gpuvm.conf") > 0 ? "/etc/gpuvm.conf" : NULL, &p);
+        if (r >= 0)
+                r = add_machines(root, &c, &p);
         if (r >= 0 && arg_dry_run)
                 r = print(&c, &p);
         if (r < 0)

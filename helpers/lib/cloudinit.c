@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "cloudinit.h"
+#include "confvalid.h"
 #include "fs.h"
 #include "json.h"
 
@@ -19,11 +20,7 @@ int cloudinit_check_user(const char *user) {
 }
 
 int cloudinit_check_hostname(const char *name) {
-        size_t n = strlen(name);
-
-        if (n == 0 || n > 63 || strspn(name, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "-") != n)
-                return -EINVAL;
-        return name[0] == '-' || name[n - 1] == '-' ? -EINVAL : 0;
+        return confvalid_hostname(name) ? 0 : -EINVAL;
 }
 
 int cloudinit_check_ssh_key(const char *line) {

@@ -306,21 +306,25 @@ void conf_warn(const char *file, unsigned line, const char *text, void *userdata
                 log_warning("%s: %s", file ?: "Kernel command line", text);
 }
 
-static void warn_a_few(const char *file, unsigned line, const char *text, void *userdata) {
+void conf_warn_few(const char *file, unsigned line, const char *text, void *userdata) {
         unsigned *n = userdata;
 
         if (++*n <= CONF_WARNINGS_MAX)
                 conf_warn(file, line, text, NULL);
 }
 
+void conf_warn_rest(unsigned n) {
+        if (n > CONF_WARNINGS_MAX)
+                log_warning("%u more problems in the configuration; 'gpuvm-generator --dry-run' lists all",
+                            n - CONF_WARNINGS_MAX);
+}
+
 int conf_load_and_warn(int root, Conf *ret) {
         unsigned n = 0;
         int r;
 
-        r = conf_load(root, warn_a_few, &n, ret);
-        if (n > CONF_WARNINGS_MAX)
-                log_warning("%u more problems in the configuration; 'gpuvm-generator --dry-run' lists all",
-                            n - CONF_WARNINGS_MAX);
+        r = conf_load(root, conf_warn_few, &n, ret);
+        conf_warn_rest(n);
         return r;
 }
 

@@ -82,6 +82,11 @@ int conf_load(int root, ConfProblem problem, void *userdata, Conf *ret) _must_ch
 /* A ConfProblem that tells each of them as a warning. */
 void conf_warn(const char *file, unsigned line, const char *text, void *userdata);
 
+/* Likewise, but the first twenty alone; userdata: an unsigned that counts them, 0 at first. Then the rest:
+ * how many more there were. */
+void conf_warn_few(const char *file, unsigned line, const char *text, void *userdata);
+void conf_warn_rest(unsigned n);
+
 /* Tells the problems as warnings (of many the first twenty and a count); for programs. */
 int conf_load_and_warn(int root, Conf *ret) _must_check_ _nonnull_all_;
 

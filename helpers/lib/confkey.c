@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <ctype.h>
+#include <limits.h>
 
 #include "cmdline.h"
 #include "confkey.h"
 #include "confvalid.h"
 #include "ini.h"
+#include "nearest.h"
 #include "parse.h"
 #include "strv.h"
 
 enum {
         ADDRESSES_MAX = 64,
-        NEAR_MAX = 31, /* bytes of a name that is worth a guess */
 };
 
 #define SEC_MAX_USEC (24 * 60 * 60 * USEC_PER_SEC) /* who waits longer has been forgotten */
@@ -132,27 +132,6 @@ const ConfKey *confkey_find(const char *section, const char *name) {
         return NULL;
 }
 
-/* Levenshtein's distance without regard to case; both at most NEAR_MAX bytes. */
-static unsigned distance(const char *a, const char *b) {
-        unsigned row[NEAR_MAX + 1];
-
-        for (unsigned j = 0; j <= strlen(b); j++)
-                row[j] = j;
-        for (unsigned i = 1; a[i - 1]; i++) {
-                unsigned diagonal = row[0];
-
-                row[0] = i;
-                for (unsigned j = 1; b[j - 1]; j++) {
-                        bool same = tolower((unsigned char) a[i - 1]) == tolower((unsigned char) b[j - 1]);
-                        unsigned change = diagonal + !same;
-
-                        diagonal = row[j];
-                        row[j] = MIN(change, MIN(row[j], row[j - 1]) + 1);
-                }
-        }
-        return row[strlen(b)];
-}
-
 /* What of the row is compared with the name, or NULL. */
 static const char *candidate(const ConfKey *k, const char *name, const char *section) {
         if (section)
@@ -164,15 +143,15 @@ const char *confkey_nearest(const char *name, const char *section) {
         static char text[64];
         const ConfKey *near = NULL;
         _cleanup_free_ char *word = strndup(name, strcspn(name, "="));
-        unsigned best = UINT32_MAX;
+        unsigned best = UINT_MAX;
 
-        if (!word || strlen(word) > NEAR_MAX)
+        if (!word || strlen(word) > NEAREST_MAX)
                 return NULL;
         for (int round = 0; round < 2; round++)
                 for (const ConfKey *k = round == 0 ? conf_keys : gpu_keys; k->name; k++) {
                         const char *c = candidate(k, name, section);
                         bool home = !section || streq(k->section, section);
-                        unsigned d = c ? 2 * distance(word, c) + !home : UINT32_MAX;
+                        unsigned d = c ? 2 * nearest_distance(word, c) + !home : UINT_MAX;
 
                         if (d < best) {
                                 best = d;

@@ -20,6 +20,14 @@ bool confvalid_user(const char *s) {
         return !isdigit((unsigned char) *s) && is_name(s, 32, ".-");
 }
 
+bool confvalid_hostname(const char *s) {
+        size_t n = 0;
+
+        while (isalnum((unsigned char) s[n]) || (s[n] == '-' && n > 0))
+                n++;
+        return n > 0 && n <= 63 && s[n] == '\0' && s[n - 1] != '-';
+}
+
 bool confvalid_word(const char *s) {
         return is_name(s, 64, ".+-");
 }

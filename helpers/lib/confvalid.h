@@ -7,6 +7,8 @@
 
 /* As useradd(8) makes them. */
 bool confvalid_user(const char *s) _must_check_ _nonnull_all_;
+/* A label of RFC 1123: the name of a machine. */
+bool confvalid_hostname(const char *s) _must_check_ _nonnull_all_;
 /* Letters, digits and .+-_, up to 64: a version, the name of a pool. */
 bool confvalid_word(const char *s) _must_check_ _nonnull_all_;
 /* The name of a network interface. */

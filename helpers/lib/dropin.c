@@ -14,6 +14,12 @@ static void tell(DropinProblem problem, void *userdata, const char *path, const 
                 problem(path, text, userdata);
 }
 
+static bool is_there(int root, const char *path) {
+        _cleanup_close_ int fd = fs_open(root, path, O_PATH | O_NOFOLLOW, 0);
+
+        return fd >= 0 || (fd != -ENOENT && fd != -ENOTDIR);
+}
+
 /* True if something has this name and is no link to /dev/null. What the link says counts, not where it leads:
  * below another root there may be no /dev/null, and one that leads nowhere deserves to be told. */
 static bool is_wanted(int root, const char *path) {
@@ -27,9 +33,11 @@ static bool is_wanted(int root, const char *path) {
         return n != sizeof(target) - 1 || memcmp(target, "/dev/null", (size_t) n) != 0;
 }
 
+static const char *const above[] = { "/etc", "/run", "/usr/lib" };
+
 /* Adds the directory's names that no directory before it had. */
-static int collect(int root, const char *dir, DropinProblem problem, void *userdata, char ***names,
-                   char ***paths) {
+static int collect(int root, const char *dir, const char *suffix, DropinProblem problem, void *userdata,
+                   char ***names, char ***paths) {
         _cleanup_strv_ char **found = NULL;
         int r;
 
@@ -41,7 +49,7 @@ static int collect(int root, const char *dir, DropinProblem problem, void *userd
                 return 0;
         }
         STRV_FOREACH(f, found) {
-                if (**f == '.' || !endswith(*f, ".conf") || strv_contains(*names, *f))
+                if (**f == '.' || !endswith(*f, suffix) || strv_contains(*names, *f))
                         continue;
                 r = strv_extend(names, *f);
                 if (r >= 0)
@@ -58,36 +66,62 @@ static int compare_names(const void *a, const void *b) {
         return strcmp(x, y);
 }
 
+/* below: what comes behind the name, ".d" or "". */
+static int collect_all(int root, const char *name, const char *below, const char *suffix,
+                       DropinProblem problem, void *userdata, char ***names, char ***paths) {
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(above) && r >= 0; i++) {
+                _cleanup_free_ char *dir = NULL;
+
+                r = str_printf(&dir, "%s/%s%s", above[i], name, below);
+                if (r >= 0)
+                        r = collect(root, dir, suffix, problem, userdata, names, paths);
+        }
+        return r;
+}
+
+static int find_file(int root, const char *name, char ***l) {
+        for (size_t i = 0; i < ELEMENTSOF(above); i++) {
+                _cleanup_free_ char *path = NULL;
+                int r = str_printf(&path, "%s/%s", above[i], name);
+
+                if (r < 0)
+                        return r;
+                if (is_there(root, path))
+                        return is_wanted(root, path) ? strv_extend(l, path) : 0;
+        }
+        return 0;
+}
+
 int dropin_list(int root, const char *name, DropinProblem problem, void *userdata, char ***ret) {
-        static const char *const above[] = { "/etc", "/run", "/usr/lib" };
         _cleanup_strv_ char **names = NULL, **paths = NULL, **l = NULL;
         int r;
 
-        r = strv_extendf(&l, "/etc/%s", name);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < ELEMENTSOF(above); i++) {
-                _cleanup_free_ char *dir = NULL;
-
-                r = str_printf(&dir, "%s/%s.d", above[i], name);
-                if (r >= 0)
-                        r = collect(root, dir, problem, userdata, &names, &paths);
-                if (r < 0)
-                        return r;
-        }
+        r = find_file(root, name, &l);
+        if (r >= 0)
+                r = collect_all(root, name, ".d", ".conf", problem, userdata, &names, &paths);
         if (paths)
                 qsort(paths, strv_length(paths), sizeof(char *), compare_names);
-        if (!is_wanted(root, l[0])) {
-                strv_free(TAKE_PTR(l));
-                l = NULL;
-        }
         STRV_FOREACH(p, paths)
-                if (is_wanted(root, *p)) {
+                if (r >= 0 && is_wanted(root, *p))
                         r = strv_extend(&l, *p);
-                        if (r < 0)
-                                return r;
-                }
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int dropin_names(int root, const char *directory, const char *suffix, DropinProblem problem, void *userdata,
+                 char ***ret) {
+        _cleanup_strv_ char **names = NULL, **paths = NULL;
+        int r;
+
+        r = collect_all(root, directory, "", suffix, problem, userdata, &names, &paths);
+        if (r < 0)
+                return r;
+        strv_sort(names);
+        *ret = TAKE_PTR(names);
         return 0;
 }
 

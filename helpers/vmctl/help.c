@@ -2,6 +2,7 @@
 
 /* Help: what the tables say, for people. */
 
+#include "nearest.h"
 #include "vmctl.h"
 
 /* "  -c --connect=URI   text", at most 80 columns. */
@@ -48,43 +49,6 @@ int help_command(const Command *c) {
         return VMCTL_DONE;
 }
 
-/* Damerau's distance without transpositions over edits, in two rows and the one before. */
-static unsigned distance(const char *a, const char *b) {
-        unsigned rows[3][64] = {};
-        size_t n = strlen(b);
-
-        if (n >= ELEMENTSOF(rows[0]) || strlen(a) >= ELEMENTSOF(rows[0]))
-                return UINT32_MAX;
-        for (size_t k = 0; k <= n; k++)
-                rows[0][k] = (unsigned) k;
-        for (size_t i = 1; a[i - 1]; i++) {
-                unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
-
-                row[0] = (unsigned) i;
-                for (size_t k = 1; k <= n; k++) {
-                        row[k] = MIN(MIN(above[k], row[k - 1]) + 1, above[k - 1] + (a[i - 1] != b[k - 1]));
-                        if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
-                                row[k] = MIN(row[k], before[k - 2] + 1);
-                }
-        }
-        return rows[strlen(a) % 3][n];
-}
-
-const char *vmctl_closest(const char *word, const char *const *candidates) {
-        unsigned best = strlen(word) > 4 ? 3 : 2; /* fewer slips than this */
-        const char *found = NULL;
-
-        for (; *candidates; candidates++) {
-                unsigned d = distance(word, *candidates);
-
-                if (d < best && d < strlen(*candidates)) {
-                        best = d;
-                        found = *candidates;
-                }
-        }
-        return found;
-}
-
 /* Commands of two words by both. */
 static const Command *find(const char *first, const char *second) {
         for (const Command *c = vmctl_commands; c->name; c++) {
@@ -110,7 +74,7 @@ static int tell_unknown(const char *first, const char *second) {
                         (void) snprintf(strchr(family, '\0'), sizeof(family) - strlen(family), "%s%s",
                                         *family ? ", " : "", rest + 1);
         }
-        meant = vmctl_closest(both, names) ?: vmctl_closest(first, names);
+        meant = nearest_find(both, names) ?: nearest_find(first, names);
         if (meant)
                 log_error("There is no command '%s'. Did you mean '%s'?", both, meant);
         else if (*family)

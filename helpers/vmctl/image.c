@@ -4,6 +4,7 @@
 
 #include "fs.h"
 #include "json.h"
+#include "nearest.h"
 #include "vmctl.h"
 #include "vmhost.h"
 #include "vmimage.h"
@@ -66,7 +67,7 @@ static const ImageEntry *find_entry(const Cache *k, const char *name) {
         names = calloc(k->n + 1, sizeof(*names));
         for (size_t i = 0; names && i < k->n; i++)
                 names[i] = k->entries[i].name;
-        meant = names ? vmctl_closest(name, names) : NULL;
+        meant = names ? nearest_find(name, names) : NULL;
         free(names);
         if (meant)
                 log_error("There is no image '%s'. Did you mean '%s'?", name, meant);

@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <stdarg.h>
 
+#include "nearest.h"
 #include "vmctl.h"
 
 #define NAME        "vmctl"
@@ -102,7 +103,7 @@ static void suggest_machine(Context *c, const char *name) {
         for (size_t i = 0; names && i < l.n; i++)
                 names[i] = l.vms[i].name;
         if (names)
-                meant = vmctl_closest(name, names);
+                meant = nearest_find(name, names);
         if (meant)
                 log_error("There is no virtual machine '%s'. Did you mean '%s'?", name, meant);
         else
@@ -194,7 +195,7 @@ static int tell_option(const Parser *p, int value, char *argv[]) {
         for (size_t i = 0; p->longs[i].name; i++)
                 names[i] = p->longs[i].name;
         word = startswith(given, "--");
-        meant = word ? vmctl_closest(word, names) : NULL;
+        meant = word ? nearest_find(word, names) : NULL;
         if (meant)
                 log_error("There is no option '%s' here. Did you mean '--%s'?", given, meant);
         else if (word)

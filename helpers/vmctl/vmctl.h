@@ -135,9 +135,6 @@ int vmctl_find(Context *c, const char *name, VirtVm *ret_vm,
 /* For the user: what libvirt said, or else the error. */
 int vmctl_tell(Context *c, int r, const char *format, ...) _must_check_ _printf_(3, 4);
 
-/* The candidate that is meant by a word with a slip in it, or NULL. */
-const char *vmctl_closest(const char *word, const char *const *candidates) _nonnull_all_;
-
 /* In help.c and completion.c. Each returns an exit status. */
 int help_overview(void);
 int help_command(const Command *c) _nonnull_all_;

@@ -65,9 +65,12 @@ prepare_units() {
 
 # What systemd thinks of the tree: not the exit status, which is 0 for an unknown key, but what it says.
 verify() {
-        local units=(gpuvm-bootstrap.target)
+        local units=(gpuvm-bootstrap.target) machine
 
-        [ ! -e "$1/multi-user.target.wants" ] || units+=(gpuvm-resume.service gpuvm-bootfile.service)
+        [ ! -e "$1/multi-user.target.wants/gpuvm-resume.service" ] || units+=(gpuvm-resume.service gpuvm-bootfile.service)
+        while read -r machine; do
+                units+=("$machine")
+        done < <(cd "$1" && find . -maxdepth 1 -name 'gpuvm-vm@*.d' | sed 's|^\./||; s|\.d$||')
         SYSTEMD_UNIT_PATH="$1:$work/units:" systemd-analyze verify --man=no "${units[@]}" 2>&1 | sed "s|$work/||g"
 }
 
@@ -129,6 +132,18 @@ hostile_inputs() {
         seq -f 'Enabled=%.0f' 10000 >"$conf"
         hostile '10000 lines outside of a section'
         like 'the rest is counted' "$(tail -n1 "$work/err")" '9980 more problems'
+
+        fresh_root
+        mkdir -p "$work/root/etc/gpuvm/vms"
+        { printf '[Vm]\nKind=debian\n'; seq -f 'Kidn=%.0f' 10000; } >"$work/root/etc/gpuvm/vms/a.vm"
+        hostile '10000 unknown keys of a machine'
+
+        fresh_root
+        mkdir -p "$work/root/etc/gpuvm/vms"
+        for i in {1..100}; do
+                printf '[Vm]\nKind=debian\n[Gpu]\nGpu=01:00.0\n[Install]\nWantedBy=multi-user.target\n' >"$work/root/etc/gpuvm/vms/m$i.vm"
+        done
+        hostile '100 machines that want one GPU'
 
         fresh_root
         { echo '[Bootstrap]'; seq -f 'Enabeld=%.0f' 10000; } >"$conf"

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <stdarg.h>
+
+#include "confvalid.h"
+#include "ini.h"
+#include "nearest.h"
+#include "parse.h"
+#include "strv.h"
+#include "vmfile.h"
+
+enum {
+        VALUES_MAX = 64,  /* of one key */
+        GUESSES_MAX = 20, /* "did you mean": costly on a file that is no declaration at all */
+};
+
+static const char *const kinds[] = { "talos", "ubuntu", "debian", NULL };
+static const char *const firmwares[] = { "uefi", "bios", NULL };
+
+const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
+        [VMKEY_KIND] = { "Vm", "Kind", VMKEY_TEXT, NULL, kinds },
+        [VMKEY_DESCRIPTION] = { "Vm", "Description", VMKEY_TEXT, NULL, NULL },
+        [VMKEY_CPUS] = { "Vm", "Cpus", VMKEY_TEXT, "cpus", NULL },
+        [VMKEY_MEMORY] = { "Vm", "Memory", VMKEY_TEXT, "memory", NULL },
+        [VMKEY_DISK] = { "Vm", "Disk", VMKEY_TEXT, "disk", NULL },
+        [VMKEY_IMAGE] = { "Vm", "Image", VMKEY_TEXT, "image", NULL },
+        [VMKEY_RELEASE] = { "Vm", "Release", VMKEY_TEXT, "release", NULL },
+        [VMKEY_SERVER] = { "Vm", "Server", VMKEY_FLAG, "server", NULL },
+        [VMKEY_FIRMWARE] = { "Vm", "Firmware", VMKEY_TEXT, "firmware", firmwares },
+        [VMKEY_HUGEPAGES] = { "Vm", "Hugepages", VMKEY_TEXT, "hugepages", NULL },
+        [VMKEY_PIN] = { "Vm", "Pin", VMKEY_FLAG, "pin", NULL },
+        [VMKEY_GPU] = { "Gpu", "Gpu", VMKEY_WORDS, "gpu", NULL },
+        [VMKEY_ROM] = { "Gpu", "Rom", VMKEY_TEXT, "rom", NULL },
+        [VMKEY_NETWORK] = { "Network", "Network", VMKEY_TEXT, "network", NULL },
+        [VMKEY_ADDRESS] = { "Network", "Address", VMKEY_TEXT, "ip", NULL },
+        [VMKEY_GATEWAY] = { "Network", "Gateway", VMKEY_TEXT, "gateway", NULL },
+        [VMKEY_MAC] = { "Network", "Mac", VMKEY_TEXT, "mac", NULL },
+        [VMKEY_USER] = { "Guest", "User", VMKEY_TEXT, "user", NULL },
+        [VMKEY_SSH_KEY] = { "Guest", "SshKey", VMKEY_LINES, "ssh-key", NULL },
+        [VMKEY_USER_DATA] = { "Guest", "UserData", VMKEY_TEXT, "user-data", NULL },
+        [VMKEY_TALOS_VERSION] = { "Talos", "Version", VMKEY_TEXT, "talos-version", NULL },
+        [VMKEY_SCHEMATIC] = { "Talos", "Schematic", VMKEY_TEXT, "schematic", NULL },
+        [VMKEY_MACHINE_CONFIG] = { "Talos", "MachineConfig", VMKEY_TEXT, "machine-config", NULL },
+        [VMKEY_WANTED_BY] = { "Install", "WantedBy", VMKEY_WORDS, NULL, NULL },
+};
+
+typedef struct Parser {
+        VmFile *f;
+        const char *path;
+        ConfProblem problem;
+        void *userdata;
+        bool ignore; /* an unknown section: told once, not for each line */
+} Parser;
+
+_printf_(3, 4) static void tell(Parser *p, unsigned line, const char *format, ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+
+        p->f->n_problems++;
+        if (!p->problem)
+                return;
+        va_start(ap, format);
+        if (vasprintf(&text, format, ap) < 0)
+                text = NULL;
+        va_end(ap);
+        if (text)
+                p->problem(p->path, line, text, p->userdata);
+}
+
+void vmfile_done(VmFile *f) {
+        free(f->name);
+        strv_free(f->files);
+        for (VmKey k = 0; k < _VMKEY_MAX; k++)
+                strv_free(f->values[k]);
+        *f = (VmFile){};
+}
+
+static VmKey find_key(const char *section, const char *name) {
+        VmKey k = 0;
+
+        while (k < _VMKEY_MAX && !(streq(vmkey_rows[k].section, section) && streq(vmkey_rows[k].name, name)))
+                k++;
+        return k;
+}
+
+static const char *guess(const Parser *p, const char *word, const char *const *names) {
+        return p->problem && p->f->n_problems < GUESSES_MAX ? nearest_find(word, names) : NULL;
+}
+
+static int on_section(unsigned line, const char *section, void *userdata) {
+        const char *names[_VMKEY_MAX + 1] = {}, *meant;
+        Parser *p = userdata;
+
+        p->ignore = startswith(section, "X-");
+        for (VmKey k = 0; k < _VMKEY_MAX; k++) {
+                names[k] = vmkey_rows[k].section;
+                if (p->ignore || streq(names[k], section))
+                        return 0;
+        }
+        p->ignore = true;
+        meant = guess(p, section, names);
+        tell(p, line, "Unknown section [%.60s]%s%s%s", section, meant ? ", did you mean [" : "",
+             strempty(meant), meant ? "]?" : "");
+        return 0;
+}
+
+static void tell_unknown(Parser *p, unsigned line, const char *section, const char *key) {
+        const char *names[_VMKEY_MAX + 1] = {}, *meant;
+
+        for (VmKey k = 0; k < _VMKEY_MAX; k++)
+                names[k] = vmkey_rows[k].name;
+        meant = guess(p, key, names);
+        for (VmKey k = 0; meant && k < _VMKEY_MAX; k++)
+                if (streq(vmkey_rows[k].name, meant)) {
+                        tell(p, line, "Unknown key '%.60s' in section [%s], did you mean '%s=' of [%s]?", key,
+                             section, meant, vmkey_rows[k].section);
+                        return;
+                }
+        tell(p, line, "Unknown key '%.60s' in section [%s]", key, section);
+}
+
+/* What stands for the key now, in place of or behind what stood there. */
+static int take(Parser *p, unsigned line, VmKey k, const char *value) {
+        char ***values = &p->f->values[k];
+        VmKeyType type = vmkey_rows[k].type;
+        int r = 0;
+
+        if (!*value || type == VMKEY_TEXT || type == VMKEY_FLAG) {
+                strv_free(*values);
+                *values = NULL;
+        }
+        p->f->lines[k] = line;
+        p->f->sources[k] = strv_length(p->f->files) - 1;
+        if (*value)
+                r = type == VMKEY_WORDS ? ini_split_words(value, values) : strv_extend(values, value);
+        if (r == -EINVAL)
+                tell(p, line, "A quote without its end in %s=", vmkey_rows[k].name);
+        else if (strv_length(*values) > VALUES_MAX)
+                tell(p, line, "More than %d values for %s=", VALUES_MAX, vmkey_rows[k].name);
+        return r == -EINVAL ? 0 : r;
+}
+
+/* ret_expected: all of them, as a sentence has them. */
+static bool is_word(const char *const *words, const char *value, char ret_expected[static 128]) {
+        *ret_expected = '\0';
+        for (const char *const *w = words; *w; w++) {
+                if (streq(*w, value))
+                        return true;
+                (void) snprintf(strchr(ret_expected, '\0'), 128 - strlen(ret_expected), "%s%s",
+                                w == words             ? ""
+                                                : w[1] ? ", "
+                                                       : " or ",
+                                *w);
+        }
+        return false;
+}
+
+static int on_assignment(unsigned line, const char *section, const char *key, const char *value,
+                         void *userdata) {
+        Parser *p = userdata;
+        char expected[128];
+        VmKey k;
+
+        if (!section)
+                tell(p, line, "Assignment '%.60s=' before the first section", key);
+        if (!section || p->ignore || startswith(key, "X-"))
+                return 0;
+        k = find_key(section, key);
+        if (k == _VMKEY_MAX) {
+                tell_unknown(p, line, section, key);
+                return 0;
+        }
+        if (*value && vmkey_rows[k].words && !is_word(vmkey_rows[k].words, value, expected))
+                tell(p, line, "Bad value '%.60s' for %s=: expected %s", value, key, expected);
+        else if (*value && vmkey_rows[k].type == VMKEY_FLAG && parse_boolean(value) < 0)
+                tell(p, line, "Bad value '%.60s' for %s=: expected yes or no", value, key);
+        else
+                return take(p, line, k, value);
+        return 0;
+}
+
+static void on_problem(unsigned line, const char *text, void *userdata) {
+        tell(userdata, line, "%s", text);
+}
+
+int vmfile_parse(VmFile *f, const char *path, const char *data, size_t size, ConfProblem problem,
+                 void *userdata) {
+        Parser p = { .f = f, .path = path, .problem = problem, .userdata = userdata };
+        const Ini ini = {
+                .section = on_section,
+                .assignment = on_assignment,
+                .problem = on_problem,
+                .userdata = &p,
+        };
+        int r;
+
+        r = strv_extend(&f->files, path);
+        return r < 0 ? r : ini_parse(&ini, data, size);
+}
+
+/* A target or a service, of no template: what a link is made from. */
+static bool is_wanter(const char *unit) {
+        size_t n = strspn(unit, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.-\\@");
+
+        return unit[n] == '\0' && n < 200 && *unit != '.' && !endswith(unit, "@.service") &&
+                        (endswith(unit, ".target") || endswith(unit, ".service"));
+}
+
+/* "4" or "RTX 4090" as well: what these are is known where the GPUs are. */
+static void check_gpus(Parser *p, unsigned line) {
+        char **l = p->f->values[VMKEY_GPU];
+
+        if (strv_length(l) > 1 && strv_contains(l, "none"))
+                tell(p, line, "Gpu=none beside other GPUs; an empty 'Gpu=' before it takes them back");
+}
+
+int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
+        Parser p = { .f = f,
+                     .path = f->files ? f->files[0] : f->name,
+                     .problem = problem,
+                     .userdata = userdata };
+
+        if (!confvalid_hostname(f->name))
+                tell(&p, 0, "'%.70s' is no name for a machine: letters, digits and dashes, up to 63",
+                     f->name);
+        if (!f->values[VMKEY_KIND] && f->n_problems == 0) /* else it may be what was wrong */
+                tell(&p, 0, "No Kind= in [Vm]: talos, ubuntu or debian");
+        p.path = vmfile_place(f, VMKEY_WANTED_BY).file ?: p.path;
+        STRV_FOREACH(unit, f->values[VMKEY_WANTED_BY])
+                if (!is_wanter(*unit))
+                        tell(&p, f->lines[VMKEY_WANTED_BY],
+                             "'%.60s' in WantedBy= is no unit like multi-user.target", *unit);
+        p.path = vmfile_place(f, VMKEY_GPU).file ?: p.path;
+        check_gpus(&p, f->lines[VMKEY_GPU]);
+        return 0;
+}
+
+const char *vmfile_value(const VmFile *f, VmKey k) {
+        size_t n = strv_length(f->values[k]);
+
+        return n > 0 ? f->values[k][n - 1] : NULL;
+}
+
+bool vmfile_flag(const VmFile *f, VmKey k) {
+        const char *value = vmfile_value(f, k);
+
+        return value && parse_boolean(value) > 0;
+}
+
+VmFilePlace vmfile_place(const VmFile *f, VmKey k) {
+        size_t i = f->sources[k];
+
+        if (f->lines[k] == 0 || i >= strv_length(f->files))
+                return (VmFilePlace){};
+        return (VmFilePlace){ f->files[i], f->lines[k] };
+}

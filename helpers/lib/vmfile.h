@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Vmfile: a machine as it is declared: /etc/gpuvm/vms/NAME.vm, in systemd's syntax, and its drop-ins.
+ *
+ * One table says which key is which option of 'vmctl create': what can be made by hand can be declared, and
+ * means the same. Pure; libc only: the generator reads these files at boot. What a value has to look like is
+ * create's to say, but for what units are made of. */
+
+#include "conf.h"
+
+typedef enum VmKey {
+        VMKEY_KIND,
+        VMKEY_DESCRIPTION,
+        VMKEY_CPUS,
+        VMKEY_MEMORY,
+        VMKEY_DISK,
+        VMKEY_IMAGE,
+        VMKEY_RELEASE,
+        VMKEY_SERVER,
+        VMKEY_FIRMWARE,
+        VMKEY_HUGEPAGES,
+        VMKEY_PIN,
+        VMKEY_GPU,
+        VMKEY_ROM,
+        VMKEY_NETWORK,
+        VMKEY_ADDRESS,
+        VMKEY_GATEWAY,
+        VMKEY_MAC,
+        VMKEY_USER,
+        VMKEY_SSH_KEY,
+        VMKEY_USER_DATA,
+        VMKEY_TALOS_VERSION,
+        VMKEY_SCHEMATIC,
+        VMKEY_MACHINE_CONFIG,
+        VMKEY_WANTED_BY,
+        _VMKEY_MAX,
+} VmKey;
+
+typedef enum VmKeyType {
+        VMKEY_TEXT,  /* the last assignment counts */
+        VMKEY_FLAG,  /* likewise; yes or no */
+        VMKEY_WORDS, /* a list with blanks between; a repeated assignment appends */
+        VMKEY_LINES, /* each assignment is one of several */
+} VmKeyType;
+
+typedef struct VmKeyRow {
+        const char *section, *name;
+        VmKeyType type;
+        const char *option;       /* of 'vmctl create'; NULL: none */
+        const char *const *words; /* what alone it may be, up to NULL; NULL: anything */
+} VmKeyRow;
+
+extern const VmKeyRow vmkey_rows[_VMKEY_MAX];
+
+typedef struct VmFile {
+        char *name;                 /* of the machine: the file's without ".vm" */
+        char **files;               /* that it was read from, the main one first */
+        char **values[_VMKEY_MAX];  /* NULL: not set, or emptied */
+        unsigned lines[_VMKEY_MAX]; /* of the last assignment */
+        size_t sources[_VMKEY_MAX]; /* the file that is in, by its index in files */
+        unsigned n_problems;        /* nothing is made from a file that has some */
+} VmFile;
+
+void vmfile_done(VmFile *f);
+
+/* path: added to the files, and what problems name; data need not end in NUL. Returns 0, with n_problems
+ * counted, or -ENOMEM. */
+int vmfile_parse(VmFile *f, const char *path, const char *data, size_t size, ConfProblem problem,
+                 void *userdata) _must_check_ __attribute__((nonnull(1, 2, 3)));
+
+/* After the last of its files: what is wrong with the whole. As vmfile_parse(). */
+int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) _must_check_ __attribute__((nonnull(1)));
+
+/* The last value, or NULL. */
+const char *vmfile_value(const VmFile *f, VmKey k) _nonnull_all_;
+/* Of a flag. */
+bool vmfile_flag(const VmFile *f, VmKey k) _nonnull_all_;
+/* Where its last assignment is; file: NULL if there is none. */
+typedef struct VmFilePlace {
+        const char *file;
+        unsigned line;
+} VmFilePlace;
+VmFilePlace vmfile_place(const VmFile *f, VmKey k) _nonnull_all_;

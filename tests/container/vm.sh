@@ -213,6 +213,11 @@ is "$release: and goes before libvirt does" "$(machine_journal -b -o cat | grep 
         "'polite' has shut down"
 is "$release: nothing is handed back then" "$(machine_journal -b -o cat | grep -c "stop gpuvm-vfio@0000:01:00.0.service: 'polite' is off" || true)" 0
 [ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
+# The kernel's bus is a new one at each boot: nothing is on VFIO that nobody has put there.
+rm "$shared/pci/drivers/vfio-pci/0000:01:00.0" "$dev/driver"
+ln -s /sys/bus/pci/drivers/nouveau "$dev/driver"
+ln -s /sys/bus/pci/devices/0000:01:00.0 "$shared/pci/drivers/nouveau/0000:01:00.0"
+echo '(null)' >"$dev/driver_override"
 machine_boot makes
 is "$release: vmctl makes it whole, and takes it away" "$output" 'made: 0 active enabled 1
 "autostart":true

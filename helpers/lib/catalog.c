@@ -8,8 +8,7 @@
 #define SUFFIX ".vm"
 
 typedef struct Loader {
-        Catalog c;
-        VmFile *file; /* that is being read */
+        VmFile *file; /* that is being read; NULL: none */
         ConfProblem problem;
         void *userdata;
 } Loader;
@@ -31,7 +30,21 @@ static void on_left_out(const char *path, const char *text, void *userdata) {
                 l->problem(path, 0, text, l->userdata);
 }
 
-static int read_one(int root, Loader *l, const char *path) {
+int catalog_names(int root, ConfProblem problem, void *userdata, char ***ret) {
+        Loader l = { .problem = problem, .userdata = userdata };
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        r = dropin_names(root, CATALOG_NAME, SUFFIX, on_left_out, &l, &names);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(name, names)
+                (*name)[strlen(*name) - strlen(SUFFIX)] = '\0';
+        *ret = TAKE_PTR(names);
+        return 0;
+}
+
+static int parse(int root, Loader *l, const char *path) {
         _cleanup_free_ char *data = NULL;
         size_t size = 0;
         int r;
@@ -40,49 +53,51 @@ static int read_one(int root, Loader *l, const char *path) {
         return r < 0 || !data ? r : vmfile_parse(l->file, path, data, size, l->problem, l->userdata);
 }
 
-/* name: as "llm-01.vm". One that is masked is no machine. */
-static int load_file(int root, Loader *l, const char *name) {
-        _cleanup_strv_ char **files = NULL;
+int catalog_read(int root, const char *name, ConfProblem problem, void *userdata, VmFile *ret) {
+        _cleanup_(vmfile_done) VmFile f = {};
+        Loader l = { .file = &f, .problem = problem, .userdata = userdata };
         _cleanup_free_ char *below = NULL;
-        VmFile *t;
+        _cleanup_strv_ char **files = NULL;
         int r;
 
-        r = str_printf(&below, CATALOG_NAME "/%s", name);
+        r = str_printf(&below, CATALOG_NAME "/%s" SUFFIX, name);
         if (r >= 0)
-                r = dropin_list(root, below, on_left_out, l, &files);
-        if (r < 0 || !files || !endswith(files[0], name))
-                return r;
-        t = reallocarray(l->c.files, l->c.n + 1, sizeof(*t));
-        if (!t)
+                r = dropin_list(root, below, on_left_out, &l, &files);
+        if (r < 0 || !files || !endswith(files[0], SUFFIX)) /* drop-ins alone make no machine */
+                return MIN(r, 0);
+        f.name = strdup(name);
+        if (!f.name)
                 return -ENOMEM;
-        l->c.files = t;
-        l->file = &t[l->c.n++];
-        *l->file = (VmFile){ .name = strndup(name, strlen(name) - strlen(SUFFIX)) };
-        if (!l->file->name)
-                return -ENOMEM;
-        STRV_FOREACH(f, files)
+        STRV_FOREACH(path, files)
                 if (r >= 0)
-                        r = read_one(root, l, *f);
+                        r = parse(root, &l, *path);
         if (r >= 0)
-                r = vmfile_check(l->file, l->problem, l->userdata);
-        l->file = NULL;
-        return r;
+                r = vmfile_check(&f, problem, userdata);
+        if (r < 0)
+                return r;
+        *ret = f;
+        f = (VmFile){};
+        return 1;
 }
 
 int catalog_load(int root, ConfProblem problem, void *userdata, Catalog *ret) {
-        Loader l = { .problem = problem, .userdata = userdata };
+        _cleanup_(catalog_done) Catalog c = {};
         _cleanup_strv_ char **names = NULL;
         int r;
 
-        r = dropin_names(root, CATALOG_NAME, SUFFIX, on_left_out, &l, &names);
-        STRV_FOREACH(name, names)
+        r = catalog_names(root, problem, userdata, &names);
+        c.files = calloc(strv_length(names) + 1, sizeof(*c.files));
+        if (!c.files)
+                return -ENOMEM;
+        STRV_FOREACH(name, names) {
                 if (r >= 0)
-                        r = load_file(root, &l, *name);
-        if (r < 0) {
-                catalog_done(&l.c);
-                return r;
+                        r = catalog_read(root, *name, problem, userdata, &c.files[c.n]);
+                c.n += r > 0;
         }
-        *ret = l.c;
+        if (r < 0)
+                return r;
+        *ret = c;
+        c = (Catalog){};
         return 0;
 }
 

@@ -8,6 +8,8 @@
 
 #define CATALOG_NAME "gpuvm/vms" /* below /etc, /run and /usr/lib */
 
+enum { CATALOG_FILE_MAX = 1024 * 1024 }; /* bytes */
+
 typedef struct Catalog {
         VmFile *files; /* by name; also those with problems */
         size_t n;
@@ -15,7 +17,15 @@ typedef struct Catalog {
 
 void catalog_done(Catalog *c);
 
-/* Returns 0, with what is wrong told and counted in each file, or -ENOMEM. */
+/* Names of machines, sorted; also of files that are masked, or wrong. Returns 0 or -ENOMEM. */
+int catalog_names(int root, ConfProblem problem, void *userdata, char ***ret) _must_check_
+                __attribute__((nonnull(4)));
+/* One of them, with what is wrong told and counted. Returns 1; 0 if there is none, or it is masked; -ENOMEM.
+ */
+int catalog_read(int root, const char *name, ConfProblem problem, void *userdata, VmFile *ret) _must_check_
+                __attribute__((nonnull(2, 5)));
+
+/* All. Returns 0 or -ENOMEM. */
 int catalog_load(int root, ConfProblem problem, void *userdata, Catalog *ret) _must_check_
                 __attribute__((nonnull(4)));
 

@@ -22,20 +22,12 @@ static const struct passwd *caller(void) {
         return !isempty(name) ? getpwnam(name) : getpwuid(getuid());
 }
 
-/* A file of whoever called, by any path; rooms take absolute ones below a root. */
-static int read_file(const char *path, size_t max, char **ret) {
-        _cleanup_free_ char *absolute = realpath(path, NULL);
-        _cleanup_close_ int root = absolute ? fs_open_root(NULL) : negative_errno();
-
-        return root < 0 ? root : fs_read(root, absolute, max, ret, NULL);
-}
-
 static int add_keys(const char *path, char ***keys) {
         _cleanup_strv_ char **lines = NULL;
         _cleanup_free_ char *text = NULL;
         int r;
 
-        r = read_file(path, KEYS_MAX, &text);
+        r = vmctl_read_file(path, KEYS_MAX, &text, NULL);
         if (r >= 0)
                 r = strv_split(text, "\n", &lines);
         STRV_FOREACH(line, lines)
@@ -124,7 +116,7 @@ static CloudInitKind cloudinit_kind(Context *c, const Create *n) {
 }
 
 static int read_config(const char *path, char **ret) {
-        int r = read_file(path, CONFIG_MAX, ret);
+        int r = vmctl_read_file(path, CONFIG_MAX, ret, NULL);
 
         if (r < 0)
                 log_error_errno(r, "Cannot read '%s': %m", path);

@@ -102,6 +102,8 @@ const Command vmctl_commands[] = {
         { "check", "[NAME...]", "Find out why VMs with GPUs do not work here", 0, MANY, CHECK, VM,
           cmd_check },
         { "doctor", "[NAME...]", "The same as check", 0, MANY, CHECK, VM, cmd_check },
+        { "validate", "[NAME|FILE...]", "Find mistakes in declared machines", 0, MANY, OPT(ROOT),
+          COMPLETE_FILE, NULL, cmd_validate },
         { "ip list", NULL, "List the addresses of the virtual machines", 0, 0, OPT(ALL), COMPLETE_NOTHING,
           NULL, cmd_ip_list },
         { "ip check", "[ADDRESSES]", "Find addresses that nobody has", 0, 1, OPT(ALL), COMPLETE_NOTHING, NULL,

@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <stdarg.h>
 
+#include "fs.h"
 #include "nearest.h"
 #include "vmctl.h"
 
@@ -91,6 +92,14 @@ bool vmctl_is_elsewhere(const char *uri) {
         const char *host = strstr(uri, "://");
 
         return host && host[3] != '/' && host[3] != '\0';
+}
+
+/* Rooms take absolute paths below a root. */
+int vmctl_read_file(const char *path, size_t max, char **ret, size_t *ret_size) {
+        _cleanup_free_ char *absolute = realpath(path, NULL);
+        _cleanup_close_ int root = absolute ? fs_open_root(NULL) : negative_errno();
+
+        return root < 0 ? root : fs_read(root, absolute, max, ret, ret_size);
 }
 
 static void suggest_machine(Context *c, const char *name) {

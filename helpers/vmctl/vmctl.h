@@ -162,6 +162,10 @@ typedef struct SizeText {
 } SizeText;
 SizeText size_text(uint64_t kib);
 
+/* A file of whoever called, by any path; as fs_read(). */
+int vmctl_read_file(const char *path, size_t max, char **ret, size_t *ret_size) _must_check_
+                __attribute__((nonnull(1, 3)));
+
 /* Asks on the terminal. Returns 1 for yes, 0 for no, -ENXIO after a message where there is none. */
 int vmctl_ask(const char *question) _must_check_ _nonnull_all_;
 
@@ -181,6 +185,7 @@ int cmd_info(Context *c, char **args);
 int cmd_start(Context *c, char **args);
 int cmd_stop(Context *c, char **args);
 int cmd_restart(Context *c, char **args);
+int cmd_validate(Context *c, char **args);
 int cmd_check_machine(Context *c, char **args);
 int cmd_delete(Context *c, char **args);
 int cmd_console(Context *c, char **args);

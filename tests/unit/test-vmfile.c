@@ -88,7 +88,7 @@ TEST(what_is_wrong) {
                 { "[Vm]\nColour=red\n", "/a:2: Unknown key 'Colour' in section [Vm]" },
                 { "[Vm]\nKind=debian\nMac=x\n",
                   "/a:3: Unknown key 'Mac' in section [Vm], did you mean 'Mac=' of [Network]?" },
-                { "[Netwrok]\n", "/a:1: Unknown section [Netwrok], did you mean [Network]?" },
+                { "[Networks]\n", "/a:1: Unknown section [Networks], did you mean [Network]?" },
                 { "[Colours]\nRed=1\n", "/a:1: Unknown section [Colours]" },
                 { "[Vm]\nFirmware=BIOS\n", "/a:2: Bad value 'BIOS' for Firmware=: expected uefi or bios" },
                 { "[Vm]\nKind=debian\n[Gpu]\nGpu=\"a\n", "/a:4: A quote without its end in Gpu=" },

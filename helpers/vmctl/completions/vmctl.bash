@@ -44,6 +44,7 @@ _vmctl() {
         'gpu recover '*) options='--dry-run --root= ' words="" ;;
         'check '*) options='--bundle= --dry-run --fix --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'doctor '*) options='--bundle= --dry-run --fix --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'validate '*) options='--root= ' words="" ;;
         'ip list '*) options='--all ' words="" ;;
         'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
@@ -56,7 +57,7 @@ _vmctl() {
         'gpu '*) words='status attach detach holders mode reset recover' ;;
         'ip '*) words='list check' ;;
         'image '*) words='list pull verify remove gc' ;;
-        *) words='create list info start stop restart delete ssh console gpu check doctor ip image completion help' ;;
+        *) words='create list info start stop restart delete ssh console gpu check doctor validate ip image completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

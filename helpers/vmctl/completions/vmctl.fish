@@ -117,6 +117,8 @@ complete -c vmctl -n '__fish_seen_subcommand_from doctor' -l dry-run -s n -d 'Sh
 complete -c vmctl -n '__fish_seen_subcommand_from doctor' -l fix -d 'Start the phases that put it right'
 complete -c vmctl -n '__fish_seen_subcommand_from doctor' -l root -r -d 'Look at the host recorded in DIR, or in a bundle'
 complete -c vmctl -n '__fish_seen_subcommand_from doctor' -l yes -s y -d 'Do not ask'
+complete -c vmctl -n __fish_use_subcommand -f -a validate -d 'Find mistakes in declared machines'
+complete -c vmctl -n '__fish_seen_subcommand_from validate' -l root -r -d 'Look at the host recorded in DIR, or in a bundle'
 complete -c vmctl -n __fish_use_subcommand -f -a ip -d 'List the addresses of the virtual machines'
 complete -c vmctl -n '__fish_seen_subcommand_from ip' -f -a list -d 'List the addresses of the virtual machines'
 complete -c vmctl -n '__fish_seen_subcommand_from ip' -l all -s a -d 'Those of others, or not in use, as well'

@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What vmctl says of declared machines: validate.sh VMCTL SOURCE
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+vmctl=$1
+goldens=$2/tests/generator
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+
+# run ARGUMENT...: sets status, out and err.
+run() {
+        status=0
+        out=$("$vmctl" validate "$@" 2>"$work/err" </dev/null) || status=$?
+        err=$(<"$work/err")
+}
+# refuses WHAT LINE TEXT EXTENDED-REGEX: of a machine with these lines below Kind=.
+refuses() {
+        printf '[Vm]\nKind=debian\n%b' "$3" >"$work/x.vm"
+        run "$work/x.vm"
+        is "$1: exit status" "$status:$out" 1:
+        like "$1: named" "$err" "^vmctl: $work/x.vm:$2: $4"
+        is "$1: and nothing else" "$(wc -l <<<"$err")" 1
+}
+
+run --root "$goldens/34-machines"
+is 'machines that are well' "$status:$out:$err" '0:llm-01: valid
+talos-01: valid
+vendor: valid:'
+run --root "$goldens/34-machines" --quiet
+is 'quietly' "$status:$out:$err" '0::'
+run --root "$goldens/34-machines" llm-01
+is 'one of them' "$status:$out:$err" '0:llm-01: valid:'
+run --root "$goldens/34-machines" masked
+is 'one that is masked is none' "$status:$out" 3:
+like 'which is said' "$err" "No machine 'masked' is declared"
+run --root "$goldens/34-machines" --json vendor
+is 'as JSON, with its drop-ins' "$status:$(jq -c . <<<"$out")" '0:[{"name":"vendor","valid":true,"files":["/usr/lib/gpuvm/vms/vendor.vm","/etc/gpuvm/vms/vendor.vm.d/10-later.conf"],"problems":[]}]'
+run --root "$goldens/01-nothing"
+is 'none at all' "$status:$out:$err" '0::'
+
+run --root "$goldens/36-broken-machines"
+is 'broken ones' "$status:$out" '1:good: valid'
+is 'told as the generator tells them' "$(sed 's/^vmctl: //' <<<"$err")" "$(sed 's/^gpuvm-generator: //' "$goldens/36-broken-machines/problems")"
+run --root "$goldens/36-broken-machines" --json typo
+is 'problems as JSON' "$status:$(jq -c '.[0].problems[1]' <<<"$out")" \
+        "1:{\"file\":\"/etc/gpuvm/vms/typo.vm\",\"line\":3,\"text\":\"Unknown key 'Memmory' in section [Vm], did you mean 'Memory=' of [Vm]?\"}"
+run --root "$goldens/35-machines-that-share"
+is 'two that want one GPU at boot' "$status:$(wc -l <<<"$out")" 1:7
+like 'both are named' "$err" '/c.vm:8: c shares GPU 0000:01:00.0, .* with a, .*/a.vm:8'
+run --root "$goldens/35-machines-that-share" c
+is 'each alone is well' "$status:$out:$err" '0:c: valid:'
+
+refuses 'no number' 3 'Cpus=lots\n' "'lots' is no number of CPUs for Cpus="
+refuses 'too little' 4 'Cpus=4\nMemory=12\n' '.*Memory='
+refuses 'an address without its prefix' 4 '[Network]\nAddress=192.0.2.4\n' "'192.0.2.4' is no address with prefix length"
+refuses 'a MAC address of several' 4 '[Network]\nMac=01:00:00:00:00:00\n' "'01:00:00:00:00:00' is no MAC address"
+refuses 'a slip' 3 'Memroy=4G\n' "Unknown key 'Memroy' in section \[Vm\], did you mean 'Memory='"
+run "$work/nothing.vm"
+is 'a file that is not there' "$status:$out" 3:
+mkfifo "$work/pipe.vm"
+run "$work/pipe.vm"
+is 'one that is no file' "$status:$out" 1:
+done_testing

@@ -327,6 +327,20 @@ int virtvm_get_autostart(Virt *v, const char *name, bool *ret) {
         return 0;
 }
 
+int virtvm_disk_size(Virt *v, const char *name, const char *path, uint64_t *ret) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+        virDomainBlockInfo info;
+        int r;
+
+        r = virtlib_look_up(v, name, &d);
+        if (r < 0)
+                return r;
+        if (lv.virDomainGetBlockInfo(d, path, &info, 0) < 0)
+                return virtlib_failed(v);
+        *ret = info.capacity;
+        return 0;
+}
+
 static bool is_useful(const virDomainIPAddress *a) {
         return !startswith(a->addr, "127.") && !startswith(a->addr, "169.254.") && !streq(a->addr, "::1") &&
                         !startswith(a->addr, "fe80:");

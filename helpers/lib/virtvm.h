@@ -73,6 +73,9 @@ int virtvm_undefine(Virt *v, const char *name) _must_check_ _nonnull_all_;
 int virtvm_set_autostart(Virt *v, const char *name, bool on) _must_check_ _nonnull_all_;
 int virtvm_get_autostart(Virt *v, const char *name, bool *ret) _must_check_ _nonnull_all_;
 
+/* Bytes that the guest sees of a disk, by its path. */
+int virtvm_disk_size(Virt *v, const char *name, const char *path, uint64_t *ret) _must_check_ _nonnull_all_;
+
 typedef enum VirtSource { VIRT_LEASE, VIRT_AGENT, VIRT_ARP, _VIRT_SOURCE_MAX } VirtSource;
 const char *virt_source_to_string(VirtSource s);
 

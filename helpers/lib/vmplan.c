@@ -313,7 +313,7 @@ int vmplan_make(const VmHost *h, const VmWish *w, const char *uuid, VmPlan *ret,
 }
 
 /* As for a host that has whatever there can be. */
-int vmplan_check(const VmWish *w, char **reterr) {
+int vmplan_imagine(const VmWish *w, VmPlan *ret, char **reterr) {
         static const char uuid[] = "00000000-0000-4000-8000-000000000000";
         static char *cores[] = { (char *) "1-8191", NULL };
         VmNode node = { .cpus = (char *) "0-8191", .free_2m = UINT32_MAX, .free_1g = UINT32_MAX };
@@ -323,8 +323,6 @@ int vmplan_check(const VmWish *w, char **reterr) {
                                   .network = NETWORK_NAT,
                                   .topology = { .nodes = &node, .n_nodes = 1, .cores = cores } };
         VmWish some = *w;
-        VmPlan p;
-        int r;
 
         some.gpus = NULL;
         some.no_gpu = true;
@@ -333,8 +331,11 @@ int vmplan_check(const VmWish *w, char **reterr) {
         if (w->ip && !w->gateway &&
             guestnet_check_address(w->ip) >= 0) /* the host's gateway is not known yet */
                 some.ip = NULL;
-        r = vmplan_make(&anything, &some, uuid, &p, reterr);
-        if (r >= 0)
-                vmplan_done(&p);
-        return r;
+        return vmplan_make(&anything, &some, uuid, ret, reterr);
+}
+
+int vmplan_check(const VmWish *w, char **reterr) {
+        _cleanup_(vmplan_done) VmPlan p = {};
+
+        return vmplan_imagine(w, &p, reterr);
 }

@@ -95,6 +95,9 @@ void vmplan_done(VmPlan *p);
  * -ENOMEM. */
 int vmplan_check(const VmWish *w, char **reterr) _must_check_ _nonnull_all_;
 
+/* What a wish comes to where there is room for anything: for the sizes in it. As vmplan_check(). */
+int vmplan_imagine(const VmWish *w, VmPlan *ret, char **reterr) _must_check_ _nonnull_all_;
+
 /* The lowest free "PREFIX-01". */
 int vmplan_name(const char *prefix, char *const *taken, char **ret) _must_check_
                 __attribute__((nonnull(1, 3)));

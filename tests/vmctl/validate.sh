@@ -42,7 +42,7 @@ is 'none at all' "$status:$out:$err" '0::'
 
 run --root "$goldens/36-broken-machines"
 is 'broken ones' "$status:$out" '1:good: valid'
-is 'told as the generator tells them' "$(sed 's/^vmctl: //' <<<"$err")" "$(sed 's/^gpuvm-generator: //' "$goldens/36-broken-machines/problems")"
+is 'told as the generator tells them' "${err//vmctl: /}" "$(sed 's/^gpuvm-generator: //' "$goldens/36-broken-machines/problems")"
 run --root "$goldens/36-broken-machines" --json typo
 is 'problems as JSON' "$status:$(jq -c '.[0].problems[1]' <<<"$out")" \
         "1:{\"file\":\"/etc/gpuvm/vms/typo.vm\",\"line\":3,\"text\":\"Unknown key 'Memmory' in section [Vm], did you mean 'Memory=' of [Vm]?\"}"

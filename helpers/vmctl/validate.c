@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Catalog: the machines that are declared in /etc/gpuvm/vms. */
+/* Validate: mistakes in the machines that are declared in /etc/gpuvm/vms. */
 
 #include "catalog.h"
-#include "create.h"
 #include "fs.h"
 #include "json.h"
 #include "planvm.h"
+#include "vmctl.h"
+#include "vmdiff.h"
 
 /* What was found wrong: told at once, and kept for --json. */
 typedef struct Problems {
@@ -90,20 +91,7 @@ static VmKey find_value(const VmFile *f, const char *said) {
 
 /* What create would say of the values, on any host. */
 static int check_values(const VmFile *f, Problems *p) {
-        const VmWish w = {
-                .kind = vmfile_value(f, VMKEY_KIND),
-                .name = f->name,
-                .cpus = vmfile_value(f, VMKEY_CPUS),
-                .memory = vmfile_value(f, VMKEY_MEMORY),
-                .disk = vmfile_value(f, VMKEY_DISK),
-                .ip = vmfile_value(f, VMKEY_ADDRESS),
-                .gateway = vmfile_value(f, VMKEY_GATEWAY),
-                .mac = vmfile_value(f, VMKEY_MAC),
-                .network = vmfile_value(f, VMKEY_NETWORK),
-                .hugepages = vmfile_value(f, VMKEY_HUGEPAGES),
-                .server = vmfile_flag(f, VMKEY_SERVER),
-                .pin = vmfile_flag(f, VMKEY_PIN),
-        };
+        const VmWish w = vmdiff_wish(f);
         _cleanup_free_ char *said = NULL, *text = NULL;
         VmFilePlace place = {};
         VmKey k;

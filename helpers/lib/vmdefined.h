@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Vmdefined: what a machine is, by its definition and what gpuvm's element in it says; and the same as a file
+ * (gpuvm.vm(5)). Pure. */
+
+#include "metadata.h"
+
+typedef struct VmDefined {
+        Metadata metadata;
+        unsigned cpus;
+        uint64_t memory;   /* KiB */
+        uint64_t page;     /* KiB, of hugepages; 0: ordinary ones */
+        uint64_t disk;     /* bytes of the first one; 0: unknown. Its reader's to set */
+        bool bios, pinned; /* pinned: each CPU has one of the host's to itself */
+        char *network;     /* libvirt's; NULL: a bridge, or none */
+        char *mac;         /* of its first interface; NULL: none */
+} VmDefined;
+
+void vmdefined_done(VmDefined *d);
+
+/* xml: the whole definition. Returns 1; 0 for a machine that is somebody else's; -EBADMSG for what is no
+ * definition, -ENOPKG or -ENOMEM. */
+int vmdefined_parse(const char *xml, VmDefined *ret) _must_check_ _nonnull_all_;
+
+/* autostart: it starts with the host. Returns 0 or -ENOMEM. */
+int vmdefined_format(const VmDefined *d, bool autostart, char **ret) _must_check_ _nonnull_all_;

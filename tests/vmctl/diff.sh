@@ -1,0 +1,123 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Machines beside the files that declare them, on libvirt's test driver: diff.sh VMCTL
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+vmctl=$1
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+vms=$work/root/etc/gpuvm/vms
+mkdir -p "$vms"
+cat >"$work/node.xml" <<'XML'
+<node><domain type="test"><name>one</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="ubuntu"><g:disk path="/srv/one.qcow2"/>
+<g:address cidr="203.0.113.7/24" gateway="203.0.113.1"/><g:gpu address="0000:01:00.0"/><g:image name="ubuntu 24.04"/><g:user name="ada"/></g:vm></metadata>
+<memory unit="GiB">4</memory><memoryBacking><hugepages><page size="2048" unit="KiB"/></hugepages></memoryBacking><vcpu>3</vcpu>
+<os firmware="efi"><type>hvm</type></os>
+<devices><interface type="network"><mac address="52:54:00:00:00:0a"/><source network="default"/></interface></devices></domain>
+<domain type="test"><name>bare</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"/></metadata><memory unit="KiB">2097152</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>
+<domain type="test"><name>theirs</name><memory unit="KiB">1048576</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>
+</node>
+XML
+
+# run COMMAND ARGUMENT...: sets status, out and err.
+run() {
+        status=0
+        out=$("$vmctl" -c "test:///$work/node.xml" "$@" 2>"$work/err" </dev/null) || status=$?
+        err=$(<"$work/err")
+}
+# declare_vm NAME TEXT: below Kind=ubuntu.
+declare_vm() {
+        printf '[Vm]\nKind=ubuntu\n%b' "$2" >"$vms/$1.vm"
+}
+# differs WHAT TEXT KEY IS DECLARED TAKES: what one changes by these lines, and nothing else.
+differs() {
+        declare_vm one "$2"
+        run diff --root "$work/root" --json one
+        is "$1" "$status:$(jq -c '.[0].differences | map([.key, .is, .declared, .takes])' <<<"$out"):$err" "1:[[\"$3\",\"$4\",\"$5\",\"$6\"]]:"
+}
+
+run export one
+if [ "$status" -eq 1 ] && [[ $err == *'is not installed'* ]]; then
+        skip_all "libvirt's library is not installed"
+fi
+is 'a machine as a file' "$status:$out:$err" '0:[Vm]
+Kind=ubuntu
+Release=24.04
+Cpus=3
+Memory=4096
+Hugepages=2M
+
+[Gpu]
+Gpu=0000:01:00.0
+
+[Network]
+Network=default
+Address=203.0.113.7/24
+Gateway=203.0.113.1
+Mac=52:54:00:00:00:0a
+
+[Guest]
+User=ada:'
+printf '%s\n' "$out" >"$vms/one.vm"
+check 'which is valid' "$vmctl" validate --root "$work/root"
+run diff --root "$work/root"
+is 'and no different from the machine' "$status:$out:$err" '0::'
+run export bare
+is 'one with next to nothing' "$status:$out:$err" '0:[Vm]
+Kind=debian
+Cpus=2
+Memory=2048
+Firmware=bios
+
+[Gpu]
+Gpu=none:'
+run export theirs
+is "somebody else's is left alone" "$status:$out" 5:
+like 'and that is said' "$err" "'theirs' was not made by gpuvm"
+run export nobody
+is 'nor one that is not there' "$status:$out" 3:
+
+differs 'CPUs' 'Cpus=8\n' Cpus 3 8 restart
+differs 'memory' 'Memory=8G\n' Memory '4096 MiB' '8192 MiB' restart
+differs 'other pages' 'Hugepages=1G\n' Hugepages 2M 1G restart
+differs 'pinned' 'Pin=yes\n' Pin no yes restart
+differs 'another release' 'Release=22.04\n' Release 24.04 22.04 anew
+differs 'another firmware' 'Firmware=bios\n' Firmware uefi bios anew
+differs 'another GPU' '[Gpu]\nGpu=02:00.0\n' Gpu 0000:01:00.0 0000:02:00.0 now
+differs 'one more GPU' '[Gpu]\nGpu=01:00.0 02:00.0\n' Gpu 0000:01:00.0 '0000:01:00.0 0000:02:00.0' now
+differs 'no GPU' '[Gpu]\nGpu=none\n' Gpu 0000:01:00.0 none now
+differs 'another address' '[Network]\nAddress=203.0.113.9/24\n' Address 203.0.113.7/24 203.0.113.9/24 anew
+differs 'another network' '[Network]\nNetwork=lab\n' Network default lab restart
+differs 'another MAC address' '[Network]\nMac=52:54:00:00:00:0b\n' Mac 52:54:00:00:00:0a 52:54:00:00:00:0b restart
+differs 'another user' '[Guest]\nUser=bob\n' User ada bob anew
+differs 'another kind' 'Kind=debian\n' Kind ubuntu debian anew
+
+declare_vm one 'Cpus=3\nMemory=4G\nPin=no\nServer=yes\n[Gpu]\nGpu=1\n[Network]\nMac=52:54:00:00:00:0A\n[Guest]\nSshKey=/k.pub\n[Install]\nWantedBy=x.target\n'
+run diff --root "$work/root"
+is 'what is the same by another name, and what no definition shows' "$status:$out:$err" '0::'
+declare_vm new ''
+declare_vm one 'Cpus=8\nMemory=8G\n'
+run diff --root "$work/root"
+is 'as a table, with one that is not made' "$status:$(tr -s ' ' <<<"$out")" '1:NAME KEY IS DECLARED TAKES
+new - not made - vmctl create
+one Cpus 3 8 at its next start
+one Memory 4096 MiB 8192 MiB at its next start'
+run diff --root "$work/root" --quiet
+is 'quietly: the names' "$status:$out" '1:new
+one'
+run diff --root "$work/root" one
+is 'one alone' "$status:$(wc -l <<<"$out")" 1:3
+run diff --root "$work/root" nobody
+is 'one that is not declared' "$status:$out" 3:
+declare_vm new 'Cpuss=3\n'
+run diff --root "$work/root"
+is 'a broken file is not guessed at' "$status:$out" 1:
+like 'and is named' "$err" "new.vm:3: Unknown key 'Cpuss'.*1 file cannot be used"
+run diff --root "$work/root" one
+is 'and keeps nobody else' "$status" 1
+rm "$vms/new.vm"
+declare_vm theirs ''
+run diff --root "$work/root" theirs
+is "somebody else's machine of that name" "$status:$out" 5:
+done_testing

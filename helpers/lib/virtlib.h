@@ -36,6 +36,7 @@
         X(virDomainDetachDeviceAlias)         \
         X(virDomainFree)                      \
         X(virDomainGetAutostart)              \
+        X(virDomainBlockResize)               \
         X(virDomainGetBlockInfo)              \
         X(virDomainGetInfo)                   \
         X(virDomainGetMetadata)               \

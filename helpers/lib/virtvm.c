@@ -341,6 +341,17 @@ int virtvm_disk_size(Virt *v, const char *name, const char *path, uint64_t *ret)
         return 0;
 }
 
+int virtvm_grow_disk(Virt *v, const char *name, const char *path, uint64_t bytes) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+        int r;
+
+        r = virtlib_look_up(v, name, &d);
+        if (r < 0)
+                return r;
+        return lv.virDomainBlockResize(d, path, bytes, VIR_DOMAIN_BLOCK_RESIZE_BYTES) < 0 ? virtlib_failed(v)
+                                                                                          : 0;
+}
+
 static bool is_useful(const virDomainIPAddress *a) {
         return !startswith(a->addr, "127.") && !startswith(a->addr, "169.254.") && !streq(a->addr, "::1") &&
                         !startswith(a->addr, "fe80:");

@@ -76,6 +76,9 @@ int virtvm_get_autostart(Virt *v, const char *name, bool *ret) _must_check_ _non
 /* Bytes that the guest sees of a disk, by its path. */
 int virtvm_disk_size(Virt *v, const char *name, const char *path, uint64_t *ret) _must_check_ _nonnull_all_;
 
+/* Makes it larger while the machine runs; one that is off is -EBUSY: its disk may be of no storage pool. */
+int virtvm_grow_disk(Virt *v, const char *name, const char *path, uint64_t bytes) _must_check_ _nonnull_all_;
+
 typedef enum VirtSource { VIRT_LEASE, VIRT_AGENT, VIRT_ARP, _VIRT_SOURCE_MAX } VirtSource;
 const char *virt_source_to_string(VirtSource s);
 

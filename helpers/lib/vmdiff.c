@@ -91,7 +91,8 @@ static const char *page_name(uint64_t kib) {
 static int compare_size(Comparison *c, const VmPlan *p, const VmDefined *d) {
         int r;
 
-        r = compare_number(c, VMKEY_CPUS, VMCHANGE_RESTART, d->cpus, p->cpus, "");
+        /* Where its CPUs and its memory are was chosen when it was made. */
+        r = compare_number(c, VMKEY_CPUS, d->pinned ? VMCHANGE_ANEW : VMCHANGE_RESTART, d->cpus, p->cpus, "");
         if (r >= 0)
                 r = compare_number(c, VMKEY_MEMORY, VMCHANGE_RESTART, d->memory / 1024, p->memory / 1024,
                                    " MiB");
@@ -102,7 +103,7 @@ static int compare_size(Comparison *c, const VmPlan *p, const VmDefined *d) {
                 r = compare_text(c, VMKEY_HUGEPAGES, VMCHANGE_RESTART, page_name(d->page),
                                  page_name(p->page));
         if (r >= 0)
-                r = compare_flag(c, VMKEY_PIN, VMCHANGE_RESTART, d->pinned);
+                r = compare_flag(c, VMKEY_PIN, VMCHANGE_ANEW, d->pinned);
         return r;
 }
 

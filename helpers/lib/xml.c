@@ -12,6 +12,9 @@
 /* The functions used here, with libxml2's own prototypes. */
 #define FUNCTIONS(X)                    \
         X(xmlAddChild)                  \
+        X(xmlNodeAddContent)            \
+        X(xmlNodeSetContent)            \
+        X(xmlSetProp)                   \
         X(xmlBufferContent)             \
         X(xmlBufferCreate)              \
         X(xmlBufferFree)                \
@@ -287,6 +290,17 @@ int xml_add_text(XmlDoc *d, const XmlNode *parent, const char *text) {
         if (r < 0)
                 return r;
         return append(parent, lx.xmlDocCopyNode((xmlNode *) xml_root(other), (xmlDoc *) d, 1)) ? 0 : -ENOMEM;
+}
+
+int xml_set(const XmlNode *n, const char *name, const char *value) {
+        return lx.xmlSetProp((xmlNode *) n, (const xmlChar *) name, (const xmlChar *) value) ? 0 : -ENOMEM;
+}
+
+/* xmlNodeSetContent() would take "&amp;" for an entity. */
+int xml_set_content(const XmlNode *n, const char *text) {
+        lx.xmlNodeSetContent((xmlNode *) n, NULL);
+        lx.xmlNodeAddContent((xmlNode *) n, (const xmlChar *) text);
+        return streq(xml_content(n), text) ? 0 : -ENOMEM;
 }
 
 void xml_remove(XmlDoc *d, const XmlNode *n) {

@@ -71,6 +71,10 @@ const XmlNode *xml_add(XmlDoc *d, const XmlNode *parent, const char *name, ...) 
                 __attribute__((nonnull(1, 2, 3)));
 /* The same of an element that is written out. Returns 0, -EBADMSG if it is none, -ENOMEM. */
 int xml_add_text(XmlDoc *d, const XmlNode *parent, const char *text) _must_check_ _nonnull_all_;
+/* The attribute of that name is the value now, as plain text; and the text right in it, in place of all that
+ * was there. Both 0 or -ENOMEM. */
+int xml_set(const XmlNode *n, const char *name, const char *value) _must_check_ _nonnull_all_;
+int xml_set_content(const XmlNode *n, const char *text) _must_check_ _nonnull_all_;
 /* With all that is in it: it is no element any more. */
 void xml_remove(XmlDoc *d, const XmlNode *n) _nonnull_all_;
 /* The document without a declaration. 0 or -ENOMEM. */

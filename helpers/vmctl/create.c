@@ -323,26 +323,30 @@ static int dry_run(Context *c, Create *n) {
                 r = plan_fill(c, n);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
                 return show_json(n);
-        if (r >= 0)
+        if (r >= 0 && !vmctl_has(c, OPT_QUIET))
                 show(n, true);
         return r;
 }
 
-int cmd_create(Context *c, char **args) {
+int create_kind(Context *c, const char *kind) {
         static const char *const kinds[] = { "talos", "ubuntu", "debian", NULL };
         _cleanup_(create_done) Create n = { .root = -EBADF };
-        const char *const *kind = kinds;
+        const char *const *known = kinds;
         int r;
 
-        while (*kind && !streq(*kind, args[0]))
-                kind++;
-        if (!*kind) {
-                log_error("'%s' is no kind of machine: talos, ubuntu or debian", args[0]);
+        while (*known && !streq(*known, kind))
+                known++;
+        if (!*known) {
+                log_error("'%s' is no kind of machine: talos, ubuntu or debian", kind);
                 return VMCTL_USAGE;
         }
-        r = prepare(c, &n, *kind);
+        r = prepare(c, &n, *known);
         if (r >= 0)
                 r = vmctl_has(c, OPT_DRY_RUN) ? dry_run(c, &n) : create(c, &n);
         /* Of what it needs: the machine is not what was not found. */
         return r == -EINVAL ? VMCTL_USAGE : r == -ENOENT ? VMCTL_FAILED : r;
+}
+
+int cmd_create(Context *c, char **args) {
+        return create_kind(c, args[0]);
 }

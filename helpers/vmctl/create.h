@@ -36,6 +36,9 @@ typedef struct Create {
 
 void create_done(Create *n);
 
+/* All of it, as its options say. Returns an exit status, or -errno after a message. */
+int create_kind(Context *c, const char *kind) _must_check_ _nonnull_all_;
+
 /* A signal has come: what is begun is to be taken back. */
 bool create_interrupted(void);
 

@@ -106,6 +106,8 @@ const Command vmctl_commands[] = {
           COMPLETE_FILE, NULL, cmd_validate },
         { "diff", "[NAME...]", "Show how machines differ from what is declared", 0, MANY, OPT(ROOT), VM,
           cmd_diff },
+        { "apply", "[NAME...]", "Make machines what is declared", 0, MANY, OPT(DRY_RUN) | OPT(ROOT), VM,
+          cmd_apply },
         { "export", "NAME", "Write a machine as a file for /etc/gpuvm/vms", 1, 1, 0, VM, cmd_export },
         { "ip list", NULL, "List the addresses of the virtual machines", 0, 0, OPT(ALL), COMPLETE_NOTHING,
           NULL, cmd_ip_list },

@@ -185,6 +185,7 @@ int cmd_info(Context *c, char **args);
 int cmd_start(Context *c, char **args);
 int cmd_stop(Context *c, char **args);
 int cmd_restart(Context *c, char **args);
+int cmd_apply(Context *c, char **args);
 int cmd_diff(Context *c, char **args);
 int cmd_export(Context *c, char **args);
 int cmd_validate(Context *c, char **args);

@@ -46,6 +46,7 @@ _vmctl() {
         'doctor '*) options='--bundle= --dry-run --fix --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'validate '*) options='--root= ' words="" ;;
         'diff '*) options='--root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'apply '*) options='--dry-run --root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'export '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'ip list '*) options='--all ' words="" ;;
         'ip check '*) options='--all ' words="" ;;
@@ -59,7 +60,7 @@ _vmctl() {
         'gpu '*) words='status attach detach holders mode reset recover' ;;
         'ip '*) words='list check' ;;
         'image '*) words='list pull verify remove gc' ;;
-        *) words='create list info start stop restart delete ssh console gpu check doctor validate diff export ip image completion help' ;;
+        *) words='create list info start stop restart delete ssh console gpu check doctor validate diff apply export ip image completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Apply: machines become what is declared, as far as that costs nobody anything: those that are not there are
+ * made, what can be changed is changed, and what only a new machine could have is told. A second run changes
+ * nothing. */
+
+#include "bus.h"
+#include "create.h"
+#include "declared.h"
+#include "fs.h"
+#include "json.h"
+#include "plan.h"
+#include "vmchange.h"
+#include "vmunit.h"
+
+#define GENERATED "/run/systemd/generator/%s.d/" PLAN_DROPIN
+
+/* What came of one difference. */
+typedef enum Fate { FATE_LEFT, FATE_DONE, FATE_AT_START, FATE_FAILED } Fate;
+
+typedef struct Apply {
+        Context *c;
+        Declared d;
+        json_object *all; /* for --json */
+        bool dry_run, quiet;
+        unsigned n_left; /* machines that are not as they are declared */
+} Apply;
+
+static void apply_done(Apply *a) {
+        declared_done(&a->d);
+        (void) json_object_put(a->all);
+}
+
+static Opt find_opt(const char *name) {
+        Opt o = 0;
+
+        while (o < _OPT_MAX && !streq(vmctl_options[o].name, name))
+                o++;
+        return o;
+}
+
+static void drop_values(Context *sub) {
+        for (Opt o = 0; o < _OPT_MAX; o++)
+                strv_free(sub->values[o]);
+}
+
+static int add_value(Context *sub, const char *option, const char *value) {
+        Opt o = find_opt(option);
+
+        return o < _OPT_MAX ? strv_extend(&sub->values[o], value) : -EINVAL;
+}
+
+/* "none" and paths are words of the file's own. */
+static int add_gpus(const Apply *a, const VmFile *f, Context *sub) {
+        _cleanup_strv_ char **gpus = NULL;
+        int r;
+
+        r = declared_gpus(&a->d, f, &gpus);
+        if (r < 0 || !f->values[VMKEY_GPU])
+                return r;
+        if (!gpus)
+                return log_full_errno(
+                                LOG_ERR, EOPNOTSUPP,
+                                "%s:%u: Which GPUs? A machine is made with those that Gpu= names by address or path",
+                                vmfile_place(f, VMKEY_GPU).file, vmfile_place(f, VMKEY_GPU).line);
+        if (!*gpus)
+                return add_value(sub, "no-gpu", "");
+        STRV_FOREACH(gpu, gpus)
+                if (r >= 0)
+                        r = add_value(sub, "gpu", *gpu);
+        return r;
+}
+
+static int add_key(const VmFile *f, VmKey k, Context *sub) {
+        const VmKeyRow *row = &vmkey_rows[k];
+        int r = 0;
+
+        if (row->type == VMKEY_FLAG)
+                return vmfile_flag(f, k) ? add_value(sub, row->option, "") : 0;
+        STRV_FOREACH(value, f->values[k])
+                if (r >= 0)
+                        r = add_value(sub, row->option, *value);
+        return r;
+}
+
+/* As if the file had been typed. */
+static int make_options(const Apply *a, const VmFile *f, Context *sub) {
+        int r;
+
+        r = add_value(sub, "name", f->name);
+        for (VmKey k = 0; k < _VMKEY_MAX && r >= 0; k++)
+                if (k == VMKEY_GPU)
+                        r = add_gpus(a, f, sub);
+                else if (vmkey_rows[k].option)
+                        r = add_key(f, k, sub);
+        if (r >= 0 && (a->quiet || vmctl_has(a->c, OPT_JSON)))
+                r = add_value(sub, "quiet", "");
+        if (r >= 0 && a->dry_run)
+                r = add_value(sub, "dry-run", "");
+        if (r >= 0 && vmctl_has(a->c, OPT_ROOT))
+                r = add_value(sub, "root", vmctl_value(a->c, OPT_ROOT));
+        return r;
+}
+
+/* Returns an exit status, or -errno after a message. */
+static int make(const Apply *a, const VmFile *f) {
+        Context sub = { .command = a->c->command, .virt = a->c->virt };
+        int r;
+
+        r = make_options(a, f, &sub);
+        if (r >= 0)
+                r = create_kind(&sub, vmfile_value(f, VMKEY_KIND));
+        drop_values(&sub);
+        return r;
+}
+
+static const char *fate_text(Fate f, VmChange how) {
+        if (f == FATE_DONE)
+                return "done";
+        if (f == FATE_AT_START)
+                return "at its next start";
+        if (f == FATE_FAILED)
+                return "failed";
+        return how == VMCHANGE_ANEW ? "only for a machine that is made again" : "not done";
+}
+
+static void tell(const Apply *a, const VmFile *f, const VmDifference *i, Fate fate) {
+        if (!a->quiet && !vmctl_has(a->c, OPT_JSON))
+                printf("%s: %s %s -> %s: %s%s\n", f->name, vmkey_rows[i->key].name, i->is, i->wanted,
+                       a->dry_run && fate != FATE_LEFT ? "would be " : "", fate_text(fate, i->how));
+}
+
+static int define(const Apply *a, const Compared *m) {
+        _cleanup_free_ char *xml = NULL, *changed = NULL;
+        int r;
+
+        r = virtvm_definition(a->c->virt, m->file->name, &xml);
+        if (r < 0)
+                return vmctl_tell(a->c, r, "Cannot read the definition of '%s'", m->file->name);
+        r = vmchange_definition(xml, m->file, &m->wanted, &m->differences, &changed);
+        if (r < 0)
+                return log_error_errno(r, "Cannot change the definition of '%s': %m", m->file->name);
+        if (r == 0 || a->dry_run)
+                return r;
+        r = virtvm_define(a->c->virt, changed);
+        return r < 0 ? vmctl_tell(a->c, r, "Cannot change '%s'; it is as it was", m->file->name) : 1;
+}
+
+static int grow(const Apply *a, const Compared *m) {
+        _cleanup_(vmdefined_done) VmDefined now = {};
+        VmState state;
+        int r;
+
+        r = declared_machine(a->c, m->file->name, &now);
+        if (r >= 0)
+                r = virtvm_state(a->c->virt, m->file->name, &state);
+        if (r < 0)
+                return r;
+        if (!vm_state_is_on(state)) {
+                log_notice("The disk of '%s' grows while it runs: 'vmctl start %s' and apply again",
+                           m->file->name, m->file->name);
+                return 0;
+        }
+        if (a->dry_run)
+                return 1;
+        r = virtvm_grow_disk(a->c->virt, m->file->name, now.metadata.disks[0], m->wanted.disk);
+        return r < 0 ? vmctl_tell(a->c, r, "Cannot make the disk of '%s' larger", m->file->name) : 1;
+}
+
+/* Those that only one of the two lists has. */
+static int move_gpus(const Apply *a, const char *machine, char *const *from, char *const *to,
+                     int (*command)(Context *c, char **args)) {
+        Context sub = { .command = a->c->command, .virt = a->c->virt };
+        _cleanup_strv_ char **args = NULL;
+        int r;
+
+        r = strv_extend(&args, machine);
+        STRV_FOREACH(gpu, from)
+                if (r >= 0 && !strv_contains(to, *gpu))
+                        r = strv_extend(&args, *gpu);
+        if (r >= 0 && args[1] && !a->dry_run) {
+                r = add_value(&sub, "quiet", "");
+                if (r >= 0)
+                        r = command(&sub, args);
+        }
+        drop_values(&sub);
+        return r;
+}
+
+static int change_gpus(const Apply *a, const Compared *m) {
+        _cleanup_(vmdefined_done) VmDefined now = {};
+        _cleanup_strv_ char **wanted = NULL;
+        int r;
+
+        r = declared_machine(a->c, m->file->name, &now);
+        if (r >= 0)
+                r = declared_gpus(&a->d, m->file, &wanted);
+        if (r >= 0)
+                r = move_gpus(a, m->file->name, now.metadata.gpus, wanted, cmd_gpu_detach);
+        if (r == 0)
+                r = move_gpus(a, m->file->name, wanted, now.metadata.gpus, cmd_gpu_attach);
+        return r == 0 ? 1 : MIN(r, -EIO);
+}
+
+static Fate change(const Apply *a, const Compared *m, const VmDifference *i, int defined) {
+        int r;
+
+        if (i->how == VMCHANGE_ANEW)
+                return FATE_LEFT;
+        if (i->how == VMCHANGE_RESTART)
+                return defined < 0 ? FATE_FAILED : FATE_AT_START;
+        r = i->key == VMKEY_DISK ? grow(a, m) : change_gpus(a, m);
+        return r < 0 ? FATE_FAILED : r == 0 ? FATE_LEFT : FATE_DONE;
+}
+
+static int add_json(Apply *a, const VmFile *f, bool made, bool changed, json_object *differences) {
+        json_object *o = json_object_new_object();
+
+        if (json_add_text(o, "name", f->name) < 0 || json_add(o, "made", json_object_new_boolean(made)) < 0 ||
+            json_add(o, "changed", json_object_new_boolean(changed)) < 0) {
+                (void) json_object_put(differences);
+                (void) json_object_put(o);
+                return log_oom();
+        }
+        if (json_add(o, "differences", differences) < 0) {
+                (void) json_object_put(o);
+                return log_oom();
+        }
+        return json_append(a->all, o) < 0 ? log_oom() : 0;
+}
+
+/* The machine is there. What can be done is done, whatever becomes of the rest. */
+static int change_machine(Apply *a, const Compared *m) {
+        json_object *list = json_object_new_array();
+        int defined = define(a, m), r = 0;
+        bool changed = false, left = false;
+
+        for (size_t i = 0; i < m->differences.n; i++) {
+                const VmDifference *d = &m->differences.items[i];
+                Fate fate = change(a, m, d, defined);
+                json_object *o = declared_to_json(d);
+
+                changed = changed || fate == FATE_DONE || fate == FATE_AT_START;
+                left = left || fate == FATE_LEFT || fate == FATE_FAILED;
+                tell(a, m->file, d, fate);
+                if (json_add_text(o, "result", fate_text(fate, d->how)) < 0) {
+                        (void) json_object_put(o);
+                        r = log_oom();
+                } else if (json_append(list, o) < 0)
+                        r = log_oom();
+        }
+        a->n_left += left;
+        if (!m->differences.n && !a->quiet && !vmctl_has(a->c, OPT_JSON))
+                printf("%s: as it is declared\n", m->file->name);
+        if (r < 0) {
+                (void) json_object_put(list);
+                return r;
+        }
+        return add_json(a, m->file, true, changed && !a->dry_run, list);
+}
+
+static int apply_one(Apply *a, const Compared *m) {
+        int r;
+
+        if (m->made)
+                return change_machine(a, m);
+        r = make(a, m->file);
+        if (r < 0 || r > 0) { /* it has told why; the others are made all the same */
+                a->n_left++;
+                return add_json(a, m->file, false, false, json_object_new_array());
+        }
+        return add_json(a, m->file, !a->dry_run, !a->dry_run, json_object_new_array());
+}
+
+static bool is_after(struct timespec a, struct timespec b) {
+        return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
+}
+
+/* True if systemd has not read what the generator makes of the file as it is now. */
+static bool is_unread(const Declared *d, const VmFile *f) {
+        _cleanup_free_ char *path = NULL;
+        struct stat generated, source;
+
+        if (str_printf(&path, GENERATED, vmunit_name(f->name).text) < 0 ||
+            fs_stat(d->root, path, &generated) < 0)
+                return true;
+        STRV_FOREACH(file, f->files)
+                if (fs_stat(d->root, *file, &source) < 0 || is_after(source.st_mtim, generated.st_mtim))
+                        return true;
+        return false;
+}
+
+/* Once for all of them: containers of Docker's that have a GPU lose it by that. */
+static int reload_units(const Apply *a) {
+        _cleanup_bus_ Bus *bus = NULL;
+        bool unread = false;
+        int r;
+
+        for (size_t i = 0; i < a->d.n; i++)
+                unread = unread || is_unread(&a->d, a->d.all[i].file);
+        if (!unread || a->dry_run || !power_has_units(a->c))
+                return 0;
+        if (geteuid() != 0) {
+                log_notice("Units do not know the files yet: 'sudo systemctl daemon-reload'");
+                return 0;
+        }
+        log_info("Letting systemd read its units again");
+        r = bus_open(&bus);
+        if (r >= 0)
+                r = bus_reload(bus);
+        return r < 0 ? log_error_errno(r, "Cannot let systemd read its units again: %m") : 0;
+}
+
+int cmd_apply(Context *c, char **args) {
+        _cleanup_(apply_done) Apply a = { .c = c,
+                                          .d = { .root = -EBADF },
+                                          .all = json_object_new_array(),
+                                          .dry_run = vmctl_has(c, OPT_DRY_RUN),
+                                          .quiet = vmctl_has(c, OPT_QUIET) };
+        int r;
+
+        r = declared_look(c, args, &a.d);
+        if (r >= 0)
+                r = reload_units(&a);
+        for (size_t i = 0; i < a.d.n && r >= 0; i++)
+                r = apply_one(&a, &a.d.all[i]);
+        if (r >= 0 && vmctl_has(c, OPT_JSON))
+                r = json_print(a.all, stdout);
+        return r < 0 ? r : a.n_left > 0 ? VMCTL_FAILED : VMCTL_DONE;
+}

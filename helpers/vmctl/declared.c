@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "declared.h"
+#include "confvalid.h"
+#include "fs.h"
+
+void declared_done(Declared *d) {
+        for (size_t i = 0; i < d->n; i++) {
+                vmdifferences_done(&d->all[i].differences);
+                vmplan_done(&d->all[i].wanted);
+        }
+        free(d->all);
+        catalog_done(&d->catalog);
+        pci_bus_done(&d->bus);
+        if (d->root >= 0)
+                (void) safe_close(d->root);
+}
+
+static const char *address_of(const PciBus *bus, const char *path) {
+        for (size_t i = 0; i < bus->n; i++)
+                if (streq_ptr(bus->devices[i].path, path))
+                        return bus->devices[i].name;
+        return path;
+}
+
+int declared_gpus(const Declared *d, const VmFile *f, char ***ret) {
+        _cleanup_strv_ char **l = calloc(1, sizeof(*l)); /* not NULL: none is not "whichever" */
+        int r = 0;
+
+        *ret = NULL;
+        if (!l)
+                return -ENOMEM;
+        if (!f->values[VMKEY_GPU])
+                return 0;
+        STRV_FOREACH(word, f->values[VMKEY_GPU]) {
+                _cleanup_free_ char *address = NULL;
+
+                if (streq(*word, "none"))
+                        continue;
+                r = confvalid_address(*word, &address);
+                if (r == -EINVAL && !confvalid_gpu_path(*word))
+                        return 0;
+                if (r >= 0 || r == -EINVAL)
+                        r = strv_extend(&l, address ?: address_of(&d->bus, *word));
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int declared_machine(Context *c, const char *name, VmDefined *ret) {
+        _cleanup_free_ char *xml = NULL;
+        int r;
+
+        r = virtvm_xml(c->virt, name, &xml);
+        if (r == -ENOENT)
+                return r;
+        if (r < 0)
+                return vmctl_tell(c, r, "Cannot look at virtual machine '%s'", name);
+        r = vmdefined_parse(xml, ret);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read what virtual machine '%s' is: %m", name);
+        if (r == 0)
+                return log_full_errno(
+                                LOG_ERR, EPERM,
+                                "Virtual machine '%s' was not made by gpuvm and is left alone; use virsh",
+                                name);
+        if (ret->metadata.disks &&
+            virtvm_disk_size(c->virt, name, ret->metadata.disks[0], &ret->disk) <
+                            0) /* on a host that is away */
+                ret->disk = 0;
+        return 0;
+}
+
+static int compare(Context *c, const Declared *d, const VmFile *f, Compared *ret) {
+        _cleanup_(vmdefined_done) VmDefined machine = {};
+        const VmWish w = vmdiff_wish(f);
+        _cleanup_free_ char *said = NULL;
+        _cleanup_strv_ char **gpus = NULL;
+        int r;
+
+        ret->file = f;
+        r = declared_machine(c, f->name, &machine);
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return r;
+        ret->made = true;
+        r = vmplan_imagine(&w, &ret->wanted, &said);
+        if (r < 0 && said)
+                return log_full_errno(LOG_ERR, EINVAL, "%s: %s", f->files[0], said);
+        if (r >= 0)
+                r = declared_gpus(d, f, &gpus);
+        if (r >= 0)
+                r = vmdiff(f, &ret->wanted, gpus, &machine, &ret->differences);
+        return r < 0 ? log_error_errno(r, "Cannot compare '%s' with its file: %m", f->name) : 0;
+}
+
+/* Broken files are not guessed at. */
+static int load(Declared *d, char **names) {
+        unsigned n_bad = 0;
+        int r;
+
+        r = catalog_load(d->root, conf_warn, NULL, &d->catalog);
+        if (r >= 0)
+                r = pci_scan(d->root, &d->bus);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read the machines that are declared: %m");
+        STRV_FOREACH(name, names)
+                if (!catalog_find(&d->catalog, *name))
+                        return log_full_errno(LOG_ERR, ENOENT,
+                                              "No machine '%s' is declared in /etc/gpuvm/vms", *name);
+        for (size_t i = 0; i < d->catalog.n; i++) {
+                const VmFile *f = &d->catalog.files[i];
+
+                n_bad += f->n_problems > 0 && (!*names || strv_contains(names, f->name));
+        }
+        if (n_bad > 0)
+                return log_full_errno(LOG_ERR, EINVAL,
+                                      "%u file%s cannot be used; see above, and 'vmctl validate'", n_bad,
+                                      n_bad == 1 ? "" : "s");
+        return 0;
+}
+
+static int compare_all(Context *c, Declared *d, char **names) {
+        int r = 0;
+
+        d->all = calloc(d->catalog.n + 1, sizeof(*d->all));
+        if (!d->all)
+                return log_oom();
+        for (size_t i = 0; i < d->catalog.n && r >= 0; i++)
+                if (!*names || strv_contains(names, d->catalog.files[i].name))
+                        r = compare(c, d, &d->catalog.files[i], &d->all[d->n++]);
+        return r;
+}
+
+int declared_look(Context *c, char **names, Declared *ret) {
+        _cleanup_(declared_done) Declared d = { .root = fs_open_root(vmctl_value(c, OPT_ROOT)) };
+        int r;
+
+        if (d.root < 0)
+                return log_error_errno(d.root, "Cannot open root directory '%s': %m",
+                                       strempty(vmctl_value(c, OPT_ROOT)));
+        r = load(&d, names);
+        if (r >= 0)
+                r = vmctl_connect(c);
+        if (r >= 0)
+                r = compare_all(c, &d, names);
+        if (r < 0)
+                return r;
+        *ret = d;
+        d = (Declared){ .root = -EBADF };
+        return 0;
+}

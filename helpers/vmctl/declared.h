@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Declared: the machines that are declared in /etc/gpuvm/vms, each beside what it is; for the commands that
+ * work with them. */
+
+#include "catalog.h"
+#include "pci.h"
+#include "vmctl.h"
+#include "vmdiff.h"
+
+typedef struct Compared {
+        const VmFile *file;
+        bool made;     /* libvirt has it */
+        VmPlan wanted; /* its sizes alone (vmplan_imagine()) */
+        VmDifferences differences;
+} Compared;
+
+typedef struct Declared {
+        int root;
+        Catalog catalog;
+        PciBus bus;
+        Compared *all;
+        size_t n;
+} Declared;
+
+void declared_done(Declared *d);
+
+/* Those with these names, or all; broken files are refused. Tells what is wrong. */
+int declared_look(Context *c, char **names, Declared *ret) _must_check_ _nonnull_all_;
+
+/* A machine as it is. -ENOENT without a message. */
+int declared_machine(Context *c, const char *name, VmDefined *ret) _must_check_ _nonnull_all_;
+
+/* *ret: the addresses that the file names, or NULL where it says how many, or nothing. */
+int declared_gpus(const Declared *d, const VmFile *f, char ***ret) _must_check_ _nonnull_all_;
+
+struct json_object;
+/* NULL without memory. */
+struct json_object *declared_to_json(const VmDifference *i) _nonnull_all_;

@@ -1,0 +1,134 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Machines made what they are declared to be, with a real libvirtd and QEMU in namespaces of their own: apply.sh VMCTL
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+vmctl=$(realpath "$1")
+# shellcheck source=createlib.sh
+. "$(dirname "$0")/createlib.sh"
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+
+# Definitions, disks and settings.
+frozen() {
+        find /etc/libvirt/qemu /etc/systemd/system "$pool" -type f -exec sha256sum {} + | sort
+        virsh -q -c qemu:///system list --all | sort
+}
+# declare_vm NAME VM-LINES REST
+declare_vm() {
+        printf '[Vm]\nKind=debian\nImage=/var/cache/base.qcow2\n%b\n[Gpu]\nGpu=none\n[Guest]\nSshKey=%s\n%b' "$2" "$key" "${3-}" >"/run/gpuvm/vms/$1.vm"
+}
+# apply [ARGUMENT...]: what it prints, and its status.
+apply() {
+        local status=0
+
+        vm apply "$@" >/run/applied 2>&1 || status=$?
+        grep -v '^vmctl: Units do not know' /run/applied
+        echo "status: $status"
+}
+real() {
+        local small='Cpus=1\nMemory=128\n'
+
+        ground
+        network
+        mkdir -p /run/gpuvm/vms
+        declare_vm one "$small"
+        declare_vm two "$small" '[Network]\nMac=52:54:00:00:00:0a\n'
+        echo '-- dry'; frozen >/run/before
+        apply --dry-run --quiet
+        frozen | diff /run/before -
+        echo '-- first'; apply --quiet
+        vm list --quiet
+        echo '-- second'; frozen >/run/before
+        apply
+        vm apply --json two 2>/dev/null | jq -c .
+        frozen | diff /run/before - && echo 'nothing changed'
+
+        echo '-- changed'
+        declare_vm one 'Cpus=2\nMemory=160\nDisk=60G\n' '[Network]\nMac=52:54:00:00:00:0b\n'
+        apply --dry-run one
+        virsh -q -c qemu:///system dumpxml --inactive one | grep -c '<vcpu[^>]*>1<'
+        apply one
+        virsh -q -c qemu:///system dumpxml --inactive one | grep -oE '<vcpu[^>]*>2<|cores=.2.|>163840<|52:54:00:00:00:0b'
+        virsh -q -c qemu:///system dumpxml one | grep -oE '>1</vcpu>'
+        qemu-img info -U --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
+        apply one
+        vm restart --force --quiet one
+        virsh -q -c qemu:///system dumpxml one | grep -oE '>2</vcpu>'
+
+        echo '-- what only another machine has'
+        frozen >/run/before
+        declare_vm one 'Cpus=2\nMemory=160\nDisk=20G\nFirmware=bios\n'
+        apply one
+        frozen | diff /run/before - && echo 'and it is left alone'
+
+        echo '-- one that cannot be made keeps nobody'
+        declare_vm one "$small"
+        declare_vm bad "$small"
+        sed -i 's|base.qcow2|nothing.qcow2|' /run/gpuvm/vms/bad.vm
+        declare_vm zero "$small"
+        vm delete --yes --force --quiet one
+        apply --quiet | sed 's/^vmctl: .*nothing.qcow2.*/vmctl: .../'
+        vm list --quiet
+        find "$pool" -name 'bad*'
+        echo '-- a mistake keeps all of it'
+        frozen >/run/before
+        echo 'Cpuss=1' >>/run/gpuvm/vms/two.vm
+        apply | tail -n 2
+        frozen | diff /run/before - && echo 'nothing changed'
+}
+create_real "$work" 600 frozen declare_vm apply
+[ "$status" -ne 77 ] || skip_all 'libvirt, QEMU or namespaces are not there'
+is 'it ends well' "$status" 0
+is 'what it did' "$(sed -E 's/52:54:00:([0-9a-f]{2}:){2}[0-9a-f]{2} ->/MAC ->/' <<<"$got")" '-- dry
+status: 0
+-- first
+status: 0
+one
+two
+-- second
+one: as it is declared
+two: as it is declared
+status: 0
+[{"name":"two","made":true,"changed":false,"differences":[]}]
+nothing changed
+-- changed
+one: Cpus 1 -> 2: would be at its next start
+one: Memory 128 MiB -> 160 MiB: would be at its next start
+one: Disk 50 GiB -> 60 GiB: would be done
+one: Mac MAC -> 52:54:00:00:00:0b: would be at its next start
+status: 0
+1
+one: Cpus 1 -> 2: at its next start
+one: Memory 128 MiB -> 160 MiB: at its next start
+one: Disk 50 GiB -> 60 GiB: done
+one: Mac MAC -> 52:54:00:00:00:0b: at its next start
+status: 0
+'">163840<
+>163840<
+<vcpu placement='static'>2<
+cores='2'
+52:54:00:00:00:0b
+>1</vcpu>"'
+60
+one: as it is declared
+status: 0
+>2</vcpu>
+-- what only another machine has
+one: Firmware uefi -> bios: only for a machine that is made again
+one: Disk 60 GiB -> 20 GiB: only for a machine that is made again
+status: 1
+and it is left alone
+-- one that cannot be made keeps nobody
+vmctl: ...
+vmctl: What was made has been taken back
+status: 1
+one
+two
+zero
+-- a mistake keeps all of it
+vmctl: 1 file cannot be used; see above, and '"'vmctl validate'"'
+status: 1
+nothing changed'
+done_testing

@@ -69,6 +69,8 @@ define polite '<g:gpu address="0000:01:00.0"/>'
 define deaf
 define 'done'
 sed 's/polite</refused</; s/01:00.0/09:00.0/' "$shared/polite.xml" >"$shared/refused.xml"
+sed 's/polite/other/g' "$shared/polite.xml" >"$shared/other.xml"
+cp "$machine/var/lib/libvirt/images/polite.raw" "$machine/var/lib/libvirt/images/other.raw"
 
 # say WHAT NAME: exit status, its unit, its machine, and who has the GPU.
 say() {
@@ -185,6 +187,42 @@ makes() {
         readlink /sys/bus/pci/devices/0000:01:00.0/driver
         left
 }
+# Two that are declared with one GPU: who is started has it, and the other one was shut down for that.
+hands_over() {
+        local name
+
+        systemctl is-system-running --wait >/dev/null
+        mkdir -p /etc/gpuvm/vms
+        for name in polite other; do
+                virsh -q -c qemu:///system define "/shared/$name.xml" >/dev/null
+                printf '[Vm]\nKind=debian\n[Gpu]\nGpu=01:00.0\n' >"/etc/gpuvm/vms/$name.vm"
+        done
+        systemctl disable -q gpuvm-vm@polite
+        printf '[Install]\nWantedBy=multi-user.target\n' >>/etc/gpuvm/vms/other.vm
+        printf '[Vm]\nKnid=debian\n[Install]\nWantedBy=multi-user.target\n' >/etc/gpuvm/vms/broken.vm
+        systemctl daemon-reload
+        for name in polite other polite other; do
+                systemctl start "gpuvm-vm@$name"; say "$name" "$name"
+                systemctl list-units --no-legend --plain --state active 'gpuvm-vm@*' | awk '{ print $1 }'
+        done
+        journalctl --no-pager -q -b -u gpuvm-vm@polite -o cat | grep -c 'has shut down'
+        # Both at once: one has it in the end, and nobody is left half way.
+        systemctl start --no-block gpuvm-vm@polite
+        systemctl start --no-block gpuvm-vm@other
+        settle other active; say 'the last word' other
+        settle polite inactive; say 'and the one before' polite
+}
+declared_at_boot() {
+        systemctl is-system-running --wait >/dev/null
+        settle other active; say 'declared, and wanted at boot' other
+        systemctl is-active gpuvm-vm@polite gpuvm-vm@broken
+        rm -r /etc/gpuvm
+        systemctl daemon-reload
+        for name in other polite; do
+                systemctl stop "gpuvm-vm@$name"; settle "$name" inactive
+                virsh -q -c qemu:///system undefine "$name" >/dev/null
+        done
+}
 printf '<network><name>lan</name><bridge name="virbr9" stp="off"/></network>' >"$shared/network.xml"
 machine_boot lives
 is "$release: from start to stop, and what comes between" "$output" 'started: 0 active running vfio-pci
@@ -214,10 +252,13 @@ is "$release: and goes before libvirt does" "$(machine_journal -b -o cat | grep 
 is "$release: nothing is handed back then" "$(machine_journal -b -o cat | grep -c "stop gpuvm-vfio@0000:01:00.0.service: 'polite' is off" || true)" 0
 [ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
 # The kernel's bus is a new one at each boot: nothing is on VFIO that nobody has put there.
-rm "$shared/pci/drivers/vfio-pci/0000:01:00.0" "$dev/driver"
-ln -s /sys/bus/pci/drivers/nouveau "$dev/driver"
-ln -s /sys/bus/pci/devices/0000:01:00.0 "$shared/pci/drivers/nouveau/0000:01:00.0"
-echo '(null)' >"$dev/driver_override"
+new_bus() {
+        rm -f "$shared/pci/drivers"/*/0000:01:00.0 "$dev/driver"
+        ln -s /sys/bus/pci/drivers/nouveau "$dev/driver"
+        ln -s /sys/bus/pci/devices/0000:01:00.0 "$shared/pci/drivers/nouveau/0000:01:00.0"
+        echo '(null)' >"$dev/driver_override"
+}
+new_bus
 machine_boot makes
 is "$release: vmctl makes it whole, and takes it away" "$output" 'made: 0 active enabled 1
 "autostart":true
@@ -239,4 +280,24 @@ killed: 0 inactive disabled 0
 like "$release: and says what failed" "$(<"$shared/second")" "Cannot start 'second'.*has been taken back"
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr" "$shared/second")
 $(machine_journal -b -o cat -n 60)"
+new_bus
+machine_boot hands_over
+is "$release: two declared machines hand their GPU over" "$output" 'polite: 0 active running vfio-pci
+gpuvm-vm@polite.service
+other: 0 active running vfio-pci
+gpuvm-vm@other.service
+polite: 0 active running vfio-pci
+gpuvm-vm@polite.service
+other: 0 active running vfio-pci
+gpuvm-vm@other.service
+2
+the last word: 0 active running vfio-pci
+and the one before: 0 inactive shutoff vfio-pci'
+[ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
+new_bus
+machine_boot declared_at_boot
+is "$release: a declared one comes with the host" "$output" 'declared, and wanted at boot: 0 active running vfio-pci
+inactive
+inactive'
+[ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
 done_testing

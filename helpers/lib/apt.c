@@ -10,7 +10,7 @@
 /* Seconds, each for one program or one wait. */
 enum {
         LISTS_FRESH_SEC = 60 * 60,
-        SIMULATE_SEC = 2 * 60,
+        SIMULATE_SEC = 10 * 60, /* seconds, but for machines that are emulated, or very busy */
         DPKG_SEC = 60 * 60,
 };
 
@@ -65,6 +65,10 @@ static int fail_apt(Phase *p, const AptRun *a, int status, const char *what, cha
                 return log_oom();
         if (a->trouble == APT_TROUBLE_BROKEN)
                 tell_held(p);
+        if (status == -ETIMEDOUT)
+                return phase_fail(p, 0,
+                                  "Try again when the machine is less busy; nothing hangs on its network.",
+                                  "Failed to %s %s: apt-get took too long and was ended", what, list);
         if (status < 0)
                 return phase_fail(p, status, apt_remedy(a->trouble), "Failed to %s %s", what, list);
         if (a->cause)

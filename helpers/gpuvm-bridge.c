@@ -9,6 +9,7 @@
 #include "bridgechange.h"
 #include "bridgefilter.h"
 #include "bridgeplan.h"
+#include "bridgezone.h"
 #include "conf.h"
 #include "fs.h"
 #include "json.h"
@@ -90,15 +91,24 @@ static bool has_network(const Phase *p) {
         return fs_is_host(p->root) || fs_exists(p->root, NETSTATE_RECORD) > 0;
 }
 
+/* Returns 0 also where there is no filter. */
+static int open_filter(Phase *p, BridgeState *kept) {
+        int r = bridgefilter_open(p, kept), k = bridgezone_open(p, kept);
+
+        if (r < 0 && r != -ENOENT)
+                return r;
+        return MIN(k, 0);
+}
+
 /* What VMs send over a bridge that is no way through is not lost on the host itself, so it is no failure. */
-static void let_through(Phase *p, const BridgeState *kept, const BridgePlan *plan) {
+static void let_through(Phase *p, BridgeState *kept, const BridgePlan *plan) {
         int r;
 
         if (p->dry_run)
                 return;
         if (kept->boot_id && kept->stage == BRIDGE_KEPT) {
-                r = bridgefilter_open(p, kept);
-                if (r < 0 && r != -ENOENT)
+                r = open_filter(p, kept);
+                if (r < 0)
                         phase_note(p, "The packet filter cannot be told to let through what VMs send over %s",
                                    kept->bridge);
         } else if (plan->choice.bridge && bridgefilter_sees_frames(p->root))
@@ -179,12 +189,11 @@ static int forward(Phase *p) {
                 return phase_fail(p, r, BRIDGE_STATE_REMEDY, "Cannot read %s", BRIDGE_PENDING);
         if (r == 0 || s.stage != BRIDGE_KEPT || p->dry_run)
                 return 0;
-        r = bridgefilter_open(p, &s);
-        return r < 0 && r != -ENOENT
-                        ? phase_fail(p, r, "See what 'iptables -S FORWARD' and 'nft list chains' say",
-                                     "The packet filter cannot be told to let through what VMs send over %s",
-                                     s.bridge)
-                        : 0;
+        r = open_filter(p, &s);
+        return r < 0 ? phase_fail(p, r, "See what 'iptables -S FORWARD' and 'nft list chains' say",
+                                  "The packet filter cannot be told to let through what VMs send over %s",
+                                  s.bridge)
+                     : 0;
 }
 
 static int status(Phase *p) {

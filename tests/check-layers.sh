@@ -19,8 +19,8 @@ layers=(
         'phase'
         'conf confkey vmfile catalog gpudriver talos imagecache imageentry imagefile imagepull imageplan imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain hostdevs vmdefined'
-        'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
-        'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan planvm virt preflight gpucheck gpustate iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
+        'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind firewalld containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
+        'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgezone bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan planvm virt preflight gpucheck gpustate iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'
         'exclusive gpureset'
         'evidence checkup checklook checkhost checkgpu checknet bundle bundletext'
@@ -48,7 +48,7 @@ done
 circle=$(grep -o '^#include "[a-z0-9-]*\.h"' ./*.h | sed -E 's|^\./([a-z0-9-]*)\.h:#include "(.*)\.h"|\1 \2|' |
         tsort 2>&1 >/dev/null || true)
 is 'no circle of headers' "$circle" ''
-is 'only bus and logind include sdbus' "$(awk '$2 == "sdbus" { printf "%s ", $1 }' <<<"$edges")" 'bus logind '
+is 'only bus, logind and firewalld include sdbus' "$(awk '$2 == "sdbus" { printf "%s ", $1 }' <<<"$edges")" 'bus firewalld logind '
 is 'only the rooms virt and virt... include virtlib' "$(awk '$2 == "virtlib" && $1 !~ /^virt/ { print $1 }' <<<"$edges")" ''
 is 'only the rooms of a hand-over include vfiojob' "$(awk '$2 == "vfiojob" { printf "%s ", $1 }' <<<"$edges")" 'vfioback vfiofacts vfiohold vfioidle '
 

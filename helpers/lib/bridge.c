@@ -16,6 +16,7 @@
 enum {
         STATE_MAX = 16 * 1024,
         FIXED_LINES = 9, /* the header and eight values */
+        ZONE_MAX = 64,   /* characters of a zone's name */
 };
 
 static const char *const stages[] = { "armed", "changing", "changed", "reverting", "kept" };
@@ -31,6 +32,7 @@ void bridge_done(BridgeState *s) {
         free(s->bridge);
         free(s->profile);
         strv_free(s->files);
+        free(s->zone);
         *s = (BridgeState){};
 }
 
@@ -59,7 +61,25 @@ static bool is_profile(const char *s) {
         return streq(s, "-") || reboot_boot_id_is_valid(s); /* a UUID, as that is */
 }
 
+/* Not there as long as firewalld has no part in it. Returns 1 if it was this line. */
+static int parse_zone(const char *line, BridgeState *s) {
+        const char *text = startswith(line, "zone "), *more;
+        size_t n;
+
+        if (!text)
+                return 0;
+        n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+        more = text + n;
+        if (n == 0 || n > ZONE_MAX || (*more && !streq(more, " uplink")))
+                return -EBADMSG;
+        s->zone = strndup(text, n);
+        s->zone_uplink = *more;
+        return s->zone ? 1 : -ENOMEM;
+}
+
 static int parse_files(char *const *lines, size_t n, BridgeState *s) {
+        if (n == 0)
+                return -EBADMSG;
         for (size_t i = 0; i < n; i++) {
                 const char *path = startswith(lines[i], "file ");
 
@@ -75,9 +95,9 @@ static int parse_lines(char *const *lines, BridgeState *s) {
         static const char *const modes[] = { "bridged", "routed" }, *const answers[] = { "no", "yes" };
         size_t n = strv_length(lines);
         const char *boot, *uplink, *bridge, *profile;
-        int stage, owner, mode, forwarding;
+        int stage, owner, mode, forwarding, zone;
 
-        if (n < FIXED_LINES + 2 || n > FIXED_LINES + BRIDGE_FILES_MAX + 1 || !streq(lines[0], HEADER) ||
+        if (n < FIXED_LINES + 2 || n > FIXED_LINES + BRIDGE_FILES_MAX + 2 || !streq(lines[0], HEADER) ||
             !streq(lines[n - 1], "end"))
                 return -EBADMSG;
         boot = startswith(lines[1], "boot ");
@@ -102,7 +122,10 @@ static int parse_lines(char *const *lines, BridgeState *s) {
         s->profile = streq(profile, "-") ? NULL : strdup(profile);
         if (!s->boot_id || !s->uplink || !s->bridge || (!streq(profile, "-") && !s->profile))
                 return -ENOMEM;
-        return parse_files(lines + FIXED_LINES, n - FIXED_LINES - 1, s);
+        zone = parse_zone(lines[FIXED_LINES], s);
+        if (zone < 0)
+                return zone;
+        return parse_files(lines + FIXED_LINES + zone, n - FIXED_LINES - zone - 1, s);
 }
 
 int bridge_parse(const char *text, size_t size, BridgeState *ret) {
@@ -121,8 +144,10 @@ int bridge_parse(const char *text, size_t size, BridgeState *ret) {
 }
 
 int bridge_format(const BridgeState *s, char **ret) {
-        _cleanup_free_ char *files = NULL;
+        _cleanup_free_ char *files = NULL, *zone = NULL;
 
+        if (s->zone && str_printf(&zone, "zone %s%s\n", s->zone, s->zone_uplink ? " uplink" : "") < 0)
+                return -ENOMEM;
         STRV_FOREACH(f, s->files) {
                 char *t;
 
@@ -134,10 +159,10 @@ int bridge_format(const BridgeState *s, char **ret) {
         return str_printf(
                         ret,
                         HEADER
-                        "\nboot %s\nstage %s\nowner %s\nmode %s\nforwarding %s\nuplink %s\nbridge %s\nprofile %s\n%send\n",
+                        "\nboot %s\nstage %s\nowner %s\nmode %s\nforwarding %s\nuplink %s\nbridge %s\nprofile %s\n%s%send\n",
                         strna(s->boot_id), stages[s->stage], owners[s->owner],
                         s->routed ? "routed" : "bridged", s->forwarding ? "yes" : "no", strna(s->uplink),
-                        strna(s->bridge), s->profile ?: "-", strempty(files));
+                        strna(s->bridge), s->profile ?: "-", strempty(zone), strempty(files));
 }
 
 static int load(int root, const char *path, BridgeState *ret) {

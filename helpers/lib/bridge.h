@@ -33,8 +33,10 @@ typedef struct BridgeState {
         bool forwarding; /* the host forwarded IPv4 already */
         char *boot_id;   /* of the boot that made the change; NULL: there is none */
         char *uplink, *bridge;
-        char *profile; /* NetworkManager's, that was up before; NULL for others */
-        char **files;  /* that the change writes */
+        char *profile;    /* NetworkManager's, that was up before; NULL for others */
+        char **files;     /* that the change writes */
+        char *zone;       /* of firewalld's, that the bridge is bound to by us; NULL: none */
+        bool zone_uplink; /* and the uplink */
 } BridgeState;
 
 void bridge_done(BridgeState *s);

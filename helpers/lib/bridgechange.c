@@ -2,6 +2,7 @@
 
 #include "bridgechange.h"
 #include "bridgefilter.h"
+#include "bridgezone.h"
 #include "fs.h"
 #include "journal.h"
 #include "reboot.h"
@@ -176,6 +177,8 @@ static int take_back(Phase *p, BridgeState *s, bool boot) {
         /* With whatever files there are now: an owner who is not told leaves the machine without any network.
          */
         k = touched && !boot ? bridgeowner_return(p, s) : 0;
+        if (touched && !boot)
+                bridgezone_close(p, s);
         if (touched && !boot && s->routed)
                 bridgefilter_stop_forwarding(p, s);
         if (r < 0)
@@ -256,6 +259,9 @@ static int change(Phase *p, const BridgePlan *plan, BridgeState *s, const NetPee
         if (r < 0)
                 return r;
         phase_status(p, "Moving %s to %s", s->uplink, s->bridge);
+        r = bridgezone_follow(p, s);
+        if (r < 0)
+                return r;
         (void) bridgeowner_before(p, s);
         r = write_files(p, plan);
         if (r >= 0 && s->routed)

@@ -38,7 +38,7 @@ int check_forwarding(CheckLook *l) {
         if (l->e->filter == 0) {
                 r = look_add(l, FINDING_FAIL, l->net.bridge,
                              "Have the bridge phase put the rule there again.",
-                             "The packet filter drops what VMs send: our rule is not in iptables' FORWARD");
+                             "The packet filter drops what VMs send: it lacks our rule, or firewalld our binding");
                 return r < 0 ? r : look_phase(l, "bridge");
         }
         if ((routed || frames) && l->e->filter == EVIDENCE_UNKNOWN)

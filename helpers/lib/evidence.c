@@ -5,6 +5,7 @@
 
 #include "bridge.h"
 #include "bridgefilter.h"
+#include "bridgezone.h"
 #include "evidence.h"
 #include "fs.h"
 #include "gpustate.h"
@@ -198,6 +199,8 @@ static int add_filter(int root, json_object *record) {
         if (bridge_load(root, &s) <= 0 || s.stage != BRIDGE_KEPT)
                 return 0;
         r = bridgefilter_look(root, &s);
+        if (r == 1 || r == -ENOENT)
+                r = bridgezone_look(root, &s);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
         return json_add(record, "filter", json_object_new_boolean(r > 0));

@@ -6,6 +6,8 @@
 #     ipv6      no IPv4 at all
 #     onlink    a single address, and a gateway that is not in its network, as hosters do: a routed bridge
 #     filter    frames go through a packet filter that drops what is forwarded
+#     firewalld the same, by a daemon that keeps its rules to itself
+#     zone      the administrator has bound the uplink to a zone of firewalld's
 #     taken     somebody else has a bridge of that name
 #     fifty     there and back fifty times, with one connection alive through all of it
 #
@@ -24,6 +26,7 @@ case $case in
 dhcp) packages=(dnsmasq-base) ;;
 onlink) packages=(iptables) ;;
 filter) packages=(iptables nftables) ;;
+firewalld | zone) packages=(firewalld) ;;
 *) packages=() ;;
 esac
 # ifupdown leaves DHCP to a program.
@@ -269,6 +272,128 @@ the VM is reached'
 the VM is reached
 revert 0 0 0
 no 0'
+}
+
+# zones INTERFACE: firewalld's, of now and for good.
+zones() {
+        echo "$1: $(firewall-cmd --get-zone-of-interface="$1" 2>/dev/null), $(firewall-cmd --permanent --get-zone-of-interface="$1" 2>/dev/null)"
+}
+
+# answers PORT: of the host, to the far end.
+answers() {
+        timeout 5 ip netns exec far /shared/tcpflow probe 192.0.2.10 "$1" 0 >/dev/null 2>&1
+}
+
+# What the host itself takes is what its zone says, with the bridge as without.
+host() {
+        answers 22 && echo 'the host takes SSH'
+        answers 80 || echo 'and nothing else'
+}
+
+firewalld() {
+        settle eth0 >/dev/null
+        wait_until 60 firewall-cmd --state
+        /shared/tcpflow listen 22 &
+        /shared/tcpflow listen 80 &
+        wait_until 60 answers 22
+        host
+        systemctl start gpuvm-bridge.service
+        echo "unit $? $(mode)"
+        zones br0
+        vm 192.0.2.20/24
+        wait_until 60 reaches 192.0.2.20 && echo 'the VM is reached'
+        host
+        firewall-cmd --remove-interface=br0 >/dev/null
+        reaches 192.0.2.20 || echo 'not without it'
+        firewall-cmd --reload >/dev/null
+        reaches 192.0.2.20 && echo 'with its files loaded again it is'
+        cp /var/lib/gpuvm/bridge /shared/state
+        systemctl start gpuvm-bridge.service
+        echo "again $?"
+        cmp /var/lib/gpuvm/bridge /shared/state
+}
+
+firewalld_after_boot() {
+        settle br0 >/dev/null
+        wait_until 60 firewall-cmd --state
+        /shared/tcpflow listen 22 &
+        zones br0
+        vm 192.0.2.20/24
+        wait_until 60 reaches 192.0.2.20 && echo 'the VM is reached'
+        wait_until 60 answers 22
+        ip link del vm0
+        /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
+        echo "revert $?"
+        zones br0
+        ls /etc/firewalld/zones/*.xml 2>/dev/null
+}
+
+test_firewalld() {
+        machine_boot firewalld
+        is "$what: VMs are let through, and the host takes no more than before" "$output" 'the host takes SSH
+and nothing else
+unit 0 bridged
+br0: public, public
+the VM is reached
+the host takes SSH
+and nothing else
+not without it
+with its files loaded again it is
+again 0'
+        machine_boot firewalld_after_boot
+        is "$what: after a restart as well, until the bridge is taken back" "$output" 'br0: public, public
+the VM is reached
+revert 0
+br0: , '
+}
+
+# The default zone lets nobody in: with the bridge there, nobody could log in any more.
+zone() {
+        settle eth0 >/dev/null
+        wait_until 60 firewall-cmd --state
+        firewall-cmd --permanent --zone=work --add-interface=eth0 >/dev/null
+        firewall-cmd --set-default-zone=drop >/dev/null
+        firewall-cmd --reload >/dev/null
+        cp /etc/firewalld/zones/work.xml /shared/work.xml
+        /shared/tcpflow listen 22 &
+        /shared/tcpflow listen 80 &
+        wait_until 60 answers 22
+        systemctl start gpuvm-bridge.service
+        echo "unit $? $(mode)"
+        zones br0
+        host
+}
+
+zone_after_boot() {
+        settle br0 >/dev/null
+        wait_until 60 firewall-cmd --state
+        /shared/tcpflow listen 22 &
+        /shared/tcpflow listen 80 &
+        wait_until 60 answers 22
+        host
+        systemctl stop firewalld.service
+        /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
+        echo "revert $?"
+        systemctl start firewalld.service
+        wait_until 60 firewall-cmd --state
+        zones br0
+        zones eth0
+        cmp /etc/firewalld/zones/work.xml /shared/work.xml && echo 'as it was'
+}
+
+test_zone() {
+        machine_boot zone
+        is "$what: the bridge is in the uplink's zone" "$output" 'unit 0 bridged
+br0: work, work
+the host takes SSH
+and nothing else'
+        machine_boot zone_after_boot
+        is "$what: after a restart as well, and taken back where firewalld does not run" "$output" 'the host takes SSH
+and nothing else
+revert 0
+br0: , 
+eth0: work, work
+as it was'
 }
 
 taken() {

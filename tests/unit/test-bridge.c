@@ -38,6 +38,8 @@ TEST(state_comes_back) {
                         s.owner = (NetOwner) owner;
                         s.routed = owner == NETOWNER_NETPLAN;
                         s.profile = owner == NETOWNER_NETWORKMANAGER ? (char *) OTHER_BOOT : NULL;
+                        s.zone = owner == NETOWNER_NETWORKD || s.routed ? (char *) "public" : NULL;
+                        s.zone_uplink = s.routed;
                         ASSERT_EQ(bridge_format(&s, &text), 0);
                         ASSERT_EQ(bridge_parse(text, strlen(text), &again), 0);
                         ASSERT_EQ(again.stage, s.stage);
@@ -47,6 +49,8 @@ TEST(state_comes_back) {
                         ASSERT_STREQ(again.uplink, "eth0");
                         ASSERT_STREQ(again.bridge, "br0");
                         ASSERT(streq_ptr(again.profile, s.profile));
+                        ASSERT(streq_ptr(again.zone, s.zone));
+                        ASSERT_EQ(again.zone_uplink, s.zone_uplink);
                         ASSERT_EQ(strv_length(again.files), 2);
                         ASSERT_STREQ(again.files[1], INTERFACES);
                         ASSERT_EQ(bridge_is_kept(&again, "br0"), stage == BRIDGE_KEPT);
@@ -83,6 +87,11 @@ TEST(state_is_strict) {
                 TOP
                 "stage armed\nowner netplan\nmode routed\nforwarding no\nuplink eth0\nbridge br0\nprofile x\nfile " NETDEV
                 "\nend\n",
+                TOP "stage armed\n" MIDDLE "zone \nfile " NETDEV "\nend\n",
+                TOP "stage armed\n" MIDDLE "zone a/b\nfile " NETDEV "\nend\n",
+                TOP "stage armed\n" MIDDLE "zone a uplink x\nfile " NETDEV "\nend\n",
+                TOP "stage armed\n" MIDDLE "zone a\nzone b\nfile " NETDEV "\nend\n",
+                TOP "stage armed\n" MIDDLE "zone a\nend\n",
                 "gpuvm-bridge 1\nboot 1\nstage armed\n" MIDDLE "file " NETDEV "\nend\n",
         };
         BridgeState s = {};

@@ -3,6 +3,7 @@
 /* Check: is this host fit for virtual machines with GPUs, and if not, why? */
 
 #include "check.h"
+#include "computecheck.h"
 #include "fs.h"
 #include "json.h"
 
@@ -32,6 +33,17 @@ int check_look(CheckHost *h) {
                 return log_error_errno(r, "Cannot read '" EVIDENCE_PATH "': %m. Is it a record of gpuvm's?");
         r = checkup_run(h->root, &h->conf, &h->evidence, &h->checkup);
         return r < 0 ? log_error_errno(r, "Cannot read what this host is made of: %m") : 0;
+}
+
+static int add_compute(CheckHost *h, const char *path) {
+        _cleanup_(pci_bus_done) PciBus bus = {};
+        Phase p = { .name = "check", .root = h->root, .root_path = path };
+        int r;
+
+        r = pci_scan(h->root, &bus);
+        if (r >= 0)
+                r = computecheck_add(&p, &h->conf, &bus, &h->checkup.findings);
+        return r < 0 ? log_error_errno(r, "Cannot tell whether the host computes on its GPUs: %m") : 0;
 }
 
 static bool names(const Finding *x) {
@@ -102,6 +114,8 @@ static int fix(Context *c, const char *path, const CheckHost *h) {
         r = check_open(path, &again);
         if (r >= 0)
                 r = check_look(&again);
+        if (r >= 0 && vmctl_has(c, OPT_GPU_COMPUTE))
+                r = add_compute(&again, path);
         if (r >= 0)
                 r = show(c, &again.checkup);
         return r < 0 ? r : status_of(&again.checkup);
@@ -113,8 +127,14 @@ int cmd_check(Context *c, char **args) {
         const char *uri = vmctl_value(c, OPT_CONNECT);
         int r;
 
-        if (*args && (vmctl_has(c, OPT_FIX) || vmctl_has(c, OPT_BUNDLE) || vmctl_has(c, OPT_ROOT))) {
-                log_error("--fix, --bundle and --root are about the host, not about machines");
+        if (*args &&
+            (vmctl_has(c, OPT_FIX) || vmctl_has(c, OPT_BUNDLE) || vmctl_has(c, OPT_ROOT) ||
+             vmctl_has(c, OPT_GPU_COMPUTE))) {
+                log_error("--fix, --bundle, --gpu-compute and --root are about the host, not about machines");
+                return VMCTL_USAGE;
+        }
+        if (path && vmctl_has(c, OPT_GPU_COMPUTE) && !secure_getenv("GPUVM_CUDA")) {
+                log_error("--gpu-compute is about the GPUs of this host: a record of one cannot compute");
                 return VMCTL_USAGE;
         }
         if (*args)
@@ -127,6 +147,8 @@ int cmd_check(Context *c, char **args) {
                 r = check_look(&h);
         if (r >= 0 && vmctl_has(c, OPT_BUNDLE))
                 r = check_write(&h, vmctl_value(c, OPT_BUNDLE));
+        if (r >= 0 && vmctl_has(c, OPT_GPU_COMPUTE))
+                r = add_compute(&h, path);
         if (r < 0)
                 return r;
         if (vmctl_has(c, OPT_FIX))

@@ -25,6 +25,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_FORCE] = { "force", 'f', NULL, "Do not ask the guest: pull the plug" },
         [OPT_GATEWAY] = { "gateway", 0, "ADDRESS", "The host's by default" },
         [OPT_GPU] = { "gpu", 0, "ADDRESS", "That GPU, 0000:01:00.0; may be repeated" },
+        [OPT_GPU_COMPUTE] = { "gpu-compute", 0, NULL, "Add vectors on each GPU that the host uses" },
         [OPT_HUGEPAGES] = { "hugepages", 0, "SIZE", "Memory from such pages: 2M or 1G", COMPLETE_WORDS,
                             "2M 1G" },
         [OPT_IMAGE] = { "image", 0, "FILE", "Make the disk from this image", COMPLETE_FILE },
@@ -66,7 +67,7 @@ const Option vmctl_options[_OPT_MAX] = {
                         OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |              \
                         OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) | OPT(WAIT)
 
-#define CHECK OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(ROOT) | OPT(YES)
+#define CHECK OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(GPU_COMPUTE) | OPT(ROOT) | OPT(YES)
 
 const Command vmctl_commands[] = {
         { "create", "KIND", "Make a virtual machine: talos, ubuntu or debian", 1, 1, CREATE, COMPLETE_WORDS,

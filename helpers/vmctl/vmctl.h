@@ -44,6 +44,7 @@ typedef enum Opt {
         OPT_FORCE,
         OPT_GATEWAY,
         OPT_GPU,
+        OPT_GPU_COMPUTE,
         OPT_HUGEPAGES,
         OPT_IMAGE,
         OPT_IP,

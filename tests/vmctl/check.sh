@@ -13,7 +13,7 @@ golden=$2/tests/vmctl/check
 work=$(mktemp -d)
 chmod 755 "$work"
 at_exit rm -rf "$work"
-unset GPUVM_ROOT GPUVM_LIBVIRT_URI
+unset GPUVM_ROOT GPUVM_LIBVIRT_URI GPUVM_CUDA
 
 # run ARGUMENT...: sets status, out and err.
 run() {
@@ -213,6 +213,27 @@ done
 run check --root "$2/tests/fuzz/corpus/tar/ok-below-link"
 like 'nothing is written through a link' "$status:$err" '^1:.*Cannot unpack'
 check 'anywhere' test ! -e /tmp/gpuvm-below-link
+
+# --- that the host itself computes
+cp -a "$hosts/h200-guest" "$work/computes"
+mkdir -p "$work/computes/sys/module/nvidia"
+echo 580.95.05 >"$work/computes/sys/module/nvidia/version"
+gpus=$(cd "$work/computes/sys/bus/pci/devices" && grep -l 0x10de ./*/vendor | sed 's|./||; s|/vendor||' | paste -sd' ')
+export FAKECUDA_GPUS=$gpus
+run check --root "$work/computes" --gpu-compute
+like 'a record cannot compute' "$status:$err" '^2:.*a record of one cannot compute'
+export GPUVM_CUDA=${1%/*}/../tests/fakecuda.so
+run check --root "$work/computes" --json
+is 'unasked nothing computes' "$(result compute)" none
+run check --root "$work/computes" --gpu-compute --json
+is 'it does on each GPU' "$(result compute) $(grep -o '"text": *"GPU [^"]*: computes' <<<"$out" | wc -l)" "ok $(wc -w <<<"$gpus")"
+schema "$status" 'and that is told as all else is'
+FAKECUDA_FAIL=cuInit:803 run check --root "$work/computes" --gpu-compute --json
+is 'or not' "$(result compute) $status" 'fail 1'
+schema 1 'and that is a failure'
+run check --gpu-compute somebody
+like 'machines are asked otherwise' "$status:$err" '^2:.*are about the host'
+unset GPUVM_CUDA FAKECUDA_GPUS
 
 # --- usage
 run check --root "$work/nowhere"

@@ -8,6 +8,7 @@
 #     filter    frames go through a packet filter that drops what is forwarded
 #     firewalld the same, by a daemon that keeps its rules to itself
 #     zone      the administrator has bound the uplink to a zone of firewalld's
+#     zones     a routed bridge, and firewalld
 #     taken     somebody else has a bridge of that name
 #     fifty     there and back fifty times, with one connection alive through all of it
 #
@@ -26,12 +27,17 @@ case $case in
 dhcp) packages=(dnsmasq-base) ;;
 onlink) packages=(iptables) ;;
 filter) packages=(iptables nftables) ;;
-firewalld | zone) packages=(firewalld) ;;
+firewalld | zone | zones) packages=(firewalld) ;;
 *) packages=() ;;
 esac
 # ifupdown leaves DHCP to a program.
 [ "$owner$case" != ifupdowndhcp ] || packages+=(isc-dhcp-client)
 bridge_machine "$release" "$owner" "${packages[@]}"
+
+# Debian 12's firewalld does not start without the names of protocols, and does not ask for their package.
+case $case in
+firewalld | zone | zones) printf 'icmp 1\ntcp 6\nudp 17\ngre 47\nesp 50\nah 51\nipv6-icmp 58\nsctp 132\nigmp 2\nvrrp 112\n' >"$machine/etc/protocols" ;;
+esac
 
 # eth0_is LINE...: networkd's file of it.
 eth0_is() {
@@ -60,7 +66,7 @@ NetworkManager/dhcp)
         no_networkd
         ;;
 networkd/ipv6) eth0_is Address=2001:db8::10/64 Gateway=2001:db8::1 IPv6AcceptRA=no ;;
-networkd/onlink)
+networkd/onlink | networkd/zones)
         eth0_is Address=192.0.2.10/32 IPv6AcceptRA=no '[Route]' Gateway=198.51.100.1 GatewayOnLink=yes
         cat >>"$shared/before-init" <<'EOT'
 ip -n far addr flush dev far0 scope global
@@ -394,6 +400,58 @@ revert 0
 br0: , 
 eth0: work, work
 as it was'
+}
+
+# The VM, to the far end.
+goes_out() {
+        timeout 5 ip netns exec vm /shared/tcpflow probe 198.51.100.1 81 0 >/dev/null 2>&1
+}
+
+# Both sides of a routed bridge have to be bound, and neither was.
+routed_zones() {
+        wait_until 100 routes_by eth0
+        wait_until 60 firewall-cmd --state
+        /shared/tcpflow listen 22 &
+        /shared/tcpflow listen 80 &
+        wait_until 60 answers 22
+        systemctl start gpuvm-bridge.service
+        echo "unit $? $(mode)"
+        zones br0
+        zones eth0
+        host
+        vm 192.0.2.20/32
+        ip -n vm route add 192.0.2.10 dev eth0
+        ip -n vm route add default via 192.0.2.10
+        ip route add 192.0.2.20 dev br0
+        ip netns exec far /shared/tcpflow listen 81 &
+        wait_until 60 reaches 192.0.2.20 && echo 'the VM is reached'
+        wait_until 60 goes_out && echo 'and reaches others'
+        firewall-cmd --reload >/dev/null
+        reaches 192.0.2.20 && goes_out && echo 'with its files loaded again as well'
+        firewall-cmd --zone=public --remove-interface=eth0 >/dev/null
+        goes_out || echo 'not without the uplink'
+        ip link del vm0
+        /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
+        echo "revert $?"
+        zones br0
+        zones eth0
+        ls /etc/firewalld/zones/*.xml 2>/dev/null
+}
+
+test_zones() {
+        machine_boot routed_zones
+        is "$what: VMs are let through, and the host takes no more than before" "$output" 'unit 0 routed
+br0: public, public
+eth0: public, public
+the host takes SSH
+and nothing else
+the VM is reached
+and reaches others
+with its files loaded again as well
+not without the uplink
+revert 0
+br0: , 
+eth0: , '
 }
 
 taken() {

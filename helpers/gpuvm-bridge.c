@@ -12,6 +12,7 @@
 #include "bridgezone.h"
 #include "conf.h"
 #include "fs.h"
+#include "guestfilter.h"
 #include "json.h"
 #include "phase.h"
 
@@ -182,18 +183,21 @@ static int confirm(Phase *p) {
 
 static int forward(Phase *p) {
         _cleanup_(bridge_done) BridgeState s = {};
-        int r;
+        int r, k;
 
         r = bridge_load(p->root, &s);
         if (r < 0)
                 return phase_fail(p, r, BRIDGE_STATE_REMEDY, "Cannot read %s", BRIDGE_PENDING);
-        if (r == 0 || s.stage != BRIDGE_KEPT || p->dry_run)
+        if (p->dry_run)
                 return 0;
+        k = guestfilter_load(p);
+        if (r == 0 || s.stage != BRIDGE_KEPT)
+                return k;
         r = open_filter(p, &s);
         return r < 0 ? phase_fail(p, r, "See what 'iptables -S FORWARD' and 'nft list chains' say",
                                   "The packet filter cannot be told to let through what VMs send over %s",
                                   s.bridge)
-                     : 0;
+                     : k;
 }
 
 static int status(Phase *p) {

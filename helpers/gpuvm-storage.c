@@ -8,6 +8,7 @@
 
 #include "conf.h"
 #include "fs.h"
+#include "guestfilter.h"
 #include "hostnet.h"
 #include "phase.h"
 #include "undo.h"
@@ -246,6 +247,7 @@ static int run(Phase *p, int argc, char *argv[]) {
         _cleanup_free_ char *pool_xml = NULL, *template = NULL;
         _cleanup_(conf_done) Conf c = {};
         _cleanup_(undo_freep) Undo *u = NULL;
+        bool nat;
         int r;
 
         r = conf_load_and_warn(p->root, &c);
@@ -269,8 +271,11 @@ static int run(Phase *p, int argc, char *argv[]) {
         r = make_cache(p, u);
         if (r >= 0)
                 r = needs_network(p, &c);
+        nat = r > 0;
         if (r >= 0)
-                r = ensure_libvirt(p, u, wanted, r > 0 ? 2 : 1);
+                r = ensure_libvirt(p, u, wanted, nat ? 2 : 1);
+        if (r >= 0 && nat)
+                r = guestfilter_put(p, u, &c);
         return r < 0 ? r : PHASE_OK;
 }
 

@@ -22,7 +22,8 @@ static const char *describe(const LedgerRecord *r) {
         if (streq(r->kind, "refresh") && streq(r->object, "network"))
                 return "tell its owner";
         if (streq(r->kind, "refresh"))
-                return streq(r->object, "docker") ? "have it read its configuration again"
+                return streq(r->object, "docker")            ? "have it read its configuration again"
+                                : streq(r->object, "guests") ? "let them reach the host's ports again"
                                 : streq(r->object, "trial") || streq(r->object, "kernel")
                                 ? "take away what is left of it"
                                 : "make it anew";

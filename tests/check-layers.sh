@@ -20,7 +20,7 @@ layers=(
         'conf confkey vmfile catalog gpudriver talos imagecache imageentry imagefile imagepull imageplan imagesource imageask image aptline cmdline claims pci pcigroup restore undo dpkg module'
         'domain hostdevs vmdefined'
         'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind firewalld containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
-        'nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgezone bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan planvm virt preflight gpucheck gpustate iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
+        'guestfilter nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgezone bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan planvm virt preflight gpucheck gpustate iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'
         'exclusive gpureset'
         'evidence checkup checklook checkhost checkgpu checknet bundle bundletext'

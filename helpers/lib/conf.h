@@ -59,6 +59,7 @@ typedef struct Conf {
         NetworkMode network_mode;
         char *ip_range;
         uint64_t revert_usec; /* RevertSec=, 90 s */
+        char *guest_to_host;  /* GuestToHost=, "all" */
 
         /* [Storage] */
         char *pool;      /* Pool=, "gpuvm" */

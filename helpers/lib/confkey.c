@@ -95,6 +95,8 @@ const ConfKey conf_keys[] = {
         { "Network", "IpRange", NULL, CONFKEY_STRING, FIELD(ip_range), "", NULL,
           "a range like 192.0.2.10-192.0.2.99", .valid = confvalid_range },
         { "Network", "RevertSec", NULL, CONFKEY_SEC, FIELD(revert_usec), "90", NULL, "a time up to one day" },
+        { "Network", "GuestToHost", NULL, CONFKEY_STRING, FIELD(guest_to_host), "all", NULL,
+          "all, none, or ports like tcp/22 udp/5000-5010", .valid = confvalid_ports },
 
         { "Storage", "Pool", NULL, CONFKEY_STRING, FIELD(pool), "gpuvm", NULL, A_WORD,
           .valid = confvalid_word },

@@ -5,6 +5,7 @@
 
 #include "confvalid.h"
 #include "parse.h"
+#include "strv.h"
 
 /* True for 1 to max bytes, the first alphanumeric or '_', the rest that or one of extra. */
 static bool is_name(const char *s, size_t max, const char *extra) {
@@ -62,6 +63,35 @@ bool confvalid_range(const char *s) {
         address[dash - s] = '\0';
         return inet_pton(AF_INET, address, &first) == 1 && inet_pton(AF_INET, dash + 1, &last) == 1 &&
                         ntohl(first.s_addr) <= ntohl(last.s_addr);
+}
+
+static bool is_port(const char *word) {
+        const char *text = startswith(word, "tcp/") ?: startswith(word, "udp/"), *dash;
+        char first[sizeof("65535")];
+        unsigned low, high;
+        size_t n;
+
+        dash = text ? strchr(text, '-') : NULL;
+        n = dash ? (size_t) (dash - text) : text ? strlen(text) : 0;
+        if (n == 0 || n >= sizeof(first))
+                return false;
+        memcpy(first, text, n);
+        first[n] = '\0';
+        return parse_uint(first, 65535, &low) >= 0 && low > 0 &&
+                        (!dash || (parse_uint(dash + 1, 65535, &high) >= 0 && high > low));
+}
+
+bool confvalid_ports(const char *s) {
+        _cleanup_strv_ char **words = NULL;
+
+        if (streq(s, "all") || streq(s, "none"))
+                return true;
+        if (strlen(s) > 1024 || strv_split(s, " ,", &words) < 0 || !words)
+                return false;
+        STRV_FOREACH(w, words)
+                if (!is_port(*w))
+                        return false;
+        return true;
 }
 
 bool confvalid_path(const char *s) {

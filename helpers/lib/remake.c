@@ -5,6 +5,7 @@
 #include "containerengine.h"
 #include "fs.h"
 #include "grubmenu.h"
+#include "guestfilter.h"
 #include "initramfs.h"
 #include "modeset.h"
 
@@ -14,6 +15,10 @@ static int refresh_system(Takeback *tb, const char *what) {
 
         if (streq(what, "docker")) {
                 containerengine_reload(tb->p);
+                return 0;
+        }
+        if (streq(what, "guests")) {
+                guestfilter_drop(tb->p);
                 return 0;
         }
         r = phase_change(tb->p, "reload", streq(what, "udev") ? "udev" : "systemd", "reads its files again");

@@ -53,6 +53,6 @@ int undo_record_libvirt(Undo *u, const char *kind, const char *name,
                         const char *was) _must_check_ _nonnull_all_;
 
 /* Something to regenerate once the step's files are back, or to have read again: "bootloader", "initramfs",
- * "udev", "daemon-reload", "docker";
+ * "udev", "daemon-reload", "docker", "guests";
  * or to take away before: "trial", "kernel", "network". */
 int undo_record_refresh(Undo *u, const char *what) _must_check_ _nonnull_all_;

@@ -9,6 +9,7 @@
 #     firewalld the same, by a daemon that keeps its rules to itself
 #     zone      the administrator has bound the uplink to a zone of firewalld's
 #     zones     a routed bridge, and firewalld
+#     guests    what guests on libvirt's own network reach of the host
 #     taken     somebody else has a bridge of that name
 #     fifty     there and back fifty times, with one connection alive through all of it
 #
@@ -26,7 +27,7 @@ what="$release, $owner, $case"
 case $case in
 dhcp) packages=(dnsmasq-base) ;;
 onlink) packages=(iptables) ;;
-filter) packages=(iptables nftables) ;;
+filter | guests) packages=(iptables nftables) ;;
 firewalld | zone | zones) packages=(firewalld) ;;
 *) packages=() ;;
 esac
@@ -452,6 +453,88 @@ not without the uplink
 revert 0
 br0: , 
 eth0: , '
+}
+
+# libvirt's bridge with a guest, and a made-up machine on which libvirt has all that is wanted of it.
+guest() {
+        ip link add virbr0 type bridge
+        ip link set virbr0 up
+        ip addr add 192.168.122.1/24 dev virbr0
+        ip netns add vm
+        ip link add vm0 type veth peer name eth0 netns vm
+        ip link set vm0 master virbr0 up
+        ip -n vm link set lo up
+        ip -n vm link set eth0 up
+        ip -n vm addr add 192.168.122.2/24 dev eth0
+        ip -n vm route add default via 192.168.122.1
+        mkdir -p /tmp/m/{etc/libvirt/{storage,qemu/networks}/autostart,run/libvirt/{storage,network},var/cache/gpuvm}
+        touch /tmp/m/var/cache/gpuvm/CACHEDIR.TAG
+        for place in etc/libvirt/storage{,/autostart} run/libvirt/storage; do
+                echo '<pool><target><path>/var/lib/libvirt/images/gpuvm</path></target></pool>' >"/tmp/m/$place/gpuvm.xml"
+        done
+        touch /tmp/m/{etc/libvirt/qemu/networks{,/autostart},run/libvirt/network}/default.xml
+}
+
+# allow PORTS: with GuestToHost=
+allow() {
+        printf '[Bootstrap]\nBridge=no\n[Network]\nGuestToHost=%s\n' "$1" >/tmp/m/etc/gpuvm.conf
+        /usr/lib/gpuvm/gpuvm-storage --root=/tmp/m >/shared/storage 2>&1 || echo "storage $?"
+        cp /tmp/m/var/lib/gpuvm/guests.nft /var/lib/gpuvm/ 2>/dev/null
+        systemctl start gpuvm-bridge-forward.service
+        echo "$1: $?"
+}
+
+# reached ADDRESS PORT...: which of them the guest reaches.
+reached() {
+        local port
+
+        for port in "${@:2}"; do
+                timeout 3 ip netns exec vm /shared/tcpflow probe "$1" "$port" 0 >/dev/null 2>&1 && echo "$port"
+        done | xargs echo "$1:"
+}
+
+guests() {
+        settle eth0 >/dev/null
+        guest
+        for port in 22 53 80 5001; do
+                /shared/tcpflow listen $port &
+        done
+        wait_until 60 timeout 5 ip netns exec vm /shared/tcpflow probe 192.168.122.1 5001 0
+        allow all
+        reached 192.168.122.1 22 53 80 5001
+        allow tcp/22,tcp/5000-5010
+        reached 192.168.122.1 22 53 80 5001
+        reached 192.0.2.10 22 80
+        ip netns exec vm /shared/tcpflow listen 80 &
+        wait_until 60 timeout 5 /shared/tcpflow probe 192.168.122.2 80 0 && echo 'the host reaches the guest'
+        answers 80 && echo 'and others the host'
+        allow none
+        reached 192.168.122.1 22 53 80 5001
+        allow all
+        reached 192.168.122.1 22 53 80 5001
+        allow none
+        nft list tables | grep -c gpuvm
+        cp -a /tmp/m/var/lib/gpuvm/ledger /var/lib/gpuvm/
+        gpuvm-undo storage >/shared/undo 2>&1
+        echo "undo $? $(nft list tables | grep -c gpuvm) $(ls /var/lib/gpuvm/guests.nft 2>/dev/null)"
+}
+
+test_guests() {
+        machine_boot guests
+        is "$what: the host is as open to them as GuestToHost= says" "$output" 'all: 0
+192.168.122.1: 22 53 80 5001
+tcp/22,tcp/5000-5010: 0
+192.168.122.1: 22 53 5001
+192.0.2.10: 22
+the host reaches the guest
+and others the host
+none: 0
+192.168.122.1: 53
+all: 0
+192.168.122.1: 22 53 80 5001
+none: 0
+1
+undo 0 0 '
 }
 
 taken() {

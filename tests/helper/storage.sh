@@ -70,6 +70,36 @@ is 'where none could be made it has' "$status" 1
 files etc/libvirt/qemu/networks/default.xml etc/libvirt/qemu/networks/autostart/default.xml run/libvirt/network/default.xml
 run
 is 'and the files show that' "$status" 0
+check 'which guests reach the host by is not changed unasked' test ! -e "$root/var/lib/gpuvm/guests.nft"
+
+# What guests reach of the host.
+printf '[Network]\nGuestToHost=tcp/22 udp/5000-5010\n' >"$root/etc/gpuvm.conf"
+run --dry-run
+like 'a dry run tells what they will reach' "$said" 'would write /var/lib/gpuvm/guests.nft: guests on virbr0 reach of the host: tcp/22 udp/5000-5010'
+check 'and writes nothing' test ! -e "$root/var/lib/gpuvm/guests.nft"
+echo '<network><name>default</name><bridge name="other0"/></network>' >"$root/etc/libvirt/qemu/networks/default.xml"
+run
+is 'GuestToHost= becomes a file' "$status$(grep -E 'other0|accept$|reject' "$root/var/lib/gpuvm/guests.nft" | tr -s ' \n' ' ')" \
+        '0 iifname != "other0" accept ct state established,related accept meta l4proto { icmp, ipv6-icmp } accept udp dport { 53, 67, 547 } accept tcp dport 53 accept tcp dport 22 accept udp dport 5000-5010 accept reject with icmpx admin-prohibited '
+check 'the ledger has it' grep -qa guests.nft -r "$root/var/lib/gpuvm/ledger"
+run
+like 'once' "$status $said" '^0 .*Nothing to do'
+mkdir -p "$root/usr/sbin"
+# shellcheck disable=SC2016 # expanded by what is written
+printf '#!/bin/sh\necho "$@" >>"$GPUVM_ROOT/calls"\nexit $(cat "$GPUVM_ROOT/rc")\n' >"$root/usr/sbin/nft"
+chmod 755 "$root/usr/sbin/nft"
+echo 0 >"$root/rc"
+check 'nft reads it' "${helper%storage}bridge" --root="$root" forward
+is 'and nothing else' "$(cat "$root/calls")" "-f $root/var/lib/gpuvm/guests.nft"
+echo 1 >"$root/rc"
+check_fails 'what nft refuses is a failure' 1 "${helper%storage}bridge" --root="$root" forward
+echo '[Network]' >"$root/etc/gpuvm.conf"
+run
+is 'all again takes the table away' "$status $(grep -c chain "$root/var/lib/gpuvm/guests.nft")" '0 0'
+echo 0 >"$root/rc"
+check 'undo takes it back' "${helper%storage}undo" --root="$root" storage
+is 'file and table' "$(tail -n 1 "$root/calls") $(ls "$root/var/lib/gpuvm/guests.nft" 2>/dev/null)" 'delete table inet gpuvm '
+
 machine '[Bootstrap]' 'Kvm=no'
 run
 is 'Kvm=no is not applicable' "$status" 77

@@ -21,10 +21,19 @@ bool create_interrupted(void) {
         return interrupted != 0;
 }
 
-void create_done(Create *n) {
-        rollback_done(&n->rollback);
+/* What kept others out while it was made: its definition does that now. */
+static void let_go(Create *n) {
         for (size_t i = 0; i < n->n_leases; i++)
                 (void) safe_close(n->leases[i]);
+        n->n_leases = 0;
+        if (n->base_hold > 0)
+                (void) safe_close(n->base_hold);
+        n->base_hold = 0;
+}
+
+void create_done(Create *n) {
+        rollback_done(&n->rollback);
+        let_go(n);
         free(n->leases);
         vmplan_done(&n->plan);
         vmhost_done(&n->host);
@@ -39,8 +48,6 @@ void create_done(Create *n) {
         free(n->base_path);
         free(n->base_format);
         free(n->base_name);
-        if (n->base_hold > 0)
-                (void) safe_close(n->base_hold);
         if (n->root >= 0)
                 (void) safe_close(n->root);
 }
@@ -296,6 +303,7 @@ static int create(Context *c, Create *n) {
         if (!vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
                 show(n, false);
         r = make_or_take_back(c, n);
+        let_go(n);
         /* The machine is there, and stays: what it does from now on is its own. */
         if (r >= 0 && vmctl_has(c, OPT_WAIT))
                 waited = create_wait(c, n);

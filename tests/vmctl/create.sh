@@ -93,6 +93,25 @@ print("disk:", d["virtual-size"] >> 30, d["backing-filename"], d["backing-filena
         vm delete --yes --force --quiet debian-01 late
         state | diff /run/before - && echo 'and those are removed as well'
 
+        # What is held is held while it is made, and not while its guest is waited for.
+        mkdir -p /var/cache/gpuvm/images
+        qemu-img convert -O qcow2 /var/cache/base.qcow2 /var/cache/gpuvm/images/kept.qcow2
+        (cd /var/cache/gpuvm/images && python3 -c 'import json, os, sys
+name = "debian-13-" + sys.argv[1]
+json.dump(dict({k: "" for k in ("url", "schematic", "digest", "content", "signature")}, name=name, kind="debian", release="13", arch=sys.argv[1],
+               file="kept.qcow2", format="qcow2", size=1 << 30, length=os.stat("kept.qcow2").st_size, used=0, pulled=0),
+          open(name + ".json", "w"))' "$(dpkg --print-architecture)")
+        env LD_PRELOAD="$preload" "$vmctl" create debian --memory 128 --cpus 1 --no-gpu --ssh-key "$key" --name held --wait --timeout 300 \
+                </dev/null >/run/held 2>&1 &
+        for _ in $(seq 600); do
+                [ "$(virsh -q -c qemu:///system domstate held 2>/dev/null)" != running ] || [ -e /var/lib/gpuvm/creating/held ] || break
+                sleep 0.1
+        done
+        echo "who waits holds nothing: $(flock -n -x /var/cache/gpuvm/images/kept.qcow2 echo free) $(jobs -r | wc -l)"
+        kill %% && wait %%
+        grep -q "Interrupted; 'held' goes on" /run/held || cat /run/held
+        vm delete --yes --force --quiet held
+
         flock /run/gpuvm/vm.lock sleep 100 &
         status=0
         timeout -s INT 3 env LD_PRELOAD="$preload" "$vmctl" create debian "${standard[@]}" >/dev/null 2>/run/waits || status=$?
@@ -123,6 +142,7 @@ waited: - debian-01.qcow2
 verdict: warn, runs and its ssh answers; it has no agent that answers: Guest agent is not responding: QEMU guest agent is not connected
 late: 1 is not ready after 1 s: it runs; it has no agent running
 and those are removed as well
+who waits holds nothing: free 1
 who waits can be stopped: 124 Interrupted while another 'vmctl create' was at work; nothing was made
 names a backing file
 nothing is left of what failed"

@@ -102,7 +102,8 @@ json_object *findings_to_json(const Findings *f) {
                 const Finding *x = &f->items[i];
                 json_object *o = json_object_new_object();
 
-                json_object_object_add(o, "level", json_object_new_string(finding_level_to_string(x->level)));
+                json_object_object_add(o, "result",
+                                       json_object_new_string(finding_level_to_string(x->level)));
                 json_object_object_add(o, "check", json_object_new_string(x->check));
                 json_object_object_add(o, "object", string_or_null(x->object));
                 json_object_object_add(o, "text", json_object_new_string(x->text));

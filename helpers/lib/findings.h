@@ -46,7 +46,7 @@ void findings_done(Findings *f);
 const Finding *findings_worst(const Findings *f) _nonnull_all_;
 size_t findings_count(const Findings *f, FindingLevel level) _nonnull_all_;
 
-/* An array of objects with the members "level", "check", "object", "text" and "remedy". */
+/* An array of objects with the members "result", "check", "object", "text" and "remedy". */
 json_object *findings_to_json(const Findings *f) _nonnull_all_;
 
 /* A line per finding, and one for its remedy. */

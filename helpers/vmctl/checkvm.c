@@ -30,7 +30,7 @@ static int add_json(json_object *all, const GuestFacts *f, const Findings *l) {
         _cleanup_json_ json_object *o = json_object_new_object();
 
         if (json_add_text(o, "name", f->name) < 0 ||
-            json_add_text(o, "level", finding_level_to_string(findings_worst(l)->level)) < 0 ||
+            json_add_text(o, "result", finding_level_to_string(findings_worst(l)->level)) < 0 ||
             json_add_text(o, "state", vm_state_to_string(f->state)) < 0 ||
             json_add_text_or_null(o, "address", f->address) < 0 ||
             json_add(o, "findings", findings_to_json(l)) < 0 || json_append(all, TAKE_PTR(o)) < 0)

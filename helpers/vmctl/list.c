@@ -242,7 +242,7 @@ static int add_verdict(Context *c, json_object *o, const char *name) {
 
         if (virtverdict_get(c->virt, name, &v) <= 0)
                 return json_add_text_or_null(o, "verdict", NULL);
-        if (json_add_text(verdict, "level", v.level) < 0 || json_add_text(verdict, "when", v.when) < 0 ||
+        if (json_add_text(verdict, "result", v.level) < 0 || json_add_text(verdict, "when", v.when) < 0 ||
             json_add_text(verdict, "text", v.text) < 0)
                 return -ENOMEM;
         return json_add(o, "verdict", TAKE_PTR(verdict));

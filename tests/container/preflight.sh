@@ -34,7 +34,7 @@ findings() {
 facts = json.load(sys.stdin)
 for f in facts.get("facts", facts)["findings"]:
     if f["check"] not in ("disk", "memory"):
-        print(f["level"], f["check"], f["object"], f["text"])' <"$1"
+        print(f["result"], f["check"], f["object"], f["text"])' <"$1"
 }
 like "$release: there was something to see" "$(findings "$shared/outside")" 'default route by lo'
 like "$release: and a disk behind a PCI function" "$(findings "$shared/outside")" 'kept [0-9a-f:.]+ stays with the host: the disk'

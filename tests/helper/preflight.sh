@@ -33,7 +33,7 @@ look() {
 finding() {
         python3 -c 'import json, sys
 levels = ["none", "ok", "warn", "fail"]
-found = [levels.index(f["level"]) for f in json.load(sys.stdin)["facts"]["findings"] if f["check"] == sys.argv[1]]
+found = [levels.index(f["result"]) for f in json.load(sys.stdin)["facts"]["findings"] if f["check"] == sys.argv[1]]
 print(levels[max(found, default=0)])' "$1" <"$work/out"
 }
 

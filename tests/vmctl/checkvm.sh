@@ -50,7 +50,7 @@ run() {
 levels() {
         python3 -c 'import json, sys
 for m in json.load(sys.stdin):
-    print(m["name"], m["level"], ":", ", ".join(f["check"] + " " + f["level"] for f in m["findings"]))' <<<"$out"
+    print(m["name"], m["result"], ":", ", ".join(f["check"] + " " + f["result"] for f in m["findings"]))' <<<"$out"
 }
 # listen PORT: somebody answers there.
 listen() {

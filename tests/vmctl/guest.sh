@@ -47,7 +47,7 @@ real() {
         say 'ssh' "$(guest whoami)" "$(guest hostname)" "$(guest sudo -n id -u)"
         # cloud-init goes on without the archive that it cannot reach here.
         say 'it is well' "$(vm check debian-01 --json | python3 -c 'import json, sys
-print(*(f["check"] + ":" + f["level"] for f in json.load(sys.stdin)[0]["findings"] if f["check"] != "cloud-init"))')"
+print(*(f["check"] + ":" + f["result"] for f in json.load(sys.stdin)[0]["findings"] if f["check"] != "cloud-init"))')"
         say 'as info tells from then on' "$(vm info debian-01 | grep -c '^Checked')"
         say 'its disk has the size asked for' "$(guest df --output=size -BG / | tail -n 1 | tr -d ' G')"
         guest 'echo kept >kept; sync'

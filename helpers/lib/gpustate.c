@@ -8,8 +8,9 @@
 #include "parse.h"
 #include "poison.h"
 #include "strv.h"
+#include "worker.h"
 
-enum { DESCRIBED_MAX = 3, NAME_PART_MIN = 3 };
+enum { DESCRIBED_MAX = 3, NAME_PART_MIN = 3, ANSWER_SEC = 5 };
 
 const char *gpu_owner_to_string(GpuOwner o) {
         static const char *const names[_GPU_OWNER_MAX] = {
@@ -99,20 +100,37 @@ static bool may_ask_driver(const GpuState *g) {
         return !g->stuck && !streq_ptr(g->power, "D3cold");
 }
 
+/* NVIDIA's driver answers as long as it is well. A child asks it first, which can be left behind: whoever
+ * looks for holders asks it again. Returns 1 and the first line of what it says, or 0. */
+static int ask_driver(int root, GpuState *g, char **ret) {
+        _cleanup_(worker_freep) Worker *w = NULL;
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        if (!may_ask_driver(g) || !streq_ptr(g->gpu->driver, "nvidia"))
+                return 0;
+        r = str_printf(&path, "/proc/driver/nvidia/gpus/%s/information", g->gpu->name);
+        if (r >= 0)
+                r = worker_start(root, NULL, NULL, &w);
+        if (r >= 0)
+                r = worker_read(w, path, ANSWER_SEC * USEC_PER_SEC, ret);
+        if (r == -ETIMEDOUT)
+                return MIN(str_printf(&g->stuck, "the driver nvidia has not answered for %d s", ANSWER_SEC),
+                           0);
+        return r < 0 ? (r == -ENOMEM ? r : 0) : 1;
+}
+
 /* "GeForce RTX 4090", or what NVIDIA's driver calls it where the database is older than the card. */
 static int read_name(int root, GpuState *g) {
-        _cleanup_free_ char *path = NULL, *text = NULL;
+        _cleanup_free_ char *text = NULL;
         const char *model;
         int r;
 
         r = g->gpu->modalias ? gpuname_read(g->gpu->modalias, &g->name) : 0;
-        if (r < 0 || g->name || !may_ask_driver(g) || !streq_ptr(g->gpu->driver, "nvidia"))
-                return r;
-        r = str_printf(&path, "/proc/driver/nvidia/gpus/%s/information", g->gpu->name);
         if (r >= 0)
-                r = fs_read_line(root, path, &text);
-        if (r < 0)
-                return r == -ENOMEM ? r : 0;
+                r = ask_driver(root, g, &text);
+        if (r <= 0 || g->name)
+                return r;
         model = startswith(text, "Model:");
         return model ? free_and_strdup(&g->name, model + strspn(model, " \t")) : 0;
 }

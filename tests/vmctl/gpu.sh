@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# vmctl gpu on recorded machines, and on one of the test's with processes and machines: gpu.sh VMCTL SOURCE
+# vmctl gpu on recorded machines, and on one of the test's with processes and machines: gpu.sh VMCTL SOURCE FAKESYS
 
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 vmctl=$1
 hosts=$2/tests/hosts
+fakesys=$3
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 
@@ -104,7 +105,18 @@ like 'is in the table' "$out" 'host: Xorg \(812\)'
 run gpu holders --root "$hosts/intel-one-gpu" 0
 is 'or nobody' "$status:$out" '0:Nobody uses 0000:01:00.0.'
 
-rm -r "$work/host/proc/812"
+# A driver that hangs holds nobody up: it is asked by somebody else.
+ln -sfn ../../../../bus/pci/drivers/nvidia "$(readlink -f "$device")/driver"
+mkdir -p "$work/host/proc/driver/nvidia/gpus/0000:01:00.0"
+printf 'Model: \t\t NVIDIA Test\n' >"$work/host/proc/driver/nvidia/gpus/0000:01:00.0/information"
+status=0
+out=$(FAKESYS_ROOT=$work/host FAKESYS_HANG=/information LD_PRELOAD=$fakesys ASAN_OPTIONS=verify_asan_link_order=0 \
+        timeout 60 "$vmctl" gpu status --root "$work/host" 0 2>&1 </dev/null) || status=$?
+like 'a driver that does not answer' "$status:$out" '^0:.*Owner +stuck.*Stuck +the driver nvidia has not answered for 5 s'
+run gpu status --root "$work/host" 0
+like 'and one that does' "$status:$out" '^0:.*Owner +host: X'
+
+rm -r "$work/host/proc/812" "$work/host/proc/driver"
 ln -sfn ../../../../bus/pci/drivers/vfio-pci "$(readlink -f "$device")/driver"
 run gpu status --root "$work/host"
 like 'on VFIO it is free' "$out" 'vfio-pci +flexible +free'

@@ -70,12 +70,14 @@ const char *log_program(void) {
         return state.name;
 }
 
-/* Makes control characters visible; bytes above 127 are left alone, so UTF-8 stays readable. */
+/* Makes control characters visible, those of U+0080 to U+009F as well; UTF-8 stays readable. */
 static void escape(char *out, size_t size, const char *in) {
         size_t n = 0;
 
         for (const unsigned char *p = (const unsigned char *) in; *p && n + 5 < size; p++)
-                if (*p < 0x20 || *p == 0x7f)
+                if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+                        n += (size_t) snprintf(out + n, size - n, "\\x%02x", *++p);
+                else if (*p < 0x20 || *p == 0x7f)
                         n += (size_t) snprintf(out + n, size - n, "\\x%02x", *p);
                 else
                         out[n++] = (char) *p;

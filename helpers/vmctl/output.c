@@ -1,14 +1,73 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Output: tables, sizes and questions. */
+/* Output: what is printed, tables, sizes and questions. */
 
 #include <libsmartcols/libsmartcols.h>
 #include <poll.h>
 
+#include "fs.h"
 #include "stop.h"
 #include "vmctl.h"
 
-enum { LOOK_MSEC = 1000 };
+enum { LOOK_MSEC = 1000, CHUNK = 4096 };
+
+/* C1 controls, U+0080 to U+009F, begin with this byte; it waits for the next one. */
+enum { C1_FIRST = 0xc2 };
+
+static bool c1_may_follow;
+
+static size_t put_control(char *to, unsigned char c) {
+        return (size_t) sprintf(to, "\\u%04x", c);
+}
+
+/* At most 7 bytes. */
+static size_t put_byte(char *to, unsigned char c) {
+        bool second = c1_may_follow;
+        size_t n = 0;
+
+        c1_may_follow = c == C1_FIRST;
+        if (second && c >= 0x80 && c < 0xa0)
+                return put_control(to, c);
+        if (second)
+                to[n++] = (char) C1_FIRST;
+        if (c1_may_follow)
+                return n;
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+                return n + put_control(to + n, c);
+        to[n++] = (char) c;
+        return n;
+}
+
+/* cookie_write_function_t: 0 is an error. */
+static ssize_t write_visibly(_unused_ void *cookie, const char *data, size_t size) {
+        char text[CHUNK + 8];
+        size_t n = 0;
+        int r = 0;
+
+        for (size_t i = 0; i < size && r >= 0; i++) {
+                n += put_byte(text + n, (unsigned char) data[i]);
+                if (n >= CHUNK || i + 1 == size) {
+                        r = write_all(STDOUT_FILENO, text, n);
+                        n = 0;
+                }
+        }
+        if (r >= 0)
+                return (ssize_t) size;
+        errno = -r;
+        return 0;
+}
+
+/* The GNU C library's stdout may be replaced, and all that prints goes there, also in libraries. */
+int output_begin(void) {
+        const cookie_io_functions_t functions = { .write = write_visibly };
+        FILE *f = fopencookie(NULL, "w", functions);
+
+        if (!f)
+                return negative_errno();
+        (void) setvbuf(f, NULL, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, BUFSIZ);
+        stdout = f;
+        return 0;
+}
 
 static struct libscols_table *new_table(const char *const *columns, int flags) {
         struct libscols_table *t = scols_new_table();

@@ -287,7 +287,7 @@ int main(int argc, char *argv[]) {
         int status;
 
         log_setup(NAME);
-        status = run(&c, argc, argv);
+        status = output_begin() < 0 ? vmctl_status(log_oom()) : run(&c, argc, argv);
         virt_close(c.virt);
         for (Opt o = 0; o < _OPT_MAX; o++)
                 strv_free(c.values[o]);

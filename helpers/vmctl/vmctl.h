@@ -143,6 +143,11 @@ int help_find(char **words, const Command **ret) _must_check_; /* 1, or 0 after 
 int cmd_help(Context *c, char **args);
 int cmd_completion(Context *c, char **args);
 
+/* From now on what is printed holds no control characters but newlines and tabs: what comes from files,
+ * machines and libvirt's definitions may be anybody's words, and steers no terminal. They become "\u001b" as
+ * JSON has them. */
+int output_begin(void) _must_check_;
+
 /* Rows and columns on standard output; libsmartcols' own. Each value may be NULL. */
 struct libscols_table;
 struct libscols_table *table_new(const char *const *columns) _nonnull_all_;

@@ -105,6 +105,20 @@ like 'is in the table' "$out" 'host: Xorg \(812\)'
 run gpu holders --root "$hosts/intel-one-gpu" 0
 is 'or nobody' "$status:$out" '0:Nobody uses 0000:01:00.0.'
 
+# Words of strangers do not steer the terminal, and JSON stays JSON.
+printf 'X\302\233Aorg' >"$work/host/proc/812/comm"
+printf 'D0\033[2J\177' >"$device/power_state"
+run gpu holders --root "$work/host" 0
+like 'control characters are shown' "$out" 'X(.u009b|.xc2.x9b)Aorg'
+is 'and not sent' "$(tr -d '[:print:]\n' <<<"$out" | od -An -c)" ''
+run gpu status --root "$work/host" 0
+like 'wherever they are' "$out" 'host: X.u009bAorg .*Power +D0.u001b\[2J.u007f'
+run gpu status --json --root "$work/host" 0
+is 'JSON keeps what it is' "$(python3 -c 'import json, sys; g = json.load(sys.stdin)[0]; print(ascii(g["holders"][0]["command"] + g["power"]))' <<<"$out")" \
+        "'X\\x9bAorgD0\\x1b[2J\\x7f'"
+is 'as text that can be looked at' "$(tr -d '[:print:]\n' <<<"$out" | od -An -c)" ''
+rm "$device/power_state"
+
 # A driver that hangs holds nobody up: it is asked by somebody else.
 ln -sfn ../../../../bus/pci/drivers/nvidia "$(readlink -f "$device")/driver"
 mkdir -p "$work/host/proc/driver/nvidia/gpus/0000:01:00.0"

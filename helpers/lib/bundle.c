@@ -7,7 +7,7 @@
 #include "fs.h"
 #include "strv.h"
 
-enum { LINKS_MAX = 40, CONFIG_HEADER = 64 };
+enum { LINKS_MAX = 40, CONFIG_HEADER = 64, FIRST_USER = 1000, NOBODY = 65534 };
 
 typedef struct Source {
         const char *pattern; /* "*" in a component is any name; "a|b" in the last one is each of them */
@@ -112,7 +112,7 @@ static const Source sources[] = {
         { "/sys/class/net/*/brif/*", NULL },
         { "/sys/class/net/*/lower_*", NULL },
         /* what gpuvm wrote */
-        { "/run/gpuvm/phases/*.json", bundle_text },
+        { "/run/gpuvm/phases/*.json", bundle_phase },
         { "/run/gpuvm/reboot.d/*", bundle_text },
         { "/run/gpuvm/poisoned/*", bundle_text },
         { "/var/lib/gpuvm/gpus|bridge|bridge.pending|pending", bundle_text },
@@ -267,11 +267,36 @@ static void bundle_done(Bundle *b) {
                 scrub_free(b->scrub);
 }
 
+/* "NAME:x:UID:...": people, not the system's own accounts (SYS_UID_MAX and UID_MIN of login.defs(5)). */
+static int hide_users(Bundle *b) {
+        _cleanup_strv_ char **lines = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = fs_read(b->root, "/etc/passwd", TAR_FILE_MAX, &text, NULL);
+        if (r >= 0)
+                r = strv_split(text, "\n", &lines);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        STRV_FOREACH(line, lines) {
+                char *end = strchr(*line, ':'), *uid = end ? strchr(end + 1, ':') : NULL;
+
+                if (!uid || strtoul(uid + 1, NULL, 10) < FIRST_USER || strtoul(uid + 1, NULL, 10) == NOBODY)
+                        continue;
+                *end = '\0';
+                if (scrub_hide_user(b->scrub, *line) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 int bundle_collect(int root, const char *hostname, const Evidence *e, Tar *ret) {
         _cleanup_(bundle_done) Bundle b = { .root = root };
         int r;
 
         r = scrub_new(hostname, &b.scrub);
+        if (r >= 0)
+                r = hide_users(&b);
         if (r >= 0)
                 r = add_evidence(&b, e);
         for (size_t i = 0; i < ELEMENTSOF(sources) && r >= 0; i++)

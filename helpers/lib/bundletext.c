@@ -3,6 +3,7 @@
 #include "bundletext.h"
 #include "confkey.h"
 #include "fs.h"
+#include "json.h"
 #include "strv.h"
 
 enum { MOK_STANDIN = 700, MOK_MIN = 64 };
@@ -456,4 +457,18 @@ static int edit_conf(Scrub *s, char *line, FILE *out) {
 
 int bundle_conf(int root, Scrub *s, const char *data, size_t size, FILE *out) {
         return each_line(s, data, edit_conf, out);
+}
+
+/* Of a record what a check reads: what a phase changed, and what it noted, names users, files and servers. */
+int bundle_phase(int root, Scrub *s, const char *data, size_t size, FILE *out) {
+        static const char *const kept[] = { "phase", "result", "failure", "mode", "bridge" };
+        _cleanup_json_ json_object *o = json_tokener_parse(data), *clean = json_object_new_object();
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(kept) && r >= 0; i++)
+                if (json_member(o, kept[i], json_type_string))
+                        r = json_add_text(clean, kept[i], json_text(o, kept[i]));
+        return r < 0 ? r
+                     : put_line(s, json_object_to_json_string_ext(clean, JSON_C_TO_STRING_NOSLASHESCAPE),
+                                out);
 }

@@ -27,6 +27,7 @@ int bundle_mok(int root, Scrub *s, const char *data, size_t size, FILE *out);
 int bundle_mok_list(int root, Scrub *s, const char *data, size_t size, FILE *out);
 int bundle_mounts(int root, Scrub *s, const char *data, size_t size, FILE *out);
 int bundle_pci_config(int root, Scrub *s, const char *data, size_t size, FILE *out);
+int bundle_phase(int root, Scrub *s, const char *data, size_t size, FILE *out);
 int bundle_route(int root, Scrub *s, const char *data, size_t size, FILE *out);
 int bundle_route6(int root, Scrub *s, const char *data, size_t size, FILE *out);
 int bundle_swaps(int root, Scrub *s, const char *data, size_t size, FILE *out);

@@ -322,8 +322,12 @@ int evidence_parse(const char *text, Evidence *ret) {
         return json_object_is_type(o, json_type_object) ? take(TAKE_PTR(o), ret) : -EBADMSG;
 }
 
+/* With slashes as they are: scrub.h knows URLs and paths. */
 int evidence_format(const Evidence *e, char **ret) {
-        return str_printf(ret, "%s\n", json_object_to_json_string_ext(e->record, JSON_C_TO_STRING_PRETTY));
+        return str_printf(ret, "%s\n",
+                          json_object_to_json_string_ext(e->record,
+                                                         JSON_C_TO_STRING_PRETTY |
+                                                                         JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
 int evidence_set_dpkg(Evidence *e, unsigned who) {

@@ -7,9 +7,10 @@
 #include "strv.h"
 
 struct Scrub {
-        char *host;           /* lower case; NULL: none */
-        char *host_dashed;    /* as device-mapper has it in names: "-" is "--" */
-        char **uuids, **macs; /* in the order in which they were seen */
+        char *host;        /* lower case; NULL: none */
+        char *host_dashed; /* as device-mapper has it in names: "-" is "--" */
+        char **users;
+        char **uuids, **macs, **disks; /* in the order in which they were seen */
 };
 
 /* Installers give them; they tell nothing, and stand in many a file. */
@@ -26,6 +27,8 @@ void scrub_free(Scrub *s) {
         free(s->host_dashed);
         strv_free(s->uuids);
         strv_free(s->macs);
+        strv_free(s->disks);
+        strv_free(s->users);
         free(s);
 }
 
@@ -65,6 +68,10 @@ int scrub_new(const char *hostname, Scrub **ret) {
                 return -ENOMEM;
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+int scrub_hide_user(Scrub *s, const char *name) {
+        return is_common(name) || strv_contains(s->users, name) ? 0 : strv_extend(&s->users, name);
 }
 
 /* The number of a word, from 1. */
@@ -243,11 +250,50 @@ static ssize_t match_url(Scrub *s, const char *at, char before, FILE *out) {
         port = strcspn(host, ":");
         if (n == 0)
                 return 0;
-        if (is_public(host, MIN(port, (size_t) (rest + n - host))))
+        if (is_public(host, MIN(port, (size_t) (rest + n - host)))) {
                 fprintf(out, "://%.*s", (int) (rest + n - host), host);
+                return (ssize_t) (3 + n);
+        }
+        /* What is behind it may be a secret as well: "/customer-4711/token". */
+        fputs(rest[n] == '/' && !isspace((unsigned char) rest[n + 1]) ? "://host.invalid/hidden"
+                                                                      : "://host.invalid",
+              out);
+        return (ssize_t) (3 + n + (rest[n] == '/' ? strcspn(rest + n, " \t\n\r\"'<>,;)") : 0));
+}
+
+/* "/dev/disk/by-id/ata-Samsung_SSD_870_S5Y1NG0R-part1": the partition stays. */
+static ssize_t match_disk(Scrub *s, const char *at, char before, FILE *out) {
+        const char *rest = startswith(at, "/by-id/");
+        size_t n = rest ? strspn(rest,
+                                 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:+=@#%\\")
+                        : 0,
+               whole = n, digits = 0;
+        unsigned number;
+        int r;
+
+        if (n == 0)
+                return 0;
+        while (n > 0 && isdigit((unsigned char) rest[n - 1]))
+                n--, digits++;
+        if (digits == 0 || n < 6 || strncmp(rest + n - 5, "-part", 5) != 0)
+                n = whole;
         else
-                fputs("://host.invalid", out);
-        return (ssize_t) (3 + n);
+                n -= 5;
+        r = number_of(&s->disks, rest, n, &number);
+        fprintf(out, "/by-id/disk-%u%.*s", number, (int) (whole - n), rest + n);
+        return r < 0 ? r : (ssize_t) (7 + whole);
+}
+
+static ssize_t match_user(Scrub *s, const char *at, char before, FILE *out) {
+        STRV_FOREACH(user, s->users) {
+                size_t n = strlen(*user);
+
+                if (is_word(before) || strncmp(at, *user, n) != 0 || is_word(at[n]))
+                        continue;
+                fputs("user", out);
+                return (ssize_t) n;
+        }
+        return 0;
 }
 
 static ssize_t match_home(Scrub *s, const char *at, char before, FILE *out) {
@@ -280,8 +326,8 @@ static ssize_t match_host(Scrub *s, const char *at, char before, FILE *out) {
 }
 
 /* The order matters: a URL's host before its parts. */
-static const Matcher matchers[] = { match_url,       match_home, match_uuid, match_volume,
-                                    match_interface, match_mac,  match_ip,   match_host };
+static const Matcher matchers[] = { match_url,       match_home, match_disk, match_uuid, match_volume,
+                                    match_interface, match_mac,  match_ip,   match_host, match_user };
 
 int scrub_text(Scrub *s, const char *text, char **ret) {
         _cleanup_free_ char *result = NULL;

@@ -29,10 +29,9 @@ TEST(what_tells_a_machine_goes) {
                 { "proxy 10.1.2.3:3128, 10.1.2.3: no route", "proxy 192.0.2.1:3128, 192.0.2.1: no route" },
                 { "0.0.0.0 127.0.0.1 255.255.255.0", "0.0.0.0 127.0.0.1 255.255.255.0" },
                 { "fe80::5054:ff:fe12:3456 2a01:4f8::/32 ::1", "2001:db8::1 2001:db8::/32 ::1" },
-                { "https://me:secret@mirror.example.com:8080/debian/dists",
-                  "https://host.invalid/debian/dists" },
+                { "https://me:secret@mirror.example.com:8080/debian/dists", "https://host.invalid/hidden" },
                 { "http://deb.debian.org/debian https://evildebian.org/x",
-                  "http://deb.debian.org/debian https://host.invalid/x" },
+                  "http://deb.debian.org/debian https://host.invalid/hidden" },
                 { "https://user:pw@developer.download.nvidia.com/c",
                   "https://developer.download.nvidia.com/c" },
                 { "file:///home/alice/x qemu:///system", "file:///home/user/x qemu:///system" },
@@ -72,6 +71,33 @@ TEST(what_a_verdict_stands_on_stays) {
         ASSERT_EQ(scrub_new(NULL, &s), 0);
         for (size_t i = 0; i < ELEMENTSOF(texts); i++)
                 expect(s, texts[i], texts[i]);
+}
+
+TEST(users_and_disks) {
+        _cleanup_(scrub_freep) Scrub *s = NULL;
+
+        ASSERT_EQ(scrub_new(NULL, &s), 0);
+        ASSERT_EQ(scrub_hide_user(s, "alice"), 0);
+        ASSERT_EQ(scrub_hide_user(s, "debian"), 0);
+        expect(s, "add 'alice', alice-2 of malice and aliced on debian",
+               "add 'user', user-2 of malice and aliced on debian");
+        expect(s, "root=/dev/disk/by-id/ata-Samsung_SSD_S5Y1-part12 ro",
+               "root=/dev/disk/by-id/disk-1-part12 ro");
+        expect(s, "/dev/disk/by-id/wwn-0x5002538f \"/dev/disk/by-id/ata-Samsung_SSD_S5Y1\"",
+               "/dev/disk/by-id/disk-2 \"/dev/disk/by-id/disk-1\"");
+        expect(s, "/by-id/ /by-id/part1 /by-path/pci-0000:01:00.0",
+               "/by-id/ /by-id/disk-3 /by-path/pci-0000:01:00.0");
+}
+
+TEST(what_is_behind_a_server) {
+        _cleanup_(scrub_freep) Scrub *s = NULL;
+
+        ASSERT_EQ(scrub_new(NULL, &s), 0);
+        expect(s, "deb https://a:b@repo.example.net/customer/token trixie main",
+               "deb https://host.invalid/hidden trixie main");
+        expect(s, "http://repo.example.net/ http://repo.example.net:80 <http://repo.example.net/x>",
+               "http://host.invalid http://host.invalid <http://host.invalid/hidden>");
+        expect(s, "http://deb.debian.org/debian trixie", "http://deb.debian.org/debian trixie");
 }
 
 TEST(a_name_that_any_machine_has_tells_nothing) {

@@ -62,9 +62,9 @@ schema() {
         is "$2" "$got $(<"$work/why")" "$1 "
 }
 
-# unnamed TEXT: where interfaces are named by their MAC address, which a bundle changes.
+# unnamed TEXT: without what a bundle changes: interfaces that are named by their MAC address, and what a phase failed of.
 unnamed() {
-        printf '%s\n' "$1" | sed 's/enx[0-9a-f]*/enx/g'
+        printf '%s\n' "$1" | sed 's/enx[0-9a-f]*/enx/g; s/user alice; .*SECRETPATH[^"]*/user/; s/user user; [^"]*/user/'
 }
 
 listing() {
@@ -163,11 +163,14 @@ echo SERIAL-4711 | tee "$host"/sys/class/dmi/id/{product_serial,board_serial,cha
 echo 'BOOT_IMAGE=/vmlinuz root=UUID=3ab1cd5e-0123-4567-89ab-0123456789ab ip=198.51.100.7::198.51.100.1 intel_iommu=on cloud.token=TOPSECRET hostname=tank-7 rd.luks.key=/SECRETKEY quiet' >"$host/proc/cmdline"
 printf '[Gpu]\nAcceptSiblings=0000:01:00.0\n# call alice at 555-0100, TOPSECRET\n[Network]\nSubnet=198.51.100.0/24\n[Image]\nUbuntuUrl=https://alice:TOPSECRET@mirror.tank.example.com\n[Nobody]\nPassword=TOPSECRET\n' >"$host/etc/gpuvm.conf"
 printf '[Bootstrap]\nUser=alice\n' >"$host/etc/gpuvm.conf.d/10-user.conf"
-echo 'deb https://alice:TOPSECRET@private.tank.example.com/debian bookworm main' >"$host/etc/apt/sources.list"
+echo 'deb https://alice:TOPSECRET@private.tank.example.com/SECRETPATH/debian bookworm main' >"$host/etc/apt/sources.list"
 printf 'deb http://deb.debian.org/debian bookworm main # TOPSECRET\n' | sed 's/ # .*//' >"$host/etc/apt/sources.list.d/debian.list"
 printf 'set superusers="alice"\npassword_pbkdf2 alice grub.pbkdf2.TOPSECRET\nmenuentry x { linux /vmlinuz root=UUID=3ab1cd5e-0123-4567-89ab-0123456789ab }\n\tlinux\t/vmlinuz a.b="one TOPSECRET" systemd.set_credential=x:TOPSECRET intel_iommu=on ds=nocloud;h=tank-7\n' >"$host/boot/grub/grub.cfg"
 printf 'options secretmodule key=TOPSECRET\noptions vfio-pci ids=10de:ffff\n' >"$host/etc/modprobe.d/local.conf"
 echo '{"phase": "bridge", "mode": "bridged", "bridge": "br0", "reason": "gateway 198.51.100.1 is 52:54:00:ab:cd:ef, tank-7 asked"}' >"$host/run/gpuvm/phases/bridge.json"
+printf 'root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/:/bin/false\nalice:x:1000:1000:Alice:/home/alice:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' >"$host/etc/passwd"
+echo '{"phase": "kvm", "result": "failed", "changes": [{"action": "join", "object": "libvirt", "detail": "user BERTA"}], "notes": ["mirror of BERTA"],
+"failure": "Failed to add user alice; /dev/disk/by-id/ata-SECRETSERIAL-part1 from https://private.tank.example.com/SECRETPATH/x"}' >"$host/run/gpuvm/phases/kvm.json"
 { head -c 300 /dev/zero; echo 'tank-7 Secure Boot Module Signature key'; head -c 300 /dev/zero; } >"$host/var/lib/dkms/mok.pub"
 { printf '\006\000\000\000CN=tank-7'; cat "$host/var/lib/dkms/mok.pub"; } >"$host/sys/firmware/efi/efivars/MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23"
 mv "$net/enp3s0" "$net/enx525400abcdef"
@@ -191,7 +194,7 @@ tar -xzf "$work/b.tgz" -C "$work/spread"
 run check --root "$work/spread" --json
 is 'and of its directory' "$(unnamed "$out")" "$(unnamed "$wanted")"
 for word in SERIAL-4711 TOPSECRET SECRET alice tank 'PRIVATE KEY' 198.51.100 C6336401 0164336 3ab1cd5e 52:54:00:ab:cd:ef 525400abcdef \
-        5e1a1ab0c0ffee 5a5a5a5a-1111 mirror nas private 555-0100; do
+        5e1a1ab0c0ffee 5a5a5a5a-1111 mirror nas private 555-0100 BERTA; do
         is "no '$word' in it" "$(grep -rilaF -- "$word" "$work/spread" || true)$(find "$work/spread" -iname "*$word*" -o -lname "*$word*")" ''
 done
 like 'what counts is there' "$(cat "$work/spread/proc/cmdline" "$work/spread/etc/gpuvm.conf" "$work/spread/etc/apt/sources.list.d/debian.list" "$work/spread/etc/modprobe.d/local.conf")" \

@@ -4,9 +4,13 @@
  * does a board with NVSwitches. */
 
 #include "fs.h"
+#include "gpuarch.h"
 #include "gpulease.h"
 #include "gpumove.h"
 #include "vmgpu.h"
+
+/* PCI_CLASS_DISPLAY_3D of pci_ids.h, with its programming interface. */
+enum { CLASS_3D = 0x030200 };
 
 static bool has_own(const Move *m, const GpuState *g) {
         for (size_t i = 0; i < g->n_functions; i++)
@@ -79,40 +83,59 @@ static int add_groups(Move *m) {
         return 0;
 }
 
-/* Of a board: its GPUs are of one kind. */
-static const GpuState *find_left_behind(const Move *m) {
+/* What sysfs tells of a board: its GPUs have no display, and are of the generation that its switches are
+ * made for. The ids: 1af1 for A100, 22a3 for H100 and H200 (pci.ids). */
+static bool joins(const PciDevice *sw, const PciDevice *gpu) {
+        const GpuArch arch = sw->device == 0x1af1 ? GPU_ARCH_AMPERE
+                        : sw->device == 0x22a3    ? GPU_ARCH_HOPPER
+                                                  : GPU_ARCH_UNKNOWN;
+
+        return gpu->class == CLASS_3D &&
+                        (arch == GPU_ARCH_UNKNOWN || arch == gpu_arch_from_device_id(gpu->device));
+}
+
+static bool joins_any(const Move *m, const PciDevice *sw) {
+        for (size_t i = 0; i < m->n; i++)
+                if (m->cards[i].state && joins(sw, m->cards[i].state->gpu))
+                        return true;
+        return false;
+}
+
+/* A GPU of the switch's board that is not among the cards. For a detach: of those that the machine has, which
+ * may be a part of the board only, if an attach was cut. */
+static const GpuState *find_left_behind(const Move *m, const PciDevice *sw, bool attach) {
         for (size_t i = 0; i < m->states.n; i++) {
                 const GpuState *g = &m->states.list[i];
 
-                for (size_t k = 0; k < m->n && !move_has(m, g->gpu->name); k++)
-                        if (m->cards[k].state && pci_same_kind(m->cards[k].state->gpu, g->gpu))
-                                return g;
+                if (joins(sw, g->gpu) && !move_has(m, g->gpu->name) && (attach || has_own(m, g)))
+                        return g;
         }
         return NULL;
 }
 
-static int tell_board(const Move *m, const PciDevice *sw, const char *what) {
+static int tell_board(const Move *m, const PciDevice *sw, const char *what, const char *which) {
         return log_full_errno(
                         LOG_ERR, EOPNOTSUPP,
                         "GPU %s is on a board with NVSwitches (%s), over which its GPUs are one: a machine can use all of "
-                        "them together, with all switches, or none. %s",
-                        m->cards[0].gpu, sw->name, what);
+                        "them together, with all switches, or none. %s %s",
+                        m->cards[0].gpu, sw->name, what, which);
 }
 
 /* A switch that the machine gets, or gives back, goes with the board. */
 static int add_switches(Move *m, bool attach) {
         const PciBus *bus = &m->states.bus;
-        size_t n = m->n;
 
         for (size_t i = 0; i < bus->n; i++) {
                 const PciDevice *d = &bus->devices[i];
+                const GpuState *left;
 
-                if (!pci_is_nvswitch(d) || n == 0 || (!attach && !strv_contains(m->own, d->name)))
+                if (!pci_is_nvswitch(d) || !joins_any(m, d) || (!attach && !strv_contains(m->own, d->name)))
                         continue;
-                if (find_left_behind(m))
-                        return tell_board(m, d, "Name all GPUs of the board");
+                left = find_left_behind(m, d, attach);
+                if (left)
+                        return tell_board(m, d, "Name all GPUs of the board, also", left->gpu->name);
                 if (attach && !streq_ptr(d->driver, "vfio-pci"))
-                        return tell_board(m, d, "Bind the switches to vfio-pci first");
+                        return tell_board(m, d, "Bind the switches to vfio-pci first, also", d->name);
                 if (move_add(m, d, NULL) < 0)
                         return -ENOMEM;
         }

@@ -69,7 +69,23 @@ like 'nothing without an IOMMU' "$status:$err" '^1:.*no IOMMU group'
 run no-iommu attach lab
 like 'and nothing to choose from there' "$status:$err" '^4:.*No GPU is free or idle, of these:'
 run nvswitch-board attach lab 0
-like 'no part of a board with NVSwitches' "$status:$err" '^1:.*NVSwitches \(.*\), over which its GPUs are one.*Name all GPUs of the board'
+like 'no part of a board with NVSwitches' "$status:$err" '^1:.*NVSwitches \(.*\), over which its GPUs are one.*Name all GPUs of the board, also 0000:04:00\.0'
+run nvswitch-board attach lab 0 1
+like 'nor all of it with a switch that stays' "$status:$err" '^1:.*Bind the switches to vfio-pci first, also 0000:05:00\.0'
+board=$work/nvswitch-board/sys/bus/pci/devices/0000
+for function in 05:00.0 06:00.0; do ln -sfn ../../../../bus/pci/drivers/vfio-pci "$(readlink -f "$board:$function")/driver"; done
+run nvswitch-board attach lab 0 1 --dry-run
+is 'all of it goes, with its switches' "$status:$(cut -d' ' -f 4 <<<"$out" | xargs)" '0:0000:03:00.0 0000:04:00.0 0000:05:00.0 0000:06:00.0'
+node "$(domain lab 5 "$ports$(hostdev 3 0)$(hostdev 5 0)" '<g:gpu address="0000:03:00.0"/>')"
+run nvswitch-board detach lab --dry-run
+is 'what was cut half way is taken back as it is' "$status:$(cut -d' ' -f 4 <<<"$out" | xargs)" '0:0000:03:00.0 0000:05:00.0'
+node "$(domain lab 5 "$ports$(hostdev 3 0)$(hostdev 4 0)$(hostdev 5 0)" '<g:gpu address="0000:03:00.0"/><g:gpu address="0000:04:00.0"/>')"
+run nvswitch-board detach lab 0
+like 'and no part of the whole' "$status:$err" '^1:.*Name all GPUs of the board, also 0000:04:00\.0'
+node "$(domain lab 5 "$ports" '')"
+sed -i 's/sc02i00/sc00i00/' "$board:04:00.0/modalias"
+run nvswitch-board attach lab 1 --dry-run
+is 'a card with a display is on no such board' "$status:$(cut -d' ' -f 4 <<<"$out" | xargs)" '0:0000:04:00.0'
 status=0
 err=$("$vmctl" -c qemu+ssh://elsewhere/system gpu attach lab 2>&1) || status=$?
 like 'GPUs of elsewhere are given over there' "$status:$err" '^1:.*Run it over there'

@@ -249,17 +249,20 @@ static int describe_child(pid_t pid, char **ret) {
 
 /* Returns 1 if something was marked and hangs no more, 0 if nothing was. */
 static int check_marks(Job *j) {
-        bool was = j->g->stuck;
+        bool was = false;
 
         for (size_t i = 0; i < j->g->n_functions; i++) {
                 _cleanup_free_ char *why = NULL, *process = NULL;
                 _cleanup_(poison_done) Poison mark = {};
                 const PciDevice *d = j->g->functions[i];
-                int r = binder_check(&j->binder, d, &why);
+                int r = poison_find(j->p->root, d, &mark);
 
+                was = was || r > 0;
+                if (r >= 0)
+                        r = binder_check(&j->binder, d, &why);
                 if (r == 0)
                         continue;
-                if (r < 0 || poison_find(j->p->root, d, &mark) < 0)
+                if (r < 0)
                         return tell(j, MIN(r, -EIO), "look at");
                 if (describe_child(mark.child, &process) < 0)
                         return log_oom();
@@ -386,6 +389,8 @@ static int recover_present(Job *j) {
                 return tell(j, r, "read");
         if (r == 0)
                 return find_anew(j);
+        if (was == 0 && j->g->stuck) /* not by us: there is no mark that could be taken away */
+                return phase_fail(j->p, 0, STUCK_REMEDY, "%s answers, and %s", j->name, j->g->stuck);
         phase_note(j->p, was > 0 ? "GPU %s answers, and hangs no more" : "GPU %s answers, and nothing hangs",
                    j->name);
         return 0;

@@ -284,7 +284,8 @@ int domain_xml(const Domain *d, char **ret) {
         xml_text(x, "name", d->name, NULL);
         xml_text(x, "uuid", d->uuid, NULL);
         xml_text(x, "title", d->title, NULL);
-        metadata(x, d);
+        if (d->kind)
+                metadata(x, d);
         memory(x, d);
         processors(x, d);
         firmware(x, d);

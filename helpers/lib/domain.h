@@ -40,7 +40,7 @@ typedef struct Domain {
         DomainType type;
         DomainArch arch;
         const char *name, *uuid;
-        const char *kind;  /* "talos", "ubuntu", "debian" */
+        const char *kind;  /* "talos", "ubuntu", "debian"; NULL: it is not marked as ours */
         const char *title; /* or NULL */
 
         unsigned vcpus;        /* at least 1 */

@@ -31,6 +31,7 @@
         X(virConnectUnregisterCloseCallback)  \
         X(virDomainAttachDeviceFlags)         \
         X(virDomainCreate)                    \
+        X(virDomainCreateXML)                 \
         X(virDomainDefineXMLFlags)            \
         X(virDomainDestroy)                   \
         X(virDomainDetachDeviceAlias)         \

@@ -243,6 +243,14 @@ int virtvm_start(Virt *v, const char *name) {
         return call(v, name, lv.virDomainCreate);
 }
 
+int virtvm_start_once(Virt *v, const char *xml) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+
+        d = lv.virDomainCreateXML(v->connection, xml,
+                                  VIR_DOMAIN_START_AUTODESTROY | VIR_DOMAIN_START_VALIDATE);
+        return d ? 0 : virtlib_failed(v);
+}
+
 int virtvm_shutdown(Virt *v, const char *name) {
         return call(v, name, lv.virDomainShutdown);
 }

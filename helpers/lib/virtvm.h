@@ -62,6 +62,8 @@ int virtvm_xml_now(Virt *v, const char *name, char **ret) _must_check_ _nonnull_
 /* Refuses what is not valid by libvirt's schema. */
 int virtvm_define(Virt *v, const char *xml) _must_check_ _nonnull_all_;
 int virtvm_start(Virt *v, const char *name) _must_check_ _nonnull_all_;
+/* A machine without a definition, which ends with the connection at the latest. */
+int virtvm_start_once(Virt *v, const char *xml) _must_check_ _nonnull_all_;
 int virtvm_shutdown(Virt *v, const char *name) _must_check_ _nonnull_all_;
 int virtvm_reboot(Virt *v, const char *name) _must_check_ _nonnull_all_;
 /* As if its plug were pulled. */

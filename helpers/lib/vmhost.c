@@ -48,7 +48,7 @@ uint64_t vmhost_meminfo(const char *text, const char *key) {
 
 /* There may be a node and no KVM behind it: making a virtual machine tells, where we may. Whoever may not
  * sees the node alone. */
-static bool has_kvm(int root) {
+bool vmhost_has_kvm(int root) {
         _cleanup_close_ int kvm = -EBADF, vm = -EBADF;
 
         if (!fs_is_host(root) || geteuid() != 0)
@@ -73,7 +73,7 @@ static int read_machine(int root, const Conf *c, VmHost *h) {
                 return r;
         h->memory = memory ? vmhost_meminfo(memory, "MemTotal") : 0;
         h->available = memory ? vmhost_meminfo(memory, "MemAvailable") : 0;
-        h->kvm = has_kvm(root);
+        h->kvm = vmhost_has_kvm(root);
         pool = fs_open(root, c->pool_path, O_RDONLY | O_DIRECTORY, 0);
         if (pool >= 0 && fstatvfs(pool, &st) >= 0)
                 h->disk_free = (uint64_t) st.f_bavail * st.f_frsize;

@@ -7,6 +7,9 @@
 
 #include "vmplan.h"
 
+/* KVM works here, as far as we may see. */
+bool vmhost_has_kvm(int root);
+
 /* All but names, addresses, MACs and who uses a GPU: libvirt knows those. Returns 0 or -errno. */
 int vmhost_read(int root, const Conf *c, VmHost *ret) _must_check_ _nonnull_all_;
 

@@ -121,6 +121,17 @@ static int fix(Context *c, const char *path, const CheckHost *h) {
         return r < 0 ? r : status_of(&again.checkup);
 }
 
+/* Returns 0 if a machine may be started. */
+static int may_smoke(const Context *c, const char *path) {
+        if (path || vmctl_has(c, OPT_FIX) || vmctl_has(c, OPT_BUNDLE) || vmctl_has(c, OPT_DRY_RUN)) {
+                log_error("--smoke starts a machine on this host, and goes with none of --root, --fix, --bundle and --dry-run");
+                return VMCTL_USAGE;
+        }
+        return geteuid() == 0
+                        ? 0
+                        : log_full_errno(LOG_ERR, EPERM, "Its disk is made by root, as disks are. Use sudo");
+}
+
 int cmd_check(Context *c, char **args) {
         const char *path = vmctl_value(c, OPT_ROOT) ?: secure_getenv("GPUVM_ROOT");
         _cleanup_(check_host_done) CheckHost h = { .root = -EBADF };
@@ -129,13 +140,18 @@ int cmd_check(Context *c, char **args) {
 
         if (*args &&
             (vmctl_has(c, OPT_FIX) || vmctl_has(c, OPT_BUNDLE) || vmctl_has(c, OPT_ROOT) ||
-             vmctl_has(c, OPT_GPU_COMPUTE))) {
-                log_error("--fix, --bundle, --gpu-compute and --root are about the host, not about machines");
+             vmctl_has(c, OPT_GPU_COMPUTE) || vmctl_has(c, OPT_SMOKE))) {
+                log_error("--fix, --smoke, --bundle, --gpu-compute and --root are about the host, not about machines");
                 return VMCTL_USAGE;
         }
         if (path && vmctl_has(c, OPT_GPU_COMPUTE) && !secure_getenv("GPUVM_CUDA")) {
                 log_error("--gpu-compute is about the GPUs of this host: a record of one cannot compute");
                 return VMCTL_USAGE;
+        }
+        if (vmctl_has(c, OPT_SMOKE)) {
+                r = may_smoke(c, path);
+                if (r != 0)
+                        return r;
         }
         if (*args)
                 return cmd_check_machine(c, args);
@@ -153,6 +169,8 @@ int cmd_check(Context *c, char **args) {
                 return r;
         if (vmctl_has(c, OPT_FIX))
                 return fix(c, path, &h);
+        if (vmctl_has(c, OPT_SMOKE) && check_smoke(&h) < 0)
+                return VMCTL_FAILED;
         r = show(c, &h.checkup);
         return r < 0 ? r : status_of(&h.checkup);
 }

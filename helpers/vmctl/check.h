@@ -29,6 +29,9 @@ void check_remove(const char *scratch) _nonnull_all_;
  * verdict. Tells what is wrong. */
 int check_write(const CheckHost *h, const char *path) _must_check_ _nonnull_all_;
 
+/* In checksmoke.c: starts a machine, and adds what came of it. Tells what is wrong. */
+int check_smoke(CheckHost *h) _must_check_ _nonnull_all_;
+
 /* In checkfix.c: starts the phases that put something right of what was found, after asking. Tells what it
  * does. Returns 1 if one was started, 0 if there is none, or -errno after a message. */
 int check_fix(Context *c, const CheckHost *h) _must_check_ _nonnull_all_;

@@ -44,6 +44,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_ROOT] = { "root", 0, "DIR", "Look at the host recorded in DIR, or in a bundle", COMPLETE_FILE },
         [OPT_SCHEMATIC] = { "schematic", 0, "ID", "Of Talos: an image of your own from the image factory" },
         [OPT_SERVER] = { "server", 0, NULL, "Ubuntu without a desktop" },
+        [OPT_SMOKE] = { "smoke", 0, NULL, "Start a tiny machine as well, and remove it" },
         [OPT_SSH_KEY] = { "ssh-key", 0, "KEY|FILE", "Who may enter; may be repeated", COMPLETE_FILE },
         [OPT_STOP_UNITS] = { "stop-units", 0, NULL, "Stop the services that use the GPU" },
         [OPT_SVG] = { "svg", 0, "FILE", "Draw a picture; - is standard output", COMPLETE_FILE },
@@ -67,7 +68,8 @@ const Option vmctl_options[_OPT_MAX] = {
                         OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |              \
                         OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) | OPT(WAIT)
 
-#define CHECK OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(GPU_COMPUTE) | OPT(ROOT) | OPT(YES)
+#define CHECK \
+        OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(GPU_COMPUTE) | OPT(ROOT) | OPT(SMOKE) | OPT(YES)
 
 const Command vmctl_commands[] = {
         { "create", "KIND", "Make a virtual machine: talos, ubuntu or debian", 1, 1, CREATE, COMPLETE_WORDS,

@@ -61,6 +61,7 @@ typedef enum Opt {
         OPT_ROOT,
         OPT_SCHEMATIC,
         OPT_SERVER,
+        OPT_SMOKE,
         OPT_SSH_KEY,
         OPT_STOP_UNITS,
         OPT_SVG,

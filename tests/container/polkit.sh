@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Who may start and stop what, by a real polkitd: polkit.sh RELEASE
+# Who may do what, by a real polkitd, systemd and libvirtd: what the group libvirt may start and stop, and what vmctl does
+# for root, for a member of that group, and for somebody else: polkit.sh RELEASE
 #
 # shellcheck disable=SC2317 # the steps are called inside the container
 # shellcheck source=../lib.sh
@@ -10,7 +11,9 @@
 
 container_require
 release=${1:-trixie}
-machine_new "$release" polkitd
+archive=libarchive13t64
+[ "$release" != bookworm ] || archive=libarchive13
+machine_new "$release" polkitd libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "$archive" libxml2
 
 # Units that only note that they ran; one of somebody else whose name comes near.
 for unit in gpuvm-vfio@ gpuvm-vm@ gpuvm-bridge gpuvm-vfioX@; do
@@ -56,4 +59,85 @@ bob: no no no no / no no no no no no no no
 refused
 refused'
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 30 "$shared/stderr")"
+
+# A machine that is off, with a GPU that was taken for it and never came: its unit forgets that, as the real one does.
+ln -sf /dev/null "$machine/etc/systemd/system/libvirtd-tls.socket"
+ln -sf /dev/null "$machine/etc/systemd/system/libvirtd-tcp.socket"
+printf 'namespaces = []\ncgroup_controllers = []\nsecurity_driver = "none"\nuser = "root"\n' >"$machine/etc/libvirt/qemu.conf"
+printf '[Service]\nExecStop=/bin/rm -f /run/gpuvm/vms/lab/%%i\n' >"$machine/etc/systemd/system/gpuvm-vfio@.service.d/stub2.conf"
+cat >"$shared/lab.xml" <<XML
+<domain type="qemu"><name>lab</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"><g:gpu address="0000:01:00.0"/></g:vm></metadata>
+<memory unit="MiB">16</memory><os><type arch="x86_64" machine="q35">hvm</type></os><devices><hostdev mode="subsystem" type="pci" managed="no">
+<source><address domain="0" bus="1" slot="0" function="0"/></source></hostdev></devices></domain>
+XML
+
+as() {
+        setpriv --reuid="$1" --regid="$1" --init-groups timeout 100 "${@:2}" </dev/null >/run/out-$1 2>/run/err-$1
+}
+# does USER ARGUMENT...: vmctl's exit status.
+does() {
+        local r=0
+
+        as "$1" vmctl "${@:2}" || r=$?
+        echo "$r"
+}
+# What there is to change: the machine, its GPU's unit and record, and all that gpuvm wrote.
+whole() {
+        virsh -q -c qemu:///system dumpxml lab
+        systemctl is-active gpuvm-vfio@0000:01:00.0.service
+        find /etc/gpuvm.conf* /etc/systemd/system /run/gpuvm /var/lib/gpuvm -type f ! -name '*.lock' -exec sha256sum {} + 2>/dev/null | sort
+}
+has() {
+        virsh -q -c qemu:///system dumpxml lab | grep -cE '<hostdev|:gpu address'
+}
+# anyone USER: what everybody may do. There is no GPU here, nor has a bootstrap run.
+anyone() {
+        echo "$(does $1 help) $(does $1 gpu status) $(does $1 gpu mode 0 exclusive --dry-run)" \
+                "$(as $1 vmctl check --json; [ $? -le 2 ] && grep -c '"vm_capable"' /run/out-$1)" \
+                "$(as $1 gpu-vm-bootstrap --dry-run; echo $?) $(as $1 gpu-vm-bootstrap --status; echo $?)"
+}
+table() {
+        local user
+
+        systemctl is-system-running --wait >/dev/null
+        chmod 1777 /run
+        virsh -q -c qemu:///system define /shared/lab.xml >/dev/null
+        mkdir -p /run/gpuvm/vms/lab
+        : >/run/gpuvm/vms/lab/0000:01:00.0
+        systemctl start gpuvm-vfio@0000:01:00.0.service
+        whole >/root/before
+        anyone root >/root/anyone
+        cut -d ' ' -f 1-4 /root/anyone
+        for user in ann bob; do
+                echo "$user, of all: $(anyone $user | cmp -s - /root/anyone && echo 'as root')"
+                echo "$user, of libvirt's: $(does $user list) $(does $user info lab)"
+                echo "$user, of root's: $(does $user gpu attach lab 0) $(does $user gpu attach lab --stop-units --yes) $(does $user gpu mode 0 exclusive)" \
+                        "$(does $user gpu reset 0) $(does $user gpu recover 0) $(does $user gpu holders 0) $(does $user create debian)" \
+                        "$(as $user gpu-vm-bootstrap --yes; echo $?) $(as $user gpuvm-undo --all; echo $?) $(try $user start gpuvm-bootstrap.target)"
+                does $user check --fix --yes >/dev/null
+                whole | diff /root/before - >&2 && echo 'nothing is changed'
+        done
+        for user in bob ann; do
+                echo "$user, detach: $(does $user gpu detach lab) $(has) $(systemctl is-active gpuvm-vfio@0000:01:00.0.service) $(ls /run/gpuvm/vms/lab)"
+                grep -o 'Use sudo.*' /run/err-$user
+        done
+        as ann vmctl gpu attach lab 0
+        grep -o 'is root.s to see. Use sudo' /run/err-ann
+        find /var/lib/gpuvm /run/gpuvm -type f \( -name '*ledger*' -o -path '*/creating/*' \) -perm /077
+}
+machine_boot table
+is "$release: what vmctl does for each" "$output" '0 0 3 1
+ann, of all: as root
+ann, of libvirt'"'s: 0 0
+ann, of root's: 5 5 5 5 5 5 5 1 1 no
+nothing is changed
+bob, of all: as root
+bob, of libvirt's: 5 5
+bob, of root's: 5 5 5 5 5 5 5 1 1 no
+nothing is changed
+bob, detach: 5 2 active 0000:01:00.0
+Use sudo, or join the group: 'sudo usermod -aG libvirt \$USER', then log in again
+ann, detach: 0 0 inactive 
+is root's to see. Use sudo"
+[ "$tap_failed" -eq 0 ] || diag "$(tail -n 60 "$shared/stderr")"
 done_testing

@@ -99,6 +99,37 @@ static int status_of(const Checkup *u) {
         }
 }
 
+static bool is_wrong(const Findings *f, const char *check) {
+        for (size_t i = 0; i < f->n; i++)
+                if (f->items[i].level >= FINDING_WARN && streq(f->items[i].check, check))
+                        return true;
+        return false;
+}
+
+/* Of what a phase was started for. */
+static int tell_mended(const Findings *before, const Findings *now) {
+        _cleanup_strv_ char **mended = NULL, **left = NULL;
+        _cleanup_free_ char *list = NULL, *rest = NULL;
+
+        for (size_t i = 0; i < before->n; i++) {
+                const Finding *x = &before->items[i];
+                char ***l = is_wrong(now, x->check) ? &left : &mended;
+
+                if (x->level >= FINDING_WARN && x->phase && !strv_contains(*l, x->check) &&
+                    strv_extend(l, x->check) < 0)
+                        return log_oom();
+        }
+        list = strv_join(mended, ", ");
+        rest = strv_join(left, ", ");
+        if (!list || !rest)
+                return log_oom();
+        if (mended)
+                log_notice("Put right: %s", list);
+        if (left)
+                log_notice("Not right yet: %s", rest);
+        return 0;
+}
+
 /* What was put right is looked at again: nothing else proves it. */
 static int fix(Context *c, const char *path, const CheckHost *h) {
         _cleanup_(check_host_done) CheckHost again = { .root = -EBADF };
@@ -118,6 +149,8 @@ static int fix(Context *c, const char *path, const CheckHost *h) {
                 r = add_compute(&again, path);
         if (r >= 0)
                 r = show(c, &again.checkup);
+        if (r >= 0)
+                r = tell_mended(&h->checkup.findings, &again.checkup.findings);
         return r < 0 ? r : status_of(&again.checkup);
 }
 

@@ -139,14 +139,19 @@ typedef struct Asked {
         bool gone;
 } Asked;
 
+static bool is_off(const Move *m) {
+        VmState state;
+        int r = virtvm_state(m->c->virt, m->vm.name, &state);
+
+        return r == -ENOENT || (r >= 0 && !vm_state_is_on(state));
+}
+
 /* Returns how many are still there, or -errno. One that is off, or has gone, has none. */
 static int look(Move *m, Asked *l, size_t n) {
         _cleanup_free_ char *now = NULL;
-        VmState state;
         int r, left = 0;
 
-        r = virtvm_state(m->c->virt, m->vm.name, &state);
-        if (r == -ENOENT || (r >= 0 && !vm_state_is_on(state)))
+        if (is_off(m))
                 return 0;
         r = read_now(m, &now);
         for (size_t i = 0; i < n && r >= 0; i++) {
@@ -247,6 +252,8 @@ int live_unplug(Move *m, const Bdf *functions, size_t n, uint64_t timeout_usec) 
         if (!l)
                 return log_oom();
         r = read_now(m, &now);
+        if (r >= 0 && is_off(m)) /* what was read may be what it will be at its next start */
+                return 0;
         for (size_t i = 0; i < n && r >= 0; i++) {
                 r = hostdevs_find(now, functions[i], &l[found].place);
                 if (r > 0)
@@ -263,16 +270,21 @@ int live_unplug(Move *m, const Bdf *functions, size_t n, uint64_t timeout_usec) 
         return r < 0 ? r : 1;
 }
 
+/* What is undone is undone of those that it did not have before. */
 int live_note(Move *m, bool has) {
         _cleanup_free_ char *element = NULL, *changed = NULL;
-        _cleanup_free_ HostdevCard *cards = move_cards(m);
+        _cleanup_free_ HostdevCard *cards = calloc(m->n + 1, sizeof(*cards));
+        size_t n = 0;
         int r;
 
         if (!cards)
-                return -ENOMEM;
+                return log_oom();
+        for (size_t i = 0; i < m->n; i++)
+                if (!m->undoing || !m->cards[i].had)
+                        cards[n++] = m->cards[i].functions;
         r = virtdev_get_metadata(m->c->virt, m->vm.name, METADATA_URI, &element);
         if (r >= 0)
-                r = hostdevs_note(element, cards, m->n, has, &changed);
+                r = hostdevs_note(element, cards, n, has, &changed);
         if (r > 0)
                 r = virtdev_set_metadata(m->c->virt, m->vm.name, changed, "gpuvm", METADATA_URI);
         return r < 0 ? vmctl_tell(m->c, r, "Cannot note in '%s' which GPUs it has", m->vm.name) : 0;

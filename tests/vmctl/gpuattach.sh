@@ -168,11 +168,11 @@ whole() {
 slots() {
         virsh -q -c "$uri" dumpxml "$1" | sed -n '/<hostdev/,/<\/hostdev/s/.*<address type.*bus=.\(0x..\). slot=.\(0x..\). function=.\(0x.\).*/\1 \2 \3/p' | xargs
 }
-# cut INJECTION: attach under strace.
+# cut INJECTION ARGUMENT...: attach or detach under strace.
 cut() {
         status=0
         ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -f -E LD_PRELOAD="$preload" -qq -o /dev/null -e trace="${1%%:*}" -e inject="$1" \
-                "$vmctl" -c "$uri" gpu attach one 1 --root /run/host </dev/null >/run/cut 2>&1 || status=$?
+                "$vmctl" -c "$uri" gpu "${@:2}" --root /run/host </dev/null >/run/cut 2>&1 || status=$?
 }
 # At each of what it sends to libvirt and writes to files, and an error of that. All of them with GPUVM_LONG=1, else some and
 # the last ones, where the definition changes.
@@ -187,7 +187,7 @@ cuts() {
         for what in signal=KILL error=EIO; do
                 for ((n = 1; n <= all; n++)); do
                         [ -n "$GPUVM_LONG" ] || [ $((n % 60)) = 30 ] || [ $((all - n)) -lt 4 ] || continue
-                        cut "write,ftruncate:$what:when=$n"
+                        cut "write,ftruncate:$what:when=$n" attach one 1
                         left=$(has one)
                         case $status:$left in
                         0:3 | [1-9]*:0 | 137:3) ;;
@@ -201,6 +201,25 @@ cuts() {
                 done
         done
         echo 'cut at each step'
+}
+# A detach that was cut is finished by the next one.
+cut_detaches() {
+        local n what all
+
+        gpu attach one 1 >/run/again 2>&1 || cat /run/again
+        ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -f -E LD_PRELOAD="$preload" -qq -o /run/calls -e trace=write,ftruncate \
+                "$vmctl" -c "$uri" gpu detach one --root /run/host --quiet >/run/cut 2>&1 </dev/null || cat /run/cut
+        all=$(grep -c . /run/calls)
+        for what in signal=KILL error=EIO; do
+                for ((n = 1; n <= all; n++)); do
+                        [ -n "$GPUVM_LONG" ] || [ $((n % 80)) = 40 ] || [ $((all - n)) -lt 4 ] || continue
+                        gpu attach one 1 >/run/again 2>&1 || echo "$what at $n: not again: $(cat /run/again)"
+                        cut "write,ftruncate:$what:when=$n" detach one
+                        gpu detach one >/run/again 2>&1 || grep -q "'one' has no GPU" /run/again || echo "$what at $n: not finished: $(cat /run/again)"
+                        [ "$(has one)" = 0 ] || echo "$what at $n: finished, and $(has one)"
+                done
+        done
+        echo 'detach cut at each step'
 }
 race() {
         local i first won=0 told=0 rounds=6
@@ -238,11 +257,12 @@ real() {
         sleep 1
         define test one two
         cuts
+        cut_detaches
         race
         kill $keeper
 }
 export hosts GPUVM_LONG=${GPUVM_LONG-}
-create_real "$work" 1500 define gpu has whole slots cut cuts race
+create_real "$work" 1500 define gpu has whole slots cut cuts cut_detaches race
 if [ "$status" -eq 77 ]; then
         skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, qemu-utils, qemu-system-x86, dnsmasq-base, iptables, strace and binutils'
         done_testing
@@ -252,5 +272,6 @@ is 'with a real libvirtd' "$got" "has: 3 at X 0x0 X 0x1
 passwd='secret'
 <memballoon model='none'
 cut at each step
+detach cut at each step
 races that one has won: 0 0"
 done_testing

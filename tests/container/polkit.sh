@@ -3,7 +3,7 @@
 # Who may do what, by a real polkitd, systemd and libvirtd: what the group libvirt may start and stop, and what vmctl does
 # for root, for a member of that group, and for somebody else: polkit.sh RELEASE
 #
-# shellcheck disable=SC2317 # the steps are called inside the container
+# shellcheck disable=SC2317,SC2086,SC2016 # the steps are called inside the container; users are words; scripts are expanded there
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=lib.sh

@@ -11,6 +11,7 @@
 
 export LAB_DISK_CACHE=writeback
 rounds=${L16_ROUNDS:-10}
+reboots=${L16_REBOOTS:-1}
 guest=$("$scenario_here/guest.sh")
 stage_up L16 bootstrapped
 gpu=$stage_twin
@@ -154,6 +155,17 @@ vmctl gpu detach lab
 like "of which libvirt takes nothing while it runs, which is said" "$status:$said" '^1:.*in one slot'
 is "and nothing is changed" "$(has lab)" "2 2 1 1"
 scenario_time "cold start"
+
+# A guest that starts again, which resets the card through VFIO and no more: L16_REBOOTS times, of which each takes its minutes here.
+bad=0
+for i in $(seq "$reboots"); do
+        stage_run ": >$log; virsh -q reset lab"
+        stage_wait 1800 yes "grep -q 'guest: up' $log && echo yes" || bad=$((bad + 1))
+        got="$(soon "$both"), $(has lab)"
+        [ "$got" = "$both, 2 2 1 1" ] || { diag "reboot $i: $got"; bad=$((bad + 1)); }
+done
+is "after $reboots reboots of the guest it has the card still" "$bad" 0
+scenario_time "reboots"
 
 # The power is cut: nothing of this boot is left, and the definition is whole.
 stage_run sync

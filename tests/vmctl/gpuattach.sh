@@ -262,7 +262,7 @@ real() {
         kill $keeper
 }
 export hosts GPUVM_LONG=${GPUVM_LONG-}
-create_real "$work" 1500 define gpu has whole slots cut cuts cut_detaches race
+create_real "$work" 3400 define gpu has whole slots cut cuts cut_detaches race
 if [ "$status" -eq 77 ]; then
         skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, qemu-utils, qemu-system-x86, dnsmasq-base, iptables, strace and binutils'
         done_testing

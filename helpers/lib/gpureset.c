@@ -152,6 +152,19 @@ static int tell(Job *j, int error, const char *doing) {
         return phase_fail(j->p, error, "'dmesg' has the kernel's reason", "Cannot %s %s", doing, j->name);
 }
 
+/* Links over NVSwitches are the host's fabric manager's to set up, and a GPU that is anew has to be
+ * registered with it. */
+static void note_fabric(const Job *j) {
+        for (size_t i = 0; i < j->states.bus.n; i++)
+                if (pci_is_nvswitch(&j->states.bus.devices[i])) {
+                        phase_note(j->p,
+                                   "This machine has NVSwitches: where the host uses them, 'nvidia-smi -q' tells whether the fabric of %s "
+                                   "is complete, and 'systemctl restart nvidia-fabricmanager' sets it up",
+                                   j->name);
+                        return;
+                }
+}
+
 /* Nobody has any function of the card open, be it through VFIO or a driver of the host's. */
 static int check_idle(Job *j) {
         _cleanup_free_ char *who = NULL;
@@ -227,8 +240,10 @@ int gpureset_reset(const GpuSwitch *s, Bdf gpu, const char *name) {
                 r = check_reset(&j);
         if (r >= 0)
                 r = do_reset(&j);
-        if (r >= 0 && !s->p->dry_run)
+        if (r >= 0 && !s->p->dry_run) {
                 phase_note(s->p, "GPU %s was reset and answers", name);
+                note_fabric(&j);
+        }
         return MIN(r, 0);
 }
 
@@ -319,6 +334,7 @@ static int rescan(Job *j, const PciDevice *d, const char *path) {
         if (str_printf(&file, REMOVED_DIR "/%s", j->name) < 0 || fs_remove(j->p->root, file) < 0)
                 log_debug("The note of %s stays", j->name);
         phase_note(j->p, "GPU %s is back on the bus; udev and its unit see to its driver", j->name);
+        note_fabric(j);
         return 0;
 }
 

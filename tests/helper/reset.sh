@@ -73,6 +73,18 @@ for driver in vfio-pci ''; do
         like "and says so, driver '$driver'" "$(said)" "GPU $gpu was reset and answers"
 done
 usual vfio-pci
+card 0000:05:00.0 10de 22a3 068000 30 nvidia-nvswitch
+check 'reset, with NVSwitches' reset reset $gpu
+like 'and who sets up the fabric is told' "$(said)" 'This machine has NVSwitches: .*restart nvidia-fabricmanager'
+
+# --- a driver that does not answer, without a mark of ours
+usual nvidia
+mkdir -p "$root/proc/driver/nvidia/gpus/$gpu"
+echo 'Model: x' >"$root/proc/driver/nvidia/gpus/$gpu/information"
+check 'one that answers is well' reset recover $gpu
+FAKESYS_HANG=/information refused 'one that does not' "$gpu answers, and the driver nvidia has not answered for 5 s" recover $gpu
+
+usual vfio-pci
 check 'a dry run' reset --dry-run reset $gpu
 like 'says by what' "$(said)" "would reset $gpu: by flr bus"
 is 'and changes nothing' "$(cat "$log")$(find "$root/run" -mindepth 1)" ''
@@ -157,6 +169,7 @@ is 'is removed and looked for again' "$(sed -n 's/^write //p' "$log")" "devices/
 devices/$gpu/remove 1
 devices/0000:01/rescan 1"
 like 'and is back' "$(said)" "GPU $gpu is back on the bus"
+check_fails 'of a fabric nothing is said' 1 grep -q NVSwitches <<<"$(said)"
 check 'with all of it' test -e "$root/sys/bus/pci/devices/$audio"
 check 'no note of it stays' test ! -e "$root/run/gpuvm/removed/$gpu"
 

@@ -68,8 +68,7 @@ const Option vmctl_options[_OPT_MAX] = {
                         OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |              \
                         OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) | OPT(WAIT)
 
-#define CHECK \
-        OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(GPU_COMPUTE) | OPT(ROOT) | OPT(SMOKE) | OPT(YES)
+#define CHECK OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(GPU_COMPUTE) | OPT(ROOT) | OPT(SMOKE) | OPT(YES)
 
 const Command vmctl_commands[] = {
         { "create", "KIND", "Make a virtual machine: talos, ubuntu or debian", 1, 1, CREATE, COMPLETE_WORDS,

@@ -42,8 +42,8 @@ _vmctl() {
         'gpu mode '*) options='--dry-run --root= ' words="exclusive flexible" ;;
         'gpu reset '*) options='--dry-run --root= ' words="" ;;
         'gpu recover '*) options='--dry-run --root= ' words="" ;;
-        'check '*) options='--bundle= --dry-run --fix --gpu-compute --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
-        'doctor '*) options='--bundle= --dry-run --fix --gpu-compute --root= --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'check '*) options='--bundle= --dry-run --fix --gpu-compute --root= --smoke --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'doctor '*) options='--bundle= --dry-run --fix --gpu-compute --root= --smoke --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'validate '*) options='--root= ' words="" ;;
         'diff '*) options='--root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'apply '*) options='--dry-run --root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;

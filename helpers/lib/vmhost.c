@@ -7,9 +7,8 @@
 #include <sys/statvfs.h>
 
 #include "fs.h"
+#include "gpustate.h"
 #include "hostnet.h"
-#include "iommu.h"
-#include "keep.h"
 #include "netstate.h"
 #include "parse.h"
 #include "strv.h"
@@ -125,53 +124,62 @@ static int read_network(int root, const Conf *c, VmHost *h) {
         return read_dns(root, &h->dns);
 }
 
-/* All functions in its slot go with it. Those of its group elsewhere are bound to VFIO too, and stay there.
- */
-static int read_gpu(const PciBus *bus, const PciDevice *d, const Conf *c, const KeepList *keep, VmGpu *g) {
-        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
-        int r;
-
-        (void) bdf_format(d->bdf, g->name);
-        g->arch = gpu_arch_from_device_id(d->device);
-        g->numa_node = d->numa_node;
-        for (size_t i = 0; i < bus->n && g->n_functions < ELEMENTSOF(g->functions); i++)
-                if (pci_same_slot(&bus->devices[i], d))
-                        g->functions[g->n_functions++] = bus->devices[i].bdf;
-        r = iommu_group_check(bus, d, keep->items, keep->n, conf_gpu_accept_siblings(c, d->name, d->path),
-                              &v);
-        if (r == -ENOMEM)
-                return r;
-        if (r == -ENODEV)
-                return free_and_strdup(&g->refused,
-                                       "it has no IOMMU group; 'gpu-vm-bootstrap' turns the IOMMU on");
-        if (r < 0)
-                return r;
-        return v.viable ? 0 : free_and_strdup(&g->refused, strempty(v.blocker));
+/* NVIDIA's persistence daemon lets go when the GPU's unit asks it to. One that is on VFIO is nobody's on the
+ * host: which machine has it libvirt tells. */
+static int read_use(GpuState *s, VmGpu *g) {
+        if (s->stuck)
+                return str_printf(&g->refused, "it is stuck: %s", s->stuck);
+        if (s->owner != GPU_OWNER_HOST && s->owner != GPU_OWNER_MACHINE)
+                return 0;
+        holders_drop(&s->holders, HOLDERS_PERSISTENCED);
+        g->asleep = s->owner == GPU_OWNER_HOST && !s->looked && streq_ptr(s->power, "D3cold");
+        return s->holders.n > 0 ? holders_describe(&s->holders, &g->busy) : 0;
 }
 
-static int read_gpus(int root, const Conf *c, VmHost *h) {
-        _cleanup_(pci_bus_done) PciBus bus = {};
-        _cleanup_(keep_done) KeepList keep = {};
+/* Its GPUs are one over the switches, and belong to one machine: 'vmctl gpu attach' knows how. */
+static int read_board(const PciBus *bus, VmGpu *g) {
+        for (size_t i = 0; i < bus->n; i++)
+                if (pci_is_nvswitch(&bus->devices[i]))
+                        return free_and_strdup(&g->refused,
+                                               "it is on a board with NVSwitches, whose GPUs go together; "
+                                               "--no-gpu, and then 'vmctl gpu attach' with all of them");
+        return 0;
+}
+
+/* All functions in its slot go to the guest. Those of its group elsewhere are bound to VFIO too, and stay
+ * there. */
+static int read_gpu(const PciBus *bus, GpuState *s, VmGpu *g) {
+        int r = 0;
+
+        (void) bdf_format(s->gpu->bdf, g->name);
+        g->arch = gpu_arch_from_device_id(s->gpu->device);
+        g->numa_node = s->gpu->numa_node;
+        for (size_t i = 0; i < bus->n && g->n_functions < ELEMENTSOF(g->functions); i++)
+                if (pci_same_slot(&bus->devices[i], s->gpu))
+                        g->functions[g->n_functions++] = bus->devices[i].bdf;
+        for (size_t i = 0; i < s->n_functions && r >= 0; i++)
+                r = strv_extend(&g->members, s->functions[i]->name);
+        if (r >= 0)
+                r = s->refused ? free_and_strdup(&g->refused, s->refused) : read_board(bus, g);
+        return r < 0 || g->refused ? r : read_use(s, g);
+}
+
+static int read_gpus(int root, const Conf *c, bool holders, VmHost *h) {
+        _cleanup_(gpustate_done) GpuStates s = {};
         int r;
 
-        r = pci_scan(root, &bus);
+        r = gpustate_read(root, c, holders, &s);
         if (r < 0)
                 return r;
-        h->gpus = calloc(bus.n + 1, sizeof(*h->gpus));
+        h->gpus = calloc(s.n + 1, sizeof(*h->gpus));
         if (!h->gpus)
                 return -ENOMEM;
-        for (size_t i = 0; i < bus.n && r >= 0; i++) {
-                if (!pci_is_nvidia_gpu(&bus.devices[i]))
-                        continue;
-                if (h->n_gpus == 0) /* nobody else needs to know */
-                        r = keep_find(root, &bus, &keep);
-                if (r >= 0)
-                        r = read_gpu(&bus, &bus.devices[i], c, &keep, &h->gpus[h->n_gpus++]);
-        }
-        return r;
+        for (size_t i = 0; i < s.n && r >= 0; i++)
+                r = read_gpu(&s.bus, &s.list[i], &h->gpus[h->n_gpus++]);
+        return MIN(r, 0);
 }
 
-int vmhost_read(int root, const Conf *c, VmHost *ret) {
+int vmhost_read(int root, const Conf *c, bool holders, VmHost *ret) {
         _cleanup_(vmhost_done) VmHost h = {};
         int r;
 
@@ -179,7 +187,7 @@ int vmhost_read(int root, const Conf *c, VmHost *ret) {
         if (r >= 0)
                 r = read_network(root, c, &h);
         if (r >= 0)
-                r = read_gpus(root, c, &h);
+                r = read_gpus(root, c, holders, &h);
         if (r >= 0)
                 r = vmplace_read(root, &h.topology);
         if (r < 0)
@@ -189,9 +197,16 @@ int vmhost_read(int root, const Conf *c, VmHost *ret) {
         return 0;
 }
 
-int vmhost_mark_used(VmHost *h, char *const *gpus, const char *machine) {
+static bool has_any(const VmGpu *g, char *const *functions) {
+        STRV_FOREACH(f, functions)
+                if (strv_contains(g->members, *f))
+                        return true;
+        return false;
+}
+
+int vmhost_mark_used(VmHost *h, char *const *functions, const char *machine) {
         for (size_t i = 0; i < h->n_gpus; i++)
-                if (strv_contains(gpus, h->gpus[i].name) && free_and_strdup(&h->gpus[i].used_by, machine) < 0)
+                if (has_any(&h->gpus[i], functions) && free_and_strdup(&h->gpus[i].used_by, machine) < 0)
                         return -ENOMEM;
         return 0;
 }

@@ -10,11 +10,13 @@
 /* KVM works here, as far as we may see. */
 bool vmhost_has_kvm(int root);
 
-/* All but names, addresses, MACs and who uses a GPU: libvirt knows those. Returns 0 or -errno. */
-int vmhost_read(int root, const Conf *c, VmHost *ret) _must_check_ _nonnull_all_;
+/* All but names, addresses, MACs and which machine has a GPU: libvirt knows those. holders: as
+ * gpustate_read(). Returns 0 or -errno. */
+int vmhost_read(int root, const Conf *c, bool holders, VmHost *ret) _must_check_ _nonnull_all_;
 
-/* The GPUs that another machine has. gpus: addresses of first functions, or NULL. Returns 0 or -ENOMEM. */
-int vmhost_mark_used(VmHost *h, char *const *gpus, const char *machine) _must_check_
+/* Another machine has these functions, and so each GPU that shares an IOMMU group with one of them.
+ * functions: addresses, or NULL. Returns 0 or -ENOMEM. */
+int vmhost_mark_used(VmHost *h, char *const *functions, const char *machine) _must_check_
                 __attribute__((nonnull(1, 3)));
 
 /* Pure parsers of what the kernel writes. CPUs of a list like "0-3,8", 0 for what is none; kB of a line of

@@ -12,8 +12,10 @@
 
 void vmhost_done(VmHost *h) {
         for (size_t i = 0; i < h->n_gpus; i++) {
+                strv_free(h->gpus[i].members);
                 free(h->gpus[i].used_by);
                 free(h->gpus[i].refused);
+                free(h->gpus[i].busy);
         }
         free(h->gpus);
         vmtopology_done(&h->topology);
@@ -193,61 +195,6 @@ static int make_disk(Making *m) {
         return vmplan_choose(m, "disk", why, "%" PRIu64 " GiB", m->p.disk / gib);
 }
 
-static int add_gpu(Making *m, const VmGpu *g) {
-        const VmGpu **all = reallocarray(m->p.gpus, m->p.n_gpus + 1, sizeof(*all));
-
-        if (!all)
-                return -ENOMEM;
-        m->p.gpus = all;
-        m->p.gpus[m->p.n_gpus++] = g;
-        return 0;
-}
-
-static int take_named_gpu(Making *m, const char *name) {
-        for (size_t i = 0; i < m->h->n_gpus; i++) {
-                const VmGpu *g = &m->h->gpus[i];
-
-                if (!streq(g->name, name))
-                        continue;
-                if (g->used_by)
-                        return vmplan_refuse(m, -EBUSY, "GPU %s belongs to machine '%s'", name, g->used_by);
-                if (g->refused)
-                        return vmplan_refuse(m, -EBUSY, "GPU %s cannot go to a machine: %s", name,
-                                             g->refused);
-                for (size_t k = 0; k < m->p.n_gpus; k++)
-                        if (m->p.gpus[k] == g)
-                                return vmplan_refuse(m, -EINVAL, "GPU %s is asked for twice", name);
-                return add_gpu(m, g);
-        }
-        return vmplan_refuse(m, -EINVAL, "There is no GPU '%s' here; 'lspci -Dd 10de:' shows them", name);
-}
-
-static int make_gpus(Making *m) {
-        const char *why = ASKED;
-        int r = 0;
-
-        if (m->w->no_gpu && m->w->gpus)
-                return vmplan_refuse(m, -EINVAL, "Either --gpu or --no-gpu");
-        STRV_FOREACH(name, m->w->gpus)
-                if (r >= 0)
-                        r = take_named_gpu(m, *name);
-        if (!m->w->gpus && !m->w->no_gpu) {
-                why = m->h->n_gpus == 0 ? "the host has none" : "none is free";
-                for (size_t i = 0; i < m->h->n_gpus && m->p.n_gpus == 0 && r >= 0; i++)
-                        if (!m->h->gpus[i].used_by && !m->h->gpus[i].refused) {
-                                why = "the first that is free";
-                                r = add_gpu(m, &m->h->gpus[i]);
-                        }
-        }
-        if (r < 0)
-                return r;
-        if (m->p.n_gpus == 0)
-                return vmplan_choose(m, "gpu", why, "none");
-        for (size_t i = 0; i < m->p.n_gpus && r >= 0 && i < 4; i++)
-                r = vmplan_choose(m, "gpu", why, "%s", m->p.gpus[i]->name);
-        return r;
-}
-
 /* Of all its GPUs; -1: of several, or none. */
 static int gpu_node(const VmPlan *p) {
         for (size_t i = 1; i < p->n_gpus; i++)
@@ -293,7 +240,7 @@ int vmplan_make(const VmHost *h, const VmWish *w, const char *uuid, VmPlan *ret,
         if (r >= 0)
                 r = make_cpus(&m);
         if (r >= 0)
-                r = make_gpus(&m);
+                r = vmplan_make_gpus(&m);
         if (r >= 0)
                 r = make_pages(&m);
         if (r >= 0)

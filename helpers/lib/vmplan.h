@@ -23,9 +23,13 @@ typedef struct VmGpu {
         GpuArch arch;
         Bdf functions[8];
         size_t n_functions;
-        int numa_node; /* -1: none */
-        char *used_by; /* the machine that has it, on or off; NULL: none */
-        char *refused; /* why it cannot go to a guest; NULL: it can */
+        char **members; /* addresses of all that changes hands with it: of its IOMMU group, itself among them
+                         */
+        int numa_node;  /* -1: none */
+        char *used_by;  /* the machine that has it, or a member, on or off; NULL: none */
+        char *refused;  /* why it cannot go to a guest; NULL: it can */
+        char *busy;     /* who uses it on the host; NULL: nobody, or nobody could look */
+        bool asleep;    /* without power: its driver was not asked who uses it, since that would wake it */
 } VmGpu;
 
 typedef struct VmHost {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Vmplanwork: a plan at work, for vmplan and vmplannet. Not for others. */
+/* Vmplanwork: a plan at work, for vmplan, vmplangpu and vmplannet. Not for others. */
 
 #include "vmplan.h"
 
@@ -20,6 +20,9 @@ int vmplan_refuse(Making *m, int error, const char *format, ...) _printf_(3, 4);
 
 /* A line of what is shown: 0 or -ENOMEM. */
 int vmplan_choose(Making *m, const char *what, const char *why, const char *format, ...) _printf_(4, 5);
+
+/* Which GPUs it has. */
+int vmplan_make_gpus(Making *m) _must_check_ _nonnull_all_;
 
 /* Where its network comes from, its MAC and its address. */
 int vmplan_make_network(Making *m) _must_check_ _nonnull_all_;

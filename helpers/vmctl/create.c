@@ -184,6 +184,20 @@ static void show_release(const Create *n) {
                 printf("  %-8s %-22s %s\n", "release", n->release->version, why);
 }
 
+/* Why it was not chosen, if there is a reason. */
+static void show_gpu(const Create *n, const VmGpu *g) {
+        for (size_t i = 0; i < n->plan.n_gpus; i++)
+                if (n->plan.gpus[i] == g)
+                        return;
+        if (g->used_by)
+                printf("  GPU %s is not free: of %s\n", g->name, g->used_by);
+        else if (g->refused || g->busy)
+                printf("  GPU %s is not free: %s\n", g->name, g->refused ?: g->busy);
+        else if (g->asleep)
+                printf("  GPU %s sleeps, and nobody can tell whether it is in use; --gpu asks for it\n",
+                       g->name);
+}
+
 static void show(const Create *n, bool dry) {
         printf("%s %s:\n", dry ? "Would make" : "Making", n->plan.name);
         show_release(n);
@@ -193,10 +207,7 @@ static void show(const Create *n, bool dry) {
         if (!n->host.kvm)
                 printf("  KVM is not available: everything is emulated, and slow\n");
         for (size_t i = 0; i < n->host.n_gpus; i++)
-                if (n->host.gpus[i].used_by || n->host.gpus[i].refused)
-                        printf("  GPU %s is not free: %s%s\n", n->host.gpus[i].name,
-                               n->host.gpus[i].used_by ? "of " : "",
-                               n->host.gpus[i].used_by ?: n->host.gpus[i].refused);
+                show_gpu(n, &n->host.gpus[i]);
         if (n->plan.warning)
                 printf("  %s\n", n->plan.warning);
 }

@@ -159,7 +159,7 @@ static int find_archs(const Context *c, const Cache *k, GpuArch **ret, size_t *r
         *ret = NULL;
         if (vmctl_has(c, OPT_NO_GPU))
                 return 0;
-        r = vmhost_read(k->root, &k->conf, &h);
+        r = vmhost_read(k->root, &k->conf, false, &h);
         if (r < 0)
                 return log_error_errno(r, "Cannot read this host's GPUs: %m. --no-gpu does without");
         l = calloc(h.n_gpus + 1, sizeof(*l));

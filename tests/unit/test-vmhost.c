@@ -36,7 +36,7 @@ static VmHost recorded(const char *name) {
         if (root < 0)
                 SKIP("no recorded machine %s", name);
         ASSERT_EQ(conf_init(&c), 0);
-        ASSERT_EQ(vmhost_read(root, &c, &h), 0);
+        ASSERT_EQ(vmhost_read(root, &c, true, &h), 0);
         return h;
 }
 
@@ -48,9 +48,29 @@ TEST(a_card_goes_with_its_audio) {
         ASSERT_EQ(h.gpus[0].n_functions, 2);
         ASSERT_EQ(h.gpus[0].functions[1].function, 1);
         ASSERT(h.gpus[0].arch != GPU_ARCH_UNKNOWN);
+        ASSERT(!h.gpus[0].used_by && !h.gpus[0].busy && !h.gpus[0].asleep);
+        ASSERT_EQ(vmhost_mark_used(&h, NULL, "talos-01"), 0);
         ASSERT(!h.gpus[0].used_by);
         ASSERT_EQ(vmhost_mark_used(&h, theirs, "talos-01"), 0);
         ASSERT_STREQ(h.gpus[0].used_by, "talos-01");
+}
+
+TEST(who_has_its_audio_has_the_card) {
+        _cleanup_(vmhost_done) VmHost h = recorded("intel-one-gpu");
+        char *const near[] = { (char *) "0000:01:00.1", NULL },
+                    *const far[] = { (char *) "0000:00:1f.3", NULL };
+
+        ASSERT_EQ(vmhost_mark_used(&h, far, "theirs"), 0);
+        ASSERT(!h.gpus[0].used_by);
+        ASSERT_EQ(vmhost_mark_used(&h, near, "theirs"), 0);
+        ASSERT_STREQ(h.gpus[0].used_by, "theirs");
+}
+
+TEST(a_board_with_switches_is_one) {
+        _cleanup_(vmhost_done) VmHost h = recorded("nvswitch-board");
+
+        ASSERT(h.n_gpus > 1);
+        ASSERT(strstr(h.gpus[0].refused, "NVSwitches") && strstr(h.gpus[1].refused, "gpu attach"));
 }
 
 TEST(without_an_iommu_none_can_go) {

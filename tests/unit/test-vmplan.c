@@ -173,6 +173,87 @@ TEST(no_gpu_is_free) {
         ASSERT_EQ(p.n_gpus, 0);
 }
 
+/* Two cards behind one bridge, and one for itself. */
+static char *pair[] = { (char *) "0000:01:00.0", (char *) "0000:01:00.1", (char *) "0000:02:00.0", NULL };
+static char *alone[] = { (char *) "0000:03:00.0", NULL };
+
+static VmHost host_with_pair(VmGpu g[static 3]) {
+        VmHost h = host();
+
+        g[0] = (VmGpu){ .name = "0000:01:00.0", .members = pair };
+        g[1] = (VmGpu){ .name = "0000:02:00.0", .members = pair };
+        g[2] = (VmGpu){ .name = "0000:03:00.0", .members = alone };
+        h.gpus = g;
+        h.n_gpus = 3;
+        return h;
+}
+
+static const char *gpu_line(const VmPlan *p, bool why) {
+        for (size_t i = 0; i < p->n_choices; i++)
+                if (streq(p->choices[i].what, "gpu"))
+                        return why ? p->choices[i].why : p->choices[i].value;
+        return "";
+}
+
+TEST(a_group_goes_whole) {
+        char *const second[] = { (char *) "0000:02:00.0", NULL }, *const both[] = { pair[2], pair[0], NULL };
+        const VmWish any = { .kind = "talos" }, one = { .kind = "talos", .gpus = second },
+                     all = { .kind = "talos", .gpus = both };
+        _cleanup_(vmplan_done) VmPlan p = {}, named = {}, whole = {};
+        VmGpu g[3];
+        VmHost h = host_with_pair(g);
+
+        p = plan(&h, &any);
+        ASSERT_STREQ(gpu_line(&p, false), "0000:01:00.0 0000:02:00.0");
+        ASSERT_STREQ(gpu_line(&p, true), "the first that are free, of one IOMMU group");
+        named = plan(&h, &one);
+        ASSERT_STREQ(gpu_line(&named, false), "0000:01:00.0 0000:02:00.0");
+        ASSERT_STREQ(gpu_line(&named, true), "asked for, with all of the IOMMU group");
+        whole = plan(&h, &all);
+        ASSERT_EQ(whole.n_gpus, 2);
+        ASSERT_STREQ(gpu_line(&whole, true), "asked for");
+}
+
+TEST(a_group_in_part_taken_stays) {
+        char *const second[] = { (char *) "0000:02:00.0", NULL };
+        const VmWish any = { .kind = "talos" }, one = { .kind = "talos", .gpus = second };
+        _cleanup_(vmplan_done) VmPlan p = {}, busy = {};
+        VmGpu g[3];
+        VmHost h = host_with_pair(g);
+
+        g[0].used_by = (char *) "theirs";
+        p = plan(&h, &any);
+        ASSERT_STREQ(gpu_line(&p, false), "0000:03:00.0");
+        refused(&h, &one, -EBUSY,
+                "GPU 0000:02:00.0 goes with all of its IOMMU group (0000:01:00.0, 0000:01:00.1, 0000:02:00.0), or "
+                "not at all: GPU 0000:01:00.0 belongs to machine 'theirs'");
+        g[0].used_by = NULL;
+        g[0].busy = (char *) "Xorg (pid 812)";
+        busy = plan(&h, &any);
+        ASSERT_STREQ(gpu_line(&busy, false), "0000:03:00.0");
+        refused(&h, &one, -EBUSY, "GPU 0000:01:00.0 is in use: Xorg (pid 812)");
+        g[0].busy = NULL;
+        g[0].refused = (char *) "its driver hangs";
+        refused(&h, &one, -EBUSY, "GPU 0000:01:00.0 cannot go to a machine: its driver hangs");
+}
+
+/* Nobody can tell whether it is in use without waking it: it is no default, and its unit looks. */
+TEST(one_that_sleeps_goes_when_named) {
+        char *const third[] = { (char *) "0000:03:00.0", NULL };
+        const VmWish any = { .kind = "talos" }, one = { .kind = "talos", .gpus = third };
+        _cleanup_(vmplan_done) VmPlan p = {}, named = {};
+        VmGpu g[3];
+        VmHost h = host_with_pair(g);
+
+        g[0].busy = (char *) "Xorg (pid 812)";
+        g[2].asleep = true;
+        p = plan(&h, &any);
+        ASSERT_EQ(p.n_gpus, 0);
+        ASSERT_STREQ(gpu_line(&p, true), "none is free");
+        named = plan(&h, &one);
+        ASSERT_EQ(named.n_gpus, 1);
+}
+
 TEST(what_cannot_be) {
         char *const used[] = { (char *) "0000:01:00.0", NULL },
                     *const kept[] = { (char *) "0000:02:00.0", NULL },

@@ -55,6 +55,70 @@ like 'a name that is taken' "$status:$err" "^4:.*'test' already"
 run talos
 like 'elsewhere than on the host itself it is refused' "$status:$err" '^1:.*--dry-run works elsewhere'
 
+# GPUs: two cards in one IOMMU group go together, or stay.
+host=$work/twins
+cp -r "$source/tests/hosts/amd-two-twins" "$host"
+printf 'MemTotal: 67108864 kB\nMemAvailable: 66000000 kB\n' >"$host/proc/meminfo"
+printf '[Gpu]\nAcceptSiblings=0000:01:00.0\n' >"$host/etc/gpuvm.conf"
+# machines XML...: of the test driver's, all off.
+machines() {
+        uri=test:///$work/node.xml
+        echo "<node>$*</node>" >"$work/node.xml"
+}
+# theirs BUS FUNCTION [STATE]: 1 runs, 5 is off.
+theirs() {
+        printf '<domain type="test" xmlns:test="http://libvirt.org/schemas/domain/test/1.0"><name>theirs</name><memory>65536</memory><os><type>hvm</type></os><devices>
+<hostdev mode="subsystem" type="pci" managed="no"><source><address domain="0" bus="%s" slot="0" function="%s"/></source></hostdev></devices><test:runstate>%s</test:runstate></domain>' "$1" "$2" "${3-5}"
+}
+# gpu ARGUMENT...: sets out to what is chosen, and why; or status and err.
+gpu() {
+        run debian --dry-run --json --root "$host" --name new --memory 2G "$@"
+        [ "$status" -ne 0 ] || out=$(python3 -c 'import json, sys; g = json.load(sys.stdin)["gpu"]; print(g["value"] + ":", g["why"])' <<<"$out")
+}
+gpu
+is 'each in a group of its own: one' "$out" '0000:01:00.0: the first that is free'
+machines "$(theirs 1 1)"
+gpu
+is 'who has its audio has the card, also while he is off' "$out" '0000:21:00.0: the first that is free'
+gpu --gpu 0000:01:00.0
+like 'nobody else gets it' "$status:$err" "^4:.*GPU 0000:01:00\.0 belongs to machine 'theirs'"
+mkdir -p "$host/sys/bus/pci/devices/0000:21:00.0/drm/card1" "$host/proc/812/fd"
+echo 1:5 >"$host/sys/bus/pci/devices/0000:21:00.0/drm/card1/dev"
+ln -s /dev/zero "$host/proc/812/fd/7"
+echo Xorg >"$host/proc/812/comm"
+echo 0::/system.slice/gdm.service >"$host/proc/812/cgroup"
+: >"$host/proc/812/maps"
+gpu
+is 'one that somebody uses is no default' "$out" 'none: none is free'
+run debian --dry-run --root "$host" --name new --memory 2G
+like 'and he is named' "$out" 'GPU 0000:21:00\.0 is not free: Xorg \(pid 812, uid [0-9]+, gdm\.service\) has drm/card1 open'
+gpu --gpu 0000:21:00.0
+like 'nor does it go when it is asked for' "$status:$err" '^4:.*GPU 0000:21:00\.0 is in use: Xorg \(pid 812'
+rm -r "$host/proc/812"
+machines
+for function in 0 1; do
+        ln -sfn ../../../../kernel/iommu_groups/15 "$(readlink -f "$host/sys/bus/pci/devices/0000:21:00.$function")/iommu_group"
+        mv "$host/sys/kernel/iommu_groups/20/devices/0000:21:00.$function" "$host/sys/kernel/iommu_groups/15/devices/"
+done
+gpu
+is 'both in one group: both' "$out" '0000:01:00.0 0000:21:00.0: the first that are free, of one IOMMU group'
+gpu --gpu 0000:21:00.0
+is 'also when one is asked for' "$out" '0000:01:00.0 0000:21:00.0: asked for, with all of the IOMMU group'
+machines "$(theirs 1 1 1)"
+gpu
+is 'what a machine has of the group it has whole' "$out" 'none: none is free'
+gpu --gpu 0000:21:00.0
+like 'so the other one stays as well' "$status:$err" "^4:.*GPU 0000:21:00\.0 goes with all of its IOMMU group \(0000:01:00\.0, 0000:01:00\.1, 0000:21:00\.0, 0000:21:00\.1\), or not at all: GPU 0000:01:00\.0 belongs to machine 'theirs'"
+rm "$host/etc/gpuvm.conf"
+machines
+gpu --gpu 0000:21:00.0
+like 'what the host needs keeps the whole group' "$status:$err" '^4:.*GPU 0000:(01|21):00\.0 cannot go to a machine: .*0000:01:00\.0, the only console'
+rm "$host/sys/kernel/iommu_groups/15/devices/"*
+rm "$host"/sys/devices/pci*/*/0000:{01,21}:00.*/iommu_group
+gpu --gpu 0000:21:00.0
+like 'nothing goes without an IOMMU' "$status:$err" '^4:.*GPU 0000:21:00\.0 cannot go to a machine: it has no IOMMU group'
+uri=test:///default
+
 # The real one. Prints a line for each thing that is compared.
 real() {
         local status

@@ -21,6 +21,7 @@ typedef enum RollbackKind {
         ROLLBACK_ADDRESS,  /* claimed only */
         ROLLBACK_MAC,      /* claimed only */
         ROLLBACK_GPU,      /* claimed only: a PCI address */
+        ROLLBACK_CPUS,     /* claimed only: those of the host that it has to itself, "2,3,18" */
         _ROLLBACK_KIND_MAX,
 } RollbackKind;
 

@@ -1,30 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The plan: what is taken, here and in libvirt, what the machine is going to be, and its name, address and
- * MAC claimed. */
+/* The plan: what the machine is going to be, and all claimed that is to be its own. */
 
-#include <sys/file.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "create.h"
 #include "fs.h"
 #include "gpulease.h"
-#include "hostdevs.h"
 #include "ipcheck.h"
-#include "netstate.h"
 #include "parse.h"
-#include "vmhost.h"
-#include "xml.h"
+#include "queue.h"
 
 #define LOCK "/run/gpuvm/vm.lock"
 
 enum {
         OFFERS = 64, /* as many may be made at once */
-        LOCK_TIMEOUT_SEC = 300,
+        LOCK_PATIENCE_SEC = 300,
 };
-
-#define LOCK_POLL_USEC (20 * USEC_PER_MSEC)
 
 /* RFC 4122, version 4. */
 static int make_uuid(char ret[static 37]) {
@@ -38,85 +31,6 @@ static int make_uuid(char ret[static 37]) {
                         b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
                         b[14], b[15]);
         return 0;
-}
-
-static int collect(const XmlNode *n, const char *element, const char *attribute, char ***l) {
-        const char *value = xml_attribute(element ? xml_child(n, element) : n, attribute);
-
-        return value ? strv_extend(l, value) : 0;
-}
-
-/* Who has which GPU is in the definitions, and of those that run in what they have now. */
-static int collect_gpus(const char *xml, const char *name, VmHost *h) {
-        _cleanup_strv_ char **functions = NULL;
-        int r = hostdevs_parse(xml, &functions);
-
-        return r < 0 ? r : vmhost_mark_used(h, functions, name);
-}
-
-/* MAC addresses, pinned CPUs and GPUs of any machine, also those of others. */
-static int collect_description(const char *xml, const char *name, VmHost *h) {
-        _cleanup_xml_doc_ XmlDoc *d = NULL;
-        const XmlNode *i;
-        int r;
-
-        r = xml_read(xml, &d);
-        if (r < 0)
-                return r;
-        for (i = xml_child(xml_child(xml_root(d), "devices"), "interface"); i && r >= 0; i = xml_next(i))
-                r = collect(i, "mac", "address", &h->macs);
-        for (i = xml_child(xml_child(xml_root(d), "cputune"), "vcpupin"); i && r >= 0; i = xml_next(i))
-                r = collect(i, NULL, "cpuset", &h->topology.pinned);
-        return r < 0 ? r : collect_gpus(xml, name, h);
-}
-
-typedef int (*Collect)(const char *xml, const char *name, VmHost *h);
-
-/* As it is at its next start, and as it is now. */
-static int collect_machine(Context *c, const VirtVm *vm, VmHost *h, Collect take) {
-        _cleanup_free_ char *next = NULL, *now = NULL;
-        int r;
-
-        r = virtvm_xml(c->virt, vm->name, &next);
-        if (r >= 0)
-                r = take(next, vm->name, h);
-        if (r >= 0 && vm->state != VM_OFF)
-                r = virtvm_xml_now(c->virt, vm->name, &now);
-        if (r >= 0 && now)
-                r = take(now, vm->name, h);
-        return r == -ENOENT ? 0 : r; /* gone meanwhile */
-}
-
-/* What it says of itself: a machine that is off and lost its device claims its GPU still. */
-static int collect_metadata(const VirtVm *vm, VmHost *h) {
-        _cleanup_(metadata_done) Metadata m = {};
-        int r;
-
-        r = vm->metadata ? metadata_parse(vm->metadata, &m) : 0;
-        if (r == -EBADMSG) /* it claims nothing then; list tells */
-                return 0;
-        if (r >= 0 && m.address)
-                r = strv_extend(&h->addresses, m.address);
-        return r < 0 ? r : vmhost_mark_used(h, m.gpus, vm->name);
-}
-
-static int collect_all(const VirtVm *vm, Context *c, VmHost *h) {
-        int r = strv_extend(&h->names, vm->name);
-
-        if (r >= 0)
-                r = collect_machine(c, vm, h, collect_description);
-        return r < 0 ? r : collect_metadata(vm, h);
-}
-
-/* Neighbours that the kernel knows are no free addresses either. */
-static int collect_neighbours(int root, VmHost *h) {
-        _cleanup_(netstate_done) NetState s = {};
-        int r = netstate_load(root, &s);
-
-        for (size_t i = 0; r >= 0 && i < s.n_addresses; i++)
-                r = strv_extend(&h->addresses,
-                                net_address_to_string(s.addresses[i].family, s.addresses[i].bytes));
-        return r == -ENOMEM ? r : 0;
 }
 
 int plan_offers(Context *c, Create *n) {
@@ -139,50 +53,6 @@ int plan_offers(Context *c, Create *n) {
         if (why)
                 log_debug("The address is leased: %s", why);
         return 0;
-}
-
-/* On their way to a machine that is there already. */
-static int mark_leased(int root, VmHost *h) {
-        for (size_t i = 0; i < h->n_gpus; i++) {
-                _cleanup_free_ char *machine = NULL;
-                int r = gpulease_find(root, h->gpus[i].name, &machine);
-
-                if (r > 0)
-                        r = vmhost_mark_used(h, (char *const[]){ h->gpus[i].name, NULL }, machine);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-int plan_look(Context *c, Create *n) {
-        _cleanup_(virtvms_done) VirtVms l = {};
-        _cleanup_strv_ char **gpus = NULL;
-        int r;
-
-        /* Who uses a GPU is root's to see. */
-        r = vmhost_read(n->root, &n->conf, !fs_is_host(n->root) || geteuid() == 0, &n->host);
-        if (r < 0)
-                return log_error_errno(r, "Cannot look at this host: %m");
-        n->host.offers = TAKE_PTR(n->offers);
-        /* First those that are being made: one that is finished meanwhile is among libvirt's then. */
-        r = rollback_claims(n->root, &n->host.names, &n->host.addresses, &n->host.macs);
-        if (r >= 0)
-                r = rollback_claimed(n->root, ROLLBACK_GPU, &gpus);
-        if (r >= 0)
-                r = vmhost_mark_used(&n->host, gpus, "that is being made");
-        if (r >= 0)
-                r = mark_leased(n->root, &n->host);
-        if (r < 0)
-                return log_error_errno(r, "Cannot find out what is taken: %m");
-        r = c->virt ? virtvm_list(c->virt, METADATA_URI, &l) : 0;
-        if (r < 0)
-                return vmctl_tell(c, r, "Cannot list the virtual machines");
-        for (size_t i = 0; i < l.n && r >= 0; i++)
-                r = collect_all(&l.vms[i], c, &n->host);
-        if (r >= 0)
-                r = collect_neighbours(n->root, &n->host);
-        return r < 0 ? log_error_errno(r, "Cannot find out what is taken: %m") : 0;
 }
 
 static VmWish wish(Context *c, const Create *n) {
@@ -284,29 +154,25 @@ int plan_fill(Context *c, Create *n) {
         return 0;
 }
 
-/* Names, addresses and MACs are looked for and claimed by one at a time, who takes a second or two: as many
- * as anybody would start wait for each other; one that hangs holds nobody up for ever. */
+/* Names, addresses and MACs are looked for and claimed by one at a time, who takes a second or two, or more
+ * on a host where many start at once. */
 static int lock_allocation(int root) {
-        uint64_t end = monotonic_usec() + LOCK_TIMEOUT_SEC * USEC_PER_SEC;
-        _cleanup_close_ int fd = -EBADF;
-        int r;
+        int r = fs_mkdir_p(root, "/run/gpuvm", 0755);
 
-        r = fs_mkdir_p(root, "/run/gpuvm", 0755);
-        if (r < 0)
+        return r < 0 ? r : queue_enter(root, LOCK, LOCK_PATIENCE_SEC * USEC_PER_SEC, create_interrupted);
+}
+
+static int claim_cpus(Create *n) {
+        _cleanup_strv_ char **l = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r = 0;
+
+        for (unsigned i = 0; n->plan.place.pins && i < n->plan.cpus && r >= 0; i++)
+                r = strv_extendf(&l, "%u", n->plan.place.pins[i]);
+        if (r < 0 || !l)
                 return r;
-        fd = fs_open(root, LOCK, O_RDWR | O_CREAT, 0600);
-        if (fd < 0)
-                return fd;
-        while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-                if (errno != EWOULDBLOCK && errno != EINTR)
-                        return negative_errno();
-                if (create_interrupted())
-                        return -EINTR;
-                if (monotonic_usec() >= end)
-                        return -ETIMEDOUT;
-                (void) usleep(LOCK_POLL_USEC);
-        }
-        return TAKE_FD(fd);
+        text = strv_join(l, ",");
+        return text ? rollback_add(&n->rollback, ROLLBACK_CPUS, text) : -ENOMEM;
 }
 
 static int claim(Create *n) {
@@ -319,6 +185,8 @@ static int claim(Create *n) {
                 r = rollback_add(&n->rollback, ROLLBACK_ADDRESS, n->plan.address);
         for (size_t i = 0; r >= 0 && i < n->plan.n_gpus; i++)
                 r = rollback_add(&n->rollback, ROLLBACK_GPU, n->plan.gpus[i]->name);
+        if (r >= 0)
+                r = claim_cpus(n);
         if (r < 0 && n->rollback.name && rollback_commit(&n->rollback) < 0)
                 log_warning("Failed to remove the claim of '%s'; the next 'vmctl create' does", n->plan.name);
         return r < 0 ? log_error_errno(r, "Cannot claim '%s' in " ROLLBACK_DIR ": %m", n->plan.name) : 0;
@@ -345,26 +213,6 @@ static int lease_gpus(Create *n) {
         return 0;
 }
 
-/* Whoever attached one had the lease until he was done: what is so now stays so. */
-static int check_gpus_again(Context *c, Create *n) {
-        _cleanup_(virtvms_done) VirtVms l = {};
-        int r;
-
-        if (n->plan.n_gpus == 0)
-                return 0;
-        r = virtvm_list(c->virt, METADATA_URI, &l);
-        for (size_t i = 0; i < l.n && r >= 0; i++)
-                r = collect_machine(c, &l.vms[i], &n->host, collect_gpus);
-        if (r < 0)
-                return vmctl_tell(c, r, "Cannot tell which GPUs the virtual machines have");
-        for (size_t i = 0; i < n->plan.n_gpus; i++)
-                if (n->plan.gpus[i]->used_by)
-                        return log_full_errno(LOG_ERR, EBUSY,
-                                              "GPU %s was given to '%s' just now; nothing was made",
-                                              n->plan.gpus[i]->name, n->plan.gpus[i]->used_by);
-        return 0;
-}
-
 int plan_claim(Context *c, Create *n) {
         _cleanup_close_ int lock = lock_allocation(n->root);
         int r;
@@ -373,7 +221,7 @@ int plan_claim(Context *c, Create *n) {
                 return log_error_errno(lock,
                                        "Another 'vmctl create' has had " LOCK " for %d s: 'fuser -v " LOCK
                                        "' names it. Nothing was made",
-                                       LOCK_TIMEOUT_SEC);
+                                       LOCK_PATIENCE_SEC);
         if (lock == -EINTR)
                 return log_error_errno(
                                 lock,
@@ -386,6 +234,6 @@ int plan_claim(Context *c, Create *n) {
         if (r >= 0)
                 r = lease_gpus(n);
         if (r >= 0)
-                r = check_gpus_again(c, n);
+                r = plan_look_again(c, n);
         return r < 0 ? r : claim(n);
 }

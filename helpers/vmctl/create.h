@@ -52,10 +52,14 @@ int plan_check(Context *c, Create *n) _must_check_ _nonnull_all_;
 /* Asks on the bridge for addresses that nobody has. Before the lock is taken, because it takes half a second:
  * who is quicker takes one of them, the next one takes another. */
 int plan_offers(Context *c, Create *n) _must_check_ _nonnull_all_;
-int plan_look(Context *c, Create *n) _must_check_ _nonnull_all_;
 int plan_fill(Context *c, Create *n) _must_check_ _nonnull_all_;
-/* Both of them, and claims what is chosen, with others kept out meanwhile. */
+/* Looks, fills and claims what is chosen, with others kept out meanwhile. */
 int plan_claim(Context *c, Create *n) _must_check_ _nonnull_all_;
+
+/* create-taken.c */
+int plan_look(Context *c, Create *n) _must_check_ _nonnull_all_;
+/* Once its GPUs are leased: whether one was given away between the look and the lease. */
+int plan_look_again(Context *c, Create *n) _must_check_ _nonnull_all_;
 
 /* create-disk.c */
 int base_find(Context *c, Create *n) _must_check_ _nonnull_all_;

@@ -85,7 +85,7 @@ TEST(what_fails_is_tried_again) {
 }
 
 TEST(claims_of_those_at_work) {
-        _cleanup_strv_ char **names = NULL, **addresses = NULL, **macs = NULL, **gpus = NULL;
+        _cleanup_strv_ char **names = NULL, **addresses = NULL, **macs = NULL, **gpus = NULL, **cpus = NULL;
         int root = tree_new();
         Rollback b = {};
 
@@ -95,6 +95,9 @@ TEST(claims_of_those_at_work) {
         ASSERT_EQ(rollback_add(&b, ROLLBACK_ADDRESS, "192.0.2.7/24"), 0);
         ASSERT_EQ(rollback_add(&b, ROLLBACK_MAC, "52:54:00:01:02:03"), 0);
         ASSERT_EQ(rollback_add(&b, ROLLBACK_GPU, "0000:01:00.0"), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_CPUS, "2,3,18"), 0);
+        ASSERT_EQ(rollback_claimed(root, ROLLBACK_CPUS, &cpus), 0);
+        ASSERT(strv_length(cpus) == 1 && streq(cpus[0], "2,3,18"));
         ASSERT_EQ(rollback_claimed(root, ROLLBACK_GPU, &gpus), 0);
         ASSERT_EQ(strv_length(gpus), 1);
         ASSERT_STREQ(gpus[0], "0000:01:00.0");

@@ -117,6 +117,22 @@ rm "$host/sys/kernel/iommu_groups/15/devices/"*
 rm "$host"/sys/devices/pci*/*/0000:{01,21}:00.*/iommu_group
 gpu --gpu 0000:21:00.0
 like 'nothing goes without an IOMMU' "$status:$err" '^4:.*GPU 0000:21:00\.0 cannot go to a machine: it has no IOMMU group'
+
+# CPUs that a machine in the making has chosen are its own already.
+mkdir -p "$host/sys/devices/system/cpu" "$host/sys/devices/system/node/node0" "$host/var/lib/gpuvm/creating"
+echo 0-7 >"$host/sys/devices/system/cpu/online"
+echo 0-7 >"$host/sys/devices/system/node/node0/cpulist"
+echo 0 >"$host/sys/devices/system/node/online"
+pinned() {
+        run debian --dry-run --json --root "$host" --name new --memory 2G --no-gpu --pin --cpus 2
+        out=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["pinned"]["value"])' <<<"$out")
+}
+pinned
+is 'CPUs of its own' "$out" 1,2
+echo 'cpus 1,2' >"$host/var/lib/gpuvm/creating/other"
+pinned
+is 'are none of a machine in the making' "$out" 3,4
+rm "$host/var/lib/gpuvm/creating/other"
 uri=test:///default
 
 # The real one. Prints a line for each thing that is compared.

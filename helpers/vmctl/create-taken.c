@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What is taken, here and in libvirt: names, addresses, MACs, GPUs and CPUs of machines, also of those that
+ * are being made. */
+
+#include "create.h"
+#include "fs.h"
+#include "gpulease.h"
+#include "hostdevs.h"
+#include "netstate.h"
+#include "vmhost.h"
+#include "xml.h"
+
+static int collect(const XmlNode *n, const char *element, const char *attribute, char ***l) {
+        const char *value = xml_attribute(element ? xml_child(n, element) : n, attribute);
+
+        return value ? strv_extend(l, value) : 0;
+}
+
+/* Who has which GPU is in the definitions, and of those that run in what they have now. */
+static int collect_gpus(const char *xml, const char *name, VmHost *h) {
+        _cleanup_strv_ char **functions = NULL;
+        int r = hostdevs_parse(xml, &functions);
+
+        return r < 0 ? r : vmhost_mark_used(h, functions, name);
+}
+
+/* MAC addresses, pinned CPUs and GPUs of any machine, also those of others. */
+static int collect_description(const char *xml, const char *name, VmHost *h) {
+        _cleanup_xml_doc_ XmlDoc *d = NULL;
+        const XmlNode *i;
+        int r;
+
+        r = xml_read(xml, &d);
+        if (r < 0)
+                return r;
+        for (i = xml_child(xml_child(xml_root(d), "devices"), "interface"); i && r >= 0; i = xml_next(i))
+                r = collect(i, "mac", "address", &h->macs);
+        for (i = xml_child(xml_child(xml_root(d), "cputune"), "vcpupin"); i && r >= 0; i = xml_next(i))
+                r = collect(i, NULL, "cpuset", &h->topology.pinned);
+        return r < 0 ? r : collect_gpus(xml, name, h);
+}
+
+typedef int (*Collect)(const char *xml, const char *name, VmHost *h);
+
+/* As it is at its next start, and as it is now. */
+static int collect_machine(Context *c, const VirtVm *vm, VmHost *h, Collect take) {
+        _cleanup_free_ char *next = NULL, *now = NULL;
+        int r;
+
+        r = virtvm_xml(c->virt, vm->name, &next);
+        if (r >= 0)
+                r = take(next, vm->name, h);
+        if (r >= 0 && vm->state != VM_OFF)
+                r = virtvm_xml_now(c->virt, vm->name, &now);
+        if (r >= 0 && now)
+                r = take(now, vm->name, h);
+        return r == -ENOENT ? 0 : r; /* gone meanwhile */
+}
+
+/* What it says of itself: a machine that is off and lost its device claims its GPU still. */
+static int collect_metadata(const VirtVm *vm, VmHost *h) {
+        _cleanup_(metadata_done) Metadata m = {};
+        int r;
+
+        r = vm->metadata ? metadata_parse(vm->metadata, &m) : 0;
+        if (r == -EBADMSG) /* it claims nothing then; list tells */
+                return 0;
+        if (r >= 0 && m.address)
+                r = strv_extend(&h->addresses, m.address);
+        return r < 0 ? r : vmhost_mark_used(h, m.gpus, vm->name);
+}
+
+static int collect_all(const VirtVm *vm, Context *c, VmHost *h) {
+        int r = strv_extend(&h->names, vm->name);
+
+        if (r >= 0)
+                r = collect_machine(c, vm, h, collect_description);
+        return r < 0 ? r : collect_metadata(vm, h);
+}
+
+/* Neighbours that the kernel knows are no free addresses either. */
+static int collect_neighbours(int root, VmHost *h) {
+        _cleanup_(netstate_done) NetState s = {};
+        int r = netstate_load(root, &s);
+
+        for (size_t i = 0; r >= 0 && i < s.n_addresses; i++)
+                r = strv_extend(&h->addresses,
+                                net_address_to_string(s.addresses[i].family, s.addresses[i].bytes));
+        return r == -ENOMEM ? r : 0;
+}
+
+/* On their way to a machine that is there already. */
+static int mark_leased(int root, VmHost *h) {
+        for (size_t i = 0; i < h->n_gpus; i++) {
+                _cleanup_free_ char *machine = NULL;
+                int r = gpulease_find(root, h->gpus[i].name, &machine);
+
+                if (r > 0)
+                        r = vmhost_mark_used(h, (char *const[]){ h->gpus[i].name, NULL }, machine);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int plan_look(Context *c, Create *n) {
+        _cleanup_(virtvms_done) VirtVms l = {};
+        _cleanup_strv_ char **gpus = NULL;
+        int r;
+
+        /* Who uses a GPU is root's to see. */
+        r = vmhost_read(n->root, &n->conf, !fs_is_host(n->root) || geteuid() == 0, &n->host);
+        if (r < 0)
+                return log_error_errno(r, "Cannot look at this host: %m");
+        n->host.offers = TAKE_PTR(n->offers);
+        /* First those that are being made: one that is finished meanwhile is among libvirt's then. */
+        r = rollback_claims(n->root, &n->host.names, &n->host.addresses, &n->host.macs);
+        if (r >= 0)
+                r = rollback_claimed(n->root, ROLLBACK_CPUS, &n->host.topology.pinned);
+        if (r >= 0)
+                r = rollback_claimed(n->root, ROLLBACK_GPU, &gpus);
+        if (r >= 0)
+                r = vmhost_mark_used(&n->host, gpus, "that is being made");
+        if (r >= 0)
+                r = mark_leased(n->root, &n->host);
+        if (r < 0)
+                return log_error_errno(r, "Cannot find out what is taken: %m");
+        r = c->virt ? virtvm_list(c->virt, METADATA_URI, &l) : 0;
+        if (r < 0)
+                return vmctl_tell(c, r, "Cannot list the virtual machines");
+        for (size_t i = 0; i < l.n && r >= 0; i++)
+                r = collect_all(&l.vms[i], c, &n->host);
+        if (r >= 0)
+                r = collect_neighbours(n->root, &n->host);
+        return r < 0 ? log_error_errno(r, "Cannot find out what is taken: %m") : 0;
+}
+
+/* Whoever attached one had the lease until he was done: what is so now stays so. */
+int plan_look_again(Context *c, Create *n) {
+        _cleanup_(virtvms_done) VirtVms l = {};
+        int r;
+
+        if (n->plan.n_gpus == 0)
+                return 0;
+        r = virtvm_list(c->virt, METADATA_URI, &l);
+        for (size_t i = 0; i < l.n && r >= 0; i++)
+                r = collect_machine(c, &l.vms[i], &n->host, collect_gpus);
+        if (r < 0)
+                return vmctl_tell(c, r, "Cannot tell which GPUs the virtual machines have");
+        for (size_t i = 0; i < n->plan.n_gpus; i++)
+                if (n->plan.gpus[i]->used_by)
+                        return log_full_errno(LOG_ERR, EBUSY,
+                                              "GPU %s was given to '%s' just now; nothing was made",
+                                              n->plan.gpus[i]->name, n->plan.gpus[i]->used_by);
+        return 0;
+}

@@ -36,6 +36,8 @@ static void metadata(Xml *x, const Domain *d) {
                 xml_empty(x, "gpuvm:seed", "path", d->seed, NULL);
         if (d->serial_log)
                 xml_empty(x, "gpuvm:log", "path", d->serial_log, NULL);
+        if (d->mac)
+                xml_empty(x, "gpuvm:nic", "mac", d->mac, NULL);
         if (d->address)
                 xml_empty(x, "gpuvm:address", "cidr", d->address, "gateway", d->gateway, NULL);
         if (d->image)

@@ -10,6 +10,7 @@ void metadata_done(Metadata *m) {
         free(m->user);
         free(m->address);
         free(m->gateway);
+        free(m->mac);
         free(m->seed);
         free(m->log);
         strv_free(m->disks);
@@ -61,7 +62,8 @@ static int read_element(const XmlNode *n, Metadata *m) {
         if (copy(n, NULL, "kind", &m->kind) < 0 || copy(n, NULL, "created", &m->created) < 0 ||
             copy(n, "image", "name", &m->image) < 0 || copy(n, "user", "name", &m->user) < 0 ||
             copy(n, "address", "cidr", &m->address) < 0 || copy(n, "address", "gateway", &m->gateway) < 0 ||
-            copy(n, "seed", "path", &m->seed) < 0 || copy(n, "log", "path", &m->log) < 0)
+            copy(n, "nic", "mac", &m->mac) < 0 || copy(n, "seed", "path", &m->seed) < 0 ||
+            copy(n, "log", "path", &m->log) < 0)
                 return -ENOMEM;
         if ((m->seed && !is_path(m->seed)) || (m->log && !is_path(m->log)))
                 return -EBADMSG;

@@ -15,6 +15,7 @@ typedef struct Metadata {
         char *created; /* as its maker wrote it; these are NULL where it says nothing */
         char *image, *user;
         char *address, *gateway; /* reserved for it; address with prefix length */
+        char *mac; /* of its interface; NULL: the one of its UUID (guestnet_mac()), or unknown */
         char *seed;
         char *log;    /* what its serial console says */
         char **disks; /* paths: what create made, and delete removes */

@@ -170,7 +170,7 @@ static int parse_route(NetState *s, const void *payload, size_t size) {
 }
 
 static int parse_neighbour(NetState *s, const void *payload, size_t size) {
-        const struct rtattr *a[NDA_DST + 1] = {};
+        const struct rtattr *a[NDA_LLADDR + 1] = {};
         const struct ndmsg *m = payload;
         uint8_t bytes[16] = {};
         NetNeighbour *n;
@@ -185,6 +185,7 @@ static int parse_neighbour(NetState *s, const void *payload, size_t size) {
         n->link = m->ndm_ifindex;
         n->family = m->ndm_family;
         n->state = m->ndm_state;
+        (void) copy_bytes(n->mac, sizeof(n->mac), a[NDA_LLADDR]);
         memcpy(n->bytes, bytes, sizeof(bytes));
         return 0;
 }

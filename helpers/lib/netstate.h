@@ -50,6 +50,7 @@ typedef struct NetNeighbour {
         int link, family;
         uint8_t bytes[16];
         unsigned state; /* NUD_* */
+        uint8_t mac[6]; /* zero if it is not known */
 } NetNeighbour;
 
 typedef struct NetState {

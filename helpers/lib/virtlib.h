@@ -64,10 +64,12 @@
         X(virEventUpdateTimeout)              \
         X(virGetLastError)                    \
         X(virNetworkCreate)                   \
+        X(virNetworkDHCPLeaseFree)            \
         X(virNetworkDefineXML)                \
         X(virNetworkDestroy)                  \
         X(virNetworkFree)                     \
         X(virNetworkGetAutostart)             \
+        X(virNetworkGetDHCPLeases)            \
         X(virNetworkGetXMLDesc)               \
         X(virNetworkIsActive)                 \
         X(virNetworkIsPersistent)             \

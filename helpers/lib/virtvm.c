@@ -4,17 +4,9 @@
 #include "strv.h"
 #include "virtlib.h"
 
-enum { AGENT_SEC = 5 }; /* to answer */
-
 static const char *const states[_VM_STATE_MAX] = {
         [VM_OFF] = "off",           [VM_RUNNING] = "running",     [VM_PAUSED] = "paused",
         [VM_STOPPING] = "stopping", [VM_SUSPENDED] = "suspended", [VM_CRASHED] = "crashed",
-};
-
-static const char *const sources[_VIRT_SOURCE_MAX] = {
-        [VIRT_LEASE] = "lease",
-        [VIRT_AGENT] = "agent",
-        [VIRT_ARP] = "arp",
 };
 
 const char *vm_state_to_string(VmState s) {
@@ -23,10 +15,6 @@ const char *vm_state_to_string(VmState s) {
 
 bool vm_state_is_on(VmState s) {
         return s != VM_OFF && s != VM_CRASHED;
-}
-
-const char *virt_source_to_string(VirtSource s) {
-        return s >= 0 && s < _VIRT_SOURCE_MAX ? sources[s] : NULL;
 }
 
 static VmState state_from(int state) {
@@ -358,49 +346,6 @@ int virtvm_grow_disk(Virt *v, const char *name, const char *path, uint64_t bytes
                 return r;
         return lv.virDomainBlockResize(d, path, bytes, VIR_DOMAIN_BLOCK_RESIZE_BYTES) < 0 ? virtlib_failed(v)
                                                                                           : 0;
-}
-
-static bool is_useful(const virDomainIPAddress *a) {
-        return !startswith(a->addr, "127.") && !startswith(a->addr, "169.254.") && !streq(a->addr, "::1") &&
-                        !startswith(a->addr, "fe80:");
-}
-
-static int collect(const virDomainInterface *i, char ***l) {
-        for (unsigned k = 0; k < i->naddrs; k++)
-                if (is_useful(&i->addrs[k]) && !streq(i->name, "lo") &&
-                    strv_extendf(l, "%s/%u", i->addrs[k].addr, i->addrs[k].prefix) < 0)
-                        return -ENOMEM;
-        return 0;
-}
-
-int virtvm_addresses(Virt *v, const char *name, VirtSource source, char ***ret) {
-        static const unsigned theirs[_VIRT_SOURCE_MAX] = {
-                [VIRT_LEASE] = VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
-                [VIRT_AGENT] = VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
-                [VIRT_ARP] = VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
-        };
-        _cleanup_domain_ virDomainPtr d = NULL;
-        _cleanup_strv_ char **l = NULL;
-        virDomainInterfacePtr *interfaces = NULL;
-        int n, r;
-
-        r = virtlib_look_up(v, name, &d);
-        if (r < 0)
-                return r;
-        /* Else libvirt waits for ever for an agent that answers its pings and nothing else. */
-        if (source == VIRT_AGENT)
-                (void) lv.virDomainAgentSetResponseTimeout(d, AGENT_SEC, 0);
-        n = lv.virDomainInterfaceAddresses(d, &interfaces, theirs[source], 0);
-        for (int i = 0; i < n; i++) {
-                if (r >= 0)
-                        r = collect(interfaces[i], &l);
-                lv.virDomainInterfaceFree(interfaces[i]);
-        }
-        if (n >= 0)
-                free(interfaces);
-        if (r >= 0)
-                *ret = TAKE_PTR(l);
-        return r;
 }
 
 int virt_uri(Virt *v, char **ret) {

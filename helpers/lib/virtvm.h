@@ -81,13 +81,6 @@ int virtvm_disk_size(Virt *v, const char *name, const char *path, uint64_t *ret)
 /* Makes it larger while the machine runs; one that is off is -EBUSY: its disk may be of no storage pool. */
 int virtvm_grow_disk(Virt *v, const char *name, const char *path, uint64_t bytes) _must_check_ _nonnull_all_;
 
-typedef enum VirtSource { VIRT_LEASE, VIRT_AGENT, VIRT_ARP, _VIRT_SOURCE_MAX } VirtSource;
-const char *virt_source_to_string(VirtSource s);
-
-/* Addresses with their prefix length, none of the loopback or of a link. An empty list where the source does
- * not know any, or does not answer. */
-int virtvm_addresses(Virt *v, const char *name, VirtSource source, char ***ret) _must_check_ _nonnull_all_;
-
 /* The URI of the connection, "qemu:///system". */
 int virt_uri(Virt *v, char **ret) _must_check_ _nonnull_all_;
 /* Its driver: "QEMU", "TEST". Borrowed; "" if that is not known. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <ctype.h>
+
 #include "guestnet.h"
 #include "strv.h"
 #include "vmplanwork.h"
@@ -13,11 +15,15 @@ static int make_mac(Making *m) {
                 if (guestnet_check_mac(m->w->mac) < 0)
                         return vmplan_refuse(m, -EINVAL, "'%s' is no MAC address of a single station",
                                              m->w->mac);
-                if (strv_contains(m->h->macs, m->w->mac))
+                m->p.mac = strdup(m->w->mac);
+                if (!m->p.mac)
+                        return -ENOMEM;
+                for (char *c = m->p.mac; *c; c++) /* as libvirt writes it */
+                        *c = (char) tolower((unsigned char) *c);
+                if (strv_contains(m->h->macs, m->p.mac))
                         return vmplan_refuse(m, -EEXIST, "MAC address %s belongs to another machine",
                                              m->w->mac);
-                m->p.mac = strdup(m->w->mac);
-                return m->p.mac ? vmplan_choose(m, "mac", ASKED, "%s", m->p.mac) : -ENOMEM;
+                return vmplan_choose(m, "mac", ASKED, "%s", m->p.mac);
         }
         for (unsigned attempt = 0; attempt < 100; attempt++) {
                 int r = guestnet_mac(m->p.uuid, attempt, mac);

@@ -2,22 +2,23 @@
 
 /* List: the machines, their addresses, and one of them whole. */
 
+#include "address.h"
 #include "fs.h"
-#include "json.h"
 #include "virtverdict.h"
-#include "vmctl.h"
 #include "vmunit.h"
 
 /* Machines with what they say of themselves. */
 typedef struct Seen {
         VirtVms l;
         Metadata *metadata; /* as many; kind is NULL for machines of others */
+        AddressBook book;
 } Seen;
 
 static void seen_done(Seen *s) {
         for (size_t i = 0; s->metadata && i < s->l.n; i++)
                 metadata_done(&s->metadata[i]);
         free(s->metadata);
+        addressbook_done(&s->book);
         virtvms_done(&s->l);
 }
 
@@ -48,7 +49,7 @@ static bool is_shown(const Context *c, const Metadata *m) {
         return m->kind || vmctl_has(c, OPT_ALL);
 }
 
-static json_object *vm_to_json(const VirtVm *vm, const Metadata *m) {
+static json_object *vm_to_json(const VirtVm *vm, const Metadata *m, const Addresses *a) {
         _cleanup_json_ json_object *o = json_object_new_object();
 
         if (json_add_text(o, "name", vm->name) < 0 || json_add_text(o, "uuid", vm->uuid) < 0 ||
@@ -58,33 +59,51 @@ static json_object *vm_to_json(const VirtVm *vm, const Metadata *m) {
             json_add(o, "memory_kib", json_object_new_int64((int64_t) vm->memory_kib)) < 0 ||
             json_add(o, "gpus", json_new_list((const char *const *) m->gpus)) < 0 ||
             json_add_text_or_null(o, "address", m->address) < 0 ||
+            json_add(o, "addresses", addresses_to_json(a)) < 0 ||
             json_add_text_or_null(o, "image", m->image) < 0 ||
             json_add_text_or_null(o, "created", m->created) < 0)
                 return NULL;
         return TAKE_PTR(o);
 }
 
-static int list_json(const Context *c, const Seen *s) {
+static int list_json(Context *c, Seen *s) {
         _cleanup_json_ json_object *all = json_object_new_array();
 
-        for (size_t i = 0; i < s->l.n; i++)
-                if (is_shown(c, &s->metadata[i]) &&
-                    json_append(all, vm_to_json(&s->l.vms[i], &s->metadata[i])) < 0)
+        for (size_t i = 0; i < s->l.n; i++) {
+                _cleanup_(addresses_done) Addresses a = {};
+                const VirtVm *vm = &s->l.vms[i];
+                int r;
+
+                if (!is_shown(c, &s->metadata[i]))
+                        continue;
+                r = addressbook_find(c, &s->book, vm, &s->metadata[i], &a);
+                if (r < 0)
+                        return r;
+                if (json_append(all, vm_to_json(vm, &s->metadata[i], &a)) < 0)
                         return log_oom();
+        }
         return all ? json_print(all, stdout) : log_oom();
 }
 
-static int list_row(struct libscols_table *t, const VirtVm *vm, const Metadata *m) {
-        _cleanup_free_ char *gpus = strv_join(m->gpus, " ");
+static int list_row(Context *c, Seen *s, size_t i, struct libscols_table *t) {
+        _cleanup_free_ char *gpus = strv_join(s->metadata[i].gpus, " ");
+        _cleanup_(addresses_done) Addresses a = {};
+        const VirtVm *vm = &s->l.vms[i];
         char cpus[16];
+        int r;
 
+        r = addressbook_find(c, &s->book, vm, &s->metadata[i], &a);
+        if (r < 0)
+                return r;
         (void) snprintf(cpus, sizeof(cpus), "%u", vm->vcpus);
-        return table_add(t,
-                         (const char *const[]){ vm->name, m->kind, vm_state_to_string(vm->state), cpus,
-                                                size_text(vm->memory_kib).text, gpus, m->address });
+        r = table_add(t,
+                      (const char *const[]){ vm->name, s->metadata[i].kind, vm_state_to_string(vm->state),
+                                             cpus, size_text(vm->memory_kib).text, gpus,
+                                             a.address ? a.address[0] : NULL });
+        return r < 0 ? log_oom() : 0;
 }
 
-static int list_table(const Context *c, const Seen *s) {
+static int list_table(Context *c, Seen *s) {
         static const char *const columns[] = { "NAME",   "KIND", "STATE",   "CPUS",
                                                "MEMORY", "GPU",  "ADDRESS", NULL };
         struct libscols_table *t = table_new(columns);
@@ -94,16 +113,17 @@ static int list_table(const Context *c, const Seen *s) {
         for (size_t i = 0; i < s->l.n && r >= 0; i++)
                 if (is_shown(c, &s->metadata[i])) {
                         shown++;
-                        r = list_row(t, &s->l.vms[i], &s->metadata[i]);
+                        r = list_row(c, s, i, t);
                 } else
                         hidden++;
-        r = table_print(t) ?: r;
         if (r < 0)
-                return log_oom();
-        if (shown == 0)
+                table_free(t);
+        else if (table_print(t) < 0)
+                r = log_oom();
+        if (r >= 0 && shown == 0)
                 log_notice("There are no virtual machines of gpuvm's%s",
                            hidden > 0 ? "; --all shows those of others" : "");
-        return 0;
+        return r;
 }
 
 int cmd_list(Context *c, char **args) {
@@ -120,75 +140,6 @@ int cmd_list(Context *c, char **args) {
                 if (is_shown(c, &s.metadata[i]))
                         puts(s.l.vms[i].name);
         return 0;
-}
-
-/* What is known of a machine's addresses, each with its source. */
-typedef struct Addresses {
-        char **address, **source;
-} Addresses;
-
-static void addresses_done(Addresses *a) {
-        strv_free(a->address);
-        strv_free(a->source);
-}
-
-static int note_address(Addresses *a, const char *address, const char *source) {
-        return strv_extend(&a->address, address) < 0 || strv_extend(&a->source, source) < 0 ? -ENOMEM : 0;
-}
-
-/* One that was seen twice is told once, by its first source; ARP knows no prefix length. */
-static bool is_known(const Addresses *a, const char *address) {
-        size_t n = strcspn(address, "/");
-
-        STRV_FOREACH(s, a->address)
-                if (strcspn(*s, "/") == n && strncmp(*s, address, n) == 0)
-                        return true;
-        return false;
-}
-
-static int find_addresses(Context *c, const char *name, bool on, const Metadata *m, Addresses *a) {
-        if (m->address && note_address(a, m->address, "reserved") < 0)
-                return log_oom();
-        for (VirtSource source = 0; on && source < _VIRT_SOURCE_MAX; source++) {
-                _cleanup_strv_ char **found = NULL;
-                int r = virtvm_addresses(c->virt, name, source, &found);
-
-                if (r == -ENOENT) /* gone meanwhile */
-                        return 0;
-                if (r < 0)
-                        return vmctl_tell(c, r, "Cannot ask for the addresses of '%s'", name);
-                STRV_FOREACH(f, found)
-                        if (!is_known(a, *f) && note_address(a, *f, virt_source_to_string(source)) < 0)
-                                return log_oom();
-        }
-        return 0;
-}
-
-int vmctl_address(Context *c, const char *name, const Metadata *m, char **ret) {
-        _cleanup_(addresses_done) Addresses a = {};
-        int r = find_addresses(c, name, true, m, &a);
-
-        if (r < 0 || !a.address)
-                return r;
-        *ret = strndup(a.address[0], strcspn(a.address[0], "/"));
-        return *ret ? 1 : log_oom();
-}
-
-static json_object *addresses_to_json(const Addresses *a) {
-        _cleanup_json_ json_object *list = json_object_new_array();
-
-        for (size_t i = 0; i < strv_length(a->address); i++) {
-                json_object *o = json_object_new_object();
-
-                if (json_add_text(o, "address", a->address[i]) < 0 ||
-                    json_add_text(o, "source", a->source[i]) < 0) {
-                        (void) json_object_put(o);
-                        return NULL;
-                }
-                if (json_append(list, o) < 0)
-                        return NULL;
-        }
-        return TAKE_PTR(list);
 }
 
 static int ip_json(json_object *all, const char *name, const Addresses *a) {
@@ -225,7 +176,7 @@ int cmd_ip_list(Context *c, char **args) {
 
                 if (!is_shown(c, &s.metadata[i]))
                         continue;
-                r = find_addresses(c, vm->name, vm_state_is_on(vm->state), &s.metadata[i], &a);
+                r = addresses_find(c, vm->name, vm_state_is_on(vm->state), &s.metadata[i], &a);
                 if (r >= 0 && (ip_json(all, vm->name, &a) < 0 || ip_rows(t, vm->name, &a) < 0))
                         r = log_oom();
         }
@@ -249,13 +200,12 @@ static int add_verdict(Context *c, json_object *o, const char *name) {
 }
 
 static int info_json(Context *c, const VirtVm *vm, const Metadata *m, const Addresses *a, bool autostart) {
-        _cleanup_json_ json_object *o = vm_to_json(vm, m);
+        _cleanup_json_ json_object *o = vm_to_json(vm, m, a);
 
         if (json_add(o, "autostart", json_object_new_boolean(autostart)) < 0 ||
             json_add(o, "disks", json_new_list((const char *const *) m->disks)) < 0 ||
             json_add_text_or_null(o, "seed", m->seed) < 0 || json_add_text_or_null(o, "user", m->user) < 0 ||
-            json_add_text_or_null(o, "gateway", m->gateway) < 0 ||
-            json_add(o, "addresses", addresses_to_json(a)) < 0 || add_verdict(c, o, vm->name) < 0)
+            json_add_text_or_null(o, "gateway", m->gateway) < 0 || add_verdict(c, o, vm->name) < 0)
                 return log_oom();
         return json_print(o, stdout);
 }
@@ -327,7 +277,7 @@ int cmd_info(Context *c, char **args) {
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot look at virtual machine '%s'", vm.name);
         autostart = autostart || unit_is_enabled(c, vm.name);
-        r = find_addresses(c, vm.name, vm_state_is_on(vm.state), &m, &a);
+        r = addresses_find(c, vm.name, vm_state_is_on(vm.state), &m, &a);
         if (r < 0)
                 return r;
         if (vmctl_has(c, OPT_JSON))

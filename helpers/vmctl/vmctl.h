@@ -176,8 +176,8 @@ int vmctl_read_file(const char *path, size_t max, char **ret, size_t *ret_size) 
 /* Asks on the terminal. Returns 1 for yes, 0 for no, -ENXIO after a message where there is none. */
 int vmctl_ask(const char *question) _must_check_ _nonnull_all_;
 
-/* The first address that is known, without its prefix length: metadata, lease, agent, ARP. Returns 1, or 0.
- */
+/* In address.c: the first address that is known, without its prefix length: metadata, lease, agent, ARP.
+ * Returns 1, or 0. */
 int vmctl_address(Context *c, const char *name, const Metadata *m, char **ret) _must_check_ _nonnull_all_;
 
 /* In ip.c: addresses that libvirt knows of, of machines and of its networks, and those that are claimed.

@@ -9,18 +9,20 @@
 TEST(all_of_it) {
         _cleanup_(metadata_done) Metadata m = {};
 
-        ASSERT_EQ(metadata_parse(BEGIN "kind='ubuntu' created='2026-11-21T20:40:00Z'>"
-                                       "<g:disk path='/srv/a&amp;b.qcow2'/><g:disk path='/srv/c.raw'/>"
-                                       "<g:seed path='/srv/seed.iso'/>"
-                                       "<g:address cidr='203.0.113.7/32' gateway='203.0.113.1'/>"
-                                       "<g:image name='ubuntu 25.10'/><g:user name='ada'/>"
-                                       "<g:gpu address='0000:17:00.0'/><g:gpu address='10000:e1:00.0'/>" END,
+        ASSERT_EQ(metadata_parse(BEGIN
+                                 "kind='ubuntu' created='2026-11-21T20:40:00Z'>"
+                                 "<g:disk path='/srv/a&amp;b.qcow2'/><g:disk path='/srv/c.raw'/>"
+                                 "<g:seed path='/srv/seed.iso'/>"
+                                 "<g:address cidr='203.0.113.7/32' gateway='203.0.113.1'/>"
+                                 "<g:image name='ubuntu 25.10'/><g:user name='ada'/><g:nic mac='52:54:00:ab:cd:ef'/>"
+                                 "<g:gpu address='0000:17:00.0'/><g:gpu address='10000:e1:00.0'/>" END,
                                  &m),
                   1);
         ASSERT_STREQ(m.kind, "ubuntu");
         ASSERT_STREQ(m.created, "2026-11-21T20:40:00Z");
         ASSERT_STREQ(m.address, "203.0.113.7/32");
         ASSERT_STREQ(m.gateway, "203.0.113.1");
+        ASSERT_STREQ(m.mac, "52:54:00:ab:cd:ef");
         ASSERT_STREQ(m.image, "ubuntu 25.10");
         ASSERT_STREQ(m.user, "ada");
         ASSERT_STREQ(m.seed, "/srv/seed.iso");

@@ -57,6 +57,7 @@ TEST(plain_uplink) {
         ASSERT(!netstate_gateway_is_onlink(&s, v4));
         ASSERT(netstate_neighbour(&s, l->index, AF_INET, v4->gateway) == NUD_REACHABLE);
         ASSERT_EQ(netstate_neighbour(&s, l->index + 1, AF_INET, v4->gateway), 0);
+        ASSERT_STREQ(net_mac_to_string(s.neighbours[0].mac), "52:54:00:00:00:01");
         v6 = netstate_default(&s, AF_INET6);
         ASSERT(v6 && v6->link == l->index);
         ASSERT_STREQ(net_address_to_string(AF_INET6, v6->gateway), "fe80::1");

@@ -3,6 +3,7 @@
 #include "metadata.h"
 #include "strv.h"
 #include "tests/tap.h"
+#include "virtaddress.h"
 #include "virtvm.h"
 
 #define MACHINE                                                                               \
@@ -102,9 +103,18 @@ TEST(addresses_by_each_source) {
                 _cleanup_strv_ char **l = NULL;
 
                 ASSERT(virt_source_to_string(s));
-                ASSERT_EQ(virtvm_addresses(v, "test", s, &l), 0);
+                ASSERT_EQ(virtaddress_find(v, "test", s, 5, &l), 0);
         }
         ASSERT(!virt_source_to_string(_VIRT_SOURCE_MAX));
+}
+
+/* The test driver knows no leases, which is no error. */
+TEST(leases_of_all_networks) {
+        _cleanup_(virtleases_done) VirtLeases l = { .n = 0 };
+        _cleanup_(virt_closep) Virt *v = connect_to_test();
+
+        ASSERT_EQ(virtaddress_leases(v, &l), 0);
+        ASSERT_EQ(l.n, 0);
 }
 
 TEST(the_connection_says_what_it_is) {

@@ -135,6 +135,9 @@ is 'are none of a machine in the making' "$out" 3,4
 rm "$host/var/lib/gpuvm/creating/other"
 uri=test:///default
 
+mac() {
+        virsh -q -c qemu:///system domiflist "$1" | awk '{ print $5 }'
+}
 # The real one. Prints a line for each thing that is compared.
 real() {
         local status
@@ -191,6 +194,22 @@ json.dump(dict({k: "" for k in ("url", "schematic", "digest", "content", "signat
         kill %% && wait %%
         grep -q "Interrupted; 'held' goes on" /run/held || cat /run/held
         vm delete --yes --force --quiet held
+        # What the kernel has just spoken with, and what libvirt has leased, is known by the MAC.
+        make --name near >/dev/null
+        ip neigh replace 192.0.2.60 lladdr "$(mac near)" dev virbr9 nud permanent
+        printf '%s' '<network><name>leased</name><bridge name="virbr8" stp="off"/><ip address="198.51.100.1" netmask="255.255.255.0">' \
+                '<dhcp><range start="198.51.100.9" end="198.51.100.99"/></dhcp></ip></network>' >/run/leased.xml
+        virsh -q -c qemu:///system "net-define /run/leased.xml; net-start leased" >/dev/null
+        make --name far --network leased --mac 52:54:00:AB:CD:EF >/dev/null
+        printf '[{"ip-address":"198.51.100.57","mac-address":"%s","expiry-time":9999999999}]' "$(mac far)" >/var/lib/libvirt/dnsmasq/virbr8.status
+        echo "addresses: $(vm list | awk '$1 ~ /near|far/ { print $1, $NF }' | tr '\n' ' ')"
+        vm list --json | python3 -c 'import json, sys
+print("with sources:", *(a["source"] for v in json.load(sys.stdin) for a in v["addresses"]))'
+        status=0
+        make --name again --mac 52:54:00:ab:CD:EF >/dev/null 2>/run/again || status=$?
+        echo "a MAC is one in any case: $status $(grep -o 'belongs to another machine' /run/again)"
+        vm delete --yes --force --quiet near far
+        virsh -q -c qemu:///system "net-destroy leased; net-undefine leased" >/dev/null
 
         flock /run/gpuvm/vm.lock sleep 100 &
         status=0
@@ -203,7 +222,7 @@ json.dump(dict({k: "" for k in ("url", "schematic", "digest", "content", "signat
         make --quiet --image /var/cache/bad.qcow2 2>&1 | grep -o 'names a backing file'
         state | diff /run/before - && echo 'nothing is left of what failed'
 }
-create_real "$work" 900
+create_real "$work" 900 mac
 if [ "$status" -eq 77 ]; then
         skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, qemu-utils, qemu-system-x86, dnsmasq-base, iptables, strace and binutils'
         done_testing
@@ -223,6 +242,9 @@ verdict: warn, runs and its ssh answers; it has no agent that answers: Guest age
 late: 1 is not ready after 1 s: it runs; it has no agent running
 and those are removed as well
 who waits holds nothing: free 1
+addresses: far 198.51.100.57/24 near 192.0.2.60 
+with sources: lease arp
+a MAC is one in any case: 4 belongs to another machine
 who waits can be stopped: 124 Interrupted while another 'vmctl create' was at work; nothing was made
 names a backing file
 nothing is left of what failed"

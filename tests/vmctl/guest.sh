@@ -44,6 +44,7 @@ real() {
         say 'its seed is gone' "$(virsh -q -c qemu:///system domblklist debian-01 | awk '$1 == "sda" { print $2 }') $(ls $pool)"
         address=$(vm ip list | awk '$1 == "debian-01" { sub("/.*", "", $2); print $2; exit }')
         say 'its address is of the range' "${address%.*} $(("${address##*.}" >= 100))"
+        say 'list shows it as well' "$(vm list | awk -v a="$address" '$1 == "debian-01" { sub("/.*", "", $NF); print $NF == a }')"
         say 'ssh' "$(guest whoami)" "$(guest hostname)" "$(guest sudo -n id -u)"
         # cloud-init goes on without the archive that it cannot reach here.
         say 'it is well' "$(vm check debian-01 --json | python3 -c 'import json, sys
@@ -74,6 +75,7 @@ fi
 diag "$(cat "$work/times")"
 is 'a guest boots, is used, restarted, stopped and removed' "$got" 'its seed is gone: - debian-01.qcow2
 its address is of the range: 192.0.2 1
+list shows it as well: 1
 ssh: ada debian-01 0
 it is well: state:ok agent:ok address:ok ssh:ok
 as info tells from then on: 1

@@ -140,6 +140,24 @@ theirs None running 3 1572864 [] None None None 36
 ubuntu-02 ubuntu off 3 1572864 [] None None None 36
 ubuntu-desktop-01 ubuntu running 3 1572864 [] 203.0.113.8/24 ubuntu 24.04 None 36"
 
+# One without a reserved address is asked for it; of the test driver's networks each source knows the same.
+{
+        echo '<node>'
+        machine debian-01 1 "$ours kind='debian'/>"
+        machine debian-02 5 "$ours kind='debian'/>"
+        machine theirs 1 ''
+        printf '<network><name>default</name><ip address="192.168.122.1" netmask="255.255.255.0">
+                <dhcp><range start="192.168.122.2" end="192.168.122.254"/></dhcp></ip></network></node>\n'
+} >"$work/leased.xml"
+run -c "test:///$work/leased.xml" list --all
+is 'what runs shows what is known of it, what is off nothing' "$(awk 'NR > 1 { print $1, $NF }' <<<"$out" | sed -E 's/192\.168\.122\.[0-9]+/LEASED/' | tr '\n' ' ')" \
+        'debian-01 LEASED/24 debian-02 - theirs LEASED/24 '
+run -c "test:///$work/leased.xml" list --json
+is 'and JSON says from where; the reserved one is another member' "$(python3 -c 'import json, sys
+for v in json.load(sys.stdin):
+    print(v["name"], v["address"], [a["source"] for a in v["addresses"]])' <<<"$out")" "debian-01 None ['agent']
+debian-02 None []"
+
 vm info ubuntu-desktop-01
 is 'info' "$status" 0
 for line in 'Kind        ubuntu' 'Image       ubuntu 24.04' 'User        ada' 'Disk        /srv/u.qcow2' 'Seed        /srv/u-seed.iso' \

@@ -145,6 +145,11 @@ static int judge_agent(const GuestFacts *f, Findings *l) {
                             strempty(f->agent_error));
 }
 
+/* Its config stage restarts ssh (cc_set_passwords.py); its last one may take hours, and leaves ssh alone. */
+static bool may_restart_ssh(const GuestFacts *f) {
+        return !f->talos && f->init == GUEST_INIT_RUNS && !streq_ptr(f->init_text, "modules-final");
+}
+
 static int judge_address(const GuestFacts *f, Findings *l) {
         const char *check = f->talos ? "api" : "ssh", *what = f->talos ? "its API" : "ssh";
         _cleanup_free_ char *remedy = NULL;
@@ -156,6 +161,10 @@ static int judge_address(const GuestFacts *f, Findings *l) {
                                     "has no address that is known");
         if (findings_add(l, FINDING_OK, "address", f->name, NULL, "has the address %s", f->address) < 0)
                 return -ENOMEM;
+        if (f->answers && may_restart_ssh(f))
+                return findings_add(l, FINDING_WARN, check, f->name, NULL,
+                                    "answers by %s at %s, which cloud-init may still restart", what,
+                                    f->address);
         if (f->answers)
                 return findings_add(l, FINDING_OK, check, f->name, NULL, "answers by %s at %s", what,
                                     f->address);

@@ -169,7 +169,7 @@ static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f)
         r = f->n_gpus > 0 ? look_at_pci(c, f) : 0;
         if (whole && f->agent && f->pci)
                 ask_smi(c, f);
-        if (whole && f->agent && !f->talos)
+        if (f->agent && !f->talos && (whole || f->answers))
                 ask_cloud_init(c, f);
         return r;
 }

@@ -196,6 +196,23 @@ TEST(readiness_does_not_wait_for_packages) {
         ASSERT_EQ(guestcheck_unready(&l)->level, FINDING_OK);
 }
 
+/* What answers now may refuse in a moment: cloud-init's config stage restarts it. */
+TEST(readiness_waits_for_the_last_restart_of_ssh) {
+        _cleanup_(findings_done) Findings l = {};
+        GuestGpu gpu;
+        GuestPci pci;
+        GuestFacts f = well(&gpu, &pci);
+
+        f.init = GUEST_INIT_RUNS;
+        f.init_text = (char *) "modules-config";
+        expect(&f, "ssh", FINDING_WARN, "x",
+               "answers by ssh at 192.0.2.9, which cloud-init may still restart");
+        ASSERT_EQ(guestcheck(&f, &l), 0);
+        ASSERT_EQ(guestcheck_unready(&l)->level, FINDING_WARN);
+        f.talos = true;
+        expect(&f, "api", FINDING_OK, "x", "answers by its API at 192.0.2.9");
+}
+
 TEST(what_the_guests_kernel_lists) {
         GuestFacts f = {};
 

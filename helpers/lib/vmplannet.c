@@ -65,6 +65,15 @@ static bool is_taken(char *const *addresses, const char *address) {
         return false;
 }
 
+/* With a lease they come with it. */
+static int choose_dns(Making *m) {
+        _cleanup_free_ char *all = m->h->dns ? strv_join(m->h->dns, " ") : NULL;
+
+        if (!m->h->dns)
+                return 0;
+        return all ? vmplan_choose(m, "dns", "the host's", "%s", all) : -ENOMEM;
+}
+
 static int make_gateway(Making *m) {
         const char *why = m->w->gateway ? ASKED : "the host's";
         const char *gateway = m->w->gateway ?: m->h->gateway;
@@ -76,7 +85,9 @@ static int make_gateway(Making *m) {
         if (guestnet_is_near(gateway, addresses) < 0)
                 return vmplan_refuse(m, -EINVAL, "'%s' is no gateway for %s", gateway, m->p.address);
         m->p.gateway = strdup(gateway);
-        return m->p.gateway ? vmplan_choose(m, "gateway", why, "%s", gateway) : -ENOMEM;
+        if (!m->p.gateway || vmplan_choose(m, "gateway", why, "%s", gateway) < 0)
+                return -ENOMEM;
+        return choose_dns(m);
 }
 
 static const char *next_offer(const Making *m) {

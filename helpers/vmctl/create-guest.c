@@ -68,21 +68,29 @@ static int add_callers_keys(const char *home, char ***keys) {
         return 0;
 }
 
-int keys_find(Context *c, Create *n) {
+static bool has_own_user(Context *c, const Create *n) {
+        return streq(n->kind, "talos") || vmctl_has(c, OPT_USER_DATA);
+}
+
+int user_find(Context *c, Create *n) {
         const struct passwd *who = caller();
         const char *user = vmctl_value(c, OPT_USER);
-        int r = 0;
 
-        if (streq(n->kind, "talos") || vmctl_has(c, OPT_USER_DATA))
-                return free_and_strdup(&n->user, user) < 0 ? log_oom() : 0;
-        if (user && cloudinit_check_user(user) < 0) {
+        if (user && !has_own_user(c, n) && cloudinit_check_user(user) < 0) {
                 log_error("'%s' is no name for a user in the guest", user);
                 return -EINVAL;
         }
-        if (!user)
+        if (!user && !has_own_user(c, n))
                 user = who && cloudinit_check_user(who->pw_name) >= 0 ? who->pw_name : "admin";
-        if (free_and_strdup(&n->user, user) < 0)
-                return log_oom();
+        return free_and_strdup(&n->user, user) < 0 ? log_oom() : 0;
+}
+
+int keys_find(Context *c, Create *n) {
+        const struct passwd *who = caller();
+        int r = 0;
+
+        if (has_own_user(c, n))
+                return 0;
         STRV_FOREACH(key, c->values[OPT_SSH_KEY]) {
                 r = add_asked_key(*key, &n->keys);
                 if (r < 0)

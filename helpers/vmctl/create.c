@@ -7,8 +7,6 @@
 
 #include "create.h"
 #include "fs.h"
-#include "json.h"
-#include "vmhost.h"
 #include "vmunit.h"
 
 static volatile sig_atomic_t interrupted;
@@ -166,81 +164,6 @@ static int make_or_take_back(Context *c, Create *n) {
         return r;
 }
 
-/* Why it is this one; a release at its end is the one that was asked for, or the standard one, all the same.
- */
-static int release_reason(const Create *n, char **ret) {
-        const char *why = n->release->standard ? "the standard one" : "asked for";
-
-        if (!n->is_over)
-                return str_printf(ret, "%s", why);
-        return str_printf(ret, "%s; no support since %s%s. --release takes another one", why, n->release->end,
-                          streq(n->kind, "ubuntu") ? ", packages come from the archive of old releases" : "");
-}
-
-static void show_release(const Create *n) {
-        _cleanup_free_ char *why = NULL;
-
-        if (n->release && release_reason(n, &why) >= 0)
-                printf("  %-8s %-22s %s\n", "release", n->release->version, why);
-}
-
-/* Why it was not chosen, if there is a reason. */
-static void show_gpu(const Create *n, const VmGpu *g) {
-        for (size_t i = 0; i < n->plan.n_gpus; i++)
-                if (n->plan.gpus[i] == g)
-                        return;
-        if (g->used_by)
-                printf("  GPU %s is not free: of %s\n", g->name, g->used_by);
-        else if (g->refused || g->busy)
-                printf("  GPU %s is not free: %s\n", g->name, g->refused ?: g->busy);
-        else if (g->asleep)
-                printf("  GPU %s sleeps, and nobody can tell whether it is in use; --gpu asks for it\n",
-                       g->name);
-}
-
-static void show(const Create *n, bool dry) {
-        printf("%s %s:\n", dry ? "Would make" : "Making", n->plan.name);
-        show_release(n);
-        for (size_t i = 0; i < n->plan.n_choices; i++)
-                printf("  %-8s %-22s %s\n", n->plan.choices[i].what, n->plan.choices[i].value,
-                       n->plan.choices[i].why);
-        if (!n->host.kvm)
-                printf("  KVM is not available: everything is emulated, and slow\n");
-        for (size_t i = 0; i < n->host.n_gpus; i++)
-                show_gpu(n, &n->host.gpus[i]);
-        if (n->plan.warning)
-                printf("  %s\n", n->plan.warning);
-}
-
-static int add_release(json_object *o, const Create *n) {
-        json_object *choice = json_object_new_object();
-        _cleanup_free_ char *why = NULL;
-
-        if (!n->release || release_reason(n, &why) < 0 ||
-            json_add_text(choice, "value", n->release->version) < 0 ||
-            json_add_text(choice, "why", why) < 0) {
-                (void) json_object_put(choice);
-                return n->release ? -ENOMEM : 0;
-        }
-        return json_add(o, "release", choice);
-}
-
-static int show_json(const Create *n) {
-        _cleanup_json_ json_object *o = json_object_new_object();
-
-        if (json_add_text(o, "uuid", n->plan.uuid) < 0 || add_release(o, n) < 0)
-                return log_oom();
-        for (size_t i = 0; i < n->plan.n_choices; i++) {
-                json_object *choice = json_object_new_object();
-
-                if (json_add_text(choice, "value", n->plan.choices[i].value) < 0 ||
-                    json_add_text(choice, "why", n->plan.choices[i].why) < 0 ||
-                    json_add(o, n->plan.choices[i].what, choice) < 0)
-                        return log_oom();
-        }
-        return json_print(o, stdout);
-}
-
 static void show_way_in(const Create *n) {
         const char *name = n->plan.name;
 
@@ -291,6 +214,8 @@ static int create(Context *c, Create *n) {
         if (r >= 0)
                 r = check_place(c, n);
         if (r >= 0)
+                r = user_find(c, n);
+        if (r >= 0)
                 r = keys_find(c, n);
         if (r < 0)
                 return r;
@@ -312,14 +237,14 @@ static int create(Context *c, Create *n) {
         if (r < 0)
                 return r;
         if (!vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
-                show(n, false);
+                create_show(c, n, false);
         r = make_or_take_back(c, n);
         let_go(n);
         /* The machine is there, and stays: what it does from now on is its own. */
         if (r >= 0 && vmctl_has(c, OPT_WAIT))
                 waited = create_wait(c, n);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
-                r = show_json(n);
+                r = create_show_json(c, n);
         if (r >= 0)
                 r = waited;
         if (vmctl_has(c, OPT_JSON))
@@ -335,15 +260,17 @@ static int dry_run(Context *c, Create *n) {
 
         if ((fs_is_host(n->root) || vmctl_has(c, OPT_CONNECT)) && vmctl_connect(c) < 0)
                 log_notice("This plan knows nothing of other machines: names, addresses and GPUs may be taken");
-        r = plan_offers(c, n);
+        r = user_find(c, n);
+        if (r >= 0)
+                r = plan_offers(c, n);
         if (r >= 0)
                 r = plan_look(c, n);
         if (r >= 0)
                 r = plan_fill(c, n);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
-                return show_json(n);
+                return create_show_json(c, n);
         if (r >= 0 && !vmctl_has(c, OPT_QUIET))
-                show(n, true);
+                create_show(c, n, true);
         return r;
 }
 

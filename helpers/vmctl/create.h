@@ -61,11 +61,17 @@ int plan_look(Context *c, Create *n) _must_check_ _nonnull_all_;
 /* Once its GPUs are leased: whether one was given away between the look and the lease. */
 int plan_look_again(Context *c, Create *n) _must_check_ _nonnull_all_;
 
+/* create-show.c */
+void create_show(Context *c, const Create *n, bool dry) _nonnull_all_;
+int create_show_json(Context *c, const Create *n) _must_check_ _nonnull_all_;
+
 /* create-disk.c */
 int base_find(Context *c, Create *n) _must_check_ _nonnull_all_;
 int disk_make(Create *n) _must_check_ _nonnull_all_;
 
 /* create-guest.c */
+int user_find(Context *c, Create *n) _must_check_ _nonnull_all_;
+/* After user_find(). */
 int keys_find(Context *c, Create *n) _must_check_ _nonnull_all_;
 int seed_write(Context *c, Create *n) _must_check_ _nonnull_all_;
 int machine_define(Context *c, Create *n) _must_check_ _nonnull_all_;

@@ -22,6 +22,8 @@ static char *names[] = { (char *) "talos-01", (char *) "talos-03", NULL };
 static char *addresses[] = { (char *) "192.0.2.7/24", NULL };
 static char *macs[] = { (char *) "52:54:00:00:00:01", NULL };
 
+static char *dns[] = { (char *) "192.0.2.53", (char *) "2001:db8::53", NULL };
+
 static VmHost host(void) {
         return (VmHost){
                 .cpus = 16,
@@ -32,6 +34,7 @@ static VmHost host(void) {
                 .network = NETWORK_BRIDGED,
                 .bridge = (char *) "br0",
                 .gateway = (char *) "192.0.2.1",
+                .dns = dns,
                 .gpus = gpus,
                 .n_gpus = ELEMENTSOF(gpus),
                 .names = names,
@@ -145,6 +148,8 @@ TEST(all_asked_for) {
         ASSERT_STREQ(p.gateway, "192.0.2.254");
         ASSERT_STREQ(p.mac, "52:54:00:0a:0b:0c");
         ASSERT_STREQ(p.choices[0].why, "asked for");
+        ASSERT_STREQ(p.choices[p.n_choices - 1].what, "dns");
+        ASSERT_STREQ(p.choices[p.n_choices - 1].value, "192.0.2.53 2001:db8::53");
 }
 
 TEST(small_hosts_get_the_least) {

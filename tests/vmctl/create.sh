@@ -27,6 +27,13 @@ fi
 is 'a plan needs nothing asked for' "$status:$err" 0:
 like 'with a name by kind' "$out" 'name +talos-01 +the lowest that is free'
 like 'and each default with its reason' "$out" 'disk +50 GiB +standard, thin'
+like 'also what only the factory knows' "$out" 'release +the newest +that the image factory has'
+run talos --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --talos-version v1.13.9
+like 'unless it was asked for' "$out" 'release +v1\.13\.9 +asked for'
+run debian --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --user ada
+like 'and who may enter' "$out" 'user +ada +asked for'
+SUDO_USER=games run debian --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --json
+is 'by default whoever calls' "$(python3 -c 'import json, sys; print(json.load(sys.stdin)["user"]["value"])' <<<"$out")" games
 run ubuntu --dry-run --json --root="$source/tests/hosts/intel-one-gpu" --name box --memory 4G --no-gpu
 is 'as JSON' "$(python3 -c 'import json, sys
 p = json.load(sys.stdin)

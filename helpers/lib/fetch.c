@@ -334,6 +334,10 @@ ssize_t fetch_read(Fetch *f, const void **ret) {
         int r = 1;
 
         while (!f->ended) {
+                if (f->o.stop && f->o.stop()) {
+                        set_message(f, "interrupted");
+                        return -EINTR;
+                }
                 r = perform(f);
                 if (r < 0)
                         return r;

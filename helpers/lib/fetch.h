@@ -20,6 +20,7 @@ typedef struct FetchOptions {
         const char *post;             /* a body to POST, or NULL: GET */
         const char *ca_file;          /* tests only: whom to trust instead; or NULL */
         void (*tick)(void *userdata); /* called several times a second while waiting, or NULL */
+        bool (*stop)(void); /* asked as often, and at each read: true ends it with -EINTR; or NULL */
         void *userdata;
 } FetchOptions;
 
@@ -33,7 +34,8 @@ DEFINE_POINTER_CLEANUP(Fetch, fetch_free)
 /* The next bytes, good until the next call. Returns how many, 0 at the end, or -errno (fetch_message() says
  * more): -ENOENT the server has no such thing, -EREMOTEIO it answers with another error, -EPROTO it does not
  * keep to the rules, -EFBIG more than max, -ETIMEDOUT, -EKEYREJECTED its certificate, -ENETUNREACH no
- * connection, -ECONNRESET it broke, -ESTALE it broke and the file is another one by now. */
+ * connection, -ECONNRESET it broke, -EINTR it was to stop, -ESTALE it broke and the file is another one by
+ * now. */
 ssize_t fetch_read(Fetch *f, const void **ret) _must_check_ _nonnull_all_;
 
 const char *fetch_message(const Fetch *f) _nonnull_all_;

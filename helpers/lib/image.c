@@ -131,6 +131,7 @@ static int download(ImagePlan *p, const Order *o, ImageFailure *reterr) {
                 .ca_file = p->ca_file,
                 .progress = p->s->progress,
                 .userdata = p->s->userdata,
+                .stop = p->s->stop,
         };
         _cleanup_(image_entry_done) ImageEntry e = {};
         ImagePulled pulled;
@@ -172,11 +173,11 @@ typedef struct Waiting {
         bool waited;
 } Waiting;
 
-static void on_lock(void *userdata) {
+static int on_lock(void *userdata) {
         Waiting *w = userdata;
 
         w->waited = true;
-        imageplan_on_wait(w->p);
+        return imageplan_on_wait(w->p);
 }
 
 int image_get(const ImageSetup *s, const ImageWant *w, ImageEntry *ret, ImageFailure *reterr) {

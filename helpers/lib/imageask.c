@@ -28,6 +28,7 @@ static FetchOptions options(const ImageAsk *a, const char *post) {
         o.post = post;
         o.tick = a->tick;
         o.userdata = a->userdata;
+        o.stop = a->stop;
         return o;
 }
 

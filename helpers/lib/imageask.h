@@ -15,6 +15,7 @@ typedef struct ImageAsk {
         int cache;           /* a directory for what gpgv(1) reads, which is removed again */
         void (*tick)(void *userdata);
         void *userdata;
+        bool (*stop)(void); /* see fetch.h */
 } ImageAsk;
 
 /* The newest Talos: "v1.13.9". */

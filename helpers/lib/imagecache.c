@@ -111,17 +111,21 @@ static int open_lock(int cache, const char *name) {
         return RET_NERRNO(openat(cache, file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
 }
 
-int imagecache_lock(int cache, const char *name, void (*wait)(void *userdata), void *userdata) {
+int imagecache_lock(int cache, const char *name, int (*wait)(void *userdata), void *userdata) {
         _cleanup_close_ int fd = image_name_is_valid(name) ? open_lock(cache, name) : -EINVAL;
 
         if (fd < 0)
                 return fd;
         while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                int r;
+
                 if (errno != EWOULDBLOCK && errno != EINTR)
                         return -errno;
                 if (!wait)
                         return -EBUSY;
-                wait(userdata);
+                r = wait(userdata);
+                if (r < 0)
+                        return r;
                 (void) usleep(LOCK_POLL_USEC);
         }
         return TAKE_FD(fd);

@@ -23,8 +23,8 @@ int imagecache_list(int root, ImageEntry **ret, size_t *ret_n) _must_check_ _non
 int imagecache_open(int root) _must_check_;
 
 /* Takes the lock of a name: an fd to be closed. wait called about four times a second while somebody else has
- * it, NULL: returns -EBUSY at once. */
-int imagecache_lock(int cache, const char *name, void (*wait)(void *userdata), void *userdata) _must_check_;
+ * it: below zero ends it, and is returned; NULL: returns -EBUSY at once. */
+int imagecache_lock(int cache, const char *name, int (*wait)(void *userdata), void *userdata) _must_check_;
 
 /* Makes the entry the one of its name. */
 int imagecache_put(int root, const ImageEntry *e) _must_check_ _nonnull_all_;

@@ -38,8 +38,11 @@ static void on_ask(void *userdata) {
         tell(userdata, IMAGE_STEP_ASK);
 }
 
-void imageplan_on_wait(void *userdata) {
-        tell(userdata, IMAGE_STEP_WAIT);
+int imageplan_on_wait(void *userdata) {
+        const ImagePlan *p = userdata;
+
+        tell(p, IMAGE_STEP_WAIT);
+        return p->s->stop && p->s->stop() ? -EINTR : 0;
 }
 
 ImageAsk imageplan_ask(ImagePlan *p) {
@@ -52,6 +55,7 @@ ImageAsk imageplan_ask(ImagePlan *p) {
                 .cache = p->cache,
                 .tick = on_ask,
                 .userdata = p,
+                .stop = p->s->stop,
         };
 }
 

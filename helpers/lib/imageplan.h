@@ -28,6 +28,7 @@ typedef struct ImageSetup {
         uint64_t max;                          /* bytes that an image may have unpacked; 0: 16 GiB */
         ImageProgressFunction progress;        /* or NULL */
         void *userdata;
+        bool (*stop)(void); /* asked again and again: true ends it with -EINTR; or NULL */
 } ImageSetup;
 
 /* What is wanted, resolved as far as that takes no network. */
@@ -56,7 +57,7 @@ int imageplan_open_cache(ImagePlan *p, ImageFailure *reterr) _must_check_ _nonnu
 /* For questions to the servers, with progress. p stays needed. */
 ImageAsk imageplan_ask(ImagePlan *p) _nonnull_all_;
 
-/* Tells that somebody else is waited for; userdata: the plan. */
-void imageplan_on_wait(void *userdata);
+/* Tells that somebody else is waited for; userdata: the plan. -EINTR if it is to stop. */
+int imageplan_on_wait(void *userdata) _must_check_;
 
 int imageplan_out_of_memory(ImageFailure *reterr) _nonnull_all_;

@@ -212,6 +212,7 @@ static int open_all(Job *j) {
                                  .stall_usec = p->stall_usec,
                                  .ca_file = p->ca_file,
                                  .tick = on_tick,
+                                 .stop = p->stop,
                                  .userdata = j };
         SparseFileLimits limits = { .max = p->max, .reserve = RESERVE };
         int r;

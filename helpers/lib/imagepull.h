@@ -53,6 +53,7 @@ typedef struct ImagePull {
         const char *ca_file;
         ImageProgressFunction progress; /* or NULL */
         void *userdata;
+        bool (*stop)(void); /* see fetch.h */
 } ImagePull;
 
 typedef struct ImagePulled {

@@ -53,6 +53,7 @@ static int base_from_cache(Context *c, Create *n, const ImageWant *want) {
 
         vmctl_progress_begin(c, &progress);
         vmctl_image_setup(&n->conf, n->root, &progress, &setup);
+        setup.stop = create_interrupted;
         r = image_get(&setup, want, &entry, &failure);
         vmctl_progress_end(&progress);
         return r < 0 ? vmctl_image_tell(r, &failure) : take_entry(&entry, n);

@@ -109,6 +109,23 @@ static int start_by_libvirt(Context *c, const char *name) {
         return r < 0 ? vmctl_tell(c, r, "Cannot start '%s'", name) : 0;
 }
 
+/* Whoever interrupts a create does not wait for its GPUs: their way back is part of what is taken back. */
+static int start_unit(Bus *bus, const char *unit) {
+        uint64_t end = monotonic_usec() + START_SEC * USEC_PER_SEC;
+        _cleanup_free_ char *job = NULL, *result = NULL;
+        int r;
+
+        r = bus_queue_unit(bus, unit, &job);
+        while (r == 0) {
+                if (create_interrupted())
+                        return -EINTR;
+                if (monotonic_usec() >= end)
+                        return -ETIMEDOUT;
+                r = bus_job_wait(bus, job, USEC_PER_SEC, &result);
+        }
+        return r < 0 ? r : streq(result, "done") || streq(result, "skipped") ? 0 : -EPROTO;
+}
+
 int power_start(Context *c, const char *name) {
         VmUnitName unit = vmunit_name(name);
         _cleanup_bus_ Bus *bus = NULL;
@@ -119,9 +136,11 @@ int power_start(Context *c, const char *name) {
         r = open_bus(&bus);
         if (r < 0)
                 return r;
-        r = bus_start_unit(bus, unit.text, START_SEC * USEC_PER_SEC, NULL, NULL);
+        r = start_unit(bus, unit.text);
         if (r == -EACCES)
                 return start_by_libvirt(c, name);
+        if (r == -EINTR)
+                return log_full_errno(LOG_ERR, EINTR, "Interrupted while %s was starting", unit.text);
         return r < 0 ? tell_unit(bus, r, name, unit.text) : 0;
 }
 

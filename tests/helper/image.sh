@@ -16,7 +16,7 @@ mkdir "$work/server"
 IMAGESERVER_FILE=$work/big.xz python3 "$here/../mock/imageserver.py" "$work/server" 2>"$work/server.err" &
 server=$!
 at_exit kill $server
-for ((i = 0; i < 300; i++)); do
+for ((i = 0; i < 1800; i++)); do
         [ -e "$work/server/ports" ] && break
         sleep 0.1
 done
@@ -82,7 +82,13 @@ check 'and without one byte of it read' bash -c '
         strace -f -e trace=read,pread64,openat,openat2,connect -y -o "$1/trace" -E ASAN_OPTIONS=detect_leaks=0 "${@:2}" >/dev/null &&
         grep -q "open-lts.json" "$1/trace" && ! grep -E "^[0-9]+ +(connect|p?read[^(]*\([0-9]+<[^>]*\.raw)" "$1/trace"' \
         - "$work" "$imageget" "$root" "https://localhost:$good/ok" talos gpu
+extensions() {
+        python3 -c 'import json, sys; print(*json.load(open(sys.argv[1]))["customization"]["systemExtensions"]["officialExtensions"])' "$work/server/schematic"
+}
+is 'of what a GPU of its generation needs' "$(extensions)" \
+        'siderolabs/nvidia-open-gpu-kernel-modules-lts siderolabs/nvidia-container-toolkit-lts siderolabs/qemu-guest-agent'
 is 'without a GPU it is another one' "$(get ok talos | cut -d' ' -f1)" "${path/-open-lts/}"
+is 'with less in it' "$(extensions)" siderolabs/qemu-guest-agent
 is 'a version that is asked for' "$(get ok talos=v1.13.8 | cut -d' ' -f1)" "${path/1.13.9-amd64-open-lts/1.13.8-amd64}"
 sum=$(sha256sum "$work/server/qcow2" | cut -c1-12)
 is 'Ubuntu, as the sums say' "$(get ok ubuntu)" "/var/cache/gpuvm/images/ubuntu-25.10-amd64-$sum.qcow2 qcow2 67108864"
@@ -326,6 +332,9 @@ is 'what is there is not refreshed by the same' "$status" 0
 rm "$root/pool/vm.qcow2"
 run ok image remove --yes nothing talos-v1.13.9-amd64
 is 'one of two names is removed, the other told' "$status $(images | grep -c talos)" '3 0'
+: >"$requests"
+run ok image pull talos v1.13.9 --no-gpu --arch arm64 --json
+is 'for another processor it is another one' "$status $(member '["name"]') $(member '["arch"]') $(grep -c 'v1.13.9/nocloud-arm64.raw.xz' "$requests")" '0 talos-v1.13.9-arm64 arm64 1'
 id=$(printf other | sha256sum | cut -d' ' -f1)
 run ok image pull talos v1.13.9 --schematic "$id" --json
 is 'a schematic of their own' "$status $(member '["name"]') $(member '["schematic"]')" "0 talos-v1.13.9-amd64-${id:0:12} $id"

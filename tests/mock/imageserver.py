@@ -3,7 +3,7 @@
 """Image servers as Talos's factory, Ubuntu and Debian run them, and as they should not be: imageserver.py DIRECTORY
 
 With $IMAGESERVER_FILE that file is what /file/... sends. Makes a CA (ca.pem) and the images in the directory, writes the ports to "ports" once it listens, and logs each request
-to "log". The first part of a path names how the server behaves: /ok/..., /truncated/... The images are real ones, in
+to "log"; what was posted last is in "schematic". The first part of a path names how the server behaves: /ok/..., /truncated/... The images are real ones, in
 real formats; xz(1) makes those of several blocks.
 """
 
@@ -180,7 +180,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def do_POST(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with open(path("schematic"), "wb") as posted:
+            posted.write(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         self.do_GET()
 
     def do_GET(self):

@@ -17,35 +17,55 @@ static int write_down(int fd) {
         return pwrite(fd, text, (size_t) n, 0) < 0 ? negative_errno() : 0;
 }
 
-static bool has_moved(int fd, struct timespec *seen) {
-        struct stat st;
-
-        if (fstat(fd, &st) < 0 || (st.st_mtim.tv_sec == seen->tv_sec && st.st_mtim.tv_nsec == seen->tv_nsec))
-                return false;
-        *seen = st.st_mtim;
-        return true;
+static bool is_later(const struct timespec *a, const struct timespec *b) {
+        return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
 }
 
-int queue_enter(int root, const char *path, uint64_t patience_usec, bool (*interrupted)(void)) {
-        struct timespec seen = {};
+/* Returns 1 with the lock, 0 if somebody has it; then last is when he got it, if that is later. */
+static int try(int root, const char *path, unsigned place, struct timespec *last, int *ret) {
+        _cleanup_free_ char *own = NULL;
         _cleanup_close_ int fd = -EBADF;
-        uint64_t end = 0;
+        struct stat st;
         int r;
 
-        fd = fs_open(root, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+        r = place > 0 ? str_printf(&own, "%s.%u", path, place) : 0;
+        if (r < 0)
+                return r;
+        fd = fs_open(root, own ?: path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return fd;
-        while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-                if (errno != EWOULDBLOCK && errno != EINTR)
-                        return negative_errno();
+        if (flock(fd, LOCK_EX | LOCK_NB) >= 0) {
+                r = write_down(fd);
+                if (r < 0)
+                        return r;
+                *ret = TAKE_FD(fd);
+                return 1;
+        }
+        if (errno != EWOULDBLOCK && errno != EINTR)
+                return negative_errno();
+        if (fstat(fd, &st) >= 0 && is_later(&st.st_mtim, last))
+                *last = st.st_mtim;
+        return 0;
+}
+
+int queue_enter(int root, const char *path, unsigned places, uint64_t patience_usec,
+                bool (*interrupted)(void)) {
+        struct timespec last = {}, seen = {};
+        uint64_t end = 0;
+        int r = 0, fd;
+
+        for (;;) {
+                for (unsigned i = 0; i < places && r == 0; i++)
+                        r = try(root, path, i, &last, &fd);
+                if (r != 0)
+                        return r < 0 ? r : fd;
                 if (interrupted && interrupted())
                         return -EINTR;
-                if (has_moved(fd, &seen) || end == 0)
+                if (end == 0 || is_later(&last, &seen))
                         end = monotonic_usec() + patience_usec;
+                seen = last;
                 if (monotonic_usec() >= end)
                         return -ETIMEDOUT;
                 (void) usleep(POLL_USEC);
         }
-        r = write_down(fd);
-        return r < 0 ? r : TAKE_FD(fd);
 }

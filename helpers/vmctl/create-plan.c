@@ -159,7 +159,7 @@ int plan_fill(Context *c, Create *n) {
 static int lock_allocation(int root) {
         int r = fs_mkdir_p(root, "/run/gpuvm", 0755);
 
-        return r < 0 ? r : queue_enter(root, LOCK, LOCK_PATIENCE_SEC * USEC_PER_SEC, create_interrupted);
+        return r < 0 ? r : queue_enter(root, LOCK, 1, LOCK_PATIENCE_SEC * USEC_PER_SEC, create_interrupted);
 }
 
 static int claim_cpus(Create *n) {

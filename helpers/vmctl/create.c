@@ -7,7 +7,12 @@
 
 #include "create.h"
 #include "fs.h"
+#include "queue.h"
 #include "vmunit.h"
+
+#define START_LOCK "/run/gpuvm/start.lock"
+
+enum { STARTS_MAX = 8, START_PATIENCE_SEC = 20 * 60 /* longer than a start may take */ };
 
 static volatile sig_atomic_t interrupted;
 
@@ -125,6 +130,26 @@ static int check_ground(Context *c, const Create *n) {
         return 0;
 }
 
+/* libvirtd has 20 workers, and each start holds one until QEMU runs: when all of them start something, nobody
+ * gets an answer any more, not even who makes the next plan. More than the host has CPUs only keep each other
+ * waiting. */
+static int start(Context *c, const Create *n) {
+        const unsigned places = MIN(MAX(n->host.cpus, 2U), (unsigned) STARTS_MAX);
+        _cleanup_close_ int place = queue_enter(n->root, START_LOCK, places,
+                                                START_PATIENCE_SEC * USEC_PER_SEC, create_interrupted);
+
+        if (place == -EINTR)
+                return log_full_errno(LOG_ERR, EINTR, "Interrupted while other machines were starting");
+        if (place == -ETIMEDOUT)
+                return log_error_errno(place,
+                                       "%u other machines have been starting for %d s: 'fuser -v " START_LOCK
+                                       "*' names who starts them",
+                                       places, START_PATIENCE_SEC);
+        if (place < 0)
+                return log_error_errno(place, "Cannot lock " START_LOCK ": %m");
+        return power_start(c, n->plan.name);
+}
+
 /* The record is at the end of all that is made, and so the first thing that is missing after a success. */
 static int make(Context *c, Create *n) {
         int r;
@@ -143,7 +168,7 @@ static int make(Context *c, Create *n) {
         if (r >= 0 && power_has_units(c))
                 r = create_step(n, ROLLBACK_UNIT, vmunit_name(n->plan.name).text, "its start");
         if (r >= 0)
-                r = power_start(c, n->plan.name);
+                r = start(c, n);
         if (r >= 0 && interrupted)
                 r = log_full_errno(LOG_ERR, EINTR, "Interrupted");
         if (r < 0)

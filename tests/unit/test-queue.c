@@ -24,7 +24,7 @@ static pid_t holders(int root, unsigned n) {
         ASSERT_EQ(pipe(fds), 0);
         pid = fork();
         if (pid == 0) {
-                int fd = queue_enter(root, PATH, 0, NULL);
+                int fd = queue_enter(root, PATH, 1, 0, NULL);
 
                 (void) !write(fds[1], "x", fd >= 0);
                 for (; fd >= 0 && n > 0; n--) {
@@ -43,13 +43,28 @@ TEST(one_at_a_time) {
         int root = tree_new(), first, second;
 
         ASSERT_EQ(fs_mkdir_p(root, "/run", 0755), 0);
-        first = queue_enter(root, PATH, 0, NULL);
+        first = queue_enter(root, PATH, 1, 0, NULL);
         ASSERT(first >= 0);
-        ASSERT_EQ(queue_enter(root, PATH, 1000, NULL), -ETIMEDOUT);
+        ASSERT_EQ(queue_enter(root, PATH, 1, 1000, NULL), -ETIMEDOUT);
         (void) close(first);
-        second = queue_enter(root, PATH, 0, NULL);
+        second = queue_enter(root, PATH, 1, 0, NULL);
         ASSERT(second >= 0);
         (void) close(second);
+}
+
+TEST(some_at_a_time) {
+        int root = tree_new(), first, second, third;
+
+        ASSERT_EQ(fs_mkdir_p(root, "/run", 0755), 0);
+        first = queue_enter(root, PATH, 2, 0, NULL);
+        second = queue_enter(root, PATH, 2, 0, NULL);
+        ASSERT(first >= 0 && second >= 0);
+        ASSERT_EQ(queue_enter(root, PATH, 2, 1000, NULL), -ETIMEDOUT);
+        (void) close(second);
+        third = queue_enter(root, PATH, 2, 0, NULL);
+        ASSERT(third >= 0);
+        (void) close(first);
+        (void) close(third);
 }
 
 TEST(one_who_hangs_costs_patience) {
@@ -60,7 +75,7 @@ TEST(one_who_hangs_costs_patience) {
         ASSERT_EQ(fs_mkdir_p(root, "/run", 0755), 0);
         pid = holders(root, 100);
         (void) kill(pid, SIGSTOP);
-        ASSERT_EQ(queue_enter(root, PATH, STEP_USEC, NULL), -ETIMEDOUT);
+        ASSERT_EQ(queue_enter(root, PATH, 1, STEP_USEC, NULL), -ETIMEDOUT);
         ASSERT(monotonic_usec() - start >= STEP_USEC);
         (void) kill(pid, SIGKILL);
         (void) waitpid(pid, NULL, 0);
@@ -74,7 +89,7 @@ TEST(a_queue_that_moves_is_waited_for) {
 
         ASSERT_EQ(fs_mkdir_p(root, "/run", 0755), 0);
         pid = holders(root, 10);
-        fd = queue_enter(root, PATH, 6 * STEP_USEC, NULL);
+        fd = queue_enter(root, PATH, 1, 6 * STEP_USEC, NULL);
         ASSERT(fd >= 0);
         ASSERT(monotonic_usec() - start >= 9 * STEP_USEC);
         (void) close(fd);
@@ -89,9 +104,9 @@ TEST(who_waits_can_be_stopped) {
         int root = tree_new(), first, second;
 
         ASSERT_EQ(fs_mkdir_p(root, "/run", 0755), 0);
-        first = queue_enter(root, PATH, 0, yes);
+        first = queue_enter(root, PATH, 1, 0, yes);
         ASSERT(first >= 0);
-        second = queue_enter(root, PATH, UINT64_C(60) * USEC_PER_SEC, yes);
+        second = queue_enter(root, PATH, 1, UINT64_C(60) * USEC_PER_SEC, yes);
         ASSERT_EQ(second, -EINTR);
         (void) close(first);
 }

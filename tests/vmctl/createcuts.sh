@@ -3,8 +3,8 @@
 # vmctl create cut at each step, in each way: an error, a full disk, SIGINT, SIGKILL, libvirtd killed. Afterwards, with one more run at
 # most, all is as before. And many at once: createcuts.sh VMCTL
 #
-# Before each step its record is flushed: there strace stops vmctl, and what is to happen happens. Every third of the cases, and
-# eight at once; with GPUVM_LONG=1 all of them, and fifty.
+# Before each step its record is flushed: there strace stops vmctl, and what is to happen happens. While the
+# machine starts libvirt's hook does that. Every third of the cases, and eight at once; with GPUVM_LONG=1 all of them, and fifty.
 #
 # shellcheck disable=SC2317 # the functions are called inside the namespaces
 
@@ -98,13 +98,115 @@ cuts() {
                         state | diff /run/before - || echo "$what at $step: something is left: $(cat /run/cut.err)"
                 done
         done
-        # All is made, and the record is not away yet: what was not finished is not there.
+        starts
+        ends
+        echo 'cut at each step'
+}
+# libvirt's own hook stands still while the machine starts: before QEMU is there, and when it runs.
+hook() {
+        mkdir -p /etc/libvirt/hooks
+        cat >/etc/libvirt/hooks/qemu <<-'END'
+		#!/bin/sh
+		[ "$2" = "$(cat /run/hook.at 2>/dev/null)" ] || exit 0
+		rm /run/hook.at
+		: >/run/hook.here
+		while [ ! -e /run/hook.go ]; do sleep 0.1; done
+		exit "$(cat /run/hook.go)"
+	END
+        chmod +x /etc/libvirt/hooks/qemu
+        # It is looked for when libvirtd starts.
+        kill "$(cat /run/libvirtd.pid)"
+        for _ in $(seq 100); do
+                ! virsh -q -c qemu:///system uri >/dev/null 2>&1 || sleep 0.1
+        done
+        restart_libvirtd
+}
+# starting WHAT PLACE: sets status.
+starting() {
+        local maker code=0 late=
+
+        rm -f /run/hook.here /run/hook.go
+        echo "$2" >/run/hook.at
+        ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 LD_PRELOAD="$preload" "$vmctl" create debian "${standard[@]}" </dev/null >/run/cut.out 2>/run/cut.err &
+        maker=$!
+        for _ in $(seq 1200); do
+                [ ! -e /run/hook.here ] || break
+                sleep 0.1
+        done
+        [ -e /run/hook.here ] || echo "$1 at $2: it never started: $(cat /run/cut.err)"
+        case $1 in
+        error) code=1 ;;
+        interrupt) kill -INT "$maker" ;;
+        kill)
+                # Whoever comes next comes while libvirt is still at it.
+                kill -KILL "$maker"
+                recover &
+                late=$!
+                sleep 1
+                ;;
+        libvirtd) kill -KILL "$(cat /run/libvirtd.pid)" ;;
+        esac
+        echo $code >/run/hook.go
+        status=0
+        wait "$maker" || status=$?
+        [ -z "$late" ] || wait "$late"
+        [ "$1" != libvirtd ] || restart_libvirtd
+}
+starts() {
+        local what place n=0
+
+        for what in error interrupt kill libvirtd; do
+                for place in prepare started; do
+                        n=$((n + 1))
+                        [ -n "$GPUVM_LONG" ] || [ $((n % 3)) -eq 2 ] || continue
+                        starting "$what" "$place"
+                        [ "$status" -ne 0 ] || echo "$what at $place: made all the same"
+                        case $what in kill | libvirtd) recover ;; esac
+                        state | diff /run/before - || echo "$what at $place: something is left: $(cat /run/cut.err)"
+                done
+        done
+        # There is no room for the variables of its firmware.
+        mount -t tmpfs -o size=16k tmpfs /var/lib/libvirt/qemu/nvram
+        ! make >/run/small 2>&1 || echo 'started without room'
+        grep -o 'Cannot start .debian-01.: .*No space left on device' /run/small | sed 's/.*: /start: /'
+        umount /var/lib/libvirt/qemu/nvram
+        state | diff /run/before - || echo 'no room for a start leaves something'
+}
+# All is made, and the record is not away yet: what was not finished is not there; what nobody can stop any more is whole.
+ends() {
+        local what
+
         traced unlinkat:signal=KILL:when=1
         wait "$tracer" || true
         [ -n "$(ls -A /var/lib/gpuvm/creating)" ] || echo 'nothing was cut at the end'
         recover
         state | diff /run/before - || echo 'something is left of the end'
-        echo 'cut at each step'
+        status=0
+        traced unlinkat:error=EIO:when=1
+        wait "$tracer" || status=$?
+        [ "$status" -ne 0 ] || echo 'the record stays, and nobody is told'
+        state | diff /run/before - || echo "something is left of an error at the end: $(cat /run/cut.err)"
+        for what in interrupt libvirtd; do
+                traced unlinkat:signal=STOP:when=1
+                for _ in $(seq 1200); do
+                        [ "$(virsh -q -c qemu:///system list --name)" != debian-01 ] || break
+                        sleep 0.1
+                done
+                stopped 0 || echo "$what at the end: nothing was stopped: $(cat /run/cut.err)"
+                case $what in
+                interrupt) kill -INT "$victim" ;;
+                libvirtd) kill -KILL "$(cat /run/libvirtd.pid)" ;;
+                esac
+                sleep 0.5
+                kill -CONT "$victim"
+                wait "$tracer" || true
+                [ "$what" = interrupt ] || restart_libvirtd
+                recover
+                if [ "$(vm list --quiet)" = debian-01 ]; then
+                        vm delete --yes --force --quiet debian-01
+                fi
+                state | diff /run/before - || echo "$what at the end: neither whole nor gone: $(cat /run/cut.err)"
+        done
 }
 # A pool with no room for the disk's own tables, then with none for the seed.
 small_pools() {
@@ -151,19 +253,21 @@ real() {
 
         ground
         network
+        hook
         recover
         state >/run/before
         cuts
         small_pools
         many
 }
-create_real "$work" 3300 restart_libvirtd traced stopped happens recover cuts small_pools many
+create_real "$work" 3300 restart_libvirtd traced stopped happens recover cuts hook starting starts ends small_pools many
 if [ "$status" -eq 77 ]; then
         skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, qemu-utils, qemu-system-x86, dnsmasq-base, iptables, strace and binutils'
         done_testing
         exit
 fi
-is 'whole, or not at all' "$got" 'cut at each step
+is 'whole, or not at all' "$got" 'start: No space left on device
+cut at each step
 Cannot make disk
 seed'\'': No space left on device
 many: 0 0

@@ -52,7 +52,7 @@ int queue_enter(int root, const char *path, unsigned places, uint64_t patience_u
                 bool (*interrupted)(void)) {
         struct timespec last = {}, seen = {};
         uint64_t end = 0;
-        int r = 0, fd;
+        int r = 0, fd = -EBADF;
 
         for (;;) {
                 for (unsigned i = 0; i < places && r == 0; i++)

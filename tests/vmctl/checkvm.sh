@@ -148,6 +148,7 @@ is 'a machine that is ready' "$status:$out" '0:with-gpu is running
   with-gpu has the address 127.0.0.9
   with-gpu answers by ssh at 127.0.0.9
   0000:01:00.0 is seen in the guest
+  with-gpu has been set up
 with-gpu is ready'
 run start --wait --json with-gpu
 is 'as JSON' "$status:$(python3 -c 'import json, sys; print([(v["name"], v["status"]) for v in json.load(sys.stdin)])' <<<"$out")" \

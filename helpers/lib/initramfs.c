@@ -149,10 +149,7 @@ static int trial_will_do(int root, const char *trial, const struct stat *real) {
                 r = fs_stat(root, trial, &st);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
-        return streq(now, then) && st.st_size > 0 &&
-                        (st.st_mtim.tv_sec > real->st_mtim.tv_sec ||
-                         (st.st_mtim.tv_sec == real->st_mtim.tv_sec &&
-                          st.st_mtim.tv_nsec >= real->st_mtim.tv_nsec));
+        return streq(now, then) && st.st_size > 0 && !timespec_is_later(&real->st_mtim, &st.st_mtim);
 }
 
 /* Before anything is built. A negative result has been told. */

@@ -155,6 +155,10 @@ static inline uint64_t boottime_usec(void) {
         return clock_usec(CLOCK_BOOTTIME);
 }
 
+static inline bool timespec_is_later(const struct timespec *a, const struct timespec *b) {
+        return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
 static inline uint64_t monotonic_usec(void) {
         return clock_usec(CLOCK_MONOTONIC);
 }

@@ -17,10 +17,6 @@ static int write_down(int fd) {
         return pwrite(fd, text, (size_t) n, 0) < 0 ? negative_errno() : 0;
 }
 
-static bool is_later(const struct timespec *a, const struct timespec *b) {
-        return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
-}
-
 /* Returns 1 with the lock, 0 if somebody has it; then last is when he got it, if that is later. */
 static int try(int root, const char *path, unsigned place, struct timespec *last, int *ret) {
         _cleanup_free_ char *own = NULL;
@@ -43,7 +39,7 @@ static int try(int root, const char *path, unsigned place, struct timespec *last
         }
         if (errno != EWOULDBLOCK && errno != EINTR)
                 return negative_errno();
-        if (fstat(fd, &st) >= 0 && is_later(&st.st_mtim, last))
+        if (fstat(fd, &st) >= 0 && timespec_is_later(&st.st_mtim, last))
                 *last = st.st_mtim;
         return 0;
 }
@@ -61,7 +57,7 @@ int queue_enter(int root, const char *path, unsigned places, uint64_t patience_u
                         return r < 0 ? r : fd;
                 if (interrupted && interrupted())
                         return -EINTR;
-                if (end == 0 || is_later(&last, &seen))
+                if (end == 0 || timespec_is_later(&last, &seen))
                         end = monotonic_usec() + patience_usec;
                 seen = last;
                 if (monotonic_usec() >= end)

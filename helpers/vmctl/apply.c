@@ -51,21 +51,20 @@ static int add_value(Context *sub, const char *option, const char *value) {
 }
 
 /* "none" and paths are words of the file's own. */
-static int add_gpus(const Apply *a, const VmFile *f, Context *sub) {
-        _cleanup_strv_ char **gpus = NULL;
-        int r;
+static int add_gpus(const Compared *m, Context *sub) {
+        const VmFile *f = m->file;
+        int r = 0;
 
-        r = declared_gpus(&a->d, f, &gpus);
-        if (r < 0 || !f->values[VMKEY_GPU])
-                return r;
-        if (!gpus)
+        if (!f->values[VMKEY_GPU])
+                return 0;
+        if (!m->gpus)
                 return log_full_errno(
                                 LOG_ERR, EOPNOTSUPP,
                                 "%s:%u: Which GPUs? A machine is made with those that Gpu= names by address or path",
                                 vmfile_place(f, VMKEY_GPU).file, vmfile_place(f, VMKEY_GPU).line);
-        if (!*gpus)
+        if (!*m->gpus)
                 return add_value(sub, "no-gpu", "");
-        STRV_FOREACH(gpu, gpus)
+        STRV_FOREACH(gpu, m->gpus)
                 if (r >= 0)
                         r = add_value(sub, "gpu", *gpu);
         return r;
@@ -84,13 +83,14 @@ static int add_key(const VmFile *f, VmKey k, Context *sub) {
 }
 
 /* As if the file had been typed. */
-static int make_options(const Apply *a, const VmFile *f, Context *sub) {
+static int make_options(const Apply *a, const Compared *m, Context *sub) {
+        const VmFile *f = m->file;
         int r;
 
         r = add_value(sub, "name", f->name);
         for (VmKey k = 0; k < _VMKEY_MAX && r >= 0; k++)
                 if (k == VMKEY_GPU)
-                        r = add_gpus(a, f, sub);
+                        r = add_gpus(m, sub);
                 else if (vmkey_rows[k].option)
                         r = add_key(f, k, sub);
         if (r >= 0 && (a->quiet || vmctl_has(a->c, OPT_JSON)))
@@ -103,13 +103,13 @@ static int make_options(const Apply *a, const VmFile *f, Context *sub) {
 }
 
 /* Returns an exit status, or -errno after a message. */
-static int make(const Apply *a, const VmFile *f) {
+static int make(const Apply *a, const Compared *m) {
         Context sub = { .command = a->c->command, .virt = a->c->virt };
         int r;
 
-        r = make_options(a, f, &sub);
+        r = make_options(a, m, &sub);
         if (r >= 0)
-                r = create_kind(&sub, vmfile_value(f, VMKEY_KIND));
+                r = create_kind(&sub, vmfile_value(m->file, VMKEY_KIND));
         drop_values(&sub);
         return r;
 }
@@ -130,10 +130,19 @@ static void tell(const Apply *a, const VmFile *f, const VmDifference *i, Fate fa
                        a->dry_run && fate != FATE_LEFT ? "would be " : "", fate_text(fate, i->how));
 }
 
+static bool has_any(const Compared *m, VmChange how) {
+        for (size_t i = 0; i < m->differences.n; i++)
+                if (m->differences.items[i].how == how)
+                        return true;
+        return false;
+}
+
 static int define(const Apply *a, const Compared *m) {
         _cleanup_free_ char *xml = NULL, *changed = NULL;
         int r;
 
+        if (!has_any(m, VMCHANGE_RESTART))
+                return 0;
         r = virtvm_definition(a->c->virt, m->file->name, &xml);
         if (r < 0)
                 return vmctl_tell(a->c, r, "Cannot read the definition of '%s'", m->file->name);
@@ -147,15 +156,12 @@ static int define(const Apply *a, const Compared *m) {
 }
 
 static int grow(const Apply *a, const Compared *m) {
-        _cleanup_(vmdefined_done) VmDefined now = {};
         VmState state;
         int r;
 
-        r = declared_machine(a->c, m->file->name, &now);
-        if (r >= 0)
-                r = virtvm_state(a->c->virt, m->file->name, &state);
+        r = virtvm_state(a->c->virt, m->file->name, &state);
         if (r < 0)
-                return r;
+                return vmctl_tell(a->c, r, "Cannot look at virtual machine '%s'", m->file->name);
         if (!vm_state_is_on(state)) {
                 log_notice("The disk of '%s' grows while it runs: 'vmctl start %s' and apply again",
                            m->file->name, m->file->name);
@@ -163,7 +169,7 @@ static int grow(const Apply *a, const Compared *m) {
         }
         if (a->dry_run)
                 return 1;
-        r = virtvm_grow_disk(a->c->virt, m->file->name, now.metadata.disks[0], m->wanted.disk);
+        r = virtvm_grow_disk(a->c->virt, m->file->name, m->machine.metadata.disks[0], m->wanted.disk);
         return r < 0 ? vmctl_tell(a->c, r, "Cannot make the disk of '%s' larger", m->file->name) : 1;
 }
 
@@ -188,17 +194,12 @@ static int move_gpus(const Apply *a, const char *machine, char *const *from, cha
 }
 
 static int change_gpus(const Apply *a, const Compared *m) {
-        _cleanup_(vmdefined_done) VmDefined now = {};
-        _cleanup_strv_ char **wanted = NULL;
+        char *const *now = m->machine.metadata.gpus;
         int r;
 
-        r = declared_machine(a->c, m->file->name, &now);
-        if (r >= 0)
-                r = declared_gpus(&a->d, m->file, &wanted);
-        if (r >= 0)
-                r = move_gpus(a, m->file->name, now.metadata.gpus, wanted, cmd_gpu_detach);
+        r = move_gpus(a, m->file->name, now, m->gpus, cmd_gpu_detach);
         if (r == 0)
-                r = move_gpus(a, m->file->name, wanted, now.metadata.gpus, cmd_gpu_attach);
+                r = move_gpus(a, m->file->name, m->gpus, now, cmd_gpu_attach);
         return r == 0 ? 1 : MIN(r, -EIO);
 }
 
@@ -264,16 +265,12 @@ static int apply_one(Apply *a, const Compared *m) {
 
         if (m->made)
                 return change_machine(a, m);
-        r = make(a, m->file);
+        r = make(a, m);
         if (r < 0 || r > 0) { /* it has told why; the others are made all the same */
                 a->n_left++;
                 return add_json(a, m->file, false, false, json_object_new_array());
         }
         return add_json(a, m->file, !a->dry_run, !a->dry_run, json_object_new_array());
-}
-
-static bool is_after(struct timespec a, struct timespec b) {
-        return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
 }
 
 /* True if systemd has not read what the generator makes of the file as it is now. */
@@ -285,7 +282,8 @@ static bool is_unread(const Declared *d, const VmFile *f) {
             fs_stat(d->root, path, &generated) < 0)
                 return true;
         STRV_FOREACH(file, f->files)
-                if (fs_stat(d->root, *file, &source) < 0 || is_after(source.st_mtim, generated.st_mtim))
+                if (fs_stat(d->root, *file, &source) < 0 ||
+                    timespec_is_later(&source.st_mtim, &generated.st_mtim))
                         return true;
         return false;
 }

@@ -8,6 +8,8 @@ void declared_done(Declared *d) {
         for (size_t i = 0; i < d->n; i++) {
                 vmdifferences_done(&d->all[i].differences);
                 vmplan_done(&d->all[i].wanted);
+                vmdefined_done(&d->all[i].machine);
+                strv_free(d->all[i].gpus);
         }
         free(d->all);
         catalog_done(&d->catalog);
@@ -23,7 +25,8 @@ static const char *address_of(const PciBus *bus, const char *path) {
         return path;
 }
 
-int declared_gpus(const Declared *d, const VmFile *f, char ***ret) {
+/* *ret: the addresses that the file names, or NULL where it says how many, or nothing. */
+static int named_gpus(const Declared *d, const VmFile *f, char ***ret) {
         _cleanup_strv_ char **l = calloc(1, sizeof(*l)); /* not NULL: none is not "whichever" */
         int r = 0;
 
@@ -74,14 +77,15 @@ int declared_machine(Context *c, const char *name, VmDefined *ret) {
 }
 
 static int compare(Context *c, const Declared *d, const VmFile *f, Compared *ret) {
-        _cleanup_(vmdefined_done) VmDefined machine = {};
         const VmWish w = vmdiff_wish(f);
         _cleanup_free_ char *said = NULL;
-        _cleanup_strv_ char **gpus = NULL;
         int r;
 
         ret->file = f;
-        r = declared_machine(c, f->name, &machine);
+        r = named_gpus(d, f, &ret->gpus);
+        if (r < 0)
+                return log_oom();
+        r = declared_machine(c, f->name, &ret->machine);
         if (r == -ENOENT)
                 return 0;
         if (r < 0)
@@ -91,9 +95,7 @@ static int compare(Context *c, const Declared *d, const VmFile *f, Compared *ret
         if (r < 0 && said)
                 return log_full_errno(LOG_ERR, EINVAL, "%s: %s", f->files[0], said);
         if (r >= 0)
-                r = declared_gpus(d, f, &gpus);
-        if (r >= 0)
-                r = vmdiff(f, &ret->wanted, gpus, &machine, &ret->differences);
+                r = vmdiff(f, &ret->wanted, ret->gpus, &ret->machine, &ret->differences);
         return r < 0 ? log_error_errno(r, "Cannot compare '%s' with its file: %m", f->name) : 0;
 }
 

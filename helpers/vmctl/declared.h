@@ -11,8 +11,10 @@
 
 typedef struct Compared {
         const VmFile *file;
-        bool made;     /* libvirt has it */
-        VmPlan wanted; /* its sizes alone (vmplan_imagine()) */
+        bool made;         /* libvirt has it */
+        VmDefined machine; /* as it is, if it is made */
+        VmPlan wanted;     /* its sizes alone (vmplan_imagine()) */
+        char **gpus;       /* addresses that the file names; NULL where it says how many, or nothing */
         VmDifferences differences;
 } Compared;
 
@@ -31,9 +33,6 @@ int declared_look(Context *c, char **names, Declared *ret) _must_check_ _nonnull
 
 /* A machine as it is. -ENOENT without a message. */
 int declared_machine(Context *c, const char *name, VmDefined *ret) _must_check_ _nonnull_all_;
-
-/* *ret: the addresses that the file names, or NULL where it says how many, or nothing. */
-int declared_gpus(const Declared *d, const VmFile *f, char ***ret) _must_check_ _nonnull_all_;
 
 struct json_object;
 /* NULL without memory. */

@@ -149,69 +149,72 @@ static int read_one(int root, const char *word, Problems *p, VmFile *f) {
 }
 
 /* listed: nobody named it, and it may be masked. Returns 1 if all is well, 0 after messages. */
-static int validate(Context *c, int root, const char *word, bool listed, json_object *all) {
+static int validate(Context *c, int root, const char *word, bool listed, VmFile *f, json_object *all) {
         _cleanup_(problems_done) Problems p = {};
-        _cleanup_(vmfile_done) VmFile f = {};
         int r;
 
-        r = read_one(root, word, &p, &f);
+        r = read_one(root, word, &p, f);
         if (r == 0 && listed)
                 return 1;
         if (r == 0)
                 return log_full_errno(LOG_ERR, ENOENT, "No machine '%s' is declared in /etc/gpuvm/vms", word);
         if (r >= 0 && p.n == 0)
-                r = check_values(&f, &p);
+                r = check_values(f, &p);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
-                r = show_json(all, &f, &p);
+                r = show_json(all, f, &p);
         if (r < 0)
                 return log_error_errno(r, "Cannot read '%s': %m", word);
         if (p.n == 0 && !vmctl_has(c, OPT_JSON) && !vmctl_has(c, OPT_QUIET))
-                printf("%s: valid\n", f.name);
+                printf("%s: valid\n", f->name);
         return p.n == 0;
 }
 
-/* Those that want the same GPU at boot, as the generator sees them. */
-static int validate_together(int root, unsigned *n) {
-        _cleanup_(catalog_done) Catalog catalog = {};
+/* Those that want the same GPU at boot, as the generator sees them. Returns how many, or -errno. */
+static int validate_together(int root, const Catalog *catalog) {
         _cleanup_(problems_done) Problems p = {};
         _cleanup_(pci_bus_done) PciBus bus = {};
         _cleanup_(plan_done) Plan plan = {};
-        int r;
+        int r = 0;
 
-        r = catalog_load(root, NULL, NULL, &catalog);
-        if (r >= 0 && planvm_needs_bus(&catalog))
+        if (planvm_needs_bus(catalog))
                 r = pci_scan(root, &bus);
         if (r >= 0)
-                r = planvm_add(&plan, &catalog, &bus, on_problem, &p);
-        *n = p.n;
-        return r < 0 ? log_error_errno(r, "Cannot look at the machines together: %m") : 0;
+                r = planvm_add(&plan, catalog, &bus, on_problem, &p);
+        return r < 0 ? log_error_errno(r, "Cannot look at the machines together: %m") : (int) p.n;
+}
+
+/* Returns how many are not valid, or -errno. listed: all that there are, which are looked at together too. */
+static int validate_all(Context *c, int root, char **words, bool listed, json_object *all) {
+        _cleanup_(catalog_done) Catalog catalog = { .files = calloc(strv_length(words) + 1, sizeof(VmFile)) };
+        int r, n_bad = 0;
+
+        if (!catalog.files)
+                return log_oom();
+        STRV_FOREACH(word, words) {
+                VmFile *f = &catalog.files[catalog.n];
+
+                r = validate(c, root, *word, listed, f, all);
+                catalog.n += !!f->name;
+                if (r < 0)
+                        return r;
+                n_bad += r == 0;
+        }
+        r = listed ? validate_together(root, &catalog) : 0;
+        return r < 0 ? r : n_bad + r;
 }
 
 int cmd_validate(Context *c, char **args) {
         _cleanup_json_ json_object *all = json_object_new_array();
         _cleanup_close_ int root = fs_open_root(vmctl_value(c, OPT_ROOT));
         _cleanup_strv_ char **names = NULL;
-        unsigned n_bad = 0, n_clashes = 0;
-        int r = 0;
+        int r, n_bad;
 
         if (root < 0)
                 return log_error_errno(root, "Cannot open root directory '%s': %m",
                                        strempty(vmctl_value(c, OPT_ROOT)));
-        if (!args[0]) {
-                r = catalog_names(root, NULL, NULL, &names);
-                if (r < 0)
-                        return log_oom();
-                args = names;
-        }
-        STRV_FOREACH(word, args) {
-                r = validate(c, root, *word, names, all);
-                if (r < 0)
-                        return r;
-                n_bad += r == 0;
-        }
-        if (names)
-                r = validate_together(root, &n_clashes);
-        if (r >= 0 && vmctl_has(c, OPT_JSON))
-                r = json_print(all, stdout);
-        return r < 0 ? r : n_bad + n_clashes > 0 ? VMCTL_FAILED : VMCTL_DONE;
+        if (!args[0] && catalog_names(root, NULL, NULL, &names) < 0)
+                return log_oom();
+        n_bad = validate_all(c, root, args[0] ? args : names, !args[0], all);
+        r = n_bad >= 0 && vmctl_has(c, OPT_JSON) ? json_print(all, stdout) : 0;
+        return n_bad < 0 ? n_bad : r < 0 ? r : n_bad > 0 ? VMCTL_FAILED : VMCTL_DONE;
 }

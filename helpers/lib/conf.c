@@ -30,18 +30,24 @@ typedef struct Parser {
         unsigned n_guesses;
 } Parser;
 
-_printf_(3, 4) static void tell(Parser *p, unsigned line, const char *format, ...) {
+void conf_tell(ConfProblem problem, void *userdata, const char *file, unsigned line, const char *format,
+               va_list ap) {
         _cleanup_free_ char *text = NULL;
-        va_list ap;
 
-        if (!p->problem)
+        if (!problem)
                 return;
-        va_start(ap, format);
         if (vasprintf(&text, format, ap) < 0)
                 text = NULL;
+        else
+                problem(file, line, text, userdata);
+}
+
+_printf_(3, 4) static void tell(Parser *p, unsigned line, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        conf_tell(p->problem, p->userdata, p->file, line, format, ap);
         va_end(ap);
-        if (text)
-                p->problem(p->file, line, text, p->userdata);
 }
 
 int conf_init(Conf *ret) {

@@ -6,6 +6,8 @@
  * Pure but for conf_load(). libc only: the generator links it. A problem is never fatal: an unknown key is
  * ignored, a bad value keeps the default, and either is told through the callback with file and line. */
 
+#include <stdarg.h>
+
 #include "macro.h"
 
 typedef enum RebootMode { REBOOT_AUTO, REBOOT_ASK, REBOOT_NEVER } RebootMode;
@@ -79,6 +81,10 @@ typedef void (*ConfProblem)(const char *file, unsigned line, const char *text, v
 /* Reads the files and /proc/cmdline below root. Missing files are fine. Only -ENOMEM fails. problem may be
  * NULL. */
 int conf_load(int root, ConfProblem problem, void *userdata, Conf *ret) _must_check_;
+
+/* Calls problem, which may be NULL, with a text that is put together. */
+void conf_tell(ConfProblem problem, void *userdata, const char *file, unsigned line, const char *format,
+               va_list ap);
 
 /* A ConfProblem that tells each of them as a warning. */
 void conf_warn(const char *file, unsigned line, const char *text, void *userdata);

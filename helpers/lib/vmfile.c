@@ -53,18 +53,12 @@ typedef struct Parser {
 } Parser;
 
 _printf_(3, 4) static void tell(Parser *p, unsigned line, const char *format, ...) {
-        _cleanup_free_ char *text = NULL;
         va_list ap;
 
         p->f->n_problems++;
-        if (!p->problem)
-                return;
         va_start(ap, format);
-        if (vasprintf(&text, format, ap) < 0)
-                text = NULL;
+        conf_tell(p->problem, p->userdata, p->path, line, format, ap);
         va_end(ap);
-        if (text)
-                p->problem(p->path, line, text, p->userdata);
 }
 
 void vmfile_done(VmFile *f) {

@@ -279,3 +279,13 @@ int vmplace_make(const VmTopology *t, const VmPlaceWish *w, VmPlace *ret, char *
         p = (VmPlace){};
         return 0;
 }
+
+int vmplace_pins(const VmPlace *p, unsigned cpus, char **ret) {
+        _cleanup_strv_ char **l = NULL;
+
+        for (unsigned i = 0; i < cpus; i++)
+                if (strv_extendf(&l, "%u", p->pins[i]) < 0)
+                        return -ENOMEM;
+        *ret = strv_join(l, ",");
+        return *ret ? 0 : -ENOMEM;
+}

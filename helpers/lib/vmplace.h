@@ -50,5 +50,8 @@ void vmplace_done(VmPlace *p);
 int vmplace_make(const VmTopology *t, const VmPlaceWish *w, VmPlace *ret,
                  char **reterr) _must_check_ _nonnull_all_;
 
+/* The pins of a place that has some, one for each of the CPUs, as a list: "8,9". Returns 0 or -ENOMEM. */
+int vmplace_pins(const VmPlace *p, unsigned cpus, char **ret) _must_check_ _nonnull_all_;
+
 /* A list as the kernel writes it, "0-3,8". */
 bool vmplace_has_cpu(const char *list, unsigned cpu) _nonnull_all_;

@@ -204,14 +204,10 @@ static int gpu_node(const VmPlan *p) {
 }
 
 static int choose_pins(Making *m) {
-        _cleanup_strv_ char **l = NULL;
         _cleanup_free_ char *text = NULL;
+        int r = vmplace_pins(&m->p.place, m->p.cpus, &text);
 
-        for (unsigned i = 0; i < m->p.cpus; i++)
-                if (strv_extendf(&l, "%u", m->p.place.pins[i]) < 0)
-                        return -ENOMEM;
-        text = strv_join(l, ",");
-        return text ? vmplan_choose(m, "pinned", ASKED, "%s", text) : -ENOMEM;
+        return r < 0 ? r : vmplan_choose(m, "pinned", ASKED, "%s", text);
 }
 
 static int make_place(Making *m) {

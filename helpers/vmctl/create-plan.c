@@ -163,16 +163,13 @@ static int lock_allocation(int root) {
 }
 
 static int claim_cpus(Create *n) {
-        _cleanup_strv_ char **l = NULL;
         _cleanup_free_ char *text = NULL;
-        int r = 0;
+        int r;
 
-        for (unsigned i = 0; n->plan.place.pins && i < n->plan.cpus && r >= 0; i++)
-                r = strv_extendf(&l, "%u", n->plan.place.pins[i]);
-        if (r < 0 || !l)
-                return r;
-        text = strv_join(l, ",");
-        return text ? rollback_add(&n->rollback, ROLLBACK_CPUS, text) : -ENOMEM;
+        if (!n->plan.place.pins)
+                return 0;
+        r = vmplace_pins(&n->plan.place, n->plan.cpus, &text);
+        return r < 0 ? r : rollback_add(&n->rollback, ROLLBACK_CPUS, text);
 }
 
 static int claim(Create *n) {

@@ -14,21 +14,16 @@ static void tell(DropinProblem problem, void *userdata, const char *path, const 
                 problem(path, text, userdata);
 }
 
-static bool is_there(int root, const char *path) {
-        _cleanup_close_ int fd = fs_open(root, path, O_PATH | O_NOFOLLOW, 0);
-
-        return fd >= 0 || (fd != -ENOENT && fd != -ENOTDIR);
-}
-
-/* True if something has this name and is no link to /dev/null. What the link says counts, not where it leads:
- * below another root there may be no /dev/null, and one that leads nowhere deserves to be told. */
-static bool is_wanted(int root, const char *path) {
+/* Returns 1 if something has this name, 0 if that is a link to /dev/null, -ENOENT if nothing has it. What the
+ * link says counts, not where it leads: below another root there may be no /dev/null, and one that leads
+ * nowhere deserves to be told. */
+static int find_wanted(int root, const char *path) {
         _cleanup_close_ int fd = fs_open(root, path, O_PATH | O_NOFOLLOW, 0);
         char target[sizeof("/dev/null")];
         ssize_t n;
 
         if (fd < 0)
-                return fd != -ENOENT && fd != -ENOTDIR;
+                return fd == -ENOENT || fd == -ENOTDIR ? -ENOENT : 1;
         n = readlinkat(fd, "", target, sizeof(target));
         return n != sizeof(target) - 1 || memcmp(target, "/dev/null", (size_t) n) != 0;
 }
@@ -88,8 +83,9 @@ static int find_file(int root, const char *name, char ***l) {
 
                 if (r < 0)
                         return r;
-                if (is_there(root, path))
-                        return is_wanted(root, path) ? strv_extend(l, path) : 0;
+                r = find_wanted(root, path);
+                if (r != -ENOENT)
+                        return r > 0 ? strv_extend(l, path) : 0;
         }
         return 0;
 }
@@ -104,7 +100,7 @@ int dropin_list(int root, const char *name, DropinProblem problem, void *userdat
         if (paths)
                 qsort(paths, strv_length(paths), sizeof(char *), compare_names);
         STRV_FOREACH(p, paths)
-                if (r >= 0 && is_wanted(root, *p))
+                if (r >= 0 && find_wanted(root, *p) > 0)
                         r = strv_extend(&l, *p);
         if (r < 0)
                 return r;

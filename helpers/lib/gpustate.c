@@ -101,19 +101,23 @@ static bool may_ask_driver(const GpuState *g) {
 }
 
 /* NVIDIA's driver answers as long as it is well. A child asks it first, which can be left behind: whoever
- * looks for holders asks it again. Returns 1 and the first line of what it says, or 0. */
-static int ask_driver(int root, GpuState *g, char **ret) {
-        _cleanup_(worker_freep) Worker *w = NULL;
+ * looks for holders asks it again. One child asks for all GPUs, up to one that does not answer. Returns 1 and
+ * the first line of what it says, or 0. */
+static int ask_driver(int root, Worker **w, GpuState *g, char **ret) {
         _cleanup_free_ char *path = NULL;
         int r;
 
         if (!may_ask_driver(g) || !streq_ptr(g->gpu->driver, "nvidia"))
                 return 0;
         r = str_printf(&path, "/proc/driver/nvidia/gpus/%s/information", g->gpu->name);
+        if (r >= 0 && !*w)
+                r = worker_start(root, NULL, NULL, w);
         if (r >= 0)
-                r = worker_start(root, NULL, NULL, &w);
-        if (r >= 0)
-                r = worker_read(w, path, ANSWER_SEC * USEC_PER_SEC, ret);
+                r = worker_read(*w, path, ANSWER_SEC * USEC_PER_SEC, ret);
+        if (r == -ETIMEDOUT || r == -ECHILD) { /* the next one gets another child */
+                worker_free(*w);
+                *w = NULL;
+        }
         if (r == -ETIMEDOUT)
                 return MIN(str_printf(&g->stuck, "the driver nvidia has not answered for %d s", ANSWER_SEC),
                            0);
@@ -121,14 +125,14 @@ static int ask_driver(int root, GpuState *g, char **ret) {
 }
 
 /* "GeForce RTX 4090", or what NVIDIA's driver calls it where the database is older than the card. */
-static int read_name(int root, GpuState *g) {
+static int read_name(int root, Worker **w, GpuState *g) {
         _cleanup_free_ char *text = NULL;
         const char *model;
         int r;
 
         r = g->gpu->modalias ? gpuname_read(g->gpu->modalias, &g->name) : 0;
         if (r >= 0)
-                r = ask_driver(root, g, &text);
+                r = ask_driver(root, w, g, &text);
         if (r <= 0 || g->name)
                 return r;
         model = startswith(text, "Model:");
@@ -167,7 +171,8 @@ static GpuOwner judge_owner(const GpuState *g) {
         return seen ? GPU_OWNER_FREE : GPU_OWNER_UNKNOWN;
 }
 
-static int read_state(int root, const PciBus *bus, const KeepList *keep, const Conf *c, GpuState *g) {
+static int read_state(int root, const PciBus *bus, const KeepList *keep, const Conf *c, Worker **w,
+                      GpuState *g) {
         int r;
 
         g->mode = conf_gpu_mode(c, g->gpu->name, g->gpu->path);
@@ -177,7 +182,7 @@ static int read_state(int root, const PciBus *bus, const KeepList *keep, const C
         if (r >= 0)
                 r = read_link(root, g);
         if (r >= 0)
-                r = read_name(root, g);
+                r = read_name(root, w, g);
         return r;
 }
 
@@ -221,6 +226,7 @@ static int look_for_holders(int root, GpuStates *s) {
 
 int gpustate_read(int root, const Conf *c, bool holders, GpuStates *ret) {
         _cleanup_(gpustate_done) GpuStates s = {};
+        _cleanup_(worker_freep) Worker *w = NULL;
         _cleanup_(keep_done) KeepList keep = {};
         int r;
 
@@ -236,7 +242,7 @@ int gpustate_read(int root, const Conf *c, bool holders, GpuStates *ret) {
         if (s.n > 0)
                 r = keep_find(root, &s.bus, &keep);
         for (size_t i = 0; i < s.n && r >= 0; i++)
-                r = read_state(root, &s.bus, &keep, c, &s.list[i]);
+                r = read_state(root, &s.bus, &keep, c, &w, &s.list[i]);
         if (r >= 0 && holders && s.n > 0)
                 r = look_for_holders(root, &s);
         if (r < 0)

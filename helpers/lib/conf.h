@@ -30,6 +30,8 @@ typedef struct ConfGpu {
         char *path; /* "0000:01:00.0" or the stable path of pci.h, as the header says it */
         char *card; /* the stable path of the card that is meant, where that is known better (known.h); "" for
                      * none; NULL: path says it */
+        uint16_t vendor, device, subsystem_vendor,
+                        subsystem_device; /* of a card that is known; 0: it is not */
         GpuMode mode;
         char **accept_siblings; /* AcceptSiblings= */
         bool mode_set;          /* false: [Gpu] Mode= holds; ask conf_gpu_mode() */

@@ -12,6 +12,10 @@
 #define TO_FUNCTION "GOTO=\"gpuvm_vfio_function\"\n"
 #define TO_END      "GOTO=\"gpuvm_vfio_end\"\n"
 
+/* Those that NVIDIA's cards have: audio, USB, UCSI. */
+#define COMPANIONS "KERNEL==\"*.[1-7]\", ATTR{class}==\"0x0403??|0x0c03??|0x0c80??\", "
+#define CONSOLE    "ATTR{boot_vga}==\"1\", "
+
 static const char rule_head[] =
                 "# Written by gpuvm for the GPUs that belong to VMs alone; 'gpuvm-undo vfio' takes it back.\n"
                 "ACTION!=\"add\", " TO_END "SUBSYSTEM!=\"pci\", " TO_END
@@ -24,14 +28,13 @@ static const char rule_head[] =
                 "ENV{gpuvm.bootstrap}==\"0|[Nn]|[Nn][Oo]|[Ff]|[Ff][Aa][Ll][Ss][Ee]|[Oo][Ff][Ff]\", " TO_END
                 "\n# These cards in these slots, however the buses are numbered.\n";
 
-/* The companions are those that NVIDIA's cards have: audio, USB, UCSI. The kernel has named no driver for a
+/* The kernel has named no driver for a
  * card that it found just now (pci_bus_add_device() matches after the uevent), so a new one is never touched
  * by another driver unless one is loaded that claims it. */
 static const char rule_newcomers[] =
                 "\n# Mode=exclusive for all: NVIDIA's cards that are put in later, but never one with the console.\n"
-                "ATTR{vendor}!=\"0x10de\", " TO_END "ATTR{boot_vga}==\"1\", " TO_END
-                "ATTR{class}==\"0x0300??|0x0302??\", " TO_GPU
-                "KERNEL==\"*.[1-7]\", ATTR{class}==\"0x0403??|0x0c03??|0x0c80??\", " TO_FUNCTION;
+                "ATTR{vendor}!=\"0x10de\", " TO_END CONSOLE TO_END
+                "ATTR{class}==\"0x0300??|0x0302??\", " TO_GPU COMPANIONS TO_FUNCTION;
 
 /* Without MODALIAS nothing is loaded for the function (80-drivers.rules); a twin brings its own event. */
 static const char rule_tail[] = TO_END
@@ -199,6 +202,10 @@ static int mark_all(const Conf *c, const PciBus *bus, const IommuKeep *keep, siz
         return r;
 }
 
+#define IDS                                                    \
+        "ATTR{vendor}==\"0x%04x\", ATTR{device}==\"0x%04x\", " \
+        "ATTR{subsystem_vendor}==\"0x%04x\", ATTR{subsystem_device}==\"0x%04x\", "
+
 static int add_function(char ***text, const PciDevice *d, bool gpu) {
         _cleanup_free_ char *match = NULL;
         int r;
@@ -206,14 +213,13 @@ static int add_function(char ***text, const PciDevice *d, bool gpu) {
         r = earlyrule_match(d, false, &match);
         if (r < 0)
                 return r;
-        return strv_extendf(text,
-                            "%s, ATTR{vendor}==\"0x%04x\", ATTR{device}==\"0x%04x\", "
-                            "ATTR{subsystem_vendor}==\"0x%04x\", ATTR{subsystem_device}==\"0x%04x\", %s",
-                            match, (unsigned) d->vendor, (unsigned) d->device, (unsigned) d->subsystem_vendor,
-                            (unsigned) d->subsystem_device, gpu ? TO_GPU : TO_FUNCTION);
+        return strv_extendf(text, "%s, " IDS "%s", match, (unsigned) d->vendor, (unsigned) d->device,
+                            (unsigned) d->subsystem_vendor, (unsigned) d->subsystem_device,
+                            gpu ? TO_GPU : TO_FUNCTION);
 }
 
-/* All of the slot that a section names, by address or by path, as if a card was there. */
+/* All of the slot that a section names, by address or by path, as if a card was there. NULL if it names none.
+ */
 static int match_section(const char *name, char **ret) {
         const char *below = startswith(name, "pci-");
         _cleanup_strv_ char **hops = NULL;
@@ -244,26 +250,53 @@ static int match_section(const char *name, char **ret) {
         return r < 0 ? r : earlyrule_match(&d, true, ret);
 }
 
-/* Sections for cards that are not there: those shall not be taken when they come. */
-static int add_absent(char ***text, const Conf *c, const PciBus *bus) {
+static bool is_there(const Conf *c, const PciBus *bus, const ConfGpu *g) {
+        for (size_t i = 0; i < bus->n; i++)
+                if (conf_gpu(c, bus->devices[i].name, strempty(bus->devices[i].path)) == g)
+                        return true;
+        return false;
+}
+
+/* One that was here before is known by its ids; of another it is enough that it shows pictures. Neither is
+ * taken when it has become the console. */
+static int add_expected(char ***text, const ConfGpu *g, const char *slot) {
+        int r;
+
+        r = strv_extendf(text, "%s, " CONSOLE TO_END, slot);
+        if (r >= 0 && g->vendor != 0)
+                r = strv_extendf(text, "%s, KERNEL==\"*.0\", " IDS TO_GPU, slot, (unsigned) g->vendor,
+                                 (unsigned) g->device, (unsigned) g->subsystem_vendor,
+                                 (unsigned) g->subsystem_device);
+        else if (r >= 0)
+                r = strv_extendf(text, "%s, ATTR{class}==\"0x03????\", " TO_GPU, slot);
+        return r < 0 ? r : strv_extendf(text, "%s, " COMPANIONS TO_FUNCTION, slot);
+}
+
+/* Sections in that mode for cards that are not there: what is done when they come. */
+static int add_absent(char ***text, const Conf *c, const PciBus *bus, GpuMode mode) {
         int r = 0;
 
         for (size_t i = 0; i < c->n_gpus && r >= 0; i++) {
                 const ConfGpu *g = &c->gpus[i];
-                _cleanup_free_ char *match = NULL;
-                bool there = false;
+                _cleanup_free_ char *slot = NULL;
 
-                for (size_t k = 0; k < bus->n; k++)
-                        there = there ||
-                                        conf_gpu(c, bus->devices[k].name, strempty(bus->devices[k].path)) ==
-                                                        g;
-                if (there || !g->mode_set || g->mode != GPU_FLEXIBLE)
+                if (!g->mode_set || g->mode != mode || is_there(c, bus, g))
                         continue;
-                r = match_section(g->path, &match);
-                if (r >= 0 && match)
-                        r = strv_extendf(text, "%s, " TO_END, match);
+                r = match_section(g->path, &slot);
+                if (r >= 0 && slot)
+                        r = mode == GPU_EXCLUSIVE ? add_expected(text, g, slot)
+                                                  : strv_extendf(text, "%s, " TO_END, slot);
         }
         return r;
+}
+
+static int add_slots(char ***text, char *const *lines) {
+        _cleanup_free_ char *joined = strv_join(lines, "");
+
+        return joined ? strv_extendf(text,
+                                     "\n# Cards that are not here now, and have sections of their own.\n%s",
+                                     joined)
+                      : -ENOMEM;
 }
 
 /* What the generic lines must not take, and they. */
@@ -281,20 +314,23 @@ static int add_newcomers(char ***text, const Conf *c, const PciBus *bus, const u
                         r = strv_extendf(text, "%s, " TO_END, match);
         }
         if (r >= 0)
-                r = add_absent(text, c, bus);
+                r = add_absent(text, c, bus, GPU_FLEXIBLE);
         return r < 0 ? r : strv_extend(text, rule_newcomers);
 }
 
 int early_rule(const Conf *c, const PciBus *bus, const IommuKeep *keep, size_t n_keep, char **ret,
                char ***ret_left_out) {
         _cleanup_free_ uint8_t *marks = calloc(bus->n + 1, 1);
-        _cleanup_strv_ char **text = NULL, **left_out = NULL;
-        bool all = c->gpu_mode == GPU_EXCLUSIVE, any = all;
+        _cleanup_strv_ char **text = NULL, **left_out = NULL, **absent = NULL;
+        bool all = c->gpu_mode == GPU_EXCLUSIVE, any;
         int r;
 
         if (!marks)
                 return -ENOMEM;
         r = mark_all(c, bus, keep, n_keep, marks, &left_out);
+        if (r >= 0)
+                r = add_absent(&absent, c, bus, GPU_EXCLUSIVE);
+        any = all || absent;
         for (size_t i = 0; i < bus->n; i++)
                 any = any || marks[i] & FUNCTION;
         if (r >= 0 && any)
@@ -302,6 +338,8 @@ int early_rule(const Conf *c, const PciBus *bus, const IommuKeep *keep, size_t n
         for (size_t i = 0; i < bus->n && r >= 0; i++)
                 if (marks[i] & FUNCTION)
                         r = add_function(&text, &bus->devices[i], marks[i] & GPU);
+        if (r >= 0 && absent)
+                r = add_slots(&text, absent);
         if (r >= 0 && all)
                 r = add_newcomers(&text, c, bus, marks);
         if (r >= 0 && any)

@@ -22,6 +22,7 @@ int earlyrule_match(const PciDevice *d, bool whole_slot, char **ret) _must_check
 /* The text for this machine and configuration; "" if no GPU is exclusive. Without IOMMU groups (before the
  * reboot that turns them on) a GPU's companions are the functions of its slot. A GPU whose group holds what
  * the host needs is left out; ret_left_out says which and why, NULL for none. Where the whole host is
- * exclusive, so are NVIDIA's cards that are put in later, but never the one with the console. */
+ * exclusive, so are NVIDIA's cards that are put in later, and so is a card that is not there and has a
+ * section that says so; but never the one with the console. */
 int early_rule(const Conf *c, const PciBus *bus, const IommuKeep *keep, size_t n_keep, char **ret,
                char ***ret_left_out) _must_check_;

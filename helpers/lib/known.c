@@ -251,6 +251,10 @@ int known_resolve(const Known *k, const PciBus *bus, Conf *c, char ***ret_notes,
 
                 if (!g)
                         continue;
+                s->vendor = g->card.vendor;
+                s->device = g->card.device;
+                s->subsystem_vendor = g->card.subsystem_vendor;
+                s->subsystem_device = g->card.subsystem_device;
                 if (!is_at_home(bus, g)) {
                         r = follow_move(k, bus, c, s, g, &notes, &refusals);
                         continue;

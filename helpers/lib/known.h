@@ -33,8 +33,8 @@ void known_done(Known *k);
 int known_parse(const char *data, size_t size, Known *ret) _must_check_;
 int known_format(const Known *k, char **ret) _must_check_ _nonnull_all_;
 
-/* Pure: sets "card" of each section that is known. ret_notes gets what was followed, ret_refusals what is not
- * certain (those sections mean nothing now); NULL for none. */
+/* Pure: sets "card" and the ids of each section that is known. ret_notes gets what was followed, ret_refusals
+ * what is not certain (those sections mean nothing now); NULL for none. */
 int known_resolve(const Known *k, const PciBus *bus, Conf *c, char ***ret_notes,
                   char ***ret_refusals) _must_check_ _nonnull_all_;
 

@@ -28,17 +28,20 @@ machine
 card "$gpu" 10de 2684 030000 12 nvidia
 card "$audio" 10de 22ba 040300 12 snd_hda_intel
 card "$other" 10de 2684 030000 13 nvidia
-mkdir -p "$root/etc" "$work"/{own,all}
+mkdir -p "$root/etc" "$work"/{own,absent,all}
 rule=$root/etc/udev/rules.d/70-gpuvm-vfio.rules
 printf '[Gpu %s]\nMode=exclusive\n[Gpu]\nAcceptSiblings=%s\n' "$gpu" "$audio" >"$root/etc/gpuvm.conf"
 check 'setup writes a rule' fake "$helpers/gpuvm-vfio" --root="$root" setup
 cp "$source/udev/60-gpuvm.rules" "$rule" "$work/own"
+printf '[Gpu %s]\nMode=exclusive\n' "$new" >"$root/etc/gpuvm.conf"
+check 'one for a card that is not there yet' fake "$helpers/gpuvm-vfio" --root="$root" setup
+cp "$source/udev/60-gpuvm.rules" "$rule" "$work/absent"
 printf '[Gpu %s]\nMode=flexible\n[Gpu]\nMode=exclusive\nAcceptSiblings=%s\n' "$other" "$audio" >"$root/etc/gpuvm.conf"
 check 'and one for all but one' fake "$helpers/gpuvm-vfio" --root="$root" setup
 cp "$source/udev/60-gpuvm.rules" "$rule" "$work/all"
 like 'which goes by the path' "$(cat "$rule")" "DEVPATH==\"/devices/[^ ]*/$gpu\", ATTR"
 if udevadm verify --help >/dev/null 2>&1; then
-        check 'udevadm verify' udevadm verify --resolve-names=never "$work/own" "$work/all"
+        check 'udevadm verify' udevadm verify --resolve-names=never "$work/own" "$work/absent" "$work/all"
 fi
 # Here every function is the first of its slot.
 sed -i 's/\*\.\[1-7\]/*.[0-7]/' "$work/all/70-gpuvm-vfio.rules"
@@ -123,6 +126,14 @@ for word in no OFF False 0 n; do
         tell "switched=$word"
         finish
 done
+daemon absent ''
+event add "${devices[@]}"
+tell absent
+echo 1 >"${devices[3]}/boot_vga"
+event add "${devices[@]}"
+tell shown
+echo 0 >"${devices[3]}/boot_vga"
+finish
 daemon own gpuvm.bootstrap=yes
 start=$(date +%s%N)
 for ((i = 0; i < 100; i++)); do
@@ -200,6 +211,9 @@ $audio vfio-pci
 $other loads named unit (null)
 $new loads named unit (null)
 $newaudio loads (null)"
+is 'a section of a card that was not there: it goes when it comes, and nobody else' "$(told absent | grep vfio-pci)" \
+        "$new named unit wants:gpuvm-vfio@$new.service vfio-pci"
+like 'but not when it has the console' "$(told shown | grep -F "$new ")" '^[^ ]* loads named unit'
 is 'both keep their power' "$(sed -n 's/^power=//p' "$work/out")" '0 0 1 1 1'
 all="$gpu named unit wants:gpuvm-vfio@$gpu.service vfio-pci
 $audio vfio-pci

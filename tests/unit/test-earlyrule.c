@@ -138,9 +138,14 @@ TEST(one_of_two_twins) {
         make(NULL, 0);
         ASSERT_EQ(count("0000:00:02.0"), 0);
         ASSERT_EQ(count("0000:00:01.0"), 2);
+        /* It is gone, and another one is in its slot. */
         sections[0].card = (char *) "";
+        sections[0].vendor = 0x10de;
+        sections[0].device = 0x1234;
         make(NULL, 0);
-        ASSERT_STREQ(text, "");
+        ASSERT_EQ(count("ATTR{device}=="), 1);
+        ASSERT_EQ(count("ATTR{device}==\"0x1234\""), 1);
+        ASSERT_EQ(count("ATTR{class}==\"0x03????\""), 0);
 }
 
 TEST(another_vendor_by_name_only) {
@@ -221,11 +226,46 @@ TEST(sections_of_cards_that_are_not_there) {
         ASSERT_EQ(count("\nDEVPATH==\"/devices/pci0000:3a/0000:3a:00.0/0000:[0-9a-f][0-9a-f]:04.0/"
                         "0000:[0-9a-f][0-9a-f]:00.[0-7]\", GOTO=\"gpuvm_vfio_end\"\n"),
                   1);
-        sections[1].mode = GPU_EXCLUSIVE; /* as all the others */
         sections[0].path = (char *) "pci-nonsense";
         make(NULL, 0);
-        ASSERT_EQ(count("0000:3a:00.0"), 0);
         ASSERT_EQ(count("nonsense"), 0);
+}
+
+#define NINE "\nKERNEL==\"0000:09:00.[0-7]\", "
+
+/* Where the host keeps what comes otherwise: before the lines for all, if there are any. */
+TEST(exclusive_cards_that_are_not_there) {
+        const PciBus none = {};
+
+        sections[0] = (ConfGpu){ .path = (char *) "0000:09:00.0", .mode = GPU_EXCLUSIVE, .mode_set = true };
+        conf.n_gpus = 1;
+        ASSERT_EQ(early_rule(&conf, &none, NULL, 0, &text, &left_out), 0);
+        ASSERT(strstr(text,
+                      NINE "ATTR{boot_vga}==\"1\", GOTO=\"gpuvm_vfio_end\"" NINE
+                           "ATTR{class}==\"0x03????\", GOTO=\"gpuvm_vfio_gpu\"" NINE
+                           "KERNEL==\"*.[1-7]\", ATTR{class}==\"0x0403??|0x0c03??|0x0c80??\", "
+                           "GOTO=\"gpuvm_vfio_function\"\nGOTO=\"gpuvm_vfio_end\"\n"));
+        ASSERT_EQ(count("Mode=exclusive for all"), 0);
+        free(text);
+        /* One that was here before: no other. */
+        sections[0].vendor = 0x10de;
+        sections[0].device = 0x2684;
+        sections[0].subsystem_vendor = 0x1458;
+        ASSERT_EQ(early_rule(&conf, &none, NULL, 0, &text, &left_out), 0);
+        ASSERT_EQ(count(NINE "KERNEL==\"*.0\", ATTR{vendor}==\"0x10de\", ATTR{device}==\"0x2684\", "
+                             "ATTR{subsystem_vendor}==\"0x1458\", ATTR{subsystem_device}==\"0x0000\", "
+                             "GOTO=\"gpuvm_vfio_gpu\"\n"),
+                  1);
+        ASSERT_EQ(count("0x03????"), 0);
+        free(text);
+        conf.gpu_mode = GPU_EXCLUSIVE;
+        ASSERT_EQ(early_rule(&conf, &none, NULL, 0, &text, &left_out), 0);
+        ASSERT(strstr(text, NINE) < strstr(text, "Mode=exclusive for all"));
+        free(text);
+        sections[0].path = (char *) "nonsense";
+        conf.gpu_mode = GPU_FLEXIBLE;
+        ASSERT_EQ(early_rule(&conf, &none, NULL, 0, &text, &left_out), 0);
+        ASSERT_STREQ(text, "");
 }
 
 TEST(a_slot_whatever_the_buses) {

@@ -185,6 +185,9 @@ TEST(taken_out) {
         record(A_IN_1);
         resolve(1, 0);
         ASSERT_STREQ(sections[0].card, "");
+        ASSERT_EQ(sections[0].vendor, 0x10de);
+        ASSERT_EQ(sections[0].device, 0x2684);
+        ASSERT_EQ(sections[0].subsystem_vendor, 0x1458);
 }
 
 TEST(strict) {

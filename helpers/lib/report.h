@@ -17,8 +17,9 @@ typedef enum CheckResult { CHECK_OK, CHECK_SKIP, CHECK_WARN, CHECK_FAIL, _CHECK_
 const char *check_result_to_string(CheckResult r);
 
 /* "phases" (in bootstrap order; each as its record says, with what the last changing run changed and how long
- * it took), "all_phases" (their time together), "iommu", "gpus" and "host". Times have the limit beside them
- * where one is meant. c: whose modes hold. bus: scanned by the caller. */
+ * it took), "all_phases" (their time together), "provisioning" (without the driver's), "iommu", "gpus" and
+ * "host". Times have the limit beside them where one is meant. c: whose modes hold. bus: scanned by the
+ * caller. */
 int report_collect(int root, const Conf *c, const PciBus *bus, json_object **ret) _must_check_ _nonnull_all_;
 
 /* Adds to "checks". remedy: or NULL. */

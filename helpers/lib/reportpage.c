@@ -33,6 +33,17 @@ static void put_time(json_object *o, FILE *f) {
                 fprintf(f, " (more than %lld s)", (long long) limit / 1000);
 }
 
+/* A record of an older version has it not. */
+static void put_sum(json_object *report, const char *key, const char *title, FILE *f) {
+        json_object *o = json_member(report, key, json_type_object);
+
+        if (!o)
+                return;
+        fprintf(f, "  %-26s", title);
+        put_time(o, f);
+        fputc('\n', f);
+}
+
 static void print_phase(json_object *p, FILE *f) {
         size_t n = json_length(p, "changes");
 
@@ -126,7 +137,7 @@ void report_print(json_object *report, FILE *f) {
         };
         json_object *host = json_member(report, "host", json_type_object),
                     *iommu = json_member(report, "iommu", json_type_object),
-                    *ready = json_member(report, "ready", json_type_boolean), *all;
+                    *ready = json_member(report, "ready", json_type_boolean);
         int64_t groups;
         const char *verdict = "Not ready: see the checks that fail";
 
@@ -143,16 +154,14 @@ void report_print(json_object *report, FILE *f) {
         fprintf(f, "\n%s\n", verdict);
         groups = json_object_get_int64(json_member(iommu, "groups", json_type_int));
         fprintf(f, "IOMMU: %lld group%s\n", (long long) groups, groups == 1 ? "" : "s");
-        all = json_member(report, "all_phases", json_type_object);
         for (size_t s = 0; s < ELEMENTSOF(sections); s++) {
                 if (json_length(report, sections[s].key) > 0)
                         fprintf(f, "%s:\n", sections[s].title);
                 for (size_t i = 0; i < json_length(report, sections[s].key); i++)
                         sections[s].print(json_item(report, sections[s].key, i), f);
-                if (all && s == 0 && json_length(report, sections[s].key) > 0) {
-                        fputs("  all                       ", f);
-                        put_time(all, f);
-                        fputc('\n', f);
+                if (s == 0 && json_length(report, sections[s].key) > 0) {
+                        put_sum(report, "provisioning", "all but the driver", f);
+                        put_sum(report, "all_phases", "all", f);
                 }
         }
 }

@@ -81,13 +81,17 @@ TEST(times_beside_their_limits) {
         o = collect(root);
         page = print(o);
         ASSERT(strstr(page, "  nvidia     ok                599.9 s  nothing changed\n"));
+        ASSERT(strstr(page, "  all but the driver           100.1 s\n"));
         ASSERT(strstr(page, "  all                          700.0 s\n"));
         write_record(root, "/run/gpuvm/phases/nvidia.json",
                      "{\"result\":\"ok\",\"took_ms\":1800000,\"changes\":[]}");
+        write_record(root, "/run/gpuvm/phases/kvm.json",
+                     "{\"result\":\"ok\",\"took_ms\":600100,\"changes\":[]}");
         late = collect(root);
         late_page = print(late);
         ASSERT(strstr(late_page, "1800.0 s (more than 600 s)  nothing changed\n"));
-        ASSERT(strstr(late_page, "  all                         1900.1 s (more than 1800 s)\n"));
+        ASSERT(strstr(late_page, "  all but the driver           600.1 s (more than 600 s)\n"));
+        ASSERT(strstr(late_page, "  all                         2400.1 s (more than 1800 s)\n"));
 }
 
 TEST(gpus_with_their_groups) {

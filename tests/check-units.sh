@@ -25,6 +25,8 @@ budget() {
         # Binds drivers, has to see the open files of everybody, and to tell NVIDIA's driver to let nobody in, which asks for
         # CAP_SYS_ADMIN (0.3).
         gpuvm-vfio@.service | gpuvm-recover@.service) echo 2.3 ;;
+        # Talks to NVIDIA's driver, which asks for CAP_SYS_ADMIN.
+        gpuvm-tune.service) echo 1.3 ;;
         # Writes to sysfs, and sees the open files of everybody.
         gpuvm-reset@.service) echo 1.4 ;;
         # Talks to libvirt and systemd, and writes below /run/gpuvm.

@@ -71,6 +71,7 @@ void conf_done(Conf *c) {
                 free(c->gpus[i].path);
                 free(c->gpus[i].card);
                 strv_free(c->gpus[i].accept_siblings);
+                free(c->gpus[i].application_clocks);
         }
         free(c->gpus);
         *c = (Conf){};
@@ -357,6 +358,8 @@ int conf_format(const Conf *c, char **ret) {
                 if (g->mode_set)
                         fprintf(f, "Mode=%s\n", gpu_mode_to_string(g->mode));
                 confkey_print(confkey_find(CONFKEY_GPU_SECTION, "AcceptSiblings"), &g->accept_siblings, f);
+                confkey_print(confkey_find(CONFKEY_GPU_SECTION, "ApplicationClocks"), &g->application_clocks,
+                              f);
         }
         failed = ferror(f) != 0;
         if (fclose(f) != 0 || failed)
@@ -392,4 +395,18 @@ char *const *conf_gpu_accept_siblings(const Conf *c, const char *address, const 
         const ConfGpu *g = conf_gpu(c, address, path);
 
         return g && g->accept_siblings ? g->accept_siblings : c->accept_siblings;
+}
+
+const char *conf_gpu_clocks(const Conf *c, const char *address, const char *path) {
+        const ConfGpu *g = conf_gpu(c, address, path);
+
+        return g && g->application_clocks ? g->application_clocks : c->application_clocks;
+}
+
+bool conf_tunes(const Conf *c) {
+        bool clocks = c->application_clocks;
+
+        for (size_t i = 0; i < c->n_gpus; i++)
+                clocks = clocks || c->gpus[i].application_clocks;
+        return clocks || c->persistence != PERSISTENCE_KEEP;
 }

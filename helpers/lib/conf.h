@@ -17,6 +17,7 @@ typedef enum ContainerMode {
         CONTAINER_YES,
         CONTAINER_NO,
 } ContainerMode;
+typedef enum PersistenceMode { PERSISTENCE_KEEP, PERSISTENCE_YES, PERSISTENCE_NO } PersistenceMode;
 typedef enum UpdateMode { UPDATE_NO, UPDATE_SECURITY, UPDATE_YES } UpdateMode;
 typedef enum NetworkMode { NETWORK_AUTO, NETWORK_BRIDGED, NETWORK_ROUTED, NETWORK_NAT } NetworkMode;
 
@@ -34,7 +35,8 @@ typedef struct ConfGpu {
                         subsystem_device; /* of a card that is known; 0: it is not */
         GpuMode mode;
         char **accept_siblings; /* AcceptSiblings= */
-        bool mode_set;          /* false: [Gpu] Mode= holds; ask conf_gpu_mode() */
+        char *application_clocks;
+        bool mode_set; /* false: [Gpu] Mode= holds; ask conf_gpu_mode() */
 } ConfGpu;
 
 typedef struct Conf {
@@ -53,6 +55,8 @@ typedef struct Conf {
         char **accept_siblings;
         char *driver_source, *driver_branch, *cuda_toolkit; /* checked by the nvidia phase */
         ContainerMode container_toolkit;
+        PersistenceMode persistence; /* of GPUs that the host has */
+        char *application_clocks;    /* "MEMORY,GRAPHICS" in MHz; NULL: as they are. Ask conf_gpu_clocks() */
         ConfGpu *gpus;
         size_t n_gpus;
 
@@ -118,3 +122,7 @@ const ConfGpu *conf_gpu(const Conf *c, const char *address, const char *path) _n
 GpuMode conf_gpu_mode(const Conf *c, const char *address, const char *path) _nonnull_all_;
 /* The siblings accepted for it (borrowed; may be NULL). */
 char *const *conf_gpu_accept_siblings(const Conf *c, const char *address, const char *path) _nonnull_all_;
+/* ApplicationClocks= that hold for it (borrowed), or NULL. */
+const char *conf_gpu_clocks(const Conf *c, const char *address, const char *path) _nonnull_all_;
+/* True if GPUs of the host are to be set up in some way whenever it gets them: gpuvm-tune. */
+bool conf_tunes(const Conf *c) _nonnull_all_;

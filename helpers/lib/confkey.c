@@ -24,6 +24,10 @@ static const char *const update_names
                 [] = { [UPDATE_NO] = "no", [UPDATE_SECURITY] = "security", [UPDATE_YES] = "yes", NULL };
 static const char *const container_names
                 [] = { [CONTAINER_AUTO] = "auto", [CONTAINER_YES] = "yes", [CONTAINER_NO] = "no", NULL };
+static const char *const persistence_names[] = { [PERSISTENCE_KEEP] = "keep",
+                                                 [PERSISTENCE_YES] = "yes",
+                                                 [PERSISTENCE_NO] = "no",
+                                                 NULL };
 static const char *const network_names[] = { [NETWORK_AUTO] = "auto",
                                              [NETWORK_BRIDGED] = "bridged",
                                              [NETWORK_ROUTED] = "routed",
@@ -48,6 +52,7 @@ const char *network_mode_to_string(NetworkMode m) {
 
 #define BOOLEAN_WORDS "yes or no"
 #define A_WORD        "letters, digits and .+-_"
+#define A_CLOCKS      "two clocks in MHz like 5001,1590: memory, graphics"
 #define A_URL         "an https URL without a slash at its end"
 
 #define FIELD(f) offsetof(Conf, f)
@@ -83,6 +88,10 @@ const ConfKey conf_keys[] = {
           .valid = confvalid_word },
         { "Gpu", "ContainerToolkit", NULL, CONFKEY_ENUM, FIELD(container_toolkit), "auto", NULL,
           "auto, yes or no", container_names },
+        { "Gpu", "Persistence", NULL, CONFKEY_ENUM, FIELD(persistence), "keep", NULL, "keep, yes or no",
+          persistence_names },
+        { "Gpu", "ApplicationClocks", NULL, CONFKEY_STRING, FIELD(application_clocks), "", NULL, A_CLOCKS,
+          .valid = confvalid_clocks },
 
         { "Network", "Bridge", NULL, CONFKEY_STRING, FIELD(bridge_name), "br0", NULL,
           "the name of a network interface", .valid = confvalid_interface },
@@ -120,6 +129,8 @@ static const ConfKey gpu_keys[] = {
           "flexible or exclusive", gpu_names },
         { CONFKEY_GPU_SECTION, "AcceptSiblings", NULL, CONFKEY_ADDRESSES, offsetof(ConfGpu, accept_siblings),
           "", NULL, "PCI addresses like 0000:01:00.0" },
+        { CONFKEY_GPU_SECTION, "ApplicationClocks", NULL, CONFKEY_STRING,
+          offsetof(ConfGpu, application_clocks), "", NULL, A_CLOCKS, .valid = confvalid_clocks },
         {},
 };
 

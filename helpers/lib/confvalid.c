@@ -94,6 +94,16 @@ bool confvalid_ports(const char *s) {
         return true;
 }
 
+bool confvalid_clocks(const char *s) {
+        _cleanup_strv_ char **words = NULL;
+        unsigned memory, graphics;
+
+        if (strlen(s) > 64 || strv_split(s, ",", &words) < 0 || strv_length(words) != 2)
+                return false;
+        return parse_uint(words[0], 100000, &memory) >= 0 && memory > 0 &&
+                        parse_uint(words[1], 100000, &graphics) >= 0 && graphics > 0;
+}
+
 bool confvalid_path(const char *s) {
         if (*s != '/' || s[strspn(s, "/")] == '\0' || strlen(s) > 1024)
                 return false;

@@ -19,6 +19,8 @@ bool confvalid_subnet(const char *s) _must_check_ _nonnull_all_;
 bool confvalid_range(const char *s) _must_check_ _nonnull_all_;
 /* "all", "none", or ports with blanks or commas between: "tcp/22 udp/5000-5010". */
 bool confvalid_ports(const char *s) _must_check_ _nonnull_all_;
+/* "5001,1590": memory and graphics, in MHz. */
+bool confvalid_clocks(const char *s) _must_check_ _nonnull_all_;
 /* Absolute, not the root, without "..", backslashes, control characters and what units take for specifiers.
  */
 bool confvalid_path(const char *s) _must_check_ _nonnull_all_;

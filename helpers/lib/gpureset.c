@@ -7,13 +7,13 @@
 #include "binding.h"
 #include "fs.h"
 #include "gpustate.h"
+#include "grouplock.h"
 #include "nodes.h"
 #include "poison.h"
 #include "stop.h"
 #include "vfio.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
-#define LOCK_DIR    RUN_DIR "/lock"
 
 #define DEAD_REMEDY                                                                                           \
         "Only power helps: shut the machine down, take its power away for a moment (a restart may leave the " \
@@ -70,10 +70,9 @@ static int look(Job *j, Bdf bdf) {
         return r < 0 ? phase_fail(j->p, r, "Look at /sys/bus/pci", "Cannot look at the GPUs") : 0;
 }
 
-/* No hand-over of its group meanwhile: the same lock as theirs (vfiojob.c). */
+/* No hand-over of its group meanwhile. */
 static int lock(Job *j) {
         _cleanup_(iommu_verdict_done) IommuVerdict v = {};
-        _cleanup_free_ char *path = NULL;
         int r;
 
         if (j->p->dry_run)
@@ -82,13 +81,7 @@ static int lock(Job *j) {
         if (r == -ENODEV)
                 return 0;
         if (r >= 0)
-                r = str_printf(&path, LOCK_DIR "/group-%d", v.owner->iommu_group);
-        if (r >= 0)
-                r = fs_mkdir_p(j->p->root, LOCK_DIR, 0755);
-        if (r >= 0)
-                r = j->lock = fs_open(j->p->root, path, O_RDWR | O_CREAT, 0600);
-        if (r >= 0)
-                r = RET_NERRNO(flock(j->lock, LOCK_EX | LOCK_NB));
+                r = j->lock = grouplock_try(j->p->root, v.owner->iommu_group);
         if (r == -EWOULDBLOCK)
                 return phase_fail(j->p, 0, "See 'systemctl list-jobs' and try again",
                                   "%s is just being handed over", j->name);

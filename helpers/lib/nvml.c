@@ -8,6 +8,7 @@
 
 /* As in nvml.h, whose interface is fixed once published. */
 enum {
+        NVML_ERROR_INVALID_ARGUMENT = 2,
         NVML_ERROR_NOT_SUPPORTED = 3,
         NVML_ERROR_NO_PERMISSION = 4,
         NVML_ERROR_NOT_FOUND = 6,
@@ -17,6 +18,8 @@ enum {
         NVML_ERROR_FUNCTION_NOT_FOUND = 13,
         NVML_ERROR_LIB_RM_VERSION_MISMATCH = 18,
         NVML_ERROR_IN_USE = 19,
+        NVML_CLOCK_GRAPHICS = 0,
+        NVML_CLOCK_MEM = 2,
         NVML_INIT_FLAG_NO_GPUS = 1, /* the only GPU of a machine is not seen while it is draining */
 };
 
@@ -38,6 +41,13 @@ static struct {
         int (*nvmlDeviceQueryDrainState)(NvmlPci *pci, int *state);
 } lib;
 
+/* NVIDIA has announced that they go one day. */
+static struct {
+        void *library;
+        int (*nvmlDeviceGetApplicationsClock)(void *device, int type, unsigned *mhz);
+        int (*nvmlDeviceSetApplicationsClocks)(void *device, unsigned memory, unsigned graphics);
+} clocks;
+
 #define X(f) \
         { #f, &lib.f }
 static const LibraryFunction functions[] = { X(nvmlShutdown),
@@ -48,10 +58,15 @@ static const LibraryFunction functions[] = { X(nvmlShutdown),
                                              X(nvmlDeviceQueryDrainState),
                                              X(nvmlInitWithFlags) };
 #undef X
+#define X(f) \
+        { #f, &clocks.f }
+static const LibraryFunction clock_functions[] = { X(nvmlDeviceGetApplicationsClock),
+                                                   X(nvmlDeviceSetApplicationsClocks) };
+#undef X
 
-static int load_library(int root) {
+static int load_library(int root, const LibraryFunction *f, size_t n, void **library) {
         const char *path = fs_is_host(root) ? LIBRARY : secure_getenv("GPUVM_NVML");
-        int r = library_load(path, functions, ELEMENTSOF(functions), &lib.library);
+        int r = library_load(path, f, n, library);
 
         return r == -ENOSYS ? -EOPNOTSUPP : MIN(r, 0);
 }
@@ -60,6 +75,8 @@ static int to_errno(int r) {
         switch (r) {
         case 0:
                 return 0;
+        case NVML_ERROR_INVALID_ARGUMENT:
+                return -EINVAL;
         case NVML_ERROR_NOT_SUPPORTED:
         case NVML_ERROR_DRIVER_NOT_LOADED:
         case NVML_ERROR_LIBRARY_NOT_FOUND:
@@ -126,6 +143,36 @@ static int get_state(NvmlPci *pci, char *answer) {
         return r;
 }
 
+static int get_clocks(void *device, NvmlClocks *ret) {
+        int r = clocks.nvmlDeviceGetApplicationsClock(device, NVML_CLOCK_MEM, &ret->memory);
+
+        return to_errno(r
+                                        ?: clocks.nvmlDeviceGetApplicationsClock(device, NVML_CLOCK_GRAPHICS,
+                                                                                 &ret->graphics));
+}
+
+/* wanted: as nvml_set_clocks() writes it, or "" to ask only. */
+static int serve_clocks(int root, const char *bus_id, const char *wanted, char *answer) {
+        NvmlClocks want, now;
+        void *device = NULL;
+        int r;
+
+        r = load_library(root, clock_functions, ELEMENTSOF(clock_functions), &clocks.library);
+        if (r >= 0)
+                r = to_errno(lib.nvmlDeviceGetHandleByPciBusId_v2(bus_id, &device));
+        if (r >= 0 && sscanf(wanted, "%u,%u", &want.memory, &want.graphics) == 2) {
+                r = to_errno(clocks.nvmlDeviceSetApplicationsClocks(device, want.memory, want.graphics));
+                if (r >= 0)
+                        r = get_clocks(device, &now);
+                return r < 0 || (now.memory == want.memory && now.graphics == want.graphics) ? r : -EIO;
+        }
+        if (r >= 0)
+                r = get_clocks(device, &now);
+        if (r >= 0)
+                (void) snprintf(answer, WORKER_ANSWER_MAX, "%u,%u", now.memory, now.graphics);
+        return r;
+}
+
 /* In the child. A request is "ADDRESS VERB". */
 static int serve(int root, const char *request, size_t n, char answer[WORKER_ANSWER_MAX]) {
         const char *verb = strchr(request, ' ');
@@ -145,7 +192,7 @@ static int serve(int root, const char *request, size_t n, char answer[WORKER_ANS
         pci.bus = b.bus;
         pci.device = b.slot;
         if (!lib.nvmlInitWithFlags) {
-                r = load_library(root);
+                r = load_library(root, functions, ELEMENTSOF(functions), &lib.library);
                 if (r < 0)
                         return r;
         }
@@ -156,6 +203,8 @@ static int serve(int root, const char *request, size_t n, char answer[WORKER_ANS
                 r = get_state(&pci, answer);
         else if (startswith(verb, "persistent="))
                 r = set_persistence(pci.bus_id, streq(verb, "persistent=1"));
+        else if (startswith(verb, "clocks="))
+                r = serve_clocks(root, pci.bus_id, startswith(verb, "clocks="), answer);
         else
                 r = set_draining(&pci, streq(verb, "draining=1"));
         (void) lib.nvmlShutdown();
@@ -184,6 +233,23 @@ int nvml_get(Worker *w, Bdf gpu, uint64_t timeout_usec, NvmlState *ret) {
 
 int nvml_set_persistent(Worker *w, Bdf gpu, bool on, uint64_t timeout_usec) {
         return call(w, gpu, on ? "persistent=1" : "persistent=0", timeout_usec, NULL);
+}
+
+int nvml_get_clocks(Worker *w, Bdf gpu, uint64_t timeout_usec, NvmlClocks *ret) {
+        _cleanup_free_ char *answer = NULL;
+        int r;
+
+        r = call(w, gpu, "clocks=", timeout_usec, &answer);
+        if (r < 0)
+                return r;
+        return sscanf(answer, "%u,%u", &ret->memory, &ret->graphics) == 2 ? 0 : -EIO;
+}
+
+int nvml_set_clocks(Worker *w, Bdf gpu, const NvmlClocks *c, uint64_t timeout_usec) {
+        char verb[sizeof("clocks=") + 2 * sizeof("4294967295")];
+
+        (void) snprintf(verb, sizeof(verb), "clocks=%u,%u", c->memory, c->graphics);
+        return call(w, gpu, verb, timeout_usec, NULL);
 }
 
 int nvml_set_draining(Worker *w, Bdf gpu, bool on, uint64_t timeout_usec) {

@@ -2,7 +2,8 @@
 #pragma once
 
 /* Nvml: the few things that only NVIDIA's management library knows of a GPU on NVIDIA's driver: persistence
- * mode, which keeps the GPU in use without anybody having it open, and draining, which lets nobody new in.
+ * mode, which keeps the GPU in use without anybody having it open, draining, which lets nobody new in, and
+ * the clocks that it runs applications with.
  *
  * The library is loaded by a worker, which can be left behind when the driver hangs in a call, and which has
  * everything closed again when a call has returned; a call that has failed may have left the GPU open, until
@@ -17,6 +18,11 @@ typedef struct NvmlState {
         bool draining;
 } NvmlState;
 
+/* Of applications, in MHz. */
+typedef struct NvmlClocks {
+        unsigned memory, graphics;
+} NvmlClocks;
+
 /* Each returns 0 or:
  * -ENOPKG there is no library, and nothing was opened; no need to ask again,
  * -EOPNOTSUPP the library is too old, or the GPU cannot do that; nothing can be known,
@@ -26,4 +32,9 @@ typedef struct NvmlState {
  * Set: read back. Draining is refused by the driver as long as the GPU is persistent. */
 int nvml_get(Worker *w, Bdf gpu, uint64_t timeout_usec, NvmlState *ret) _must_check_ _nonnull_all_;
 int nvml_set_persistent(Worker *w, Bdf gpu, bool on, uint64_t timeout_usec) _must_check_ _nonnull_all_;
+/* -EINVAL: the GPU has no such clocks. Newer drivers may have none of these functions any more; a GPU that is
+ * not persistent forgets them when nobody has it open. */
+int nvml_get_clocks(Worker *w, Bdf gpu, uint64_t timeout_usec, NvmlClocks *ret) _must_check_ _nonnull_all_;
+int nvml_set_clocks(Worker *w, Bdf gpu, const NvmlClocks *c,
+                    uint64_t timeout_usec) _must_check_ _nonnull_all_;
 int nvml_set_draining(Worker *w, Bdf gpu, bool on, uint64_t timeout_usec) _must_check_ _nonnull_all_;

@@ -6,6 +6,7 @@
 #define BOOTSTRAP_TARGET "gpuvm-bootstrap.target"
 #define RESUME_SERVICE   "gpuvm-resume.service"
 #define BOOTFILE_SERVICE "gpuvm-bootfile.service"
+#define TUNE_SERVICE     "gpuvm-tune.service"
 
 /* In the order in which they run. A phase without a switch always belongs to the chain: reboot too, because
  * it is where a phase that could not finish stops those behind it. */
@@ -111,6 +112,16 @@ static int add_phase(Plan *p, const char *noun, const char *before) {
         return r < 0 ? r : add_dropin(p, unit, NULL, lines);
 }
 
+/* At each boot, behind the phase that installs the driver, and when a GPU has come back from VFIO. */
+static int add_tuning(Plan *p) {
+        int r;
+
+        r = add_link(p, "multi-user.target.wants", TUNE_SERVICE);
+        if (r >= 0)
+                r = add_link(p, BOOTSTRAP_TARGET ".wants", TUNE_SERVICE);
+        return r < 0 ? r : add_dropin(p, "gpuvm-vfio@.service", NULL, "OnSuccess=" TUNE_SERVICE "\n");
+}
+
 static int make_on(Plan *p, const Conf *c, const char *source) {
         const char *nouns[PLAN_PHASES_MAX];
         size_t n = plan_phases(c, nouns);
@@ -119,6 +130,8 @@ static int make_on(Plan *p, const Conf *c, const char *source) {
         r = add_link(p, "multi-user.target.wants", RESUME_SERVICE);
         if (r >= 0)
                 r = add_link(p, "multi-user.target.wants", BOOTFILE_SERVICE);
+        if (r >= 0 && conf_tunes(c))
+                r = add_tuning(p);
         if (r >= 0 && source)
                 r = add_dropin(p, BOOTSTRAP_TARGET, source, "");
         for (size_t i = 0; r >= 0 && i < n; i++)

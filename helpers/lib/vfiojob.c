@@ -5,13 +5,13 @@
 #include <sys/file.h>
 
 #include "fs.h"
+#include "grouplock.h"
 #include "parse.h"
 #include "strv.h"
 #include "vfiojob.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
 #define PCI_DRIVERS "/sys/bus/pci/drivers"
-#define LOCK_DIR    RUN_DIR "/lock"
 #define HANG_REMEDY                                                                                       \
         "End who has it open, and it comes free by itself; where nobody is named, only a restart of the " \
         "machine helps. Other GPUs are not concerned"
@@ -135,19 +135,9 @@ static int settle(VfioJob *j) {
 /* One hand-over of a group at a time, known by its owner. The lock is ours alone: no child ever has it. */
 static int lock_group(VfioJob *j) {
         uint64_t deadline = monotonic_usec() + LOCK_TIMEOUT_SEC * USEC_PER_SEC;
-        _cleanup_free_ char *path = NULL;
         int r;
 
-        r = str_printf(&path, LOCK_DIR "/group-%d", j->group.owner->iommu_group);
-        if (r >= 0)
-                r = fs_mkdir_p(j->p->root, LOCK_DIR, 0755);
-        if (r >= 0)
-                r = j->lock = fs_open(j->p->root, path, O_RDWR | O_CREAT, 0600);
-        if (r < 0)
-                return r;
-        while (flock(j->lock, LOCK_EX | LOCK_NB) < 0) {
-                if (errno != EWOULDBLOCK && errno != EINTR)
-                        return -errno;
+        while ((r = j->lock = grouplock_try(j->p->root, j->group.owner->iommu_group)) == -EWOULDBLOCK) {
                 if (monotonic_usec() >= deadline)
                         return vfiojob_refuse(j, -EBUSY, "See 'systemctl list-jobs' and try again",
                                               "Another hand-over of IOMMU group %d does not end",
@@ -159,7 +149,7 @@ static int lock_group(VfioJob *j) {
                 phase_alive(j->p);
                 (void) poll(NULL, 0, POLL_MSEC);
         }
-        return 0;
+        return MIN(r, 0);
 }
 
 int vfiojob_lock_and_look(VfioJob *j, bool keep) {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* fakenvml: a libnvidia-ml.so.1 for the machine below FAKESYS_ROOT. What it knows of a GPU is in the files
- * nvml/ADDRESS.persistent and nvml/ADDRESS.draining there ("0" or "1"); a GPU without them is not found.
+ * nvml/ADDRESS.persistent and nvml/ADDRESS.draining there ("0" or "1"); a GPU without them is not found. Its
+ * application clocks are in nvml/ADDRESS.clocks ("MEMORY,GRAPHICS"), those it knows besides in
+ * nvml/ADDRESS.supported, alike; without the first it has none.
  *
  *   FAKENVML_FAIL=FUNCTION:CODE[:N]  that function returns CODE, at its N-th call only if N is given
  *   FAKENVML_HANG=FUNCTION           it never returns
@@ -18,7 +20,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ERROR_UNINITIALIZED = 1, ERROR_NOT_FOUND = 6, ERROR_IN_USE = 19 };
+enum {
+        ERROR_UNINITIALIZED = 1,
+        ERROR_INVALID_ARGUMENT = 2,
+        ERROR_NOT_SUPPORTED = 3,
+        ERROR_NOT_FOUND = 6,
+        ERROR_IN_USE = 19,
+        CLOCK_GRAPHICS = 0,
+        CLOCK_MEM = 2,
+};
 
 typedef struct Pci {
         char legacy[16];
@@ -84,6 +94,17 @@ static void put(const char *address, const char *what, int on) {
         (void) close(fd);
 }
 
+/* Returns 1 if there are some. */
+static int read_clocks(const char *address, const char *what, unsigned ret[static 2]) {
+        char path[PATH_MAX];
+        FILE *f = fopen(path_of(path, address, what), "re");
+        int n = f ? fscanf(f, "%u,%u", &ret[0], &ret[1]) : 0;
+
+        if (f)
+                (void) fclose(f);
+        return n == 2;
+}
+
 #define EXPORT __attribute__((visibility("default")))
 
 EXPORT int nvmlInitWithFlags(unsigned flags);
@@ -91,6 +112,8 @@ EXPORT int nvmlShutdown(void);
 EXPORT int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **device);
 EXPORT int nvmlDeviceGetPersistenceMode(void *device, int *mode);
 EXPORT int nvmlDeviceSetPersistenceMode(void *device, int mode);
+EXPORT int nvmlDeviceGetApplicationsClock(void *device, int type, unsigned *mhz);
+EXPORT int nvmlDeviceSetApplicationsClocks(void *device, unsigned memory, unsigned graphics);
 EXPORT int nvmlDeviceModifyDrainState(Pci *pci, int state);
 EXPORT int nvmlDeviceQueryDrainState(Pci *pci, int *state);
 
@@ -137,6 +160,35 @@ int nvmlDeviceSetPersistenceMode(void *device, int mode) {
                 return r;
         put(device, "persistent", mode);
         open_file(device, "held", mode);
+        return 0;
+}
+
+int nvmlDeviceGetApplicationsClock(void *device, int type, unsigned *mhz) {
+        int r = enter("nvmlDeviceGetApplicationsClock");
+        unsigned now[2];
+
+        if (r == 0 && type != CLOCK_GRAPHICS && type != CLOCK_MEM)
+                return ERROR_INVALID_ARGUMENT;
+        if (r == 0 && !read_clocks(device, "clocks", now))
+                return ERROR_NOT_SUPPORTED;
+        if (r == 0)
+                *mhz = now[type == CLOCK_GRAPHICS];
+        return r;
+}
+
+int nvmlDeviceSetApplicationsClocks(void *device, unsigned memory, unsigned graphics) {
+        int r = enter("nvmlDeviceSetApplicationsClocks");
+        char path[PATH_MAX];
+        unsigned known[2];
+        FILE *f;
+
+        if (r != 0)
+                return r;
+        if (!read_clocks(device, "supported", known) || known[0] != memory || known[1] != graphics)
+                return ERROR_INVALID_ARGUMENT;
+        f = fopen(path_of(path, device, "clocks"), "we");
+        if (!f || fprintf(f, "%u,%u\n", memory, graphics) < 0 || fclose(f) != 0)
+                abort();
         return 0;
 }
 

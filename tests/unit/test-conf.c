@@ -156,6 +156,12 @@ TEST(values_that_must_not_pass) {
                 "[Network]\nIpRange=192.0.2.9",
                 "[Network]\nRevertSec=2 days",
                 "[Network]\nRevertSec=-1",
+                "[Gpu]\nApplicationClocks=5001",
+                "[Gpu]\nApplicationClocks=5001,",
+                "[Gpu]\nApplicationClocks=5001,0",
+                "[Gpu]\nApplicationClocks=5001,1590,7",
+                "[Gpu]\nApplicationClocks=-1,1590",
+                "[Gpu]\nPersistence=maybe",
                 "[Network]\nGuestToHost=22",
                 "[Network]\nGuestToHost=tcp/0",
                 "[Network]\nGuestToHost=tcp/65536",
@@ -241,6 +247,7 @@ TEST(format_is_read_back_the_same) {
         parse_clean(&c,
                     "[Bootstrap]\nUser=ann\nRebootDelaySec=100ms\n[Gpu]\nAcceptSiblings=0000:01:00.1\n"
                     "[Gpu 10000:01:00.0]\nMode=exclusive\n[Gpu 0000:02:00.0]\nAcceptSiblings=0000:03:00.0\n"
+                    "[Gpu]\nPersistence=no\nApplicationClocks=5001,1590\n"
                     "[Network]\nSubnet=2001:db8::/64\nIpRange=192.0.2.1-192.0.2.9\nGuestToHost=tcp/22, udp/1-65535\n"
                     "[Storage]\nPoolPath=/srv/my images\n");
         ASSERT_EQ(conf_format(&c, &one), 0);

@@ -68,6 +68,22 @@ TEST(the_chain) {
         ASSERT(find(&p, "multi-user.target.wants/gpuvm-bootfile.service") != NULL);
 }
 
+/* Only if something is to be set. */
+TEST(tuning) {
+        static const char *const texts[] = { "", "[Gpu]\nPersistence=yes\n",
+                                             "[Gpu 0000:01:00.0]\nApplicationClocks=5001,1590\n" };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                _cleanup_(plan_done) Plan p = {};
+                _cleanup_(conf_done) Conf c = {};
+
+                configure(&c, texts[i]);
+                ASSERT_EQ(plan_make(&c, NULL, &p), 0);
+                ASSERT_EQ(find(&p, "multi-user.target.wants/gpuvm-tune.service") != NULL, i > 0);
+                ASSERT_EQ(find(&p, "gpuvm-vfio@.service.d/50-gpuvm.conf") != NULL, i > 0);
+        }
+}
+
 TEST(switched_off) {
         _cleanup_(plan_done) Plan p = {}, q = {};
         _cleanup_(conf_done) Conf c = {};

@@ -581,6 +581,7 @@ test_fifty() {
         is "$what: nobody lost his connection" "$output" 'user 0'
         read -r echoes silence <"$shared/flow" || true
         diag "50 bridges made and taken back: $echoes bytes echoed, silent for at most $silence ms"
+        check "$what: silent for at most a second" test "${silence:-99999}" -le 1000
 }
 
 "test_$case"

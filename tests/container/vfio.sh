@@ -330,4 +330,37 @@ write devices/0000:01:00.0/reset 1
 nothing to recover: 0
 1
 and it is where it was: vvvv active inactive'
+
+# What the driver forgets is set at boot, and again when a GPU is back; where nobody asks for it, never.
+mkdir -p "$machine/etc/systemd/system/gpuvm-tune.service.d" "$machine/etc/gpuvm.conf.d"
+cp "$machine/etc/systemd/system/gpuvm-vfio@.service.d/fake.conf" "$machine/etc/systemd/system/gpuvm-tune.service.d/"
+tuned() {
+        local first=gpuvm-vfio@0000:01:00.0.service
+
+        systemctl is-system-running --wait >/dev/null
+        systemctl start "$first"; systemctl stop "$first"; settle
+        runs() { journalctl --no-pager -o cat -u gpuvm-tune.service | grep -c '^Finished' || true; }
+        echo "not asked for: $(runs)"
+        printf '[Gpu]\nPersistence=yes\n' >/etc/gpuvm.conf.d/tune.conf
+        systemctl daemon-reload
+        systemctl start "$first"
+        echo "on VFIO: $(runs)"
+        systemctl stop "$first"; settle
+        for _ in $(seq 100); do
+                [ "$(runs)" = 0 ] || break
+                sleep 0.1
+        done
+        echo "back: $(runs)"
+}
+tuned_at_boot() {
+        systemctl is-system-running --wait >/dev/null
+        systemctl show -P Result -P ExecMainCode gpuvm-tune.service | paste -sd' '
+        rm /etc/gpuvm.conf.d/tune.conf
+}
+machine_boot tuned
+is "$release: a GPU that is back is set up as it was asked for" "$output" 'not asked for: 0
+on VFIO: 0
+back: 1'
+machine_boot tuned_at_boot
+is "$release: and so are all at boot" "$output" 'success 1'
 done_testing

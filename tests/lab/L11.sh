@@ -51,7 +51,8 @@ teller() {
 		tell up
 		systemctl is-system-running --wait >/dev/null
 		is_done || by_hand
-		if ! is_done && journalctl -b -u gpuvm-reboot.service | grep -q "restarts for it already"; then
+		# By the phase that needs one, before it changes anything, or by the one that restarts.
+		if ! is_done && journalctl -b -u "gpuvm-*" | grep -q "restarts for it already"; then
 		        tell "used up"
 		        rm /var/lib/gpuvm/pending
 		        by_hand

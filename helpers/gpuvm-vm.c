@@ -4,9 +4,10 @@
  *
  * "run" takes the machine's GPUs through their units, starts it, and ends when it does: with success when it
  * was shut down or somebody wanted it off, with a failure when it crashed. QEMU is libvirt's child: neither
- * this process nor libvirtd takes it along by its own end, and a second "run" finds it running. Told to stop,
- * it asks the guest to shut down, and pulls the plug shortly before systemd's patience ends. "release" comes
- * after that in every case and gives back the GPUs that were taken. */
+ * this process nor libvirtd takes it along by its own end, and a second "run" finds it running. Now and then
+ * it looks whether the machine is well, and the unit is active once that is ready for what its file asks.
+ * Told to stop, it asks the guest to shut down, and pulls the plug shortly before systemd's patience ends.
+ * "release" comes after that in every case and gives back the GPUs that were taken. */
 
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -23,6 +24,7 @@
 #include "virtvm.h"
 #include "virtwatch.h"
 #include "vmgpu.h"
+#include "vmprobe.h"
 
 enum {
         STOP_TIMEOUT_SEC = 3 * 60,
@@ -31,6 +33,7 @@ enum {
         CONNECT_AGAIN_SEC = 2,
         LOOK_AGAIN_SEC = 60,
         UNIT_MAX = 128,
+        EXIT_START_AGAIN = 69, /* the unit's RestartForceExitStatus= */
 };
 
 typedef struct Machine {
@@ -41,7 +44,10 @@ typedef struct Machine {
         Virt *v; /* NULL: libvirt is away */
         GuestLog *log;
         int signals;
+        VmProbe probe;
         bool stopping, log_has_more;
+        bool told_ready;
+        bool not_well, again;         /* again: it is stopped to be started again */
         uint64_t plug_usec, ask_usec; /* when it is pulled, when the guest is asked again */
 } Machine;
 
@@ -57,6 +63,7 @@ static void machine_done(Machine *m) {
         guestlog_free(m->log);
         virtwatch_free(m->watch);
         metadata_done(&m->metadata);
+        vmprobe_done(&m->probe);
         (void) safe_close(m->signals);
 }
 
@@ -162,6 +169,23 @@ static void copy_log(Machine *m) {
         m->log_has_more = m->log && guestlog_read(m->log, on_line, m) > 0;
 }
 
+static void tell_ready(Machine *m) {
+        if (!m->told_ready)
+                (void) sd_notify(false, "READY=1");
+        m->told_ready = true;
+}
+
+static void tell_state(Machine *m, const VmLook *look) {
+        if (m->stopping)
+                return;
+        if (!m->told_ready && m->probe.text)
+                phase_status(m->p, "Waiting until it is ready: it %s", m->probe.text);
+        else if (m->not_well && m->probe.text)
+                phase_status(m->p, "The machine is not well: it %s", m->probe.text);
+        else
+                phase_status(m->p, "The machine is %s", look->text);
+}
+
 /* Returns 1 when it is over, 0 as long as it is on, or nobody can say. */
 static int look_at(Machine *m, VmLook *ret) {
         int r;
@@ -179,8 +203,7 @@ static int look_at(Machine *m, VmLook *ret) {
                 phase_status(m->p, "libvirt does not answer; the machine runs on");
                 return 0;
         }
-        if (!m->stopping)
-                phase_status(m->p, "The machine is %s", ret->text);
+        tell_state(m, ret);
         return !ret->on;
 }
 
@@ -223,20 +246,77 @@ static int go_on_stopping(Machine *m) {
         return 0;
 }
 
-static int stop_if_told(Machine *m) {
-        if (told_to_stop(m) && !m->stopping) {
-                uint64_t timeout = stop_timeout(m), now = monotonic_usec();
+static void begin_stopping(Machine *m) {
+        uint64_t timeout = stop_timeout(m);
 
-                m->stopping = true;
-                m->plug_usec = timeout > UINT64_MAX / 2 ? UINT64_MAX : now + timeout;
+        if (m->stopping)
+                return;
+        m->stopping = true;
+        m->plug_usec = timeout > UINT64_MAX / 2 ? UINT64_MAX : monotonic_usec() + timeout;
+}
+
+static int stop_if_told(Machine *m) {
+        if (told_to_stop(m)) {
+                begin_stopping(m);
+                m->again = false;
         }
         return m->stopping ? go_on_stopping(m) : 0;
 }
 
+/* One that is paused may be so because somebody wants it. */
+static int start_again(Machine *m) {
+        int r;
+
+        if (m->probe.health.watchdog != VMWATCHDOG_RESTART || m->probe.stopped)
+                return 0;
+        r = vmprobe_may_restart(&m->probe);
+        if (r <= 0) {
+                log_warning_errno(r, "'%s' is left as it is: %s", m->name,
+                                  r < 0 ? "how often it was started again cannot be noted in " VMPROBE_DIR
+                                        : "it was started again for that three times within an hour");
+                return r == -ENOMEM ? r : 0;
+        }
+        log_warning("'%s' is going to be started again", m->name);
+        m->again = true;
+        begin_stopping(m);
+        return 0;
+}
+
+static void tell_late(Machine *m) {
+        log_warning("'%s' is not ready after %llu s: it %s. It goes on; 'vmctl console %s' shows what it is at",
+                    m->name, (unsigned long long) (m->probe.health.ready_usec / USEC_PER_SEC), m->probe.text,
+                    m->name);
+}
+
+/* What goes down is not well, and none of our business. */
+static int probe(Machine *m) {
+        int r = m->v && !m->stopping ? vmprobe_look(&m->probe, m->v) : 0;
+
+        if (r < 0)
+                log_debug("Cannot look how '%s' is: %s", m->name, m->v ? virt_message(m->v) : "no memory");
+        m->not_well = r == VMHEALTH_UNHEALTHY || (m->not_well && r <= VMHEALTH_SAME);
+        if (r == VMHEALTH_LATE)
+                tell_late(m);
+        if (r == VMHEALTH_UNHEALTHY)
+                log_warning("'%s' is not well: it %s", m->name, m->probe.text);
+        if (r == VMHEALTH_WELL)
+                log_info("'%s' is well again", m->name);
+        if (r == VMHEALTH_READY || r == VMHEALTH_LATE)
+                tell_ready(m);
+        if (r == VMHEALTH_UNHEALTHY)
+                return start_again(m);
+        return r == -ENOMEM ? r : 0;
+}
+
 static uint64_t patience(const Machine *m) {
+        uint64_t look = USEC_PER_SEC *
+                        (uint64_t) (m->stopping            ? 1
+                                                    : m->v ? LOOK_AGAIN_SEC
+                                                           : CONNECT_AGAIN_SEC);
+
         if (m->log_has_more)
                 return 0;
-        return USEC_PER_SEC * (uint64_t) (m->stopping ? 1 : m->v ? LOOK_AGAIN_SEC : CONNECT_AGAIN_SEC);
+        return m->stopping || !m->v ? look : MIN(look, vmprobe_wait_usec(&m->probe));
 }
 
 /* Until it is over. */
@@ -250,11 +330,15 @@ static int stay(Machine *m, VmLook *ret) {
                         return 0;
                 r = stop_if_told(m);
                 if (r >= 0)
+                        r = probe(m);
+                if (r >= 0)
                         r = virtwatch_wait(m->watch, patience(m));
                 if (r < 0)
                         return r;
                 if (r & VIRTWATCH_LOST)
                         disconnect(m);
+                if (r & VIRTWATCH_REBOOT)
+                        vmprobe_begin(&m->probe);
         }
 }
 
@@ -266,6 +350,10 @@ static int tell_end(Machine *m, VmEnd end) {
                 [VM_END_MOVED] = "was saved, or moved to another host",
         };
 
+        if (m->again) {
+                log_info("'%s' %s, and starts again", m->name, words[end == VM_END_CRASHED ? 0 : end]);
+                return EXIT_START_AGAIN;
+        }
         if (end == VM_END_CRASHED)
                 return phase_fail(m->p, 0, "'vmctl start' starts it again",
                                   "'%s' has crashed; /var/log/libvirt/qemu/%s.log may tell why", m->name,
@@ -281,6 +369,9 @@ static int run_machine(Phase *p, const char *name) {
         VmLook look;
         int r;
 
+        r = vmprobe_init(&m.probe, p->root, name);
+        if (r < 0)
+                return log_oom();
         r = virtwatch_new(&m.watch);
         if (r >= 0)
                 r = open_signals(&m);
@@ -301,7 +392,9 @@ static int run_machine(Phase *p, const char *name) {
                 r = start(&m);
         if (r < 0 || p->dry_run)
                 return r;
-        (void) sd_notify(false, "READY=1");
+        vmprobe_begin(&m.probe);
+        if (m.probe.health.ready == VMREADY_STARTED)
+                tell_ready(&m);
         r = stay(&m, &look);
         return r < 0 ? r : tell_end(&m, look.end);
 }

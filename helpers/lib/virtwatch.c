@@ -3,7 +3,7 @@
 #include "virtwatch.h"
 #include "virtlib.h"
 
-enum { FILES_MAX = 2, EVENTS = 3, KEEPALIVE_SEC = 5, KEEPALIVE_COUNT = 3 };
+enum { FILES_MAX = 2, EVENTS = 4, KEEPALIVE_SEC = 5, KEEPALIVE_COUNT = 3 };
 
 struct VirtWatch {
         Virt *v; /* NULL: none is watched */
@@ -57,6 +57,14 @@ static void on_kept(virConnectPtr c, virDomainPtr d, const char *alias, void *us
         (void) d;
         (void) alias;
         w->news |= VIRTWATCH_KEPT;
+}
+
+static void on_reboot(virConnectPtr c, virDomainPtr d, void *userdata) {
+        VirtWatch *w = userdata;
+
+        (void) c;
+        (void) d;
+        w->news |= VIRTWATCH_REBOOT;
 }
 
 static void on_close(virConnectPtr c, int reason, void *userdata) {
@@ -118,6 +126,7 @@ static int subscribe(VirtWatch *w, Virt *v, virDomainPtr d) {
                 { VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_event) },
                 { VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(on_removed) },
                 { VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, VIR_DOMAIN_EVENT_CALLBACK(on_kept) },
+                { VIR_DOMAIN_EVENT_ID_REBOOT, VIR_DOMAIN_EVENT_CALLBACK(on_reboot) },
         };
 
         for (size_t i = 0; i < EVENTS; i++) {

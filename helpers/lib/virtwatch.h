@@ -15,6 +15,7 @@ enum {
         VIRTWATCH_FILE = 4,    /* a file can be read */
         VIRTWATCH_DEVICE = 8,  /* it has let go of a device */
         VIRTWATCH_KEPT = 16,   /* its guest does not let go of one */
+        VIRTWATCH_REBOOT = 32, /* its guest starts again */
 };
 
 typedef struct VirtWatch VirtWatch;

@@ -10,12 +10,15 @@
 #include "vmfile.h"
 
 enum {
-        VALUES_MAX = 64,  /* of one key */
+        VALUES_MAX = 64, /* of one key */
+        TIME_MAX_SEC = 30 * 60,
         GUESSES_MAX = 20, /* "did you mean": costly on a file that is no declaration at all */
 };
 
 static const char *const kinds[] = { "talos", "ubuntu", "debian", NULL };
 static const char *const firmwares[] = { "uefi", "bios", NULL };
+static const char *const readies[] = { "started", "agent", "address", "gpu", NULL };
+static const char *const watchdogs[] = { "report", "restart", "off", NULL };
 
 const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
         [VMKEY_KIND] = { "Vm", "Kind", VMKEY_TEXT, NULL, kinds },
@@ -29,6 +32,10 @@ const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
         [VMKEY_FIRMWARE] = { "Vm", "Firmware", VMKEY_TEXT, "firmware", firmwares },
         [VMKEY_HUGEPAGES] = { "Vm", "Hugepages", VMKEY_TEXT, "hugepages", NULL },
         [VMKEY_PIN] = { "Vm", "Pin", VMKEY_FLAG, "pin", NULL },
+        [VMKEY_READY] = { "Vm", "Ready", VMKEY_TEXT, NULL, readies },
+        [VMKEY_READY_SEC] = { "Vm", "ReadySec", VMKEY_TIME, NULL, NULL },
+        [VMKEY_WATCHDOG] = { "Vm", "Watchdog", VMKEY_TEXT, NULL, watchdogs },
+        [VMKEY_WATCHDOG_SEC] = { "Vm", "WatchdogSec", VMKEY_TIME, NULL, NULL },
         [VMKEY_GPU] = { "Gpu", "Gpu", VMKEY_WORDS, "gpu", NULL },
         [VMKEY_ROM] = { "Gpu", "Rom", VMKEY_TEXT, "rom", NULL },
         [VMKEY_NETWORK] = { "Network", "Network", VMKEY_TEXT, "network", NULL },
@@ -119,7 +126,7 @@ static int take(Parser *p, unsigned line, VmKey k, const char *value) {
         VmKeyType type = vmkey_rows[k].type;
         int r = 0;
 
-        if (!*value || type == VMKEY_TEXT || type == VMKEY_FLAG) {
+        if (!*value || type < VMKEY_WORDS) {
                 strv_free(*values);
                 *values = NULL;
         }
@@ -149,6 +156,13 @@ static bool is_word(const char *const *words, const char *value, char ret_expect
         return false;
 }
 
+/* Somebody may wait for it at boot. */
+static bool is_time(const char *value) {
+        uint64_t usec;
+
+        return parse_sec(value, &usec) >= 0 && usec > 0 && usec <= TIME_MAX_SEC * USEC_PER_SEC;
+}
+
 static int on_assignment(unsigned line, const char *section, const char *key, const char *value,
                          void *userdata) {
         Parser *p = userdata;
@@ -168,6 +182,9 @@ static int on_assignment(unsigned line, const char *section, const char *key, co
                 tell(p, line, "Bad value '%.60s' for %s=: expected %s", value, key, expected);
         else if (*value && vmkey_rows[k].type == VMKEY_FLAG && parse_boolean(value) < 0)
                 tell(p, line, "Bad value '%.60s' for %s=: expected yes or no", value, key);
+        else if (*value && vmkey_rows[k].type == VMKEY_TIME && !is_time(value))
+                tell(p, line, "Bad value '%.60s' for %s=: expected a time like 90 or 5min, %d min at most",
+                     value, key, TIME_MAX_SEC / 60);
         else
                 return take(p, line, k, value);
         return 0;

@@ -21,6 +21,10 @@ typedef enum VmKey {
         VMKEY_FIRMWARE,
         VMKEY_HUGEPAGES,
         VMKEY_PIN,
+        VMKEY_READY,
+        VMKEY_READY_SEC,
+        VMKEY_WATCHDOG,
+        VMKEY_WATCHDOG_SEC,
         VMKEY_GPU,
         VMKEY_ROM,
         VMKEY_NETWORK,
@@ -40,6 +44,7 @@ typedef enum VmKey {
 typedef enum VmKeyType {
         VMKEY_TEXT,  /* the last assignment counts */
         VMKEY_FLAG,  /* likewise; yes or no */
+        VMKEY_TIME,  /* likewise; "90", "5min" */
         VMKEY_WORDS, /* a list with blanks between; a repeated assignment appends */
         VMKEY_LINES, /* each assignment is one of several */
 } VmKeyType;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Guestlook: asks libvirt, the agent, the network and sysfs what there is to know of a machine. What the
- * guest answers is the guest's word: nothing but a verdict depends on it. */
+/* Guestlook: asks libvirt, the agent and the network what there is to know of a machine. What the guest
+ * answers is the guest's word: nothing but a verdict depends on it. */
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -9,13 +9,11 @@
 #include <sys/socket.h>
 
 #include "fs.h"
+#include "guestask.h"
 #include "guestlook.h"
-#include "hostdevs.h"
-#include "pci.h"
-#include "virtagent.h"
 #include "virtverdict.h"
 
-enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000, SMI_SEC = 20 };
+enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000 };
 
 static int socket_address(const char *address, uint16_t port, struct sockaddr_storage *ret,
                           socklen_t *ret_size) {
@@ -53,13 +51,6 @@ static bool answers(const char *address, uint16_t port) {
                         getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) >= 0 && error == 0;
 }
 
-/* What went wrong with the guest's agent, in libvirt's words, which may be the agent's. */
-static int say_why(Context *c, int error, char **ret) {
-        const char *said = virt_message(c->virt);
-
-        return guestcheck_excerpt(isempty(said) ? strerror(-error) : said, ret);
-}
-
 /* Where GPUs can be looked up: a machine elsewhere has others. */
 static int open_host(Context *c) {
         const char *directory = secure_getenv("GPUVM_ROOT");
@@ -67,110 +58,22 @@ static int open_host(Context *c) {
         return directory || vmctl_is_local(c) ? fs_open_root(directory) : -ENOTCONN;
 }
 
-/* The GPU's ids, if it is one. Returns 1, 0 if it is something else, or -errno. */
-static int identify(int root, const char *name, GuestGpu *g) {
-        _cleanup_close_ int all = root < 0 ? root : pci_open(root);
-        _cleanup_(pci_device_done) PciDevice d = {};
-        int r = all < 0 ? all : bdf_parse(name, &d.bdf);
-
-        if (r >= 0)
-                r = pci_read_brief(root, all, &d);
-        if (r <= 0)
-                return r < 0 ? r : -ENODEV;
-        g->vendor = d.vendor;
-        g->device = d.device;
-        return pci_is_nvidia_gpu(&d);
-}
-
-static int add_gpu(int root, const char *name, bool attached, bool certain, GuestFacts *f) {
-        GuestGpu g = { .attached = attached }, *l;
-        int r = identify(root, name, &g);
-
-        if (r == 0 || (r < 0 && !certain))
-                return 0;
-        (void) snprintf(g.name, sizeof(g.name), "%s", name);
-        l = reallocarray(f->gpus, f->n_gpus + 1, sizeof(*l));
-        if (!l)
-                return -ENOMEM;
-        f->gpus = l;
-        f->gpus[f->n_gpus++] = g;
-        return 0;
-}
-
-/* Those that it has now, and those that it should have. */
-static int find_gpus(Context *c, const Metadata *m, GuestFacts *f) {
-        _cleanup_close_ int root = open_host(c);
-        _cleanup_strv_ char **functions = NULL;
-        _cleanup_free_ char *xml = NULL;
-        int r;
-
-        r = virtvm_xml_now(c->virt, f->name, &xml);
-        if (r >= 0)
-                r = hostdevs_parse(xml, &functions);
-        STRV_FOREACH(name, functions)
-                if (r >= 0)
-                        r = add_gpu(root, *name, true, strv_contains(m->gpus, *name), f);
-        STRV_FOREACH(name, m->gpus)
-                if (r >= 0 && !strv_contains(functions, *name))
-                        r = add_gpu(root, *name, false, true, f);
-        return r;
-}
-
-static int look_at_pci(Context *c, GuestFacts *f) {
-        _cleanup_free_ char *text = NULL;
-        int r;
-
-        if (!f->agent)
-                return str_printf(&f->pci_error, "no agent answers");
-        r = virtagent_read(c->virt, f->name, "/proc/bus/pci/devices", &text);
-        if (r < 0)
-                return say_why(c, r, &f->pci_error);
-        return guestcheck_parse_pci(text, &f->pci, &f->n_pci);
-}
-
-static bool has_nvidia_driver(const GuestFacts *f) {
-        for (size_t i = 0; i < f->n_pci; i++)
-                if (streq(f->pci[i].driver, "nvidia"))
-                        return true;
-        return false;
-}
-
-/* NVIDIA's own word on whether its driver works; a guest without nvidia-smi gives none. */
-static void ask_smi(Context *c, GuestFacts *f) {
-        static const char *const argv[] = { "nvidia-smi", "-L", NULL };
-
-        if (!has_nvidia_driver(f))
-                return;
-        f->smi_status = virtagent_run(c->virt, f->name, argv, SMI_SEC * USEC_PER_SEC, &f->smi_text);
-        f->smi = f->smi_status >= 0 || f->smi_status == -ETIMEDOUT;
-}
-
-static void ask_cloud_init(Context *c, GuestFacts *f) {
-        _cleanup_free_ char *text = NULL;
-
-        if (virtagent_read(c->virt, f->name, "/run/cloud-init/status.json", &text) < 0 ||
-            guestcheck_parse_init(text, &f->init, &f->init_text) < 0)
-                f->init = GUEST_INIT_UNKNOWN;
-}
-
 static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f) {
-        int r = virtagent_ping(c->virt, f->name);
+        _cleanup_close_ int root = open_host(c);
+        int r = guestask_agent(c->virt, f);
 
-        f->agent = r >= 0;
-        r = r < 0 ? say_why(c, r, &f->agent_error) : 0;
         if (r >= 0)
                 r = vmctl_address(c, f->name, m, &f->address);
         if (r < 0)
                 return r;
         f->answers = f->address && answers(f->address, f->talos ? TALOS_API : SSH);
-        r = find_gpus(c, m, f);
+        r = guestask_gpus(c->virt, root, m, f);
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot tell which GPUs virtual machine '%s' has", f->name);
-        r = f->n_gpus > 0 ? look_at_pci(c, f) : 0;
-        if (whole && f->agent && f->pci)
-                ask_smi(c, f);
+        if (whole)
+                guestask_smi(c->virt, f);
         if (f->agent && !f->talos && (whole || f->answers))
-                ask_cloud_init(c, f);
+                guestask_init(c->virt, f);
         return r;
 }
 

@@ -49,7 +49,20 @@ static bool is_shown(const Context *c, const Metadata *m) {
         return m->kind || vmctl_has(c, OPT_ALL);
 }
 
-static json_object *vm_to_json(const VirtVm *vm, const Metadata *m, const Addresses *a) {
+/* One that was never looked at since its start has none. */
+static int add_verdict(Context *c, json_object *o, const VirtVm *vm) {
+        _cleanup_json_ json_object *verdict = json_object_new_object();
+        _cleanup_(verdict_done) Verdict v = {};
+
+        if (!vm_state_is_on(vm->state) || virtverdict_get(c->virt, vm->name, &v) <= 0)
+                return json_add_text_or_null(o, "verdict", NULL);
+        if (json_add_text(verdict, "result", v.level) < 0 || json_add_text(verdict, "when", v.when) < 0 ||
+            json_add_text(verdict, "text", v.text) < 0)
+                return -ENOMEM;
+        return json_add(o, "verdict", TAKE_PTR(verdict));
+}
+
+static json_object *vm_to_json(Context *c, const VirtVm *vm, const Metadata *m, const Addresses *a) {
         _cleanup_json_ json_object *o = json_object_new_object();
 
         if (json_add_text(o, "name", vm->name) < 0 || json_add_text(o, "uuid", vm->uuid) < 0 ||
@@ -61,7 +74,7 @@ static json_object *vm_to_json(const VirtVm *vm, const Metadata *m, const Addres
             json_add_text_or_null(o, "address", m->address) < 0 ||
             json_add(o, "addresses", addresses_to_json(a)) < 0 ||
             json_add_text_or_null(o, "image", m->image) < 0 ||
-            json_add_text_or_null(o, "created", m->created) < 0)
+            json_add_text_or_null(o, "created", m->created) < 0 || add_verdict(c, o, vm) < 0)
                 return NULL;
         return TAKE_PTR(o);
 }
@@ -79,14 +92,23 @@ static int list_json(Context *c, Seen *s) {
                 r = addressbook_find(c, &s->book, vm, &s->metadata[i], &a);
                 if (r < 0)
                         return r;
-                if (json_append(all, vm_to_json(vm, &s->metadata[i], &a)) < 0)
+                if (json_append(all, vm_to_json(c, vm, &s->metadata[i], &a)) < 0)
                         return log_oom();
         }
         return all ? json_print(all, stdout) : log_oom();
 }
 
+/* "running, not well": as its unit, or whoever has checked it, found it at last. */
+static int state_text(Context *c, const VirtVm *vm, const Metadata *m, char **ret) {
+        _cleanup_(verdict_done) Verdict v = {};
+        bool bad = m->kind && vm->state == VM_RUNNING && virtverdict_get(c->virt, vm->name, &v) > 0 &&
+                        streq(v.level, "fail");
+
+        return str_printf(ret, "%s%s", vm_state_to_string(vm->state), bad ? ", not well" : "");
+}
+
 static int list_row(Context *c, Seen *s, size_t i, struct libscols_table *t) {
-        _cleanup_free_ char *gpus = strv_join(s->metadata[i].gpus, " ");
+        _cleanup_free_ char *gpus = strv_join(s->metadata[i].gpus, " "), *state = NULL;
         _cleanup_(addresses_done) Addresses a = {};
         const VirtVm *vm = &s->l.vms[i];
         char cpus[16];
@@ -95,10 +117,12 @@ static int list_row(Context *c, Seen *s, size_t i, struct libscols_table *t) {
         r = addressbook_find(c, &s->book, vm, &s->metadata[i], &a);
         if (r < 0)
                 return r;
+        if (state_text(c, vm, &s->metadata[i], &state) < 0)
+                return log_oom();
         (void) snprintf(cpus, sizeof(cpus), "%u", vm->vcpus);
         r = table_add(t,
-                      (const char *const[]){ vm->name, s->metadata[i].kind, vm_state_to_string(vm->state),
-                                             cpus, size_text(vm->memory_kib).text, gpus,
+                      (const char *const[]){ vm->name, s->metadata[i].kind, state, cpus,
+                                             size_text(vm->memory_kib).text, gpus,
                                              a.address ? a.address[0] : NULL });
         return r < 0 ? log_oom() : 0;
 }
@@ -186,26 +210,13 @@ int cmd_ip_list(Context *c, char **args) {
         return r < 0 ? r : json_print(all, stdout);
 }
 
-/* One that was never looked at since its start has none. */
-static int add_verdict(Context *c, json_object *o, const char *name) {
-        _cleanup_json_ json_object *verdict = json_object_new_object();
-        _cleanup_(verdict_done) Verdict v = {};
-
-        if (virtverdict_get(c->virt, name, &v) <= 0)
-                return json_add_text_or_null(o, "verdict", NULL);
-        if (json_add_text(verdict, "result", v.level) < 0 || json_add_text(verdict, "when", v.when) < 0 ||
-            json_add_text(verdict, "text", v.text) < 0)
-                return -ENOMEM;
-        return json_add(o, "verdict", TAKE_PTR(verdict));
-}
-
 static int info_json(Context *c, const VirtVm *vm, const Metadata *m, const Addresses *a, bool autostart) {
-        _cleanup_json_ json_object *o = vm_to_json(vm, m, a);
+        _cleanup_json_ json_object *o = vm_to_json(c, vm, m, a);
 
         if (json_add(o, "autostart", json_object_new_boolean(autostart)) < 0 ||
             json_add(o, "disks", json_new_list((const char *const *) m->disks)) < 0 ||
             json_add_text_or_null(o, "seed", m->seed) < 0 || json_add_text_or_null(o, "user", m->user) < 0 ||
-            json_add_text_or_null(o, "gateway", m->gateway) < 0 || add_verdict(c, o, vm->name) < 0)
+            json_add_text_or_null(o, "gateway", m->gateway) < 0)
                 return log_oom();
         return json_print(o, stdout);
 }

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # gpuvm-vm: what systemd is told and how it ends, on libvirt's test driver and, in namespaces, with a real libvirtd and QEMU:
-# vm.sh HELPERS
+# vm.sh HELPERS FAKEAGENT
 #
 # shellcheck disable=SC2317 # the steps are called inside the namespaces
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 helper=$(realpath "$1/gpuvm-vm")
+fakeagent=$(realpath "$2")
 mock=$(realpath "$(dirname "$0")/../mock")
 work=$(mktemp -d)
 at_exit rm -rf "$work"
@@ -76,6 +77,49 @@ down
 is 'told to stop it has the guest shut down, and ends well' "$status" 0
 like 'which is told' "$(<"$work/told")" 'Asked the guest to shut down'
 like 'and logged' "$(<"$work/err")" "'talos-01' has shut down"
+
+# A guest with an agent (mock/fakeagent.c), and a file that asks for it.
+mkdir -p "$work/guest" "$work/root/etc/gpuvm/vms"
+export FAKEAGENT_ROOT=$work/guest
+# declare LINE...: in [Vm].
+declare_it() {
+        printf '%s\n' '[Vm]' Kind=talos "$@" >"$work/root/etc/gpuvm/vms/talos-01.vm"
+}
+# up_with_agent ARGUMENT...
+up_with_agent() {
+        LD_LIBRARY_PATH=$fakeagent up --root="$work/root" run talos-01
+}
+declare_it Ready=agent WatchdogSec=1 Watchdog=restart
+up_with_agent
+check 'one that has to be ready is waited for' until_in 'Waiting until it is ready: it runs; it has no agent' "$work/told"
+is 'systemd is not told that it is ready' "$(grep -c READY=1 "$work/told")" 0
+: >"$work/guest/agent"
+check 'until it is' until_in READY=1 "$work/told"
+for round in 1 2 3; do
+        rm "$work/guest/agent"
+        down
+        is "one that is not well any more is stopped, $round" "$status" 69
+        like 'which is told' "$(<"$work/err")" "'talos-01' is not well: it runs; it has no agent.*'talos-01' has shut down, and starts again"
+        : >"$work/guest/agent"
+        up_with_agent
+        check 'and comes back' until_in READY=1 "$work/told"
+done
+rm "$work/guest/agent"
+check 'but not for ever' until_in 'is left as it is: it was started again for that three times' "$work/err"
+check 'that it is not well stays' until_in 'STATUS=The machine is not well: it runs; it has no agent' "$work/told"
+: >"$work/guest/agent"
+check 'until it is well again' until_in "'talos-01' is well again" "$work/err"
+kill -TERM "$pid"
+down
+is 'told to stop it ends well' "$status" 0
+rm "$work/guest/agent"
+declare_it Ready=address ReadySec=1
+up_with_agent
+check 'one that is late is told' until_in "'talos-01' is not ready after 1 s: it runs; it has no address" "$work/err"
+check 'and the unit is there all the same' until_in READY=1 "$work/told"
+kill -TERM "$pid"
+down
+rm -r "$work/root/etc"
 up --root="$work/root" run theirs
 down
 like 'a machine of others is left alone' "$status:$(<"$work/err")" "^1:.*'theirs' was not made by gpuvm"

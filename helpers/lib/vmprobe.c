@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <time.h>
+
+#include "catalog.h"
+#include "fs.h"
+#include "guestask.h"
+#include "log.h"
+#include "virtaddress.h"
+#include "virtverdict.h"
+#include "vmprobe.h"
+
+enum { AGENT_SEC = 5 };
+
+/* One that is not declared, or wrongly, is like one that says nothing. */
+int vmprobe_init(VmProbe *p, int root, const char *name) {
+        VmFile f = {};
+        int r = catalog_read(root, name, NULL, NULL, &f);
+
+        if (r < 0)
+                return r;
+        *p = (VmProbe){ .root = root,
+                        .name = name,
+                        .health = vmhealth_from(r > 0 && f.n_problems == 0 ? &f : NULL) };
+        vmfile_done(&f);
+        return 0;
+}
+
+void vmprobe_done(VmProbe *p) {
+        free(p->text);
+        p->text = NULL;
+}
+
+void vmprobe_begin(VmProbe *p) {
+        uint64_t now = monotonic_usec();
+
+        vmhealth_begin(&p->health, now);
+        p->next_usec = now;
+}
+
+uint64_t vmprobe_wait_usec(const VmProbe *p) {
+        uint64_t now = monotonic_usec();
+
+        if (p->next_usec == UINT64_MAX)
+                return UINT64_MAX;
+        return p->next_usec > now ? p->next_usec - now : 0;
+}
+
+/* The unit has no network: nobody is asked by it, but libvirt and the guest's agent. */
+static int find_address(Virt *v, GuestFacts *f) {
+        int r = 0;
+
+        for (VirtSource source = VIRT_LEASE; source <= VIRT_AGENT && r >= 0 && !f->address; source++) {
+                _cleanup_strv_ char **l = NULL;
+
+                if (source == VIRT_AGENT && !f->agent)
+                        break;
+                r = virtaddress_find(v, f->name, source, AGENT_SEC, &l);
+                if (r >= 0 && l && *l)
+                        r = free_and_strdup(&f->address, *l);
+        }
+        return MIN(r, 0);
+}
+
+static int ask(const VmProbe *p, Virt *v, const VirtVm *vm, GuestFacts *f) {
+        _cleanup_(metadata_done) Metadata m = {};
+        int r = vm->metadata ? metadata_parse(vm->metadata, &m) : 0;
+
+        if (r < 0)
+                return r;
+        f->state = vm->state;
+        f->talos = streq_ptr(m.kind, "talos");
+        f->name = strdup(p->name);
+        if (!f->name)
+                return -ENOMEM;
+        if (f->state != VM_RUNNING)
+                return 0;
+        r = guestask_agent(v, f);
+        if (r >= 0)
+                r = find_address(v, f);
+        return r < 0 ? r : guestask_gpus(v, p->root, &m, f);
+}
+
+/* That QEMU runs is no verdict. */
+static bool is_verdict(const VmProbe *p, VmHealthNews news) {
+        return news != VMHEALTH_SAME && !(news == VMHEALTH_READY && p->health.ready == VMREADY_STARTED);
+}
+
+/* What it is at, and the verdict if that is news. */
+static int tell(VmProbe *p, Virt *v, VmHealthNews news, const GuestFacts *f, const Finding *lacks) {
+        FindingLevel level = news == VMHEALTH_UNHEALTHY ? FINDING_FAIL
+                        : news == VMHEALTH_LATE         ? FINDING_WARN
+                                                        : FINDING_OK;
+
+        free(p->text);
+        p->text = NULL;
+        if (!lacks)
+                p->text = strdup("is ready");
+        else if (guestcheck_describe(f, lacks, &p->text) < 0)
+                p->text = NULL;
+        if (!p->text)
+                return -ENOMEM;
+        if (is_verdict(p, news) && virtverdict_set(v, p->name, finding_level_to_string(level), p->text) < 0)
+                log_debug("%s: the verdict is not kept: %s", p->name, virt_message(v));
+        return (int) news;
+}
+
+int vmprobe_look(VmProbe *p, Virt *v) {
+        _cleanup_(guestfacts_done) GuestFacts f = {};
+        _cleanup_(findings_done) Findings l = {};
+        _cleanup_(virtvm_done) VirtVm vm = {};
+        const Finding *lacks;
+        VmHealthNews news;
+        uint64_t next;
+        int r;
+
+        if (vmprobe_wait_usec(p) > 0)
+                return VMHEALTH_SAME;
+        p->next_usec = monotonic_usec() + VMHEALTH_SOON_SEC * USEC_PER_SEC; /* if that fails */
+        r = virtvm_find(v, p->name, METADATA_URI, &vm);
+        if (r >= 0)
+                r = ask(p, v, &vm, &f);
+        if (r >= 0)
+                r = guestcheck(&f, &l);
+        if (r < 0)
+                return r;
+        p->stopped = f.state != VM_RUNNING;
+        news = vmhealth_look(&p->health, &l, monotonic_usec(), &lacks);
+        next = vmhealth_next_usec(&p->health);
+        p->next_usec = next == UINT64_MAX ? UINT64_MAX : monotonic_usec() + next;
+        return tell(p, v, news, &f, lacks);
+}
+
+int vmprobe_may_restart(const VmProbe *p) {
+        _cleanup_free_ char *path = NULL, *before = NULL, *after = NULL;
+        int r = str_printf(&path, VMPROBE_DIR "/%s", p->name);
+
+        if (r >= 0)
+                r = fs_read(p->root, path, FS_ATTR_MAX, &before, NULL);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        r = vmhealth_may_restart(strempty(before), (uint64_t) time(NULL), &after);
+        if (r > 0)
+                r = fs_write_atomic(p->root, path, after, strlen(after), 0644);
+        return r < 0 ? r : after != NULL;
+}

@@ -36,7 +36,7 @@ done
 for unit in "$units"/*.in; do
         name=${unit##*/}
         name=${name%.in}
-        check "$name has a page" test -e "$man/$name.8.scd"
+        check "$name has a page" test -e "$man/${name/%.timer/.service}.8.scd" # a timer and what it starts are one thing
         page=$(sed -n 's/^Documentation=man:\([^ (]*\)(\([0-9]\)).*/\1.\2/p' "$unit")
         check "$name: Documentation=man:$page is there" test -e "$man/$page.scd"
 done

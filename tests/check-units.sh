@@ -29,6 +29,8 @@ budget() {
         gpuvm-tune.service) echo 1.3 ;;
         # Writes to sysfs, and sees the open files of everybody.
         gpuvm-reset@.service) echo 1.4 ;;
+        # Sees the open files of everybody, and has NVIDIA's nodes.
+        gpuvm-metrics.service) echo 1.4 ;;
         # Talks to libvirt and systemd, and writes below /run/gpuvm.
         gpuvm-vm@.service) echo 0.9 ;;
         # Build an initramfs from the host's disks, modules and /root (0.1).
@@ -65,10 +67,11 @@ for unit in "$work"/*; do
         is "$name: systemd-analyze verify says nothing" "$(verify "$unit")" ''
         check "$name says what it is" grep -q '^Description=.' "$unit"
         check "$name names its page" grep -q '^Documentation=man:' "$unit"
-        # A machine runs, and is enabled by the administrator. All else does something, and is linked by the generator.
+        # A machine runs, and is enabled by the administrator; so is what tells Prometheus. All else does something, and is linked by the generator.
         type=oneshot installs=0 remains=0
         case $name in
         gpuvm-vm@.service) type=notify installs=1 ;;
+        *.timer) installs=1 ;;
         gpuvm-reset@.service | gpuvm-recover@.service) ;;
         *@.service) remains=1 ;;
         esac

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "nvml.h"
+#include <math.h>
+
 #include "fs.h"
 #include "library.h"
+#include "nvml.h"
 
 #define LIBRARY "libnvidia-ml.so.1"
 
@@ -19,7 +21,9 @@ enum {
         NVML_ERROR_LIB_RM_VERSION_MISMATCH = 18,
         NVML_ERROR_IN_USE = 19,
         NVML_CLOCK_GRAPHICS = 0,
+        NVML_CLOCK_SM = 1,
         NVML_CLOCK_MEM = 2,
+        NVML_TEMPERATURE_GPU = 0,
         NVML_INIT_FLAG_NO_GPUS = 1, /* the only GPU of a machine is not seen while it is draining */
 };
 
@@ -28,6 +32,14 @@ typedef struct NvmlPci {
         unsigned domain, bus, device, pci_device_id, pci_subsystem_id;
         char bus_id[32];
 } NvmlPci;
+
+typedef struct NvmlUtilization {
+        unsigned gpu, memory; /* per cent of the time */
+} NvmlUtilization;
+
+typedef struct NvmlMemory {
+        unsigned long long total, free, used;
+} NvmlMemory;
 
 /* The functions used here: in the child only. */
 static struct {
@@ -39,6 +51,11 @@ static struct {
         int (*nvmlDeviceSetPersistenceMode)(void *device, int mode);
         int (*nvmlDeviceModifyDrainState)(NvmlPci *pci, int state);
         int (*nvmlDeviceQueryDrainState)(NvmlPci *pci, int *state);
+        int (*nvmlDeviceGetUtilizationRates)(void *device, NvmlUtilization *u);
+        int (*nvmlDeviceGetMemoryInfo)(void *device, NvmlMemory *m);
+        int (*nvmlDeviceGetTemperature)(void *device, int sensor, unsigned *celsius);
+        int (*nvmlDeviceGetPowerUsage)(void *device, unsigned *milliwatts);
+        int (*nvmlDeviceGetClockInfo)(void *device, int clock, unsigned *mhz);
 } lib;
 
 /* NVIDIA has announced that they go one day. */
@@ -56,6 +73,11 @@ static const LibraryFunction functions[] = { X(nvmlShutdown),
                                              X(nvmlDeviceSetPersistenceMode),
                                              X(nvmlDeviceModifyDrainState),
                                              X(nvmlDeviceQueryDrainState),
+                                             X(nvmlDeviceGetUtilizationRates),
+                                             X(nvmlDeviceGetMemoryInfo),
+                                             X(nvmlDeviceGetTemperature),
+                                             X(nvmlDeviceGetPowerUsage),
+                                             X(nvmlDeviceGetClockInfo),
                                              X(nvmlInitWithFlags) };
 #undef X
 #define X(f) \
@@ -173,6 +195,37 @@ static int serve_clocks(int root, const char *bus_id, const char *wanted, char *
         return r;
 }
 
+/* What it cannot tell is "nan". */
+static int get_sample(NvmlPci *pci, char *answer) {
+        unsigned celsius, milliwatts, mhz;
+        NvmlSample s = { NAN, NAN, NAN, NAN, NAN, NAN };
+        NvmlUtilization u;
+        void *device = NULL;
+        NvmlMemory m;
+        int r, draining = 0;
+
+        if (lib.nvmlDeviceQueryDrainState(pci, &draining) == 0 && draining == 1)
+                return -EBUSY;
+        r = to_errno(lib.nvmlDeviceGetHandleByPciBusId_v2(pci->bus_id, &device));
+        if (r < 0)
+                return r;
+        if (lib.nvmlDeviceGetUtilizationRates(device, &u) == 0)
+                s.busy = u.gpu / 100.0;
+        if (lib.nvmlDeviceGetMemoryInfo(device, &m) == 0) {
+                s.memory_used = (double) m.used;
+                s.memory_total = (double) m.total;
+        }
+        if (lib.nvmlDeviceGetTemperature(device, NVML_TEMPERATURE_GPU, &celsius) == 0)
+                s.celsius = celsius;
+        if (lib.nvmlDeviceGetPowerUsage(device, &milliwatts) == 0)
+                s.watts = milliwatts / 1000.0;
+        if (lib.nvmlDeviceGetClockInfo(device, NVML_CLOCK_SM, &mhz) == 0)
+                s.sm_hertz = mhz * 1e6;
+        (void) snprintf(answer, WORKER_ANSWER_MAX, "%.17g %.17g %.17g %.17g %.17g %.17g", s.busy,
+                        s.memory_used, s.memory_total, s.celsius, s.watts, s.sm_hertz);
+        return 0;
+}
+
 /* In the child. A request is "ADDRESS VERB". */
 static int serve(int root, const char *request, size_t n, char answer[WORKER_ANSWER_MAX]) {
         const char *verb = strchr(request, ' ');
@@ -201,6 +254,8 @@ static int serve(int root, const char *request, size_t n, char answer[WORKER_ANS
                 return r;
         if (streq(verb, "get"))
                 r = get_state(&pci, answer);
+        else if (streq(verb, "sample"))
+                r = get_sample(&pci, answer);
         else if (startswith(verb, "persistent="))
                 r = set_persistence(pci.bus_id, streq(verb, "persistent=1"));
         else if (startswith(verb, "clocks="))
@@ -228,6 +283,21 @@ int nvml_get(Worker *w, Bdf gpu, uint64_t timeout_usec, NvmlState *ret) {
         if (strlen(answer) != 2)
                 return -EIO;
         *ret = (NvmlState){ answer[0] == '1', answer[1] == '1' };
+        return 0;
+}
+
+int nvml_sample(Worker *w, Bdf gpu, uint64_t timeout_usec, NvmlSample *ret) {
+        _cleanup_free_ char *answer = NULL;
+        NvmlSample s;
+        int r;
+
+        r = call(w, gpu, "sample", timeout_usec, &answer);
+        if (r < 0)
+                return r;
+        if (sscanf(answer, "%lf %lf %lf %lf %lf %lf", &s.busy, &s.memory_used, &s.memory_total, &s.celsius,
+                   &s.watts, &s.sm_hertz) != 6)
+                return -EIO;
+        *ret = s;
         return 0;
 }
 

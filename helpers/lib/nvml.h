@@ -3,7 +3,7 @@
 
 /* Nvml: the few things that only NVIDIA's management library knows of a GPU on NVIDIA's driver: persistence
  * mode, which keeps the GPU in use without anybody having it open, draining, which lets nobody new in, and
- * the clocks that it runs applications with.
+ * the clocks that it runs applications with; and how much it has to do.
  *
  * The library is loaded by a worker, which can be left behind when the driver hangs in a call, and which has
  * everything closed again when a call has returned; a call that has failed may have left the GPU open, until
@@ -38,3 +38,13 @@ int nvml_get_clocks(Worker *w, Bdf gpu, uint64_t timeout_usec, NvmlClocks *ret) 
 int nvml_set_clocks(Worker *w, Bdf gpu, const NvmlClocks *c,
                     uint64_t timeout_usec) _must_check_ _nonnull_all_;
 int nvml_set_draining(Worker *w, Bdf gpu, bool on, uint64_t timeout_usec) _must_check_ _nonnull_all_;
+
+/* What it is at. NAN: the GPU cannot tell. */
+typedef struct NvmlSample {
+        double busy;                      /* 0 to 1 */
+        double memory_used, memory_total; /* bytes */
+        double celsius, watts, sm_hertz;
+} NvmlSample;
+
+/* Opens the GPU for a moment, which wakes one that nobody has open: not for that. -EBUSY: it is draining. */
+int nvml_sample(Worker *w, Bdf gpu, uint64_t timeout_usec, NvmlSample *ret) _must_check_ _nonnull_all_;

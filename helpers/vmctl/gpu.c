@@ -49,7 +49,7 @@ static int mark_machine(Context *c, GpuStates *s, const char *name) {
 }
 
 /* Machines of others have GPUs as well, and so has one that has crashed and was kept. */
-static int mark_machines(Context *c, GpuStates *s) {
+int gpu_mark_machines(Context *c, GpuStates *s) {
         _cleanup_(virtvms_done) VirtVms l = {};
         int r;
 
@@ -82,7 +82,7 @@ static int ask_libvirt(Context *c, Look *l) {
         /* An alias of libvirt.conf says only now where it leads. */
         if (virt_uri(c->virt, &uri) >= 0 && vmctl_is_elsewhere(uri))
                 return gpu_tell_elsewhere(uri);
-        return mark_machines(c, &l->states);
+        return gpu_mark_machines(c, &l->states);
 }
 
 int gpu_find(const GpuStates *s, const char *word, GpuState **ret) {

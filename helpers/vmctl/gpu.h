@@ -19,6 +19,9 @@ typedef int (*GpuDo)(Context *c, int root, const Conf *conf, const GpuState *g, 
 int gpu_of(Context *c, const char *word, GpuDo f, void *userdata) _must_check_
                 __attribute__((nonnull(1, 2, 3)));
 
+/* Which machine has which. Connected. Tells what goes wrong. */
+int gpu_mark_machines(Context *c, GpuStates *s) _must_check_ _nonnull_all_;
+
 /* The GPU that a user means. Tells if there is none, or more than one. */
 int gpu_find(const GpuStates *s, const char *word, GpuState **ret) _must_check_ _nonnull_all_;
 /* Returns the error: GPUs are this machine's. */

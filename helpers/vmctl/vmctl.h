@@ -54,6 +54,7 @@ typedef enum Opt {
         OPT_NAME,
         OPT_NETWORK,
         OPT_NO_GPU,
+        OPT_OUTPUT,
         OPT_PIN,
         OPT_REFRESH,
         OPT_RELEASE,
@@ -200,6 +201,7 @@ int cmd_check_machine(Context *c, char **args);
 int cmd_delete(Context *c, char **args);
 int cmd_console(Context *c, char **args);
 int cmd_ssh(Context *c, char **args);
+int cmd_metrics(Context *c, char **args);
 int cmd_ip_list(Context *c, char **args);
 int cmd_ip_check(Context *c, char **args);
 int cmd_check(Context *c, char **args);

@@ -8,6 +8,9 @@
  *   FAKENVML_FAIL=FUNCTION:CODE[:N]  that function returns CODE, at its N-th call only if N is given
  *   FAKENVML_HANG=FUNCTION           it never returns
  *
+ * What a GPU is at is in nvml/ADDRESS.sample: "BUSY% USED TOTAL CELSIUS MILLIWATTS MHZ", a word for what it
+ * cannot tell; each time that it is asked is a line in nvml/ADDRESS.opened, if that is there.
+ *
  * As the real one: persistence of a GPU that is draining cannot be asked for, and a persistent GPU cannot be
  * drained. nvml/ADDRESS.held names a link that is there exactly while the GPU is persistent: the open file of
  * nvidia-persistenced. nvml/ADDRESS.comes names one ("LINK NODE") that is made when somebody asks to drain
@@ -116,6 +119,40 @@ EXPORT int nvmlDeviceGetApplicationsClock(void *device, int type, unsigned *mhz)
 EXPORT int nvmlDeviceSetApplicationsClocks(void *device, unsigned memory, unsigned graphics);
 EXPORT int nvmlDeviceModifyDrainState(Pci *pci, int state);
 EXPORT int nvmlDeviceQueryDrainState(Pci *pci, int *state);
+EXPORT int nvmlDeviceGetUtilizationRates(void *device, unsigned u[2]);
+EXPORT int nvmlDeviceGetMemoryInfo(void *device, unsigned long long m[3]);
+EXPORT int nvmlDeviceGetTemperature(void *device, int sensor, unsigned *celsius);
+EXPORT int nvmlDeviceGetPowerUsage(void *device, unsigned *milliwatts);
+EXPORT int nvmlDeviceGetClockInfo(void *device, int clock, unsigned *mhz);
+
+static void note_opened(const char *address) {
+        char path[PATH_MAX];
+        int fd = open(path_of(path, address, "opened"), O_WRONLY | O_APPEND | O_CLOEXEC);
+
+        if (fd >= 0 && write(fd, "opened\n", 7) != 7)
+                abort();
+        if (fd >= 0)
+                (void) close(fd);
+}
+
+/* The k-th word of the sample. */
+static int sample(const char *function, const char *address, int k, unsigned long long *ret) {
+        char path[PATH_MAX], line[256] = "", *word, *rest = line, *end;
+        FILE *f = fopen(path_of(path, address, "sample"), "re");
+        int r = enter(function);
+
+        if (f && !fgets(line, sizeof(line), f))
+                line[0] = 0;
+        if (f)
+                (void) fclose(f);
+        do
+                word = strtok_r(rest, " \n", &rest);
+        while (word && k-- > 0);
+        if (r != 0 || !word)
+                return r != 0 ? r : ERROR_NOT_SUPPORTED;
+        *ret = strtoull(word, &end, 10);
+        return *end ? ERROR_NOT_SUPPORTED : 0;
+}
 
 int nvmlInitWithFlags(unsigned flags) {
         int r = enter("nvmlInitWithFlags");
@@ -141,6 +178,7 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **device) {
         if (get(bus_id, "persistent") < 0 || get(bus_id, "draining") == 1)
                 return ERROR_NOT_FOUND;
         (void) snprintf(opened, sizeof(opened), "%s", bus_id);
+        note_opened(bus_id);
         *device = opened;
         return 0;
 }
@@ -213,4 +251,45 @@ int nvmlDeviceQueryDrainState(Pci *pci, int *state) {
                 return r;
         *state = get(pci->bus_id, "draining");
         return *state < 0 ? ERROR_NOT_FOUND : 0;
+}
+
+int nvmlDeviceGetUtilizationRates(void *device, unsigned u[2]) {
+        unsigned long long busy;
+        int r = sample("nvmlDeviceGetUtilizationRates", device, 0, &busy);
+
+        if (r == 0)
+                u[0] = (unsigned) busy, u[1] = 0;
+        return r;
+}
+
+int nvmlDeviceGetMemoryInfo(void *device, unsigned long long m[3]) {
+        int r = sample("nvmlDeviceGetMemoryInfo", device, 1, &m[2]);
+
+        if (r == 0)
+                r = sample("nvmlDeviceGetMemoryInfo", device, 2, &m[0]);
+        if (r == 0)
+                m[1] = m[0] - m[2];
+        return r;
+}
+
+static int sample_number(const char *function, const char *address, int k, unsigned *ret) {
+        unsigned long long n;
+        int r = sample(function, address, k, &n);
+
+        if (r == 0)
+                *ret = (unsigned) n;
+        return r;
+}
+
+int nvmlDeviceGetTemperature(void *device, int sensor, unsigned *celsius) {
+        return sensor == 0 ? sample_number("nvmlDeviceGetTemperature", device, 3, celsius)
+                           : ERROR_NOT_SUPPORTED;
+}
+
+int nvmlDeviceGetPowerUsage(void *device, unsigned *milliwatts) {
+        return sample_number("nvmlDeviceGetPowerUsage", device, 4, milliwatts);
+}
+
+int nvmlDeviceGetClockInfo(void *device, int clock, unsigned *mhz) {
+        return clock == 1 ? sample_number("nvmlDeviceGetClockInfo", device, 5, mhz) : ERROR_NOT_SUPPORTED;
 }

@@ -12,6 +12,7 @@ _vmctl() {
         --hugepages) COMPREPLY=($(compgen -W "2M 1G" -- "$cur")); return ;;
         --image) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --machine-config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --rom) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --root) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --ssh-key) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -48,6 +49,7 @@ _vmctl() {
         'diff '*) options='--root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'apply '*) options='--dry-run --root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'export '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'metrics '*) options='--output= --root= ' words="" ;;
         'ip list '*) options='--all ' words="" ;;
         'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
@@ -60,7 +62,7 @@ _vmctl() {
         'gpu '*) words='status attach detach holders mode reset recover' ;;
         'ip '*) words='list check' ;;
         'image '*) words='list pull verify remove gc' ;;
-        *) words='create list info start stop restart delete ssh console gpu check doctor validate diff apply export ip image completion help' ;;
+        *) words='create list info start stop restart delete ssh console gpu check doctor validate diff apply export metrics ip image completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

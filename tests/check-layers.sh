@@ -24,7 +24,7 @@ layers=(
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'
         'exclusive gpureset'
         'evidence checkup checklook checkhost checkgpu checknet bundle bundletext'
-        'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtverdict virtvm virtwatch vmgpu vmplan vmplangpu vmplannet vmplanwork vmdiff vmchange vmhealth vmhost vmprobe vmunit rollback gpulease smoke'
+        'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtevent virtverdict virtvm virtwatch vmgpu vmplan vmplangpu vmplannet vmplanwork vmdiff vmchange vmhealth vmhost vmprobe vmunit rollback gpulease smoke'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do

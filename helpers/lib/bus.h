@@ -75,6 +75,14 @@ typedef struct BusUnit {
 int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) _must_check_ _nonnull_all_;
 void bus_unit_done(BusUnit *u);
 
+/* Each change of the active state of gpuvm's units from now on, while somebody calls bus_process(). */
+typedef void (*BusUnitChanged)(const char *unit, const char *active_state, void *userdata);
+int bus_follow_units(Bus *b, BusUnitChanged changed, void *userdata) _must_check_
+                __attribute__((nonnull(1, 2)));
+/* To be waited for; when it can be read, and once before the first wait, bus_process() does what there is. */
+int bus_fd(Bus *b) _nonnull_all_;
+int bus_process(Bus *b) _must_check_ _nonnull_all_;
+
 /* The unit that a process belongs to; of a user's own service manager that manager. -ENOENT: to none. */
 int bus_unit_of(Bus *b, pid_t pid, char **ret) _must_check_ _nonnull_all_;
 

@@ -18,6 +18,8 @@ struct Bus {
         Removed *removed;
         size_t n_removed;
         bool subscribed;
+        BusUnitChanged changed; /* of bus_follow_units(), or NULL */
+        void *changed_userdata;
 };
 
 static inline void message_unrefp(sd_bus_message **m) {

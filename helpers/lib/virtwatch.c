@@ -158,7 +158,11 @@ int virtwatch_join(VirtWatch *w, Virt *v, const char *name) {
                 unsubscribe(w, v);
                 return r;
         }
-        /* Drivers inside this process, as the test driver is, know neither: nothing can be lost there. */
+        return virtwatch_join_all(w, v);
+}
+
+/* Drivers inside this process, as the test driver is, know neither: nothing can be lost there. */
+int virtwatch_join_all(VirtWatch *w, Virt *v) {
         (void) lv.virConnectRegisterCloseCallback(v->connection, on_close, w, NULL);
         (void) lv.virConnectSetKeepAlive(v->connection, KEEPALIVE_SEC, KEEPALIVE_COUNT);
         w->v = v;

@@ -31,6 +31,8 @@ int virtwatch_add_file(VirtWatch *w, int fd) _must_check_ _nonnull_all_;
 /* From now on this machine of this connection is meant, until virtwatch_leave(), which comes before
  * virt_close(). One that does not answer for about 20 seconds counts as lost. */
 int virtwatch_join(VirtWatch *w, Virt *v, const char *name) _must_check_ _nonnull_all_;
+/* The same of the connection alone: no machine of it is news, but its end. */
+int virtwatch_join_all(VirtWatch *w, Virt *v) _must_check_ _nonnull_all_;
 void virtwatch_leave(VirtWatch *w) _nonnull_all_;
 
 /* Waits for news, at most that long. Returns what there is, VIRTWATCH_*, or 0. */

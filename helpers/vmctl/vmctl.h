@@ -41,6 +41,7 @@ typedef enum Opt {
         OPT_DRY_RUN,
         OPT_FIRMWARE,
         OPT_FIX,
+        OPT_FOLLOW,
         OPT_FORCE,
         OPT_GATEWAY,
         OPT_GPU,
@@ -201,6 +202,7 @@ int cmd_check_machine(Context *c, char **args);
 int cmd_delete(Context *c, char **args);
 int cmd_console(Context *c, char **args);
 int cmd_ssh(Context *c, char **args);
+int cmd_events(Context *c, char **args);
 int cmd_metrics(Context *c, char **args);
 int cmd_ip_list(Context *c, char **args);
 int cmd_ip_check(Context *c, char **args);

@@ -50,7 +50,7 @@ TEST(numbers_keep_what_they_are) {
 TEST(labels_are_anybodys_words) {
         expect_label("", "");
         expect_label("GeForce RTX 4090", "GeForce RTX 4090");
-        expect_label("a\"b\\c\nd", "a\\\"b\\\\c\\nd");
+        expect_label("a\"b\\c\nx", "a\\\"b\\\\c\\nx");
         expect_label("\xc3\xa4\xf0\x9f\x98\x80", "\xc3\xa4\xf0\x9f\x98\x80");
         expect_label("\x1b[31m\t\x7f\xc2\x9b",
                      "?[31m?"

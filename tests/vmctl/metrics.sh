@@ -110,7 +110,7 @@ usual() {
         done
 }
 opened() {
-        cat "$root/nvml/$1.opened" | wc -l
+        wc -l <"$root/nvml/$1.opened"
 }
 usual
 run metrics --root "$root"

@@ -132,6 +132,8 @@ complete -c vmctl -n '__fish_seen_subcommand_from apply' -l dry-run -s n -d 'Sho
 complete -c vmctl -n '__fish_seen_subcommand_from apply' -l root -r -d 'Look at the host recorded in DIR, or in a bundle'
 complete -c vmctl -n __fish_use_subcommand -f -a export -d 'Write a machine as a file for /etc/gpuvm/vms'
 complete -c vmctl -n '__fish_seen_subcommand_from export' -f -a '(vmctl list --quiet 2>/dev/null)'
+complete -c vmctl -n __fish_use_subcommand -f -a events -d 'Show what becomes of machines and GPUs'
+complete -c vmctl -n '__fish_seen_subcommand_from events' -l follow -d 'Go on until Ctrl-C'
 complete -c vmctl -n __fish_use_subcommand -f -a metrics -d 'Write how all is, as Prometheus reads it'
 complete -c vmctl -n '__fish_seen_subcommand_from metrics' -l output -s o -r -d 'Write it there, whole or not at all'
 complete -c vmctl -n '__fish_seen_subcommand_from metrics' -l root -r -d 'Look at the host recorded in DIR, or in a bundle'

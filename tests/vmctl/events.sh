@@ -1,0 +1,88 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# vmctl events: on libvirt's test driver, and with a real libvirtd that goes and comes back: events.sh VMCTL
+#
+# shellcheck disable=SC2317 # the steps are called inside the namespaces
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+vmctl=$(realpath "$1")
+mock=$(realpath "$(dirname "$0")/../mock")
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+
+like 'without --follow the state of each' "$("$vmctl" -c test:///default events)" '^[0-9T:Z-]+ vm test running$'
+like 'as JSON' "$("$vmctl" -c test:///default events --json)" '^\{"time":"[^"]+Z","kind":"vm","object":"test","event":"running","detail":""\}$'
+timeout --signal INT 1 "$vmctl" -c test:///default events --follow >"$work/followed" && status=0 || status=$?
+like 'Ctrl-C ends it' "$status:$(<"$work/followed")" '^(0|124):.* vm test running$'
+
+# See ../helper/vm.sh.
+asan=$(ldd "$vmctl" | awk '/libasan/ { print $3 }')
+preload=${asan:+$asan libtirpc.so.3}
+
+# until_in PATTERN: for at most half a minute, while it runs.
+until_in() {
+        local i
+
+        for ((i = 0; i < 300; i++)); do
+                ! grep -q -- "$1" "$work/events" || return 0
+                kill -0 "$pid" 2>/dev/null || break
+                sleep 0.1
+        done
+        echo "no '$1'"
+}
+real() {
+        local pid status=0
+
+        [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
+        python3 "$mock/bootsector.py" polite /var/cache/one.raw
+        cat >/run/one.xml <<'XML'
+<domain type="qemu"><name>one</name><memory unit="MiB">16</memory><vcpu>1</vcpu><os><type arch="x86_64" machine="q35">hvm</type></os>
+<features><acpi/></features><devices><disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="/var/cache/one.raw"/>
+<target dev="sda" bus="sata"/></disk><memballoon model="none"/></devices></domain>
+XML
+        LD_PRELOAD=$preload "$vmctl" events --follow >"$work/events" 2>"$work/err" &
+        pid=$!
+        virsh -q -c qemu:///system define /run/one.xml >/dev/null
+        until_in 'vm one defined'
+        virsh -q -c qemu:///system start one >/dev/null
+        until_in 'vm one started'
+        virsh -q -c qemu:///system suspend one >/dev/null
+        virsh -q -c qemu:///system resume one >/dev/null
+        until_in 'vm one resumed'
+        kill "$(cat /run/libvirtd.pid)"
+        until_in 'libvirt qemu:///system is gone'
+        libvirtd -d
+        until_in 'vm one running'
+        virsh -q -c qemu:///system destroy one >/dev/null
+        until_in 'vm one stopped'
+        virsh -q -c qemu:///system undefine one >/dev/null
+        until_in 'vm one removed'
+        kill -INT "$pid"
+        wait "$pid" || status=$?
+        # How QEMU gets to where it is differs from version to version.
+        sed 's/^[^ ]* //; /shutting down$/d; /resumed$/d' "$work/events"
+        echo "ended: $status"
+}
+{
+        declare -p work vmctl mock preload
+        declare -f until_in real
+        echo real
+} >"$work/real"
+status=0
+got=$("$(dirname "$0")/../helper/with-libvirtd.sh" timeout 200 bash -uo pipefail "$work/real" 2>"$work/real.err") || status=$?
+if [ "$status" -eq 77 ]; then
+        skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, qemu-system-x86, dnsmasq-base and iptables'
+        done_testing
+        exit
+fi
+is 'with a real libvirtd that goes and comes back' "$got" 'vm one defined
+vm one started
+vm one paused
+libvirt qemu:///system is gone: waiting for it
+libvirt qemu:///system answers
+vm one running
+vm one stopped: as if its plug were pulled
+vm one removed
+ended: 0'
+[ "$tap_failed" -eq 0 ] || diag "$(cat "$work/real.err" "$work/err" "$work/events" | grep -v "^$" | tail -n 20)"
+done_testing

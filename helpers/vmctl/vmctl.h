@@ -36,12 +36,14 @@ typedef enum Opt {
         OPT_ARCH,
         OPT_AUTOSTART,
         OPT_BUNDLE,
+        OPT_COMPRESS,
         OPT_CPUS,
         OPT_DISK,
         OPT_DRY_RUN,
         OPT_FIRMWARE,
         OPT_FIX,
         OPT_FORCE,
+        OPT_FROM,
         OPT_GATEWAY,
         OPT_GPU,
         OPT_GPU_COMPUTE,
@@ -54,6 +56,7 @@ typedef enum Opt {
         OPT_NAME,
         OPT_NETWORK,
         OPT_NO_GPU,
+        OPT_PACKAGES,
         OPT_PIN,
         OPT_REFRESH,
         OPT_RELEASE,
@@ -61,6 +64,7 @@ typedef enum Opt {
         OPT_ROOT,
         OPT_SCHEMATIC,
         OPT_SERVER,
+        OPT_SIZE,
         OPT_SMOKE,
         OPT_SSH_KEY,
         OPT_STOP_UNITS,
@@ -72,6 +76,8 @@ typedef enum Opt {
         OPT_USER_DATA,
         OPT_WAIT,
         OPT_WHEN_IDLE,
+        OPT_WITH_CUDA,
+        OPT_WITH_NVIDIA,
         OPT_YES,
         _OPT_MAX,
 } Opt;
@@ -211,6 +217,7 @@ int cmd_gpu_mode(Context *c, char **args);
 int cmd_gpu_reset(Context *c, char **args);
 int cmd_gpu_recover(Context *c, char **args);
 int cmd_image_list(Context *c, char **args);
+int cmd_image_build(Context *c, char **args);
 int cmd_image_pull(Context *c, char **args);
 int cmd_image_verify(Context *c, char **args);
 int cmd_image_remove(Context *c, char **args);

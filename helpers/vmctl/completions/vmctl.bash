@@ -9,6 +9,7 @@ _vmctl() {
         --arch) COMPREPLY=($(compgen -W "amd64 arm64" -- "$cur")); return ;;
         --bundle) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --firmware) COMPREPLY=($(compgen -W "uefi bios" -- "$cur")); return ;;
+        --from) COMPREPLY=($(compgen -W "ubuntu-24.04 debian-13" -- "$cur")); return ;;
         --hugepages) COMPREPLY=($(compgen -W "2M 1G" -- "$cur")); return ;;
         --image) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --machine-config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -52,14 +53,15 @@ _vmctl() {
         'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
         'image pull '*) options='--arch= --no-gpu --refresh --schematic= ' words="talos ubuntu debian" ;;
-        'image verify '*) options='' words="" ;;
+        'image build '*) options='--compress --cpus= --dry-run --firmware= --from= --memory= --network= --packages= --refresh --size= --timeout= --with-cuda --with-nvidia= ' words="gpu-worker" ;;
+        'image verify '*) options='--cpus= --firmware= --memory= --network= --timeout= ' words="" ;;
         'image remove '*) options='--dry-run --yes ' words="" ;;
         'image gc '*) options='--all --dry-run ' words="" ;;
         'completion '*) options='' words="bash zsh fish" ;;
         'help '*) options='' words="" ;;
         'gpu '*) words='status attach detach holders mode reset recover' ;;
         'ip '*) words='list check' ;;
-        'image '*) words='list pull verify remove gc' ;;
+        'image '*) words='list pull build verify remove gc' ;;
         *) words='create list info start stop restart delete ssh console gpu check doctor validate diff apply export ip image completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "buildplan.h"
 #include "create.h"
 #include "fs.h"
 #include "imagefile.h"
@@ -79,7 +80,7 @@ static int base_from_cache(Context *c, Create *n, const ImageWant *want) {
 }
 
 int base_find(Context *c, Create *n) {
-        const char *file = vmctl_value(c, OPT_IMAGE);
+        const char *file = vmctl_value(c, OPT_IMAGE) ?: streq(n->kind, "worker") ? BUILDPLAN_WORKER : NULL;
         _cleanup_free_ GpuArch *archs = NULL;
         ImageWant want = { .kind = image_kind_from_string(n->kind),
                            .n_gpus = n->plan.n_gpus,
@@ -88,7 +89,11 @@ int base_find(Context *c, Create *n) {
         if (file) {
                 int r = base_from_built(file, n);
 
-                return r == -ENOENT ? base_from_file(file, n) : r;
+                if (r != -ENOENT || vmctl_has(c, OPT_IMAGE))
+                        return r == -ENOENT ? base_from_file(file, n) : r;
+                log_error("There is no image '%s' yet: 'sudo vmctl image build %s' makes it, within the hour",
+                          file, file);
+                return r;
         }
         archs = calloc(n->plan.n_gpus + 1, sizeof(*archs));
         if (!archs)

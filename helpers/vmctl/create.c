@@ -310,7 +310,7 @@ static int dry_run(Context *c, Create *n) {
 }
 
 int create_kind(Context *c, const char *kind) {
-        static const char *const kinds[] = { "talos", "ubuntu", "debian", NULL };
+        static const char *const kinds[] = { "talos", "ubuntu", "debian", "worker", NULL };
         _cleanup_(create_done) Create n = { .root = -EBADF };
         const char *const *known = kinds;
         int r;
@@ -318,7 +318,7 @@ int create_kind(Context *c, const char *kind) {
         while (*known && !streq(*known, kind))
                 known++;
         if (!*known) {
-                log_error("'%s' is no kind of machine: talos, ubuntu or debian", kind);
+                log_error("'%s' is no kind of machine: talos, ubuntu, debian or worker", kind);
                 return VMCTL_USAGE;
         }
         r = prepare(c, &n, *known);

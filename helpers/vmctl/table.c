@@ -33,6 +33,7 @@ const Option vmctl_options[_OPT_MAX] = {
                             "2M 1G" },
         [OPT_IMAGE] = { "image", 0, "IMAGE", "Make the disk from this file, or built image", COMPLETE_FILE },
         [OPT_IP] = { "ip", 0, "ADDRESS/N", "Its address with prefix length" },
+        [OPT_JOIN] = { "join", 0, "FILE", "What a worker joins its cluster with", COMPLETE_FILE },
         [OPT_MAC] = { "mac", 0, "MAC", "Its MAC address" },
         [OPT_MACHINE_CONFIG] = { "machine-config", 0, "FILE", "Of Talos; without it waits for one",
                                  COMPLETE_FILE },
@@ -68,18 +69,18 @@ const Option vmctl_options[_OPT_MAX] = {
 #define VM   COMPLETE_VM, NULL
 #define MANY UINT32_MAX
 
-#define CREATE                                                                                            \
-        OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(FIRMWARE) | OPT(GATEWAY) | OPT(GPU) | \
-                        OPT(HUGEPAGES) | OPT(IMAGE) | OPT(IP) | OPT(MAC) | OPT(MACHINE_CONFIG) |          \
-                        OPT(MEMORY) | OPT(NAME) | OPT(NETWORK) | OPT(NO_GPU) | OPT(PIN) | OPT(RELEASE) |  \
-                        OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |              \
+#define CREATE                                                                                               \
+        OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(FIRMWARE) | OPT(GATEWAY) | OPT(GPU) |    \
+                        OPT(HUGEPAGES) | OPT(IMAGE) | OPT(IP) | OPT(JOIN) | OPT(MAC) | OPT(MACHINE_CONFIG) | \
+                        OPT(MEMORY) | OPT(NAME) | OPT(NETWORK) | OPT(NO_GPU) | OPT(PIN) | OPT(RELEASE) |     \
+                        OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |                 \
                         OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) | OPT(WAIT)
 
 #define CHECK OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(GPU_COMPUTE) | OPT(ROOT) | OPT(SMOKE) | OPT(YES)
 
 const Command vmctl_commands[] = {
-        { "create", "KIND", "Make a virtual machine: talos, ubuntu or debian", 1, 1, CREATE, COMPLETE_WORDS,
-          "talos ubuntu debian", cmd_create },
+        { "create", "KIND", "Make a virtual machine: talos, ubuntu, debian, worker", 1, 1, CREATE,
+          COMPLETE_WORDS, "talos ubuntu debian worker", cmd_create },
         { "list", NULL, "List the virtual machines", 0, 0, OPT(ALL), COMPLETE_NOTHING, NULL, cmd_list },
         { "info", "NAME", "Show all about a virtual machine", 1, 1, 0, VM, cmd_info },
         { "start", "NAME...", "Start virtual machines", 1, MANY, OPT(DRY_RUN) | OPT(TIMEOUT) | OPT(WAIT), VM,

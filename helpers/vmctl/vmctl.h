@@ -50,6 +50,7 @@ typedef enum Opt {
         OPT_HUGEPAGES,
         OPT_IMAGE,
         OPT_IP,
+        OPT_JOIN,
         OPT_MAC,
         OPT_MACHINE_CONFIG,
         OPT_MEMORY,

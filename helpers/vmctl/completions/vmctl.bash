@@ -12,6 +12,7 @@ _vmctl() {
         --from) COMPREPLY=($(compgen -W "ubuntu-24.04 debian-13" -- "$cur")); return ;;
         --hugepages) COMPREPLY=($(compgen -W "2M 1G" -- "$cur")); return ;;
         --image) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --join) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --machine-config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --rom) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --root) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -27,7 +28,7 @@ _vmctl() {
                 esac
         done
         case "$command " in
-        'create '*) options='--autostart --cpus= --disk= --dry-run --firmware= --gateway= --gpu= --hugepages= --image= --ip= --mac= --machine-config= --memory= --name= --network= --no-gpu --pin --release= --rom= --root= --schematic= --server --ssh-key= --talos-version= --timeout= --user= --user-data= --wait ' words="talos ubuntu debian" ;;
+        'create '*) options='--autostart --cpus= --disk= --dry-run --firmware= --gateway= --gpu= --hugepages= --image= --ip= --join= --mac= --machine-config= --memory= --name= --network= --no-gpu --pin --release= --rom= --root= --schematic= --server --ssh-key= --talos-version= --timeout= --user= --user-data= --wait ' words="talos ubuntu debian worker" ;;
         'list '*) options='--all ' words="" ;;
         'info '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'start '*) options='--dry-run --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;

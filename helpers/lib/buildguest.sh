@@ -63,7 +63,7 @@ add_repository() {
         begin repository "NVIDIA's repository"
         apt install --no-install-recommends ca-certificates curl gpg
         curl -fsSL --retry 3 -o "$key" "$repository$key_file"
-        found=$(gpg --batch --show-keys --with-colons "$key" | awk -F: '$1 == "fpr" { print $10; exit }')
+        found=$(gpg --batch --show-keys --with-colons "$key" | awk -F: '/^fp[r]:/ { print $10; exit }')
         [ "$found" = "$fingerprint" ] || fail "the key of $repository is $found, not $fingerprint"
         printf '%s\n' 'Types: deb' "URIs: $repository" 'Suites: /' "Signed-By: $key" >/etc/apt/sources.list.d/gpuvm-cuda.sources
         [ -z "$driver_version" ] || pin "$driver_version"

@@ -35,10 +35,12 @@ real() {
         ground
         mkdir -p /root/.ssh && mount -t tmpfs tmpfs /root/.ssh
         printf 'IdentityFile %s\nStrictHostKeyChecking accept-new\nLogLevel ERROR\n' "$work/key" >/root/.ssh/config
-        printf '%s' '<network><name>default</name><bridge name="virbr9"/><dns><host ip="192.0.2.1"><hostname>deb.debian.org</hostname><hostname>security.debian.org</hostname></host></dns>' \
+        printf '%s' '<network><name>default</name><forward mode="open"/><bridge name="virbr9"/><dns><host ip="192.0.2.1"><hostname>deb.debian.org</hostname><hostname>security.debian.org</hostname></host></dns>' \
                 '<ip address="192.0.2.1" netmask="255.255.255.0">' \
                 '<dhcp><range start="192.0.2.100" end="192.0.2.199"/></dhcp></ip></network>' >/run/network.xml
         virsh -q -c qemu:///system "net-define /run/network.xml; net-start default; net-autostart default" >/dev/null
+        # The image knows the resolver of the machine that made it, and has none of its own.
+        awk '$1 == "nameserver" { print $2; exit }' /etc/resolv.conf | xargs -I {} ip address add {}/32 dev virbr9
         python3 "$mock/aptproxy.py" inside "$work/proxy" 192.0.2.1 80 2>"$work/asked" &
         mkdir -p $cache /var/lib/gpuvm/creating
         sum=$(sha256sum "$work/base.qcow2" | cut -d' ' -f1)

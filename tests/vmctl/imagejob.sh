@@ -105,6 +105,15 @@ print(d["name"], d["kind"], d["release"], d["format"], d["size"] >> 30, d["signa
         vm create debian --image tiny --memory 128 --cpus 1 --no-gpu --ssh-key "$key" --firmware bios >/run/said 2>&1 || cat /run/said
         qemu-img info -U --output=json $pool/debian-01.qcow2 | python3 -c 'import json, sys
 print("made on:", json.load(sys.stdin)["full-backing-filename"].split("-")[0])'
+        # A worker wants its own image, unless another one is named, and takes along what it joins with.
+        worker() { vm create worker --memory 128 --cpus 1 --no-gpu --ssh-key "$key" --firmware bios "$@"; }
+        worker 2>&1 | grep -o "no image 'gpu-worker' yet"
+        printf 'kubeadm join 192.0.2.1:6443 --token abc\n' >/run/join
+        chmod 644 /run/join
+        worker --image tiny --join /run/join 2>&1 | grep -o "Others can read '/run/join'"
+        echo "its seed: $(strings $pool/worker-01-seed.iso | grep -c 'kubeadm join 192.0.2.1') $(stat -c %a $pool/worker-01-seed.iso)"
+        echo "its kind: $(vm list --json | python3 -c 'import json, sys; print(*(m["kind"] for m in json.load(sys.stdin)))')"
+        vm delete --yes --force --quiet worker-01
         vm image remove --yes tiny 2>&1 | cut -d: -f 2
         vm delete --yes --quiet debian-01
         vm image remove --yes tiny
@@ -159,6 +168,10 @@ tiny /var/cache/gpuvm/images/FILE is built from just this already; --refresh bui
 gc keeps it
 FILE removed
 made on: /var/cache/gpuvm/images/tiny
+no image 'gpu-worker' yet
+Others can read '/run/join'
+its seed: 1 600
+its kind: debian worker
  The image 'tiny' stays
 tiny removed
 1: vmctl: 'tiny' failed in its guest, at step 'packages': E: no such thing

@@ -114,8 +114,7 @@ static int reap(pid_t pid, int *ret_status) {
 static int supervise(const Child *c, pid_t pid, int pid_fd, Stream streams[static 2]) {
         uint64_t deadline = boottime_usec() + c->timeout_usec,
                  tick = boottime_usec() + TICK_MSEC * USEC_PER_MSEC;
-        bool killed = false;
-        int status = 0, r;
+        int status = 0, killed = 0, r; /* killed: why, -errno */
 
         for (;;) {
                 struct pollfd p[3] = {
@@ -125,11 +124,11 @@ static int supervise(const Child *c, pid_t pid, int pid_fd, Stream streams[stati
                 };
                 uint64_t now = boottime_usec();
 
-                if (now >= deadline) {
-                        if (killed)
-                                return -ETIMEDOUT; /* in uninterruptible sleep: leave it behind */
+                if (killed < 0 && now >= deadline)
+                        return killed; /* in uninterruptible sleep: leave it behind */
+                if (killed == 0 && (now >= deadline || (c->stop && c->stop()))) {
+                        killed = now >= deadline ? -ETIMEDOUT : -EINTR;
                         (void) kill(-pid, SIGKILL);
-                        killed = true;
                         deadline = now + GRACE_USEC;
                 }
                 if (c->tick && now >= tick) {
@@ -153,7 +152,7 @@ static int supervise(const Child *c, pid_t pid, int pid_fd, Stream streams[stati
                         while (streams[i].fd >= 0 && poll(&rest, 1, 0) > 0)
                                 (void) stream_read(&streams[i]);
                 }
-                return killed ? -ETIMEDOUT : status;
+                return killed < 0 ? killed : status;
         }
 }
 

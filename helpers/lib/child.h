@@ -25,10 +25,11 @@ typedef struct Child {
         bool pieces;                  /* stdout as it comes, with its newlines: lines are cut at 4 KiB */
         int pass_fd;                  /* kept open as descriptor 3 for the child; 0 or less: none */
         void (*tick)(void *userdata); /* called every few seconds while waiting, or NULL: see phase_alive() */
+        bool (*stop)(void); /* asked as often, and after each signal: true kills the session; or NULL */
 } Child;
 
-/* Returns the exit status (0..255), 128 + N if signal N ended it, -ETIMEDOUT after the session was killed,
- * -ENOENT if there is no such program, or another -errno. */
+/* Returns the exit status (0..255), 128 + N if signal N ended it, -ETIMEDOUT or -EINTR (stop) after the
+ * session was killed, -ENOENT if there is no such program, or another -errno. */
 int child_run(const Child *child) _must_check_ _nonnull_all_;
 
 /* Runs and collects stdout, at most max bytes (-EFBIG beyond). Result as child_run(). */

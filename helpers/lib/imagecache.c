@@ -12,7 +12,7 @@
 #define SUFFIX IMAGE_ENTRY_SUFFIX
 
 enum {
-        ENTRY_MAX = 16 * 1024, /* bytes of an entry's text */
+        ENTRY_MAX = 1024 * 1024, /* bytes of an entry's text; one that was built has its packages in it */
         LOCK_POLL_USEC = 250000,
 };
 

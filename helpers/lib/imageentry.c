@@ -35,6 +35,7 @@ void image_entry_done(ImageEntry *e) {
         for (size_t i = 0; i < ELEMENTSOF(texts); i++)
                 free(*text_of(e, i));
         free(e->path);
+        json_putp(&e->built);
         if (e->hold > 0)
                 (void) safe_close(e->hold);
         *e = (ImageEntry){};
@@ -61,6 +62,8 @@ int image_entry_to_json(const ImageEntry *e, json_object **ret) {
                 r = json_add_text(o, texts[i].key, strempty(*text_of(e, i)));
         for (size_t i = 0; i < ELEMENTSOF(numbers) && r >= 0; i++)
                 r = json_add(o, numbers[i].key, json_object_new_int64((int64_t) *number_of(e, i)));
+        if (r >= 0 && e->built)
+                r = json_add(o, "built", json_object_get(e->built));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(o);
@@ -83,6 +86,7 @@ static int take_members(json_object *o, ImageEntry *e) {
                         return -EBADMSG;
                 *number_of(e, i) = (uint64_t) json_object_get_int64(value);
         }
+        e->built = json_object_get(json_member(o, "built", json_type_object));
         return 0;
 }
 

@@ -22,11 +22,12 @@ typedef struct ImageEntry {
         char *digest;    /* of what was downloaded, "sha256:HEX" or "sha512:HEX" */
         char *content; /* of the unpacked file's blocks (sparsefile.h), "sha256:HEX"; "": the file is what was
                         * downloaded */
-        char *signature; /* "good", or why there is none: "unsigned", "no keyring", "no gpgv" */
-        uint64_t size;   /* virtual, in bytes: the disk of a machine is at least that */
-        uint64_t length; /* of the file, in bytes */
-        uint64_t used;   /* bytes that the file takes on the disk */
-        uint64_t pulled; /* seconds since 1970 */
+        char *signature;    /* "good", or why there is none: "unsigned", "no keyring", "no gpgv" */
+        json_object *built; /* what one that was built here was made of (imagebuilt.h), or NULL */
+        uint64_t size;      /* virtual, in bytes: the disk of a machine is at least that */
+        uint64_t length;    /* of the file, in bytes */
+        uint64_t used;      /* bytes that the file takes on the disk */
+        uint64_t pulled;    /* seconds since 1970 */
         int hold; /* a descriptor that keeps the file from being removed, until it is closed; 0: none */
 } ImageEntry;
 void image_entry_done(ImageEntry *e);

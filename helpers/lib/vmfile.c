@@ -15,7 +15,7 @@ enum {
         GUESSES_MAX = 20, /* "did you mean": costly on a file that is no declaration at all */
 };
 
-static const char *const kinds[] = { "talos", "ubuntu", "debian", NULL };
+static const char *const kinds[] = { "talos", "ubuntu", "debian", "worker", NULL };
 static const char *const firmwares[] = { "uefi", "bios", NULL };
 static const char *const readies[] = { "started", "agent", "address", "gpu", NULL };
 static const char *const watchdogs[] = { "report", "restart", "off", NULL };

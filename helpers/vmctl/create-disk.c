@@ -4,15 +4,12 @@
 
 #include <inttypes.h>
 
-#include "child.h"
+#include "buildplan.h"
 #include "create.h"
 #include "fs.h"
 #include "imagefile.h"
+#include "qemuimg.h"
 #include "vmimage.h"
-
-#define QEMU_IMG "/usr/bin/qemu-img"
-
-enum { QEMU_IMG_TIMEOUT_SEC = 60 };
 
 static int base_from_file(const char *file, Create *n) {
         const char *reason = NULL;
@@ -23,6 +20,12 @@ static int base_from_file(const char *file, Create *n) {
         r = n->base_path ? imagefile_look(n->base_path, &f, &reason) : negative_errno();
         if (r == -EBADMSG)
                 return log_full_errno(LOG_ERR, EBADMSG, "Image '%s' %s", file, reason);
+        if (r == -ENOENT && image_name_is_valid(file)) {
+                log_error("There is no file '%s', nor an image of that name that was built here; 'vmctl image list' "
+                          "shows those, 'vmctl image build' makes one",
+                          file);
+                return -EINVAL;
+        }
         if (r < 0) {
                 log_error_errno(r, "Cannot read image '%s': %m", file);
                 return -EINVAL;
@@ -40,7 +43,24 @@ static int take_entry(ImageEntry *e, Create *n) {
         n->base_format = TAKE_PTR(e->format);
         n->base_hold = e->hold;
         e->hold = 0;
-        return str_printf(&n->base_name, "%s %s", e->kind, e->release) < 0 ? log_oom() : 0;
+        return (e->built ? free_and_strdup(&n->base_name, e->name)
+                         : str_printf(&n->base_name, "%s %s", e->kind, e->release)) < 0
+                        ? log_oom()
+                        : 0;
+}
+
+/* One that was built, by its name. Returns 0, -ENOENT if there is none of that name, or -errno after a
+ * message. */
+static int base_from_built(const char *name, Create *n) {
+        _cleanup_(image_entry_done) ImageEntry e = {};
+        int r;
+
+        r = image_name_is_valid(name) ? imagecache_find(n->root, name, &e) : -ENOENT;
+        if (r >= 0)
+                r = e.built ? imagecache_hold(n->root, &e) : -ENOENT;
+        if (r < 0)
+                return r == -ENOENT ? r : log_error_errno(r, "Cannot look for image '%s': %m", name);
+        return take_entry(&e, n);
 }
 
 /* From the cache or the network; who has it, asks nobody. */
@@ -60,14 +80,21 @@ static int base_from_cache(Context *c, Create *n, const ImageWant *want) {
 }
 
 int base_find(Context *c, Create *n) {
-        const char *file = vmctl_value(c, OPT_IMAGE);
+        const char *file = vmctl_value(c, OPT_IMAGE) ?: streq(n->kind, "worker") ? BUILDPLAN_WORKER : NULL;
         _cleanup_free_ GpuArch *archs = NULL;
         ImageWant want = { .kind = image_kind_from_string(n->kind),
                            .n_gpus = n->plan.n_gpus,
                            .schematic = vmctl_value(c, OPT_SCHEMATIC) };
 
-        if (file)
-                return base_from_file(file, n);
+        if (file) {
+                int r = base_from_built(file, n);
+
+                if (r != -ENOENT || vmctl_has(c, OPT_IMAGE))
+                        return r == -ENOENT ? base_from_file(file, n) : r;
+                log_error("There is no image '%s' yet: 'sudo vmctl image build %s' makes it, within the hour",
+                          file, file);
+                return r;
+        }
         archs = calloc(n->plan.n_gpus + 1, sizeof(*archs));
         if (!archs)
                 return log_oom();
@@ -83,7 +110,7 @@ static void qemu_said(const char *line, void *userdata) {
 }
 
 int disk_make(Create *n) {
-        _cleanup_free_ char *size = NULL;
+        const QemuImg q = { .root = n->root, .said = qemu_said };
         int r;
 
         if (n->base_size > n->plan.disk) {
@@ -91,25 +118,15 @@ int disk_make(Create *n) {
                           n->base_name, (n->base_size + (UINT64_C(1) << 30) - 1) >> 30);
                 return -EINVAL;
         }
-        if (str_printf(&size, "%" PRIu64, n->plan.disk) < 0)
-                return log_oom();
         if (fs_exists(n->root, n->disk) != 0)
                 return log_full_errno(LOG_ERR, EEXIST,
                                       "'%s' is there already, and no machine's. Look at it first", n->disk);
         r = create_step(n, ROLLBACK_FILE, n->disk, "the disk");
         if (r < 0)
                 return r;
-        r = child_run(&(Child){
-                        .argv = (const char *const[]){ QEMU_IMG, "create", "-q", "-f", "qcow2", "-b",
-                                                       n->base_path, "-F", n->base_format, n->disk, size,
-                                                       NULL },
-                        .root = n->root,
-                        .timeout_usec = QEMU_IMG_TIMEOUT_SEC * USEC_PER_SEC,
-                        .on_stderr = qemu_said,
-        });
+        r = qemuimg_overlay(&q, n->base_path, n->base_format, n->disk, n->plan.disk);
         if (r == -ENOENT)
-                return log_full_errno(LOG_ERR, ENOPKG,
-                                      "There is no " QEMU_IMG ". 'sudo apt install qemu-utils'");
+                return log_full_errno(LOG_ERR, ENOPKG, "There is no qemu-img. 'sudo apt install qemu-utils'");
         if (r < 0)
                 return log_error_errno(r, "Cannot make disk '%s': %m", n->disk);
         if (r > 0)

@@ -10,6 +10,7 @@
 #include "domain.h"
 #include "fs.h"
 #include "guestnet.h"
+#include "nodeinit.h"
 #include "seed.h"
 #include "vmunit.h"
 
@@ -118,7 +119,7 @@ static int network_config(const Create *n, char **ret) {
 }
 
 static CloudInitKind cloudinit_kind(Context *c, const Create *n) {
-        if (streq(n->kind, "debian"))
+        if (streq(n->kind, "debian") || streq(n->kind, "worker"))
                 return CLOUDINIT_DEBIAN;
         return vmctl_has(c, OPT_SERVER) ? CLOUDINIT_UBUNTU_SERVER : CLOUDINIT_UBUNTU_DESKTOP;
 }
@@ -129,6 +130,28 @@ static int read_config(const char *path, char **ret) {
         if (r < 0)
                 log_error_errno(r, "Cannot read '%s': %m", path);
         return r < 0 ? -EINVAL : 0;
+}
+
+/* What it joins with is as good as a password of the cluster. */
+static int read_join(const char *path, char **ret) {
+        struct stat st;
+        int r = read_config(path, ret);
+
+        if (r >= 0 && stat(path, &st) >= 0 && (st.st_mode & 077))
+                log_warning("Others can read '%s', which lets whoever has it join the cluster. 'chmod 600 %s'",
+                            path, path);
+        return r;
+}
+
+static int guest_data(Context *c, const Create *n, const CloudInit *init, char **ret) {
+        const char *file = vmctl_value(c, OPT_JOIN);
+        _cleanup_free_ char *join = NULL;
+        int r;
+
+        if (!streq(n->kind, "worker"))
+                return cloudinit_user_data(init, ret);
+        r = file ? read_join(file, &join) : 0;
+        return r < 0 ? r : nodeinit_user_data(init, join, ret);
 }
 
 /* Talos without a machine config gets its network alone, and waits for one. */
@@ -155,7 +178,7 @@ static int seed_content(Context *c, const Create *n, char **meta, char **user, c
                                      n->plan.uuid, n->plan.name)
                         : cloudinit_meta_data(&init, meta);
         if (r >= 0 && !streq(n->kind, "talos") && !file)
-                r = cloudinit_user_data(&init, user);
+                r = guest_data(c, n, &init, user);
         if (r >= 0)
                 r = network_config(n, network);
         return r < 0 ? log_error_errno(r, "Cannot make what '%s' is told at its first boot: %m", n->plan.name)

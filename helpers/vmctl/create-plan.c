@@ -88,6 +88,10 @@ static int check_words(Context *c, Create *n) {
                 log_error("'%s' is no time for --timeout; '90' or '5min' would be", timeout);
                 return -EINVAL;
         }
+        if (vmctl_has(c, OPT_JOIN) && (!streq(n->kind, "worker") || vmctl_has(c, OPT_USER_DATA))) {
+                log_error("--join is for a worker, without --user-data: what that says is all the guest is told");
+                return -EINVAL;
+        }
         n->rom_off = rom && streq(rom, "off");
         if (!rom || n->rom_off || streq(rom, "on"))
                 return 0;
@@ -104,7 +108,7 @@ static int find_release(Context *c, Create *n) {
         ImageKind kind = image_kind_from_string(n->kind);
         _cleanup_free_ char *versions = NULL;
 
-        if (kind == IMAGE_TALOS || (vmctl_has(c, OPT_IMAGE) && !asked))
+        if (kind == IMAGE_TALOS || streq(n->kind, "worker") || (vmctl_has(c, OPT_IMAGE) && !asked))
                 return 0;
         n->release = imagesource_release(kind, asked);
         n->is_over = n->release && imagesource_is_over(n->release, time(NULL));

@@ -98,6 +98,27 @@ static int undo(const Rollback *b, const RollbackStep *s, void *userdata) {
         }
 }
 
+void create_recover(Context *c, int root) {
+        int r = rollback_recover(root, undo, c);
+
+        if (r > 0)
+                log_notice("Took back what %d machine%s had left that %s cut while being made", r,
+                           r == 1 ? "" : "s", r == 1 ? "was" : "were");
+        if (r < 0)
+                log_warning_errno(r, "Failed to take back what was cut before, ignoring: %m");
+}
+
+void create_take_signals(void) {
+        const struct sigaction action = { .sa_handler = on_signal };
+
+        (void) umask(0077);
+        /* A libvirtd that dies is an error like others. */
+        (void) sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+        (void) sigaction(SIGINT, &action, NULL);
+        (void) sigaction(SIGTERM, &action, NULL);
+        (void) sigaction(SIGHUP, &action, NULL);
+}
+
 int create_step(Create *n, RollbackKind kind, const char *object, const char *what) {
         int r = interrupted ? -EINTR : rollback_add(&n->rollback, kind, object);
 
@@ -232,7 +253,6 @@ static int check_place(Context *c, const Create *n) {
 }
 
 static int create(Context *c, Create *n) {
-        const struct sigaction action = { .sa_handler = on_signal };
         int r, waited = 0;
 
         r = vmctl_connect(c);
@@ -244,18 +264,8 @@ static int create(Context *c, Create *n) {
                 r = keys_find(c, n);
         if (r < 0)
                 return r;
-        (void) umask(0077);
-        /* A libvirtd that dies is an error like others. */
-        (void) sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
-        (void) sigaction(SIGINT, &action, NULL);
-        (void) sigaction(SIGTERM, &action, NULL);
-        (void) sigaction(SIGHUP, &action, NULL);
-        r = rollback_recover(n->root, undo, c);
-        if (r > 0)
-                log_notice("Took back what %d machine%s had left that %s cut while being made", r,
-                           r == 1 ? "" : "s", r == 1 ? "was" : "were");
-        if (r < 0)
-                log_warning_errno(r, "Failed to take back what was cut before, ignoring: %m");
+        create_take_signals();
+        create_recover(c, n->root);
         r = plan_offers(c, n);
         if (r >= 0)
                 r = plan_claim(c, n);
@@ -300,7 +310,7 @@ static int dry_run(Context *c, Create *n) {
 }
 
 int create_kind(Context *c, const char *kind) {
-        static const char *const kinds[] = { "talos", "ubuntu", "debian", NULL };
+        static const char *const kinds[] = { "talos", "ubuntu", "debian", "worker", NULL };
         _cleanup_(create_done) Create n = { .root = -EBADF };
         const char *const *known = kinds;
         int r;
@@ -308,7 +318,7 @@ int create_kind(Context *c, const char *kind) {
         while (*known && !streq(*known, kind))
                 known++;
         if (!*known) {
-                log_error("'%s' is no kind of machine: talos, ubuntu or debian", kind);
+                log_error("'%s' is no kind of machine: talos, ubuntu, debian or worker", kind);
                 return VMCTL_USAGE;
         }
         r = prepare(c, &n, *known);

@@ -39,8 +39,14 @@ void create_done(Create *n);
 /* All of it, as its options say. Returns an exit status, or -errno after a message. */
 int create_kind(Context *c, const char *kind) _must_check_ _nonnull_all_;
 
+/* From now on signals that are meant to end us only say so by create_interrupted(), and what is made is
+ * root's alone. */
+void create_take_signals(void);
 /* A signal has come: what is begun is to be taken back. */
 bool create_interrupted(void);
+
+/* Takes back what was cut while it was made, as far as that goes; tells what does not. */
+void create_recover(Context *c, int root) _nonnull_all_;
 
 /* To be called before each thing that is made: 0, or -errno after a message. */
 int create_step(Create *n, RollbackKind kind, const char *object,

@@ -3,6 +3,8 @@
 /* Image: what machines are made from: list, download, check and remove. */
 
 #include "fs.h"
+#include "imagebuilt.h"
+#include "imagejob.h"
 #include "json.h"
 #include "nearest.h"
 #include "vmctl.h"
@@ -268,6 +270,32 @@ static int verify(const Context *c, const Cache *k, const ImageEntry *e) {
         return 0;
 }
 
+/* One that was built here, and asked for by name: it boots, and its driver is there. */
+static int boot(Context *c, const Cache *k, const ImageEntry *e) {
+        char *driver[] = { (char *) "nvidia", NULL };
+        const BuildPlan plan = { .driver = imagebuilt_has_driver(e) ? driver : NULL };
+        _cleanup_free_ char *user_data = NULL;
+        ImageJob j = { .c = c,
+                       .root = k->root,
+                       .conf = &k->conf,
+                       .job = BUILD_JOB_VERIFY,
+                       .name = e->name,
+                       .base = e };
+        int r;
+
+        r = buildinit_user_data(BUILD_JOB_VERIFY, &plan, &user_data);
+        if (r < 0)
+                return log_oom();
+        j.user_data = user_data;
+        r = imagejob_prepare(c, k->root, &k->conf);
+        if (r >= 0)
+                r = imagejob_run(&j);
+        if (r >= 0 && !vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
+                printf("%s boots: kernel %s, %s%s\n", e->name, j.answer.kernel,
+                       *j.answer.driver ? "with NVIDIA's driver " : "without a driver", j.answer.driver);
+        return imagejob_end(&j, r);
+}
+
 static int verify_to_json(json_object *all, const ImageEntry *e, int r) {
         json_object *o = json_object_new_object();
 
@@ -275,6 +303,7 @@ static int verify_to_json(json_object *all, const ImageEntry *e, int r) {
             json_add_text(o, "state",
                           r == 0                          ? "good"
                                           : r == -EBADMSG ? "damaged"
+                                          : e->built      ? "failed"
                                                           : "unreadable") < 0) {
                 (void) json_object_put(o);
                 return -ENOMEM;
@@ -282,9 +311,11 @@ static int verify_to_json(json_object *all, const ImageEntry *e, int r) {
         return json_append(all, o);
 }
 
-static int verify_one(const Context *c, const Cache *k, const ImageEntry *e, json_object *all) {
+static int verify_one(Context *c, const Cache *k, const ImageEntry *e, bool asked, json_object *all) {
         int r = verify(c, k, e);
 
+        if (r >= 0 && asked && e->built)
+                r = boot(c, k, e);
         return verify_to_json(all, e, r) < 0 ? log_oom() : r;
 }
 
@@ -297,13 +328,13 @@ int cmd_image_verify(Context *c, char **args) {
         if (r < 0)
                 return r;
         for (size_t i = 0; !*args && i < k.n; i++) {
-                r = verify_one(c, &k, &k.entries[i], all);
+                r = verify_one(c, &k, &k.entries[i], false, all);
                 result = result ?: r;
         }
         STRV_FOREACH(name, args) {
                 const ImageEntry *e = find_entry(&k, *name);
 
-                r = e ? verify_one(c, &k, e, all) : -ENOENT;
+                r = e ? verify_one(c, &k, e, true, all) : -ENOENT;
                 result = result ?: r;
         }
         if (vmctl_has(c, OPT_JSON) && json_print(all, stdout) < 0)

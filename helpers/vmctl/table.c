@@ -17,6 +17,7 @@ const Option vmctl_options[_OPT_MAX] = {
                        "amd64 arm64" },
         [OPT_AUTOSTART] = { "autostart", 0, NULL, "Start it with the host" },
         [OPT_BUNDLE] = { "bundle", 0, "FILE", "Write what was looked at, for somebody else", COMPLETE_FILE },
+        [OPT_COMPRESS] = { "compress", 0, NULL, "Pack it: smaller, and slower to read" },
         [OPT_CPUS] = { "cpus", 0, "N", "Virtual CPUs; half of the host's by default" },
         [OPT_DISK] = { "disk", 0, "SIZE", "GiB, or as 100G; thin, 50 by default" },
         [OPT_DRY_RUN] = { "dry-run", 'n', NULL, "Show what would be done, change nothing" },
@@ -24,13 +25,16 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_FIX] = { "fix", 0, NULL, "Start the phases that put it right" },
         [OPT_FOLLOW] = { "follow", 0, NULL, "Go on until Ctrl-C" },
         [OPT_FORCE] = { "force", 'f', NULL, "Do not ask the guest: pull the plug" },
+        [OPT_FROM] = { "from", 0, "BASE", "ubuntu-24.04, debian-13", COMPLETE_WORDS,
+                       "ubuntu-24.04 debian-13" },
         [OPT_GATEWAY] = { "gateway", 0, "ADDRESS", "The host's by default" },
         [OPT_GPU] = { "gpu", 0, "ADDRESS", "That GPU, 0000:01:00.0; may be repeated" },
         [OPT_GPU_COMPUTE] = { "gpu-compute", 0, NULL, "Add vectors on each GPU that the host uses" },
         [OPT_HUGEPAGES] = { "hugepages", 0, "SIZE", "Memory from such pages: 2M or 1G", COMPLETE_WORDS,
                             "2M 1G" },
-        [OPT_IMAGE] = { "image", 0, "FILE", "Make the disk from this image", COMPLETE_FILE },
+        [OPT_IMAGE] = { "image", 0, "IMAGE", "Make the disk from this file, or built image", COMPLETE_FILE },
         [OPT_IP] = { "ip", 0, "ADDRESS/N", "Its address with prefix length" },
+        [OPT_JOIN] = { "join", 0, "FILE", "What a worker joins its cluster with", COMPLETE_FILE },
         [OPT_MAC] = { "mac", 0, "MAC", "Its MAC address" },
         [OPT_MACHINE_CONFIG] = { "machine-config", 0, "FILE", "Of Talos; without it waits for one",
                                  COMPLETE_FILE },
@@ -39,6 +43,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_NETWORK] = { "network", 0, "NAME", "A network of libvirt's" },
         [OPT_NO_GPU] = { "no-gpu", 0, NULL, "Without a GPU" },
         [OPT_OUTPUT] = { "output", 'o', "FILE", "Write it there, whole or not at all", COMPLETE_FILE },
+        [OPT_PACKAGES] = { "packages", 0, "LIST", "More packages; may be repeated" },
         [OPT_PIN] = { "pin", 0, NULL, "Give each CPU one of the host's to itself" },
         [OPT_REFRESH] = { "refresh", 0, NULL, "Look for a newer build" },
         [OPT_RELEASE] = { "release", 0, "RELEASE", "Of Ubuntu or Debian: 24.04, 13" },
@@ -46,6 +51,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_ROOT] = { "root", 0, "DIR", "Look at the host recorded in DIR, or in a bundle", COMPLETE_FILE },
         [OPT_SCHEMATIC] = { "schematic", 0, "ID", "Of Talos: an image of your own from the image factory" },
         [OPT_SERVER] = { "server", 0, NULL, "Ubuntu without a desktop" },
+        [OPT_SIZE] = { "size", 0, "SIZE", "Of its disk: GiB, or as 500G; thin, 30" },
         [OPT_SMOKE] = { "smoke", 0, NULL, "Start a tiny machine as well, and remove it" },
         [OPT_SSH_KEY] = { "ssh-key", 0, "KEY|FILE", "Who may enter; may be repeated", COMPLETE_FILE },
         [OPT_STOP_UNITS] = { "stop-units", 0, NULL, "Stop the services that use the GPU" },
@@ -57,24 +63,26 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_USER_DATA] = { "user-data", 0, "FILE", "For cloud-init, in place of ours", COMPLETE_FILE },
         [OPT_WAIT] = { "wait", 0, NULL, "Until it is ready, with its GPUs" },
         [OPT_WHEN_IDLE] = { "when-idle", 0, "[TIME]", "Wait for who uses it; 10 minutes" },
+        [OPT_WITH_CUDA] = { "with-cuda", 0, NULL, "NVIDIA's toolkit as well" },
+        [OPT_WITH_NVIDIA] = { "with-nvidia", 0, "[VERSION]", "NVIDIA's driver; the host's" },
         [OPT_YES] = { "yes", 'y', NULL, "Do not ask" },
 };
 
 #define VM   COMPLETE_VM, NULL
 #define MANY UINT32_MAX
 
-#define CREATE                                                                                            \
-        OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(FIRMWARE) | OPT(GATEWAY) | OPT(GPU) | \
-                        OPT(HUGEPAGES) | OPT(IMAGE) | OPT(IP) | OPT(MAC) | OPT(MACHINE_CONFIG) |          \
-                        OPT(MEMORY) | OPT(NAME) | OPT(NETWORK) | OPT(NO_GPU) | OPT(PIN) | OPT(RELEASE) |  \
-                        OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |              \
+#define CREATE                                                                                               \
+        OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(FIRMWARE) | OPT(GATEWAY) | OPT(GPU) |    \
+                        OPT(HUGEPAGES) | OPT(IMAGE) | OPT(IP) | OPT(JOIN) | OPT(MAC) | OPT(MACHINE_CONFIG) | \
+                        OPT(MEMORY) | OPT(NAME) | OPT(NETWORK) | OPT(NO_GPU) | OPT(PIN) | OPT(RELEASE) |     \
+                        OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |                 \
                         OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) | OPT(WAIT)
 
 #define CHECK OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(GPU_COMPUTE) | OPT(ROOT) | OPT(SMOKE) | OPT(YES)
 
 const Command vmctl_commands[] = {
-        { "create", "KIND", "Make a virtual machine: talos, ubuntu or debian", 1, 1, CREATE, COMPLETE_WORDS,
-          "talos ubuntu debian", cmd_create },
+        { "create", "KIND", "Make a virtual machine: talos, ubuntu, debian, worker", 1, 1, CREATE,
+          COMPLETE_WORDS, "talos ubuntu debian worker", cmd_create },
         { "list", NULL, "List the virtual machines", 0, 0, OPT(ALL), COMPLETE_NOTHING, NULL, cmd_list },
         { "info", "NAME", "Show all about a virtual machine", 1, 1, 0, VM, cmd_info },
         { "start", "NAME...", "Start virtual machines", 1, MANY, OPT(DRY_RUN) | OPT(TIMEOUT) | OPT(WAIT), VM,
@@ -126,8 +134,14 @@ const Command vmctl_commands[] = {
         { "image pull", "OS [RELEASE]", "Download an image", 1, 2,
           OPT(ARCH) | OPT(NO_GPU) | OPT(REFRESH) | OPT(SCHEMATIC), COMPLETE_WORDS, "talos ubuntu debian",
           cmd_image_pull },
-        { "image verify", "[NAME...]", "Check that images are what was downloaded", 0, MANY, 0,
-          COMPLETE_NOTHING, NULL, cmd_image_verify },
+        { "image build", "NAME", "Make an image with packages, or with NVIDIA's driver", 1, 1,
+          OPT(COMPRESS) | OPT(CPUS) | OPT(DRY_RUN) | OPT(FIRMWARE) | OPT(FROM) | OPT(MEMORY) | OPT(NETWORK) |
+                          OPT(PACKAGES) | OPT(REFRESH) | OPT(SIZE) | OPT(TIMEOUT) | OPT(WITH_CUDA) |
+                          OPT(WITH_NVIDIA),
+          COMPLETE_WORDS, "gpu-worker", cmd_image_build },
+        { "image verify", "[NAME...]", "Check that images are what they were, and boot", 0, MANY,
+          OPT(CPUS) | OPT(FIRMWARE) | OPT(MEMORY) | OPT(NETWORK) | OPT(TIMEOUT), COMPLETE_NOTHING, NULL,
+          cmd_image_verify },
         { "image remove", "NAME...", "Remove images that no machine is made on", 1, MANY,
           OPT(DRY_RUN) | OPT(YES), COMPLETE_NOTHING, NULL, cmd_image_remove },
         { "image gc", NULL, "Remove what is left of images that were replaced", 0, 0, OPT(ALL) | OPT(DRY_RUN),

@@ -36,6 +36,7 @@ typedef enum Opt {
         OPT_ARCH,
         OPT_AUTOSTART,
         OPT_BUNDLE,
+        OPT_COMPRESS,
         OPT_CPUS,
         OPT_DISK,
         OPT_DRY_RUN,
@@ -43,12 +44,14 @@ typedef enum Opt {
         OPT_FIX,
         OPT_FOLLOW,
         OPT_FORCE,
+        OPT_FROM,
         OPT_GATEWAY,
         OPT_GPU,
         OPT_GPU_COMPUTE,
         OPT_HUGEPAGES,
         OPT_IMAGE,
         OPT_IP,
+        OPT_JOIN,
         OPT_MAC,
         OPT_MACHINE_CONFIG,
         OPT_MEMORY,
@@ -56,6 +59,7 @@ typedef enum Opt {
         OPT_NETWORK,
         OPT_NO_GPU,
         OPT_OUTPUT,
+        OPT_PACKAGES,
         OPT_PIN,
         OPT_REFRESH,
         OPT_RELEASE,
@@ -63,6 +67,7 @@ typedef enum Opt {
         OPT_ROOT,
         OPT_SCHEMATIC,
         OPT_SERVER,
+        OPT_SIZE,
         OPT_SMOKE,
         OPT_SSH_KEY,
         OPT_STOP_UNITS,
@@ -74,6 +79,8 @@ typedef enum Opt {
         OPT_USER_DATA,
         OPT_WAIT,
         OPT_WHEN_IDLE,
+        OPT_WITH_CUDA,
+        OPT_WITH_NVIDIA,
         OPT_YES,
         _OPT_MAX,
 } Opt;
@@ -215,6 +222,7 @@ int cmd_gpu_mode(Context *c, char **args);
 int cmd_gpu_reset(Context *c, char **args);
 int cmd_gpu_recover(Context *c, char **args);
 int cmd_image_list(Context *c, char **args);
+int cmd_image_build(Context *c, char **args);
 int cmd_image_pull(Context *c, char **args);
 int cmd_image_verify(Context *c, char **args);
 int cmd_image_remove(Context *c, char **args);

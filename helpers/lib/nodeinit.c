@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "nodeinit.h"
+#include "fs.h"
+#include "json.h"
+
+#define HEADER "#cloud-config\n"
+
+NodeJoin nodeinit_kind(const char *join) {
+        if (startswith(join, "#!") || startswith(join, "kubeadm join "))
+                return NODE_JOIN_RUN;
+        return startswith(join, "apiVersion: kubeadm.k8s.io/") ||
+                                        startswith(join, "---\napiVersion: kubeadm.k8s.io/")
+                        ? NODE_JOIN_KUBEADM
+                        : NODE_JOIN_KEEP;
+}
+
+/* One line of a shell's: a failure of it holds nothing else up. */
+static int add_command(json_object *commands, const char *line) {
+        return json_append(commands, json_new_list((const char *const[]){ "sh", "-c", line, NULL }));
+}
+
+static int add_commands(json_object *o, const CloudInit *c, const char *join) {
+        static const char *const joins[] = {
+                [NODE_JOIN_KEEP] = NULL,
+                [NODE_JOIN_RUN] = "if head -c 2 " NODEINIT_JOIN " | grep -q '#!'; then " NODEINIT_JOIN
+                                  "; else sh " NODEINIT_JOIN "; fi",
+                [NODE_JOIN_KUBEADM] = "kubeadm join --config " NODEINIT_JOIN,
+        };
+        const char *line = join ? joins[nodeinit_kind(join)] : NULL;
+        json_object *commands = json_object_new_array();
+        int r;
+
+        r = add_command(commands,
+                        "for u in qemu-guest-agent nvidia-persistenced containerd dcgm-exporter; do "
+                        "systemctl cat $u >/dev/null 2>&1 && systemctl enable --now $u; done; true");
+        if (r >= 0 && c->gpu)
+                r = add_command(commands,
+                                "systemctl -q is-active nvidia-persistenced || nvidia-smi -pm 1 || "
+                                "echo 'gpuvm: the GPU does not answer yet'");
+        if (r >= 0 && line)
+                r = add_command(commands, line);
+        (void) json_object_object_del(o, "runcmd");
+        return json_add(o, "runcmd", commands) < 0 ? -ENOMEM : r;
+}
+
+static int add_join(json_object *o, const char *join) {
+        json_object *files = json_object_new_array(), *file = json_object_new_object();
+        int r, q;
+
+        r = json_append(files, file);
+        q = json_add(o, "write_files", files);
+        if (r >= 0)
+                r = json_add_text(file, "path", NODEINIT_JOIN);
+        if (r >= 0)
+                r = json_add_text(file, "owner", "root:root");
+        if (r >= 0)
+                r = json_add_text(file, "permissions", startswith(join, "#!") ? "0700" : "0600");
+        if (r >= 0)
+                r = json_add_text(file, "content", join);
+        return r < 0 ? r : q;
+}
+
+int nodeinit_user_data(const CloudInit *c, const char *join, char **ret) {
+        _cleanup_json_ json_object *o = NULL;
+        _cleanup_free_ char *text = NULL;
+        CloudInit guest = *c;
+        int r;
+
+        guest.kind = CLOUDINIT_DEBIAN;
+        r = cloudinit_user_data(&guest, &text);
+        if (r < 0)
+                return r;
+        o = json_tokener_parse(text + strlen(HEADER));
+        if (!o)
+                return -ENOMEM;
+        /* All it needs is in its image; it may have no way to an archive. */
+        (void) json_object_object_del(o, "packages");
+        (void) json_object_object_del(o, "package_update");
+        r = add_commands(o, c, join);
+        if (r >= 0 && join)
+                r = add_join(o, join);
+        return r < 0 ? r
+                     : str_printf(ret, HEADER "%s\n",
+                                  json_object_to_json_string_ext(
+                                                  o,
+                                                  JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Qemuimg: qemu-img(1), for what is made of disk images while no machine has them. Formats are always said,
+ * never guessed. */
+
+#include "child.h"
+
+typedef struct QemuImg {
+        int root;           /* see fs.h */
+        ChildLine said;     /* what it complains of; or NULL */
+        bool (*stop)(void); /* true ends it with -EINTR; or NULL */
+} QemuImg;
+
+/* Each returns 0, above 0 where qemu-img failed, -ENOENT without it, -ETIMEDOUT, -EINTR or another -errno. */
+
+/* A thin layer over an image, which stays as it is. */
+int qemuimg_overlay(const QemuImg *q, const char *base, const char *format, const char *path,
+                    uint64_t size) _must_check_ _nonnull_all_;
+
+/* All layers in one qcow2 image, without what is zero. */
+int qemuimg_flatten(const QemuImg *q, const char *from, const char *to,
+                    bool compress) _must_check_ _nonnull_all_;
+
+/* That a qcow2 image is sound. */
+int qemuimg_check(const QemuImg *q, const char *path) _must_check_ _nonnull_all_;

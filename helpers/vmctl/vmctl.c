@@ -158,7 +158,7 @@ typedef struct Parser {
 enum { LONG_BASE = 0x100 };
 
 /* stop: at the first argument that is no option. */
-static void parser_make(Parser *p, uint64_t options, bool stop) {
+static void parser_make(Parser *p, OptSet options, bool stop) {
         char *s = p->letters;
         size_t n = 0;
 
@@ -169,7 +169,7 @@ static void parser_make(Parser *p, uint64_t options, bool stop) {
         for (Opt o = 0; o < _OPT_MAX; o++) {
                 const Option *option = &vmctl_options[o];
 
-                if (!(options & (UINT64_C(1) << o)))
+                if (!(options & OPT_BIT(o)))
                         continue;
                 p->longs[n++] = (struct option){
                         .name = option->name,
@@ -215,7 +215,7 @@ static int tell_option(const Parser *p, int value, char *argv[]) {
 }
 
 /* Returns 0, with optind at the first argument, or -errno after a message. */
-static int parse_options(Context *c, uint64_t options, bool stop, int argc, char *argv[]) {
+static int parse_options(Context *c, OptSet options, bool stop, int argc, char *argv[]) {
         Parser p;
         int value;
 

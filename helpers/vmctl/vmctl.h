@@ -76,7 +76,11 @@ typedef enum Opt {
         _OPT_MAX,
 } Opt;
 
-#define OPT(o)     (UINT64_C(1) << OPT_##o)
+/* A set of them: there are more than an uint64_t has bits. */
+typedef unsigned __int128 OptSet;
+
+#define OPT_BIT(o) ((OptSet) 1 << (o))
+#define OPT(o)     OPT_BIT(OPT_##o)
 #define OPT_COMMON (OPT(HELP) | OPT(VERSION) | OPT(CONNECT) | OPT(JSON) | OPT(QUIET) | OPT(VERBOSE))
 
 /* What a shell may offer for a value or an argument. */
@@ -98,11 +102,13 @@ typedef struct Command {
         const char *arguments; /* as help and the manual show them; NULL: none */
         const char *summary;
         unsigned min, max; /* number of arguments */
-        uint64_t options;  /* beside OPT_COMMON */
+        OptSet options;    /* beside OPT_COMMON */
         Complete complete; /* of its arguments */
         const char *words; /* for COMPLETE_WORDS */
         int (*run)(Context *c, char **args);
 } Command;
+
+static_assert(_OPT_MAX <= 128, "OptSet has 128 bits");
 
 extern const Option vmctl_options[_OPT_MAX];
 extern const Command vmctl_commands[]; /* up to one without a name */

@@ -21,6 +21,14 @@ const char *vmctl_value(const Context *c, Opt o) {
         return n > 0 ? c->values[o][n - 1] : NULL;
 }
 
+Opt vmctl_find_option(const char *name) {
+        Opt o = 0;
+
+        while (o < _OPT_MAX && !streq(vmctl_options[o].name, name))
+                o++;
+        return o;
+}
+
 int vmctl_status(int r) {
         switch (r) {
         case -ENOENT:

@@ -6,9 +6,12 @@ _vmctl() {
 
         case $previous in
         --connect|-c) COMPREPLY=($(compgen -W "qemu:///system qemu:///session test:///default" -- "$cur")); return ;;
+        --api-key-file) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --arch) COMPREPLY=($(compgen -W "amd64 arm64" -- "$cur")); return ;;
         --bundle) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --engine) COMPREPLY=($(compgen -W "on-demand vllm ollama both" -- "$cur")); return ;;
         --firmware) COMPREPLY=($(compgen -W "uefi bios" -- "$cur")); return ;;
+        --hf-token-file) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --hugepages) COMPREPLY=($(compgen -W "2M 1G" -- "$cur")); return ;;
         --image) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --machine-config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -26,7 +29,7 @@ _vmctl() {
                 esac
         done
         case "$command " in
-        'create '*) options='--autostart --cpus= --disk= --dry-run --firmware= --gateway= --gpu= --hugepages= --image= --ip= --mac= --machine-config= --memory= --name= --network= --no-gpu --pin --release= --rom= --root= --schematic= --server --ssh-key= --talos-version= --timeout= --user= --user-data= --wait ' words="talos ubuntu debian" ;;
+        'create '*) options='--api-key-file= --autostart --clocks= --cpus= --cuda-toolkit= --disk= --driver= --driver-updates --dry-run --engine= --firewall= --firmware= --gateway= --gpu= --hf-token-file= --hugepages= --idle= --image= --ip= --listen= --mac= --machine-config= --memory= --model-days= --name= --network= --no-gpu --ollama-listen= --ollama-models= --ollama-port= --ollama-sum= --ollama-version= --packages= --persistenced --pin --release= --rom= --root= --schematic= --server --ssh-key= --swap= --talos-version= --timeout= --user= --user-data= --vllm-arguments= --vllm-model= --vllm-port= --vllm-version= --wait ' words="talos ubuntu debian llm" ;;
         'list '*) options='--all ' words="" ;;
         'info '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'start '*) options='--dry-run --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;

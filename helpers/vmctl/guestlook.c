@@ -12,10 +12,11 @@
 #include "guestlook.h"
 #include "hostdevs.h"
 #include "pci.h"
+#include "setupcheck.h"
 #include "virtagent.h"
 #include "virtverdict.h"
 
-enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000, SMI_SEC = 20 };
+enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000, SMI_SEC = 20, SETUP_SEC = 120 };
 
 static int socket_address(const char *address, uint16_t port, struct sockaddr_storage *ret,
                           socklen_t *ret_size) {
@@ -153,6 +154,16 @@ static void ask_cloud_init(Context *c, GuestFacts *f) {
                 f->init = GUEST_INIT_UNKNOWN;
 }
 
+/* Of a guest that sets itself up in steps. */
+static void ask_setup(Context *c, GuestFacts *f) {
+        static const char *const argv[] = { SETUPCHECK_PROGRAM, NULL };
+
+        if (virtagent_read(c->virt, f->name, SETUPCHECK_STEPS, &f->steps) < 0)
+                return;
+        if (virtagent_run(c->virt, f->name, argv, SETUP_SEC * USEC_PER_SEC, &f->found) < 0)
+                log_debug("%s: its setup's own check: %s", f->name, virt_message(c->virt));
+}
+
 static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f) {
         int r = virtagent_ping(c->virt, f->name);
 
@@ -171,6 +182,8 @@ static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f)
                 ask_smi(c, f);
         if (f->agent && !f->talos && (whole || f->answers))
                 ask_cloud_init(c, f);
+        if (f->agent && !f->talos && whole)
+                ask_setup(c, f);
         return r;
 }
 

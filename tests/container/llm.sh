@@ -134,6 +134,11 @@ def main():
             self.send_response(200 if ok else 401)
             self.end_headers()
             self.wfile.write(b"ok" if ok else b"no")
+        def do_POST(self):
+            ok = self.headers.get("Authorization") == f"Bearer {key}" and self.path == "/v1/completions"
+            self.send_response(200 if ok else 401)
+            self.end_headers()
+            self.wfile.write(b"data: {}\\n\\n")
     http.server.HTTPServer((host, port), H).serve_forever()
 ''',
     info + "METADATA": f"Metadata-Version: 2.1\\nName: vllm\\nVersion: {v}\\n".replace("\\n", "\n"),
@@ -235,6 +240,7 @@ boot() {
         echo "asleep: $(systemctl is-active vllm ollama | paste -sd' ')"
         echo "vllm: $(http http://192.0.2.7:8000/health) $(systemctl is-active vllm ollama | paste -sd' ')"
         echo "without the key: $(http http://192.0.2.7:8000/v1/models), with it: $(http -H "Authorization: Bearer $secret" http://192.0.2.7:8000/v1/models)"
+        /usr/local/lib/gpuvm-setup/check | sed 's/ [0-9]* ms/ N ms/; s/^/check: /'
         pid=$(systemctl show -P MainPID vllm)
         echo "as: $(stat -c %U "/proc/$pid") $(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -o 'vllm serve.*')"
         grep -lr -e "$secret" -e $token /proc/[0-9]*/cmdline /etc/gpuvm-setup.conf /var/lib/gpuvm-setup 2>/dev/null
@@ -292,6 +298,17 @@ enabled: enabled enabled enabled disabled
 asleep: inactive inactive
 vllm: 200 active inactive
 without the key: 401, with it: 200
+check: open-driver ok nvidia-headless-no-dkms-580-server-open 99
+check: nvidia-smi ok GPU 0: NVIDIA GeForce RTX 5060 Ti (UUID: GPU-1)
+check: kernel ok what it says of the GPU in its log is no error
+check: cuda ok the toolkit is there
+check: vllm ok vllm 0.19.0
+check: vllm-unit ok its unit is there
+check: vllm-health ok it answers
+check: first-token ok N ms until the first token
+check: ollama ok ollama version is 0.32.7
+check: ollama-unit ok its unit is there
+check: ollama-health skip it does not run
 as: vllm vllm serve Qwen/Qwen3-0.6B --host 127.0.0.1 --port 18000 
 killed, and there again: 200
 ollama: 200 inactive active

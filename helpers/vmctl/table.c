@@ -74,7 +74,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_TREE] = { "tree", 0, NULL, "Below the bridges that they hang on" },
         [OPT_USER] = { "user", 'u', "NAME", "User in the guest" },
         [OPT_USER_DATA] = { "user-data", 0, "FILE", "For cloud-init, in place of ours", COMPLETE_FILE },
-        [OPT_VLLM_ARGUMENTS] = { "vllm-arguments", 0, "WORDS", "For 'vllm serve': --max-model-len=8192" },
+        [OPT_VLLM_ARGUMENTS] = { "vllm-arguments", 0, "WORDS", "For 'vllm serve', blanks between" },
         [OPT_VLLM_MODEL] = { "vllm-model", 0, "NAME", "Qwen/Qwen3-0.6B by default" },
         [OPT_VLLM_PORT] = { "vllm-port", 0, "PORT", "8000 by default" },
         [OPT_VLLM_VERSION] = { "vllm-version", 0, "VERSION", "Not the one that is known here" },

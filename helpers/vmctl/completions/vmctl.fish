@@ -54,7 +54,7 @@ complete -c vmctl -n '__fish_seen_subcommand_from create' -l talos-version -r -d
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l timeout -s t -r -d 'How long the guest may take'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l user -s u -r -d 'User in the guest'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l user-data -r -d 'For cloud-init, in place of ours'
-complete -c vmctl -n '__fish_seen_subcommand_from create' -l vllm-arguments -r -d 'For 'vllm serve': --max-model-len=8192'
+complete -c vmctl -n '__fish_seen_subcommand_from create' -l vllm-arguments -r -d 'For 'vllm serve', blanks between'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l vllm-model -r -d 'Qwen/Qwen3-0.6B by default'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l vllm-port -r -d '8000 by default'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l vllm-version -r -d 'Not the one that is known here'

@@ -22,7 +22,9 @@ fetch_key() {
         echo "$keys" | while read -r file fingerprint; do
                 curl --fail --silent --location --proto =https --retry 3 --connect-timeout 30 --max-time 60 \
                         --output "$keyring.new" "$1/$file" || continue
-                if gpg --batch --show-keys --with-colons "$keyring.new" 2>/dev/null | grep -qx "fpr:*$fingerprint:"; then
+                # That one alone: whatever else were in the file would be trusted as well.
+                found=$(gpg --batch --show-keys --with-colons "$keyring.new" 2>/dev/null || :)
+                if [ "$(echo "$found" | grep -c '^pub:')" -eq 1 ] && echo "$found" | grep -q ":$fingerprint:\$"; then
                         mv "$keyring.new" "$keyring"
                         break
                 fi

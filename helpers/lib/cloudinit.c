@@ -4,6 +4,7 @@
 #include "confvalid.h"
 #include "fs.h"
 #include "json.h"
+#include "strv.h"
 
 #define HEADER       "#cloud-config\n"
 #define OLD_RELEASES "http://old-releases.ubuntu.com/ubuntu"
@@ -84,6 +85,25 @@ static int add_user(json_object *o, const CloudInit *c) {
         return r < 0 ? r : json_add(user, "ssh_authorized_keys", json_new_list(c->ssh_keys));
 }
 
+/* One of a certain version is a pair. */
+static json_object *new_package(const char *word) {
+        const char *version = strchr(word, '=');
+        json_object *pair = json_object_new_array();
+        int r;
+
+        if (!version) {
+                (void) json_object_put(pair);
+                return json_object_new_string(word);
+        }
+        r = json_append(pair, json_object_new_string_len(word, (int) (version - word)));
+        if (r >= 0)
+                r = json_append(pair, json_object_new_string(version + 1));
+        if (r >= 0)
+                return pair;
+        (void) json_object_put(pair);
+        return NULL;
+}
+
 static int add_packages(json_object *o, const CloudInit *c) {
         static const char *const common[] = { "qemu-guest-agent", NULL };
         static const char *const desktop[] = { "qemu-guest-agent", "ubuntu-desktop-minimal", NULL };
@@ -93,6 +113,9 @@ static int add_packages(json_object *o, const CloudInit *c) {
         r = json_add(o, "package_update", json_object_new_boolean(true));
         if (r >= 0 && c->gpu && c->kind != CLOUDINIT_DEBIAN)
                 r = json_append(packages, json_object_new_string("ubuntu-drivers-common"));
+        STRV_FOREACH(word, c->packages)
+                if (r >= 0)
+                        r = json_append(packages, new_package(*word));
         if (r < 0) {
                 (void) json_object_put(packages);
                 return r;
@@ -118,6 +141,53 @@ static int add_sources(json_object *o) {
         return r < 0 ? r : q;
 }
 
+static int add_file(json_object *all, const CloudInitFile *f) {
+        json_object *o = json_object_new_object();
+        char mode[sizeof("0644")];
+        int r;
+
+        (void) snprintf(mode, sizeof(mode), "%04o", f->mode & 0777);
+        r = json_add_text(o, "path", f->path);
+        if (r >= 0)
+                r = json_add_text(o, "permissions", mode);
+        if (r >= 0)
+                r = json_add_text(o, "content", f->text);
+        if (json_append(all, o) < 0)
+                return -ENOMEM;
+        return r;
+}
+
+static int add_files(json_object *o, const CloudInit *c) {
+        json_object *all;
+        int r = 0;
+
+        if (c->n_files == 0)
+                return 0;
+        all = json_object_new_array();
+        for (size_t i = 0; i < c->n_files && r >= 0; i++)
+                r = add_file(all, &c->files[i]);
+        if (json_add(o, "write_files", all) < 0)
+                return -ENOMEM;
+        return r;
+}
+
+static bool restarts(const CloudInit *c) {
+        return c->kind == CLOUDINIT_UBUNTU_DESKTOP || (c->kind != CLOUDINIT_DEBIAN && c->gpu);
+}
+
+/* What the machine sets up by itself starts at once, or with the boot that is about to come. */
+static int add_setup(json_object *commands, const CloudInit *c) {
+        static const char *const reload[] = { "systemctl", "daemon-reload", NULL };
+        static const char *const enable[] = { "systemctl", "enable", "gpuvm-setup.target", NULL };
+        static const char *const start[] = { "systemctl", "start", "--no-block", "gpuvm-setup.target", NULL };
+        int r;
+
+        r = json_append(commands, json_new_list(reload));
+        if (r >= 0)
+                r = json_append(commands, json_new_list(enable));
+        return r < 0 || restarts(c) ? r : json_append(commands, json_new_list(start));
+}
+
 /* The driver's own idea of what fits the card, then one restart into it. */
 static int add_commands(json_object *o, const CloudInit *c) {
         bool desktop = c->kind == CLOUDINIT_UBUNTU_DESKTOP, driver = c->gpu && c->kind != CLOUDINIT_DEBIAN;
@@ -137,6 +207,8 @@ static int add_commands(json_object *o, const CloudInit *c) {
                                                                                NULL }
                                                       : (const char *const[]){ "ubuntu-drivers", "install",
                                                                                "--gpgpu", NULL }));
+        if (r >= 0 && c->setup)
+                r = add_setup(commands, c);
         if (json_add(o, "runcmd", commands) < 0)
                 return -ENOMEM;
         return r;
@@ -180,8 +252,10 @@ int cloudinit_user_data(const CloudInit *c, char **ret) {
         if (r >= 0)
                 r = add_packages(o, c);
         if (r >= 0)
+                r = add_files(o, c);
+        if (r >= 0)
                 r = add_commands(o, c);
-        if (r >= 0 && ubuntu && (c->gpu || c->kind == CLOUDINIT_UBUNTU_DESKTOP))
+        if (r >= 0 && restarts(c))
                 r = add_restart(o);
         return r < 0 ? r : finish(o, HEADER, ret);
 }

@@ -15,6 +15,11 @@ typedef enum CloudInitKind {
         _CLOUDINIT_KIND_MAX,
 } CloudInitKind;
 
+typedef struct CloudInitFile {
+        char *path, *text;
+        unsigned mode;
+} CloudInitFile;
+
 typedef struct CloudInit {
         CloudInitKind kind;
         const char *hostname;
@@ -23,6 +28,11 @@ typedef struct CloudInit {
         const char *const *ssh_keys; /* lines of authorized_keys, up to NULL; at least one */
         bool gpu;                    /* install NVIDIA's driver, then restart once (Ubuntu) */
         bool end_of_life;            /* this release of Ubuntu has moved to old-releases */
+
+        char *const *packages; /* beside ours: "NAME", "NAME=VERSION" (guestwish.h), up to NULL; or NULL */
+        const CloudInitFile *files;
+        size_t n_files;
+        bool setup; /* among the files is gpuvm-setup.target (gueststeps.h), which has the rest done */
 } CloudInit;
 
 /* A user name that useradd(8) takes, and that is no account of the image: 0 or -EINVAL. */

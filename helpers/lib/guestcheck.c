@@ -25,6 +25,8 @@ void guestfacts_done(GuestFacts *f) {
         free(f->pci_error);
         free(f->smi_text);
         free(f->init_text);
+        free(f->steps);
+        free(f->found);
         *f = (GuestFacts){};
 }
 

@@ -47,6 +47,8 @@ typedef struct GuestFacts {
         char *smi_text;
         GuestInit init;
         char *init_text; /* stage that it is at, or the first of its errors */
+        char *steps;     /* of its own setup, and what that finds; NULL: there is none (setupcheck.h) */
+        char *found;
 } GuestFacts;
 
 void guestfacts_done(GuestFacts *f);

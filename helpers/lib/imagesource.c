@@ -34,6 +34,10 @@ ImageKind image_kind_from_string(const char *s) {
         return _IMAGE_KIND_INVALID;
 }
 
+ImageKind imagesource_kind_of(const char *machine) {
+        return streq(machine, "llm") ? IMAGE_UBUNTU : image_kind_from_string(machine);
+}
+
 const ImageRelease *imagesource_release(ImageKind kind, const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(releases); i++) {
                 const ImageRelease *r = &releases[i];

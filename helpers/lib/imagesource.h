@@ -25,6 +25,8 @@ typedef enum ImageKind {
 
 const char *image_kind_to_string(ImageKind k);
 ImageKind image_kind_from_string(const char *s) _nonnull_all_;
+/* What a machine of some kind is made from: one for language models from Ubuntu. */
+ImageKind imagesource_kind_of(const char *machine) _nonnull_all_;
 
 typedef struct ImageRelease {
         ImageKind kind;

@@ -84,7 +84,8 @@ int vmdefined_parse(const char *xml, VmDefined *ret) {
 
 static void print_vm(const VmDefined *d, FILE *f) {
         const Metadata *m = &d->metadata;
-        const char *release = m->image ? startswith(m->image, m->kind) : NULL;
+        const char *release =
+                        m->image ? startswith(m->image, streq(m->kind, "llm") ? "ubuntu" : m->kind) : NULL;
 
         fprintf(f, "[Vm]\nKind=%s\n", m->kind);
         if (release && *release == ' ' && !streq(m->kind, "talos"))

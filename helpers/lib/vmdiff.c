@@ -109,7 +109,10 @@ static int compare_size(Comparison *c, const VmPlan *p, const VmDefined *d) {
 
 /* "ubuntu 24.04" of the kind and the release that are wanted. */
 static int compare_system(Comparison *c, const VmDefined *d) {
-        const char *rest = d->metadata.image ? startswith(d->metadata.image, d->metadata.kind) : NULL;
+        const char *rest = d->metadata.image
+                        ? startswith(d->metadata.image,
+                                     streq(d->metadata.kind, "llm") ? "ubuntu" : d->metadata.kind)
+                        : NULL;
         int r;
 
         r = compare_word(c, VMKEY_KIND, VMCHANGE_ANEW, d->metadata.kind);

@@ -15,7 +15,8 @@ enum {
         GUESSES_MAX = 20, /* "did you mean": costly on a file that is no declaration at all */
 };
 
-static const char *const kinds[] = { "talos", "ubuntu", "debian", "worker", NULL };
+static const char *const kinds[] = { "talos", "ubuntu", "debian", "llm", "worker", NULL };
+static const char *const engines[] = { "on-demand", "vllm", "ollama", "both", NULL };
 static const char *const firmwares[] = { "uefi", "bios", NULL };
 static const char *const readies[] = { "started", "agent", "address", "gpu", NULL };
 static const char *const watchdogs[] = { "report", "restart", "off", NULL };
@@ -45,6 +46,29 @@ const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
         [VMKEY_USER] = { "Guest", "User", VMKEY_TEXT, "user", NULL },
         [VMKEY_SSH_KEY] = { "Guest", "SshKey", VMKEY_LINES, "ssh-key", NULL },
         [VMKEY_USER_DATA] = { "Guest", "UserData", VMKEY_TEXT, "user-data", NULL },
+        [VMKEY_PACKAGES] = { "Guest", "Packages", VMKEY_WORDS, "packages", NULL },
+        [VMKEY_CUDA_TOOLKIT] = { "Guest", "CudaToolkit", VMKEY_TEXT, "cuda-toolkit", NULL },
+        [VMKEY_FIREWALL] = { "Guest", "Firewall", VMKEY_WORDS, "firewall", NULL },
+        [VMKEY_PERSISTENCED] = { "Guest", "Persistenced", VMKEY_FLAG, "persistenced", NULL },
+        [VMKEY_CLOCKS] = { "Guest", "Clocks", VMKEY_TEXT, "clocks", NULL },
+        [VMKEY_ENGINE] = { "Llm", "Engine", VMKEY_TEXT, "engine", engines },
+        [VMKEY_LISTEN] = { "Llm", "Listen", VMKEY_TEXT, "listen", NULL },
+        [VMKEY_OLLAMA_LISTEN] = { "Llm", "OllamaListen", VMKEY_TEXT, "ollama-listen", NULL },
+        [VMKEY_VLLM_PORT] = { "Llm", "VllmPort", VMKEY_TEXT, "vllm-port", NULL },
+        [VMKEY_OLLAMA_PORT] = { "Llm", "OllamaPort", VMKEY_TEXT, "ollama-port", NULL },
+        [VMKEY_VLLM_MODEL] = { "Llm", "VllmModel", VMKEY_TEXT, "vllm-model", NULL },
+        [VMKEY_VLLM_ARGUMENTS] = { "Llm", "VllmArguments", VMKEY_WORDS, "vllm-arguments", NULL },
+        [VMKEY_OLLAMA_MODELS] = { "Llm", "OllamaModels", VMKEY_WORDS, "ollama-models", NULL },
+        [VMKEY_VLLM_VERSION] = { "Llm", "VllmVersion", VMKEY_TEXT, "vllm-version", NULL },
+        [VMKEY_OLLAMA_VERSION] = { "Llm", "OllamaVersion", VMKEY_TEXT, "ollama-version", NULL },
+        [VMKEY_OLLAMA_SUM] = { "Llm", "OllamaSum", VMKEY_TEXT, "ollama-sum", NULL },
+        [VMKEY_API_KEY_FILE] = { "Llm", "ApiKeyFile", VMKEY_TEXT, "api-key-file", NULL },
+        [VMKEY_HF_TOKEN_FILE] = { "Llm", "HfTokenFile", VMKEY_TEXT, "hf-token-file", NULL },
+        [VMKEY_DRIVER] = { "Llm", "Driver", VMKEY_TEXT, "driver", NULL },
+        [VMKEY_DRIVER_UPDATES] = { "Llm", "DriverUpdates", VMKEY_FLAG, "driver-updates", NULL },
+        [VMKEY_SWAP] = { "Llm", "Swap", VMKEY_TEXT, "swap", NULL },
+        [VMKEY_IDLE] = { "Llm", "Idle", VMKEY_TEXT, "idle", NULL },
+        [VMKEY_MODEL_DAYS] = { "Llm", "ModelDays", VMKEY_TEXT, "model-days", NULL },
         [VMKEY_TALOS_VERSION] = { "Talos", "Version", VMKEY_TEXT, "talos-version", NULL },
         [VMKEY_SCHEMATIC] = { "Talos", "Schematic", VMKEY_TEXT, "schematic", NULL },
         [VMKEY_MACHINE_CONFIG] = { "Talos", "MachineConfig", VMKEY_TEXT, "machine-config", NULL },
@@ -235,7 +259,7 @@ int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
                 tell(&p, 0, "'%.70s' is no name for a machine: letters, digits and dashes, up to 63",
                      f->name);
         if (!f->values[VMKEY_KIND] && f->n_problems == 0) /* else it may be what was wrong */
-                tell(&p, 0, "No Kind= in [Vm]: talos, ubuntu or debian");
+                tell(&p, 0, "No Kind= in [Vm]: talos, ubuntu, debian or llm");
         p.path = vmfile_place(f, VMKEY_WANTED_BY).file ?: p.path;
         STRV_FOREACH(unit, f->values[VMKEY_WANTED_BY])
                 if (!is_wanter(*unit))

@@ -31,21 +31,13 @@ static void apply_done(Apply *a) {
         (void) json_object_put(a->all);
 }
 
-static Opt find_opt(const char *name) {
-        Opt o = 0;
-
-        while (o < _OPT_MAX && !streq(vmctl_options[o].name, name))
-                o++;
-        return o;
-}
-
 static void drop_values(Context *sub) {
         for (Opt o = 0; o < _OPT_MAX; o++)
                 strv_free(sub->values[o]);
 }
 
 static int add_value(Context *sub, const char *option, const char *value) {
-        Opt o = find_opt(option);
+        Opt o = vmctl_find_option(option);
 
         return o < _OPT_MAX ? strv_extend(&sub->values[o], value) : -EINVAL;
 }

@@ -4,6 +4,7 @@
 
 #include "guestlook.h"
 #include "json.h"
+#include "setupcheck.h"
 
 /* The status of 'check': failed, or warnings only. */
 enum { CHECK_PASS = 0, CHECK_FAIL = 1, CHECK_WARN = 2 };
@@ -47,7 +48,8 @@ static int check_one(Context *c, const char *name, json_object *all) {
         r = guest_look(c, name, true, &f);
         if (r < 0)
                 return r;
-        if (guestcheck(&f, &l) < 0)
+        if (guestcheck(&f, &l) < 0 || (f.steps && setupcheck_steps(name, f.steps, &l) < 0) ||
+            (f.found && setupcheck_program(name, f.found, &l) < 0))
                 return log_oom();
         if (f.state == VM_RUNNING)
                 keep(c, name, findings_worst(&l));

@@ -6,9 +6,9 @@
 
 #define NAMES "vmctl list --quiet 2>/dev/null"
 
-static void print_options(uint64_t options, const char *format) {
+static void print_options(OptSet options, const char *format) {
         for (Opt o = 0; o < _OPT_MAX; o++)
-                if (options & (UINT64_C(1) << o))
+                if (options & OPT_BIT(o))
                         printf(format, vmctl_options[o].name, vmctl_options[o].argument ? "=" : "");
 }
 
@@ -118,11 +118,11 @@ static void zsh_action(Complete complete, const char *words) {
                 printf(":value: ");
 }
 
-static void zsh_options(uint64_t options) {
+static void zsh_options(OptSet options) {
         for (Opt o = 0; o < _OPT_MAX; o++) {
                 const Option *option = &vmctl_options[o];
 
-                if (!(options & (UINT64_C(1) << o)))
+                if (!(options & OPT_BIT(o)))
                         continue;
                 printf(" \\\n                '--%s%s[", option->name, option->argument ? "=" : "");
                 zsh_text(option->help);
@@ -189,14 +189,14 @@ static void fish_command(const Command *c) {
         else if (c->complete == COMPLETE_WORDS)
                 printf("complete -c vmctl%s -f -a '%s'\n", condition, c->words);
         for (Opt o = 0; o < _OPT_MAX; o++)
-                if (c->options & (UINT64_C(1) << o))
+                if (c->options & OPT_BIT(o))
                         fish_option(&vmctl_options[o], condition);
 }
 
 static void fish(void) {
         printf("# fish completion for vmctl\n\n");
         for (Opt o = 0; o < _OPT_MAX; o++)
-                if (OPT_COMMON & (UINT64_C(1) << o))
+                if (OPT_COMMON & OPT_BIT(o))
                         fish_option(&vmctl_options[o], "");
         for (const Command *c = vmctl_commands; c->name; c++)
                 fish_command(c);

@@ -82,7 +82,7 @@ static int base_from_cache(Context *c, Create *n, const ImageWant *want) {
 int base_find(Context *c, Create *n) {
         const char *file = vmctl_value(c, OPT_IMAGE) ?: streq(n->kind, "worker") ? BUILDPLAN_WORKER : NULL;
         _cleanup_free_ GpuArch *archs = NULL;
-        ImageWant want = { .kind = image_kind_from_string(n->kind),
+        ImageWant want = { .kind = imagesource_kind_of(n->kind),
                            .n_gpus = n->plan.n_gpus,
                            .schematic = vmctl_value(c, OPT_SCHEMATIC) };
 
@@ -101,7 +101,9 @@ int base_find(Context *c, Create *n) {
         for (size_t i = 0; i < n->plan.n_gpus; i++)
                 archs[i] = n->plan.gpus[i]->arch;
         want.gpus = archs;
-        want.release = vmctl_value(c, want.kind == IMAGE_TALOS ? OPT_TALOS_VERSION : OPT_RELEASE);
+        want.release = want.kind == IMAGE_TALOS ? vmctl_value(c, OPT_TALOS_VERSION)
+                        : n->release            ? n->release->version
+                                                : NULL;
         return base_from_cache(c, n, &want);
 }
 

@@ -121,7 +121,8 @@ static int network_config(const Create *n, char **ret) {
 static CloudInitKind cloudinit_kind(Context *c, const Create *n) {
         if (streq(n->kind, "debian") || streq(n->kind, "worker"))
                 return CLOUDINIT_DEBIAN;
-        return vmctl_has(c, OPT_SERVER) ? CLOUDINIT_UBUNTU_SERVER : CLOUDINIT_UBUNTU_DESKTOP;
+        return streq(n->kind, "llm") || vmctl_has(c, OPT_SERVER) ? CLOUDINIT_UBUNTU_SERVER
+                                                                 : CLOUDINIT_UBUNTU_DESKTOP;
 }
 
 static int read_config(const char *path, char **ret) {
@@ -162,8 +163,12 @@ static int seed_content(Context *c, const Create *n, char **meta, char **user, c
                 .instance_id = n->plan.uuid,
                 .user = strempty(n->user),
                 .ssh_keys = (const char *const *) n->keys,
-                .gpu = n->plan.n_gpus > 0,
-                .end_of_life = n->is_over && streq(n->kind, "ubuntu"),
+                .gpu = n->plan.n_gpus > 0 && !n->wish.llm,
+                .end_of_life = n->is_over && imagesource_kind_of(n->kind) == IMAGE_UBUNTU,
+                .packages = n->packages,
+                .files = n->files,
+                .n_files = n->n_files,
+                .setup = gueststeps_wanted(&n->wish),
         };
         const char *file = streq(n->kind, "talos") ? n->machine_config : vmctl_value(c, OPT_USER_DATA);
         int r;
@@ -191,7 +196,9 @@ int seed_write(Context *c, Create *n) {
         size_t size;
         int r;
 
-        r = seed_content(c, n, &meta, &user, &network);
+        r = setup_files(n);
+        if (r >= 0)
+                r = seed_content(c, n, &meta, &user, &network);
         if (r < 0)
                 return r;
         r = seed_make(&(Seed){ .meta_data = meta, .user_data = user, .network_config = network }, &image,

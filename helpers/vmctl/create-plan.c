@@ -12,7 +12,8 @@
 #include "parse.h"
 #include "queue.h"
 
-#define LOCK "/run/gpuvm/vm.lock"
+#define LOCK        "/run/gpuvm/vm.lock"
+#define LLM_RELEASE "24.04" /* what NVIDIA and vLLM build for */
 
 enum {
         OFFERS = 64, /* as many may be made at once */
@@ -105,18 +106,19 @@ static int check_words(Context *c, Create *n) {
 /* Of an image that was brought nobody knows what it is. */
 static int find_release(Context *c, Create *n) {
         const char *asked = vmctl_value(c, OPT_RELEASE);
-        ImageKind kind = image_kind_from_string(n->kind);
+        ImageKind kind = imagesource_kind_of(n->kind);
         _cleanup_free_ char *versions = NULL;
 
         if (kind == IMAGE_TALOS || streq(n->kind, "worker") || (vmctl_has(c, OPT_IMAGE) && !asked))
                 return 0;
-        n->release = imagesource_release(kind, asked);
+        n->release = imagesource_release(kind, asked ?: streq(n->kind, "llm") ? LLM_RELEASE : NULL);
         n->is_over = n->release && imagesource_is_over(n->release, time(NULL));
         if (n->release || vmctl_has(c, OPT_IMAGE))
                 return 0;
         if (imagesource_versions(kind, &versions) < 0)
                 return log_oom();
-        log_error("--release: there is no %s '%s' here; these are known: %s", n->kind, asked, versions);
+        log_error("--release: there is no %s '%s' here; these are known: %s", image_kind_to_string(kind),
+                  asked, versions);
         return -EINVAL;
 }
 
@@ -151,6 +153,10 @@ int plan_fill(Context *c, Create *n) {
                 log_error("%s", said);
                 return r;
         }
+        n->wish.gpu = n->plan.n_gpus > 0;
+        r = setup_check(c, n);
+        if (r < 0)
+                return r;
         if (str_printf(&n->disk, "%s/%s.qcow2", n->conf.pool_path, n->plan.name) < 0 ||
             str_printf(&n->seed, "%s/%s-seed.iso", n->conf.pool_path, n->plan.name) < 0 ||
             str_printf(&n->log, CREATE_LOG_DIR "/%s.console", n->plan.name) < 0)

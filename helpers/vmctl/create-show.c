@@ -14,7 +14,9 @@ static int release_reason(const Create *n, char **ret) {
         if (!n->is_over)
                 return str_printf(ret, "%s", why);
         return str_printf(ret, "%s; no support since %s%s. --release takes another one", why, n->release->end,
-                          streq(n->kind, "ubuntu") ? ", packages come from the archive of old releases" : "");
+                          n->release->kind == IMAGE_UBUNTU
+                                          ? ", packages come from the archive of old releases"
+                                          : "");
 }
 
 /* Of an image that was brought nobody knows what it is; which Talos is the newest, the factory knows. Returns

@@ -47,6 +47,7 @@ void create_done(Create *n) {
         free(n->seed);
         free(n->log);
         free(n->user);
+        setup_done(n);
         free(n->rom_file);
         free(n->base_path);
         free(n->base_format);
@@ -237,7 +238,8 @@ static int prepare(Context *c, Create *n, const char *kind) {
         r = conf_load_and_warn(n->root, &n->conf);
         if (r < 0)
                 return log_oom();
-        return plan_check(c, n);
+        r = plan_check(c, n);
+        return r < 0 ? r : setup_read(c, n);
 }
 
 static int check_place(Context *c, const Create *n) {
@@ -310,7 +312,7 @@ static int dry_run(Context *c, Create *n) {
 }
 
 int create_kind(Context *c, const char *kind) {
-        static const char *const kinds[] = { "talos", "ubuntu", "debian", "worker", NULL };
+        static const char *const kinds[] = { "talos", "ubuntu", "debian", "llm", "worker", NULL };
         _cleanup_(create_done) Create n = { .root = -EBADF };
         const char *const *known = kinds;
         int r;
@@ -318,7 +320,7 @@ int create_kind(Context *c, const char *kind) {
         while (*known && !streq(*known, kind))
                 known++;
         if (!*known) {
-                log_error("'%s' is no kind of machine: talos, ubuntu, debian or worker", kind);
+                log_error("'%s' is no kind of machine: talos, ubuntu, debian, llm or worker", kind);
                 return VMCTL_USAGE;
         }
         r = prepare(c, &n, *known);

@@ -4,6 +4,7 @@
 /* Create: a machine in the making, and its steps. Each step tells what goes wrong with it. */
 
 #include "conf.h"
+#include "gueststeps.h"
 #include "imagesource.h"
 #include "rollback.h"
 #include "vmctl.h"
@@ -32,6 +33,11 @@ typedef struct Create {
         bool is_over;                              /* nobody supports it any more */
         char *rom_file;
         bool bios, rom_off;
+        GuestWish wish;               /* of asked */
+        char **asked[_GUEST_KEY_MAX]; /* as words */
+        char **secrets, **packages;
+        CloudInitFile *files; /* for the guest */
+        size_t n_files;
 } Create;
 
 void create_done(Create *n);
@@ -82,6 +88,14 @@ int keys_find(Context *c, Create *n) _must_check_ _nonnull_all_;
 int seed_write(Context *c, Create *n) _must_check_ _nonnull_all_;
 int machine_define(Context *c, Create *n) _must_check_ _nonnull_all_;
 int unit_prepare(Context *c, Create *n) _must_check_ _nonnull_all_;
+
+/* create-setup.c */
+/* What is asked for inside the guest, as far as it can be looked at before the host is. */
+int setup_read(Context *c, Create *n) _must_check_ _nonnull_all_;
+int setup_check(Context *c, const Create *n) _must_check_ _nonnull_all_;
+/* The files that the guest gets, once it is known which GPUs it has. */
+int setup_files(Create *n) _must_check_ _nonnull_all_;
+void setup_done(Create *n);
 
 /* create-wait.c. Until the guest is ready; its seed is taken away then. Tells what goes wrong. */
 int create_wait(Context *c, const Create *n) _must_check_ _nonnull_all_;

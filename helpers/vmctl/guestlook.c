@@ -11,9 +11,11 @@
 #include "fs.h"
 #include "guestask.h"
 #include "guestlook.h"
+#include "setupcheck.h"
+#include "virtagent.h"
 #include "virtverdict.h"
 
-enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000 };
+enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000, SETUP_SEC = 120 };
 
 static int socket_address(const char *address, uint16_t port, struct sockaddr_storage *ret,
                           socklen_t *ret_size) {
@@ -58,6 +60,16 @@ static int open_host(Context *c) {
         return directory || vmctl_is_local(c) ? fs_open_root(directory) : -ENOTCONN;
 }
 
+/* Of a guest that sets itself up in steps. */
+static void ask_setup(Context *c, GuestFacts *f) {
+        static const char *const argv[] = { SETUPCHECK_PROGRAM, NULL };
+
+        if (virtagent_read(c->virt, f->name, SETUPCHECK_STEPS, &f->steps) < 0)
+                return;
+        if (virtagent_run(c->virt, f->name, argv, SETUP_SEC * USEC_PER_SEC, &f->found) < 0)
+                log_debug("%s: its setup's own check: %s", f->name, virt_message(c->virt));
+}
+
 static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f) {
         _cleanup_close_ int root = open_host(c);
         int r = guestask_agent(c->virt, f);
@@ -74,6 +86,8 @@ static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f)
                 guestask_smi(c->virt, f);
         if (f->agent && !f->talos && (whole || f->answers))
                 guestask_init(c->virt, f);
+        if (f->agent && !f->talos && whole)
+                ask_setup(c, f);
         return r;
 }
 

@@ -19,9 +19,9 @@ static void print_option(const Option *o) {
         printf("  %-24s %s\n", left, o->help);
 }
 
-static void print_options(uint64_t options) {
+static void print_options(OptSet options) {
         for (Opt o = 0; o < _OPT_MAX; o++)
-                if (options & (UINT64_C(1) << o))
+                if (options & OPT_BIT(o))
                         print_option(&vmctl_options[o]);
 }
 

@@ -13,14 +13,22 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_QUIET] = { "quiet", 'q', NULL, "Write less: names alone, no progress" },
         [OPT_VERBOSE] = { "verbose", 'v', NULL, "Tell each step" },
         [OPT_ALL] = { "all", 'a', NULL, "Those of others, or not in use, as well" },
+        [OPT_API_KEY_FILE] = { "api-key-file", 0, "FILE", "Who has it may use vLLM", COMPLETE_FILE },
         [OPT_ARCH] = { "arch", 0, "ARCH", "Processor of the guest, this host's by default", COMPLETE_WORDS,
                        "amd64 arm64" },
         [OPT_AUTOSTART] = { "autostart", 0, NULL, "Start it with the host" },
         [OPT_BUNDLE] = { "bundle", 0, "FILE", "Write what was looked at, for somebody else", COMPLETE_FILE },
+        [OPT_CLOCKS] = { "clocks", 0, "MEM,GPU", "Of the GPU in the guest, in MHz" },
         [OPT_COMPRESS] = { "compress", 0, NULL, "Pack it: smaller, and slower to read" },
         [OPT_CPUS] = { "cpus", 0, "N", "Virtual CPUs; half of the host's by default" },
+        [OPT_CUDA_TOOLKIT] = { "cuda-toolkit", 0, "VERSION", "In the guest: 12.9, newest or no" },
         [OPT_DISK] = { "disk", 0, "SIZE", "GiB, or as 100G; thin, 50 by default" },
+        [OPT_DRIVER] = { "driver", 0, "BRANCH", "NVIDIA's in the guest: 580-server" },
+        [OPT_DRIVER_UPDATES] = { "driver-updates", 0, NULL, "Let the guest's driver be updated" },
         [OPT_DRY_RUN] = { "dry-run", 'n', NULL, "Show what would be done, change nothing" },
+        [OPT_ENGINE] = { "engine", 0, "ENGINE", "vllm, ollama, both or on-demand", COMPLETE_WORDS,
+                         "on-demand vllm ollama both" },
+        [OPT_FIREWALL] = { "firewall", 0, "PORTS", "What the guest lets in: 8000 53/udp; or off" },
         [OPT_FIRMWARE] = { "firmware", 0, "KIND", "uefi, or bios", COMPLETE_WORDS, "uefi bios" },
         [OPT_FIX] = { "fix", 0, NULL, "Start the phases that put it right" },
         [OPT_FOLLOW] = { "follow", 0, NULL, "Go on until Ctrl-C" },
@@ -30,20 +38,31 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_GATEWAY] = { "gateway", 0, "ADDRESS", "The host's by default" },
         [OPT_GPU] = { "gpu", 0, "ADDRESS", "That GPU, 0000:01:00.0; may be repeated" },
         [OPT_GPU_COMPUTE] = { "gpu-compute", 0, NULL, "Add vectors on each GPU that the host uses" },
+        [OPT_HF_TOKEN_FILE] = { "hf-token-file", 0, "FILE", "Of Hugging Face, for models with a gate",
+                                COMPLETE_FILE },
         [OPT_HUGEPAGES] = { "hugepages", 0, "SIZE", "Memory from such pages: 2M or 1G", COMPLETE_WORDS,
                             "2M 1G" },
+        [OPT_IDLE] = { "idle", 0, "TIME", "When an engine on demand stops; 15min" },
         [OPT_IMAGE] = { "image", 0, "IMAGE", "Make the disk from this file, or built image", COMPLETE_FILE },
         [OPT_IP] = { "ip", 0, "ADDRESS/N", "Its address with prefix length" },
         [OPT_JOIN] = { "join", 0, "FILE", "What a worker joins its cluster with", COMPLETE_FILE },
+        [OPT_LISTEN] = { "listen", 0, "ADDRESS", "Of vLLM; 127.0.0.1 by default" },
         [OPT_MAC] = { "mac", 0, "MAC", "Its MAC address" },
         [OPT_MACHINE_CONFIG] = { "machine-config", 0, "FILE", "Of Talos; without it waits for one",
                                  COMPLETE_FILE },
         [OPT_MEMORY] = { "memory", 0, "SIZE", "MiB, or as 16G; half of the host's by default" },
+        [OPT_MODEL_DAYS] = { "model-days", 0, "DAYS", "Remove models that nobody has read since" },
         [OPT_NAME] = { "name", 0, "NAME", "Its name; by kind and number by default" },
         [OPT_NETWORK] = { "network", 0, "NAME", "A network of libvirt's" },
         [OPT_NO_GPU] = { "no-gpu", 0, NULL, "Without a GPU" },
+        [OPT_OLLAMA_LISTEN] = { "ollama-listen", 0, "ADDRESS", "Of Ollama; 127.0.0.1 by default" },
+        [OPT_OLLAMA_MODELS] = { "ollama-models", 0, "NAMES", "That Ollama has from the start" },
+        [OPT_OLLAMA_PORT] = { "ollama-port", 0, "PORT", "11434 by default" },
+        [OPT_OLLAMA_SUM] = { "ollama-sum", 0, "SHA256", "Of its archive" },
+        [OPT_OLLAMA_VERSION] = { "ollama-version", 0, "VERSION", "Not the one that is known here" },
         [OPT_OUTPUT] = { "output", 'o', "FILE", "Write it there, whole or not at all", COMPLETE_FILE },
-        [OPT_PACKAGES] = { "packages", 0, "LIST", "More packages; may be repeated" },
+        [OPT_PACKAGES] = { "packages", 0, "NAMES", "Install these in the guest, or the image" },
+        [OPT_PERSISTENCED] = { "persistenced", 0, NULL, "Keep NVIDIA's driver loaded in the guest" },
         [OPT_PIN] = { "pin", 0, NULL, "Give each CPU one of the host's to itself" },
         [OPT_REFRESH] = { "refresh", 0, NULL, "Look for a newer build" },
         [OPT_RELEASE] = { "release", 0, "RELEASE", "Of Ubuntu or Debian: 24.04, 13" },
@@ -56,11 +75,16 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_SSH_KEY] = { "ssh-key", 0, "KEY|FILE", "Who may enter; may be repeated", COMPLETE_FILE },
         [OPT_STOP_UNITS] = { "stop-units", 0, NULL, "Stop the services that use the GPU" },
         [OPT_SVG] = { "svg", 0, "FILE", "Draw a picture; - is standard output", COMPLETE_FILE },
+        [OPT_SWAP] = { "swap", 0, "SIZE", "A swap file in the guest" },
         [OPT_TALOS_VERSION] = { "talos-version", 0, "VERSION", "Not the newest Talos but this one" },
         [OPT_TIMEOUT] = { "timeout", 't', "SEC", "How long the guest may take" },
         [OPT_TREE] = { "tree", 0, NULL, "Below the bridges that they hang on" },
         [OPT_USER] = { "user", 'u', "NAME", "User in the guest" },
         [OPT_USER_DATA] = { "user-data", 0, "FILE", "For cloud-init, in place of ours", COMPLETE_FILE },
+        [OPT_VLLM_ARGUMENTS] = { "vllm-arguments", 0, "WORDS", "For 'vllm serve', blanks between" },
+        [OPT_VLLM_MODEL] = { "vllm-model", 0, "NAME", "Qwen/Qwen3-0.6B by default" },
+        [OPT_VLLM_PORT] = { "vllm-port", 0, "PORT", "8000 by default" },
+        [OPT_VLLM_VERSION] = { "vllm-version", 0, "VERSION", "Not the one that is known here" },
         [OPT_WAIT] = { "wait", 0, NULL, "Until it is ready, with its GPUs" },
         [OPT_WHEN_IDLE] = { "when-idle", 0, "[TIME]", "Wait for who uses it; 10 minutes" },
         [OPT_WITH_CUDA] = { "with-cuda", 0, NULL, "NVIDIA's toolkit as well" },
@@ -71,18 +95,28 @@ const Option vmctl_options[_OPT_MAX] = {
 #define VM   COMPLETE_VM, NULL
 #define MANY UINT32_MAX
 
+#define GUEST OPT(CLOCKS) | OPT(CUDA_TOOLKIT) | OPT(FIREWALL) | OPT(PACKAGES) | OPT(PERSISTENCED)
+
+#define LLM                                                                                             \
+        OPT(API_KEY_FILE) | OPT(DRIVER) | OPT(DRIVER_UPDATES) | OPT(ENGINE) | OPT(HF_TOKEN_FILE) |      \
+                        OPT(IDLE) | OPT(LISTEN) | OPT(MODEL_DAYS) | OPT(OLLAMA_LISTEN) |                \
+                        OPT(OLLAMA_MODELS) | OPT(OLLAMA_PORT) | OPT(OLLAMA_SUM) | OPT(OLLAMA_VERSION) | \
+                        OPT(SWAP) | OPT(VLLM_ARGUMENTS) | OPT(VLLM_MODEL) | OPT(VLLM_PORT) |            \
+                        OPT(VLLM_VERSION)
+
 #define CREATE                                                                                               \
-        OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(FIRMWARE) | OPT(GATEWAY) | OPT(GPU) |    \
-                        OPT(HUGEPAGES) | OPT(IMAGE) | OPT(IP) | OPT(JOIN) | OPT(MAC) | OPT(MACHINE_CONFIG) | \
-                        OPT(MEMORY) | OPT(NAME) | OPT(NETWORK) | OPT(NO_GPU) | OPT(PIN) | OPT(RELEASE) |     \
-                        OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) |                 \
-                        OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) | OPT(WAIT)
+        GUEST | LLM | OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(FIRMWARE) | OPT(GATEWAY) | \
+                        OPT(GPU) | OPT(HUGEPAGES) | OPT(IMAGE) | OPT(IP) | OPT(JOIN) | OPT(MAC) |            \
+                        OPT(MACHINE_CONFIG) | OPT(MEMORY) | OPT(NAME) | OPT(NETWORK) | OPT(NO_GPU) |         \
+                        OPT(PIN) | OPT(RELEASE) | OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) |      \
+                        OPT(SSH_KEY) | OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) |      \
+                        OPT(WAIT)
 
 #define CHECK OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(GPU_COMPUTE) | OPT(ROOT) | OPT(SMOKE) | OPT(YES)
 
 const Command vmctl_commands[] = {
-        { "create", "KIND", "Make a virtual machine: talos, ubuntu, debian, worker", 1, 1, CREATE,
-          COMPLETE_WORDS, "talos ubuntu debian worker", cmd_create },
+        { "create", "KIND", "Make a virtual machine: ubuntu, talos, llm, ...", 1, 1, CREATE, COMPLETE_WORDS,
+          "talos ubuntu debian llm worker", cmd_create },
         { "list", NULL, "List the virtual machines", 0, 0, OPT(ALL), COMPLETE_NOTHING, NULL, cmd_list },
         { "info", "NAME", "Show all about a virtual machine", 1, 1, 0, VM, cmd_info },
         { "start", "NAME...", "Start virtual machines", 1, MANY, OPT(DRY_RUN) | OPT(TIMEOUT) | OPT(WAIT), VM,

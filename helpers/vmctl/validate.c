@@ -4,6 +4,7 @@
 
 #include "catalog.h"
 #include "fs.h"
+#include "guestwish.h"
 #include "json.h"
 #include "planvm.h"
 #include "vmctl.h"
@@ -89,15 +90,32 @@ static VmKey find_value(const VmFile *f, const char *said) {
         return _VMKEY_MAX;
 }
 
+static GuestWish guest_wish(const VmFile *f) {
+        GuestWish w = { .llm = streq_ptr(vmfile_value(f, VMKEY_KIND), "llm"),
+                        .gpu = !strv_contains(f->values[VMKEY_GPU], "none") };
+
+        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++) {
+                const char *option = guestwish_option(k);
+                VmKey key = find_option(option, strlen(option));
+
+                if (key < _VMKEY_MAX && (vmkey_rows[key].type != VMKEY_FLAG || vmfile_flag(f, key)))
+                        w.values[k] = f->values[key];
+        }
+        return w;
+}
+
 /* What create would say of the values, on any host. */
 static int check_values(const VmFile *f, Problems *p) {
         const VmWish w = vmdiff_wish(f);
+        const GuestWish guest = guest_wish(f);
         _cleanup_free_ char *said = NULL, *text = NULL;
         VmFilePlace place = {};
         VmKey k;
         int r;
 
         r = vmplan_check(&w, &said);
+        if (r >= 0)
+                r = guestwish_check(&guest, &said);
         if (r >= 0 || !said)
                 return r;
         r = name_keys(said, &text, &k);

@@ -21,6 +21,14 @@ const char *vmctl_value(const Context *c, Opt o) {
         return n > 0 ? c->values[o][n - 1] : NULL;
 }
 
+Opt vmctl_find_option(const char *name) {
+        Opt o = 0;
+
+        while (o < _OPT_MAX && !streq(vmctl_options[o].name, name))
+                o++;
+        return o;
+}
+
 int vmctl_status(int r) {
         switch (r) {
         case -ENOENT:
@@ -158,7 +166,7 @@ typedef struct Parser {
 enum { LONG_BASE = 0x100 };
 
 /* stop: at the first argument that is no option. */
-static void parser_make(Parser *p, uint64_t options, bool stop) {
+static void parser_make(Parser *p, OptSet options, bool stop) {
         char *s = p->letters;
         size_t n = 0;
 
@@ -169,7 +177,7 @@ static void parser_make(Parser *p, uint64_t options, bool stop) {
         for (Opt o = 0; o < _OPT_MAX; o++) {
                 const Option *option = &vmctl_options[o];
 
-                if (!(options & (UINT64_C(1) << o)))
+                if (!(options & OPT_BIT(o)))
                         continue;
                 p->longs[n++] = (struct option){
                         .name = option->name,
@@ -215,7 +223,7 @@ static int tell_option(const Parser *p, int value, char *argv[]) {
 }
 
 /* Returns 0, with optind at the first argument, or -errno after a message. */
-static int parse_options(Context *c, uint64_t options, bool stop, int argc, char *argv[]) {
+static int parse_options(Context *c, OptSet options, bool stop, int argc, char *argv[]) {
         Parser p;
         int value;
 

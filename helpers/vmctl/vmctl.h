@@ -33,13 +33,20 @@ typedef enum Opt {
         OPT_VERBOSE,
         /* of some */
         OPT_ALL,
+        OPT_API_KEY_FILE,
         OPT_ARCH,
         OPT_AUTOSTART,
         OPT_BUNDLE,
+        OPT_CLOCKS,
         OPT_COMPRESS,
         OPT_CPUS,
+        OPT_CUDA_TOOLKIT,
         OPT_DISK,
+        OPT_DRIVER,
+        OPT_DRIVER_UPDATES,
         OPT_DRY_RUN,
+        OPT_ENGINE,
+        OPT_FIREWALL,
         OPT_FIRMWARE,
         OPT_FIX,
         OPT_FOLLOW,
@@ -48,18 +55,28 @@ typedef enum Opt {
         OPT_GATEWAY,
         OPT_GPU,
         OPT_GPU_COMPUTE,
+        OPT_HF_TOKEN_FILE,
         OPT_HUGEPAGES,
+        OPT_IDLE,
         OPT_IMAGE,
         OPT_IP,
         OPT_JOIN,
+        OPT_LISTEN,
         OPT_MAC,
         OPT_MACHINE_CONFIG,
         OPT_MEMORY,
+        OPT_MODEL_DAYS,
         OPT_NAME,
         OPT_NETWORK,
         OPT_NO_GPU,
+        OPT_OLLAMA_LISTEN,
+        OPT_OLLAMA_MODELS,
+        OPT_OLLAMA_PORT,
+        OPT_OLLAMA_SUM,
+        OPT_OLLAMA_VERSION,
         OPT_OUTPUT,
         OPT_PACKAGES,
+        OPT_PERSISTENCED,
         OPT_PIN,
         OPT_REFRESH,
         OPT_RELEASE,
@@ -72,11 +89,16 @@ typedef enum Opt {
         OPT_SSH_KEY,
         OPT_STOP_UNITS,
         OPT_SVG,
+        OPT_SWAP,
         OPT_TALOS_VERSION,
         OPT_TIMEOUT,
         OPT_TREE,
         OPT_USER,
         OPT_USER_DATA,
+        OPT_VLLM_ARGUMENTS,
+        OPT_VLLM_MODEL,
+        OPT_VLLM_PORT,
+        OPT_VLLM_VERSION,
         OPT_WAIT,
         OPT_WHEN_IDLE,
         OPT_WITH_CUDA,
@@ -85,7 +107,11 @@ typedef enum Opt {
         _OPT_MAX,
 } Opt;
 
-#define OPT(o)     (UINT64_C(1) << OPT_##o)
+/* A set of them: there are more than an uint64_t has bits. */
+typedef unsigned __int128 OptSet;
+
+#define OPT_BIT(o) ((OptSet) 1 << (o))
+#define OPT(o)     OPT_BIT(OPT_##o)
 #define OPT_COMMON (OPT(HELP) | OPT(VERSION) | OPT(CONNECT) | OPT(JSON) | OPT(QUIET) | OPT(VERBOSE))
 
 /* What a shell may offer for a value or an argument. */
@@ -107,11 +133,13 @@ typedef struct Command {
         const char *arguments; /* as help and the manual show them; NULL: none */
         const char *summary;
         unsigned min, max; /* number of arguments */
-        uint64_t options;  /* beside OPT_COMMON */
+        OptSet options;    /* beside OPT_COMMON */
         Complete complete; /* of its arguments */
         const char *words; /* for COMPLETE_WORDS */
         int (*run)(Context *c, char **args);
 } Command;
+
+static_assert(_OPT_MAX <= 128, "OptSet has 128 bits");
 
 extern const Option vmctl_options[_OPT_MAX];
 extern const Command vmctl_commands[]; /* up to one without a name */
@@ -125,6 +153,9 @@ struct Context {
 static inline bool vmctl_has(const Context *c, Opt o) {
         return c->values[o] != NULL;
 }
+
+/* By its long name; _OPT_MAX if there is none. */
+Opt vmctl_find_option(const char *name) _nonnull_all_;
 
 /* The last value, or NULL. */
 const char *vmctl_value(const Context *c, Opt o) _nonnull_all_;

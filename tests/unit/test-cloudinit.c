@@ -102,6 +102,34 @@ TEST(debian_gets_the_agent) {
         }
 }
 
+TEST(packages_and_files) {
+        CloudInitFile file = { (char *) "/etc/x", (char *) "a \"b\"\n", 0600 };
+        CloudInit c = base;
+
+        c.kind = CLOUDINIT_UBUNTU_SERVER;
+        c.packages = (char *const *) (const char *const[]){ "vim", "curl=8.5.0-2", NULL };
+        c.files = &file;
+        c.n_files = 1;
+        c.setup = true;
+        {
+                _cleanup_json_ json_object *o = make(&c);
+
+                ASSERT_STREQ(at(o, "packages"), "[\"qemu-guest-agent\",\"vim\",[\"curl\",\"8.5.0-2\"]]");
+                ASSERT_STREQ(at(o, "write_files/0/permissions"), "\"0600\"");
+                ASSERT_STREQ(at(o, "write_files/0/content"), "\"a \\\"b\\\"\\n\"");
+                ASSERT_STREQ(at(o, "runcmd/2"), "[\"systemctl\",\"enable\",\"gpuvm-setup.target\"]");
+                ASSERT_STREQ(at(o, "runcmd/3"),
+                             "[\"systemctl\",\"start\",\"--no-block\",\"gpuvm-setup.target\"]");
+        }
+        c.gpu = true; /* restarts first */
+        {
+                _cleanup_json_ json_object *o = make(&c);
+
+                ASSERT_STREQ(at(o, "runcmd/3"), "[\"systemctl\",\"enable\",\"gpuvm-setup.target\"]");
+                ASSERT_STREQ(at(o, "runcmd/4"), "");
+        }
+}
+
 TEST(meta_data) {
         _cleanup_free_ char *text = NULL;
         _cleanup_json_ json_object *o = NULL;

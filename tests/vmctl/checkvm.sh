@@ -141,6 +141,20 @@ printf '{"v1":{"stage":null,"modules-final":{"finished":2}}}' >"$FAKEAGENT_ROOT/
 run check --json plain
 is 'or is done' "$status:$(levels)" '0:plain ok : state ok, agent ok, address ok, ssh ok, cloud-init ok'
 
+# A guest that sets itself up.
+mkdir -p "$FAKEAGENT_ROOT/var/lib/gpuvm-setup" "$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup"
+steps=$FAKEAGENT_ROOT/var/lib/gpuvm-setup/steps
+printf 'firewall start 100\nfirewall done 102\ndriver start 102\ndriver failed 130\n' >"$steps"
+run check plain
+like 'a step that failed' "$status:$out" "^1:.*ok    setup +plain: has done step firewall in 2 s.*fail  setup +plain: failed at step driver .*'systemctl start gpuvm-setup.target' there goes on"
+printf 'driver start 200\ndriver done 400\n' >>"$steps"
+printf '#!/bin/sh\necho "nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 580.95"\necho "vllm-health fail it does not run"\necho "first-token skip vLLM does not run"\n' \
+        >"$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
+chmod +x "$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
+run check plain
+like 'it went on, and is asked how it is' "$status:$out" "^1:.*has done step driver in 200 s.*was set up within 300 s of at most 1800.*ok    nvidia-smi +plain: NVIDIA GeForce RTX 5060 Ti, 16311 MiB.*fail  vllm-health +plain: it does not run.*'journalctl -u vllm' in the guest.*skip  first-token"
+rm -r "$FAKEAGENT_ROOT/var/lib/gpuvm-setup" "$FAKEAGENT_ROOT/bin/usr"
+
 # Waiting.
 run start --wait with-gpu
 is 'a machine that is ready' "$status:$out" '0:with-gpu is running

@@ -44,6 +44,18 @@ run debian --dry-run --json --root="$source/tests/hosts/intel-one-gpu" --no-gpu 
 is 'one with support as well' "$(python3 -c 'import json, sys
 p = json.load(sys.stdin)["release"]
 print(p["value"], p["why"])' <<<"$out")" '12 asked for'
+run llm --dry-run --json --root="$source/tests/hosts/intel-one-gpu" --no-gpu
+is 'one for language models is a server of its own release' "$(python3 -c 'import json, sys
+p = json.load(sys.stdin)
+print(p["name"]["value"], p["release"]["value"])' <<<"$out")" 'llm-01 24.04'
+run llm --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --engine both
+like 'vLLM needs a GPU' "$status:$err" '^2:.*vLLM needs a GPU'
+run talos --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --packages vim
+like 'Talos takes no packages' "$status:$err" '^2:.*--packages is told to cloud-init, which Talos has not'
+run debian --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --user-data /dev/null --firewall 80
+like 'nor does user-data that is given' "$status:$err" '^2:.*--firewall .*--user-data is in its place'
+run debian --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --firewall '80 53/udp x'
+like 'a word in a list' "$status:$err" "^2:.*'x' is no port .* for --firewall"
 run windows
 like 'a kind that is none' "$status:$err" "^2:.*'windows'"
 run talos --dry-run --memory lots

@@ -56,6 +56,14 @@ refuses 'no number' 3 'Cpus=lots\n' "'lots' is no number of CPUs for Cpus="
 refuses 'too little' 4 'Cpus=4\nMemory=12\n' '.*Memory='
 refuses 'an address without its prefix' 4 '[Network]\nAddress=192.0.2.4\n' "'192.0.2.4' is no address with prefix length"
 refuses 'a MAC address of several' 4 '[Network]\nMac=01:00:00:00:00:00\n' "'01:00:00:00:00:00' is no MAC address"
+refuses 'a port that is none' 5 '[Guest]\nPackages=vim=2:9.1-1 curl\nFirewall=80 nothing\n' "'nothing' is no port .* for Firewall="
+refuses 'what other machines do not have' 4 '[Llm]\nSwap=4G\n' 'Swap= is for machines of the kind llm'
+printf '[Vm]\nKind=llm\n[Gpu]\nGpu=none\n[Llm]\nEngine=both\n' >"$work/x.vm"
+run "$work/x.vm"
+like 'vLLM without a GPU' "$status:$err" "^1:vmctl: $work/x.vm:[0-9]+: vLLM needs a GPU, and the machine has none: Engine=ollama does without"
+printf '[Vm]\nKind=llm\n[Guest]\nFirewall=\n[Llm]\nListen=192.0.2.7\nVllmArguments=--max-model-len=8192 --dtype=half\nDriverUpdates=no\n' >"$work/x.vm"
+run "$work/x.vm"
+is 'a machine for language models' "$status:$out:$err" '0:x: valid:'
 refuses 'a slip' 3 'Memroy=4G\n' "Unknown key 'Memroy' in section \[Vm\], did you mean 'Memory='"
 run "$work/nothing.vm"
 is 'a file that is not there' "$status:$out" 3:

@@ -6,11 +6,16 @@ _vmctl() {
 
         case $previous in
         --connect|-c) COMPREPLY=($(compgen -W "qemu:///system qemu:///session test:///default" -- "$cur")); return ;;
+        --api-key-file) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --arch) COMPREPLY=($(compgen -W "amd64 arm64" -- "$cur")); return ;;
         --bundle) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --engine) COMPREPLY=($(compgen -W "on-demand vllm ollama both" -- "$cur")); return ;;
         --firmware) COMPREPLY=($(compgen -W "uefi bios" -- "$cur")); return ;;
+        --from) COMPREPLY=($(compgen -W "ubuntu-24.04 debian-13" -- "$cur")); return ;;
+        --hf-token-file) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --hugepages) COMPREPLY=($(compgen -W "2M 1G" -- "$cur")); return ;;
         --image) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --join) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --machine-config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --rom) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -27,7 +32,7 @@ _vmctl() {
                 esac
         done
         case "$command " in
-        'create '*) options='--autostart --cpus= --disk= --dry-run --firmware= --gateway= --gpu= --hugepages= --image= --ip= --mac= --machine-config= --memory= --name= --network= --no-gpu --pin --release= --rom= --root= --schematic= --server --ssh-key= --talos-version= --timeout= --user= --user-data= --wait ' words="talos ubuntu debian" ;;
+        'create '*) options='--api-key-file= --autostart --clocks= --cpus= --cuda-toolkit= --disk= --driver= --driver-updates --dry-run --engine= --firewall= --firmware= --gateway= --gpu= --hf-token-file= --hugepages= --idle= --image= --ip= --join= --listen= --mac= --machine-config= --memory= --model-days= --name= --network= --no-gpu --ollama-listen= --ollama-models= --ollama-port= --ollama-sum= --ollama-version= --packages= --persistenced --pin --release= --rom= --root= --schematic= --server --ssh-key= --swap= --talos-version= --timeout= --user= --user-data= --vllm-arguments= --vllm-model= --vllm-port= --vllm-version= --wait ' words="talos ubuntu debian llm worker" ;;
         'list '*) options='--all ' words="" ;;
         'info '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'start '*) options='--dry-run --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;
@@ -55,14 +60,15 @@ _vmctl() {
         'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
         'image pull '*) options='--arch= --no-gpu --refresh --schematic= ' words="talos ubuntu debian" ;;
-        'image verify '*) options='' words="" ;;
+        'image build '*) options='--compress --cpus= --dry-run --firmware= --from= --memory= --network= --packages= --refresh --size= --timeout= --with-cuda --with-nvidia= ' words="gpu-worker" ;;
+        'image verify '*) options='--cpus= --firmware= --memory= --network= --timeout= ' words="" ;;
         'image remove '*) options='--dry-run --yes ' words="" ;;
         'image gc '*) options='--all --dry-run ' words="" ;;
         'completion '*) options='' words="bash zsh fish" ;;
         'help '*) options='' words="" ;;
         'gpu '*) words='status attach detach holders mode reset recover' ;;
         'ip '*) words='list check' ;;
-        'image '*) words='list pull verify remove gc' ;;
+        'image '*) words='list pull build verify remove gc' ;;
         *) words='create list info start stop restart delete ssh console gpu check doctor validate diff apply export events metrics ip image completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What is set up inside the guest: its options, the secrets that go there, and the user-data that has it all.
+ */
+
+#include <ctype.h>
+
+#include "create.h"
+#include "fs.h"
+
+enum { SECRET_MAX = 4096 };
+
+void setup_done(Create *n) {
+        gueststeps_free(n->files, n->n_files);
+        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++)
+                strv_free(n->asked[k]);
+        strv_free(n->secrets);
+        strv_free(n->packages);
+}
+
+/* As in a file of the machine's: several in one value have blanks between. */
+static int split_values(char *const *values, char ***ret) {
+        int r = 0;
+
+        STRV_FOREACH(value, values) {
+                _cleanup_strv_ char **words = NULL;
+
+                r = strv_split(*value, " ", &words);
+                STRV_FOREACH(word, words)
+                        if (r >= 0)
+                                r = strv_extend(ret, *word);
+                if (r >= 0 && !words)
+                        r = strv_extend(ret, *value);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
+int setup_read(Context *c, Create *n) {
+        n->wish.llm = streq(n->kind, "llm");
+        n->wish.gpu = !vmctl_has(c, OPT_NO_GPU);
+        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++) {
+                char *const *values = c->values[vmctl_find_option(guestwish_option(k))];
+
+                if (values && split_values(values, &n->asked[k]) < 0)
+                        return log_oom();
+                n->wish.values[k] = n->asked[k];
+        }
+        return setup_check(c, n);
+}
+
+int setup_check(Context *c, const Create *n) {
+        bool own = vmctl_has(c, OPT_USER_DATA), talos = streq(n->kind, "talos");
+        _cleanup_free_ char *said = NULL;
+        int r;
+
+        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++)
+                if (n->asked[k] && (own || talos)) {
+                        log_error("--%s is told to cloud-init, %s", guestwish_option(k),
+                                  own ? "and --user-data is in its place" : "which Talos has not");
+                        return -EINVAL;
+                }
+        if (own && n->wish.llm) {
+                log_error("--user-data is in place of all that makes a machine of the kind llm; that would be one of the kind ubuntu");
+                return -EINVAL;
+        }
+        r = guestwish_check(&n->wish, &said);
+        if (r < 0 && !said)
+                return log_oom();
+        if (r < 0)
+                log_error("%s", said);
+        return r;
+}
+
+/* One line. It is never shown. */
+static int read_secret(GuestKey k, const char *path, Create *n, const char **ret) {
+        _cleanup_free_ char *text = NULL;
+        size_t size = 0;
+        int r = vmctl_read_file(path, SECRET_MAX, &text, &size);
+
+        if (r < 0) {
+                log_error_errno(r, "Cannot read '%s' for --%s: %m", path, guestwish_option(k));
+                return -EINVAL;
+        }
+        text[strcspn(text, "\n")] = '\0';
+        for (const char *c = text; *c || c == text; c++)
+                if (!isgraph((unsigned char) *c)) {
+                        log_error("The first line of '%s' is no secret for --%s: printable characters, no blanks",
+                                  path, guestwish_option(k));
+                        return -EINVAL;
+                }
+        if (strv_extend(&n->secrets, text) < 0)
+                return log_oom();
+        *ret = n->secrets[strv_length(n->secrets) - 1];
+        return 0;
+}
+
+int setup_files(Create *n) {
+        const char *secrets[2] = {};
+        static const GuestKey keys[] = { GUEST_API_KEY_FILE, GUEST_HF_TOKEN_FILE };
+
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                const char *path = guestwish_value(&n->wish, keys[i]);
+                int r = path ? read_secret(keys[i], path, n, &secrets[i]) : 0;
+
+                if (r < 0)
+                        return r;
+        }
+        n->wish.gpu = n->plan.n_gpus > 0;
+        if (guestwish_packages(&n->wish, &n->packages) < 0 ||
+            gueststeps_files(&n->wish, secrets[0], secrets[1], &n->files, &n->n_files) < 0)
+                return log_oom();
+        return 0;
+}

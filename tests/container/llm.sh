@@ -1,0 +1,317 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A machine for language models sets itself up: llm.sh RELEASE USERDATA
+#
+# The real cloud-init reads the user-data at boot, and the real systemd runs the steps, with the real apt, pip and ufw. What they
+# fetch are stand-ins: an archive of packages, a wheel, an archive of Ollama's; and the GPU. Debian stands in for Ubuntu.
+#
+# shellcheck disable=SC2317 # the steps are called inside the container
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+container_require
+command -v dpkg-scanpackages >/dev/null || skip_all 'needs dpkg-dev'
+release=${1:-trixie} userdata=${2:-$source_dir/build/tests/userdata}
+container_stage=$(mktemp -d) # nothing of ours runs inside but what vmctl sends
+chmod 755 "$container_stage"
+at_exit rm -rf "$container_stage"
+machine_new "$release" ufw python3 python3-venv curl ca-certificates gpg gpg-agent cloud-init iptables pciutils zstd
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+version=0.19.0
+
+# package NAME [FILE...]: each file is its path below $work/files.
+package() {
+        local tree=$work/tree
+
+        rm -rf "$tree"
+        mkdir -p "$tree/DEBIAN" "$machine/srv/debs"
+        printf 'Package: %s\nVersion: 99\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: stand-in\n' "$1" >"$tree/DEBIAN/control"
+        [ ! -d "$work/files" ] || mv "$work/files"/* "$tree"
+        dpkg-deb --root-owner-group -Znone -b "$tree" "$machine/srv/debs/$1.deb" >/dev/null
+}
+# program DIR NAME: its text comes from standard input.
+program() {
+        mkdir -p "$1"
+        cat >"$1/$2"
+        chmod 755 "$1/$2"
+}
+for name in qemu-guest-agent nvtop ubuntu-drivers-common python3-dev gcc libc6-dev nvidia-headless-no-dkms-580-server-open cuda-toolkit-12-9; do
+        package "$name"
+done
+program "$work/files/usr/bin" nvidia-smi <<'S'
+#!/bin/sh
+[ -e /run/nvidia ] && echo 'GPU 0: NVIDIA GeForce RTX 5060 Ti (UUID: GPU-1)'
+S
+package nvidia-utils-580-server
+(cd "$machine/srv/debs" && dpkg-scanpackages -m . >Packages 2>/dev/null)
+rm -rf "$machine"/etc/apt/sources.list*
+mkdir "$machine/etc/apt/sources.list.d"
+echo 'deb [trusted=yes] file:/srv/debs ./' >"$machine/etc/apt/sources.list.d/stand-in.list"
+
+bin=$machine/usr/local/bin
+program "$bin" ubuntu-drivers <<'S'
+#!/bin/sh
+case $1 in
+devices)
+        echo '== /sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0 ==
+vendor   : NVIDIA Corporation
+driver   : nvidia-driver-595-open - distro non-free
+driver   : nvidia-driver-580-server-open - distro non-free recommended
+driver   : nvidia-driver-580 - distro non-free
+driver   : nvidia-driver-610-open - third-party non-free
+driver   : xserver-xorg-video-nouveau - distro free builtin'
+        ;;
+*)
+        echo "$*" >>/shared/drivers
+        [ -e /shared/driver-works ] || exit 0 # as the real one
+        apt-get -qy install nvidia-headless-no-dkms-580-server-open
+        ;;
+esac
+S
+program "$bin" lspci <<<'echo 01:00.0 0300: 10de:2d04'
+program "$bin" modprobe <<'S'
+#!/bin/sh
+[ "$1" != nvidia ] || touch /run/nvidia
+S
+# A container may not swap.
+program "$bin" swapon <<<'true'
+program "$bin" nvcc <<<'echo release 12.9'
+# What is on the network is below /srv/https; the machine itself is asked in earnest.
+program "$bin" curl <<'S'
+#!/bin/bash
+url=${!#} out=
+while [ $# -gt 0 ]; do
+        case $1 in
+        --output) out=$2 && shift ;;
+        https://*) url=$1 ;;
+        esac
+        shift
+done
+case $url in
+https://*) cp "/srv/https/${url#https://}" "$out" || exit 22 ;;
+*) exec /usr/bin/curl --fail --silent --max-time 5 --output "$out" "$url" ;;
+esac
+S
+
+# Two engines that answer.
+program "$work/ollama/bin" ollama <<'S'
+#!/usr/bin/python3
+import http.server, os, sys
+if "--version" in sys.argv:
+    print("ollama version is 0.32.7")
+elif sys.argv[1] == "serve":
+    host, _, port = os.environ["OLLAMA_HOST"].rpartition(":")
+    class H(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"version":"0.32.7"}')
+    http.server.HTTPServer((host, int(port)), H).serve_forever()
+elif sys.argv[1] == "pull":
+    open("/opt/ollama/models/" + sys.argv[2], "w")
+S
+mkdir -p "$machine/srv/https/github.com/ollama/ollama/releases/download/v0.32.7"
+archive=$machine/srv/https/github.com/ollama/ollama/releases/download/v0.32.7/ollama-linux-$(dpkg --print-architecture).tar.zst
+tar --zstd -C "$work/ollama" -cf "$archive" bin
+python3 - "$machine/srv/wheels" $version <<'S'
+import os, sys, zipfile
+os.makedirs(sys.argv[1])
+v = sys.argv[2]
+info = f"vllm-{v}.dist-info/"
+files = {
+    "vllm.py": '''
+import http.server, os, sys
+def main():
+    key = os.environ.get("VLLM_API_KEY")
+    port = int(sys.argv[sys.argv.index("--port") + 1])
+    host = sys.argv[sys.argv.index("--host") + 1]
+    class H(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            ok = self.path == "/health" or self.headers.get("Authorization") == f"Bearer {key}"
+            self.send_response(200 if ok else 401)
+            self.end_headers()
+            self.wfile.write(b"ok" if ok else b"no")
+        def do_POST(self):
+            ok = self.headers.get("Authorization") == f"Bearer {key}" and self.path == "/v1/completions"
+            self.send_response(200 if ok else 401)
+            self.end_headers()
+            self.wfile.write(b"data: {}\\n\\n")
+    http.server.HTTPServer((host, port), H).serve_forever()
+''',
+    info + "METADATA": f"Metadata-Version: 2.1\\nName: vllm\\nVersion: {v}\\n".replace("\\n", "\n"),
+    info + "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    info + "entry_points.txt": "[console_scripts]\nvllm = vllm:main\n",
+}
+files[info + "RECORD"] = "".join(f"{n},,\n" for n in files)
+with zipfile.ZipFile(f"{sys.argv[1]}/vllm-{v}-py3-none-any.whl", "w") as z:
+    for n, t in files.items():
+        z.writestr(n, t)
+S
+printf '[global]\nno-index = true\nfind-links = /srv/wheels\n' >"$machine/etc/pip.conf"
+
+# NVIDIA's repository, with somebody else's key.
+nvidia=$machine/srv/https/developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64
+mkdir -p "$nvidia"
+echo 'nobody of NVIDIA' >"$nvidia/8793F200.pub"
+
+# The user-data, and those of other machines for cloud-init to judge.
+seed=$machine/var/lib/cloud/seed/nocloud
+mkdir -p "$seed" "$shared/schema"
+secret=key-1b9c4e token=hf_77d0
+"$userdata" llm gpu=yes listen=192.0.2.7 "firewall=8000@192.0.2.0/24 53/udp" swap=1M idle=2s "packages=nvtop" key=$secret token=$token \
+        ollama-models=tiny ollama-sum="$(sha256sum <"$archive" | cut -d' ' -f1)" >"$seed/user-data"
+echo '{"instance-id":"f3a1","local-hostname":"llm-01"}' >"$seed/meta-data"
+printf 'datasource_list: [NoCloud]\nnetwork: {config: disabled}\n' >"$machine/etc/cloud/cloud.cfg.d/99-test.cfg"
+cp "$seed/user-data" "$shared/schema/llm"
+"$userdata" llm engine=ollama model-days=30 >"$shared/schema/llm-without"
+"$userdata" desktop gpu=yes 'packages=vim curl=8.5.0-2' cuda-toolkit=newest clocks=5001,1590 persistenced=yes >"$shared/schema/desktop"
+"$userdata" server firewall=off >"$shared/schema/server"
+"$userdata" debian 'firewall=80 443' >"$shared/schema/debian"
+check 'YAML means what the JSON does' python3 -c 'import json, sys, yaml
+for f in sys.argv[1:]:
+    t = open(f).read()
+    assert yaml.safe_load(t) == json.loads(t.split("\n", 1)[1]), f' "$shared"/schema/*
+
+# settled: until nothing of the setup is at work.
+settled() {
+        for _ in $(seq 600); do
+                systemctl list-jobs --no-legend | grep -q gpuvm-setup || return 0
+                sleep 0.1
+        done
+        echo 'still at work'
+}
+steps() {
+        cut -d' ' -f1,2 /var/lib/gpuvm-setup/steps | tail -n +"${1:-1}" | paste -sd' '
+}
+http() {
+        /usr/bin/curl --silent --max-time 20 --output /dev/null --write-out '%{http_code}' "$@"
+}
+boot() {
+        local file user name pid
+
+        . /shared/variables
+
+        ip addr add 192.0.2.7/24 dev lo
+        ip link set lo up
+        cloud-init status --wait >/dev/null
+        cloud-init status --long | sed -n 's/^status: /cloud-init: /p; s/^errors: *\[\]/errors: none/p'
+        for file in /shared/schema/*; do
+                echo "schema ${file##*/}: $(cloud-init schema -c "$file" 2>&1 | tail -n 1)"
+        done
+        settled
+        echo "first: $(steps)"
+        echo "units: $(systemctl is-failed gpuvm-setup@driver) $(systemctl is-active gpuvm-setup@gpu gpuvm-setup.target multi-user.target | paste -sd' ')"
+        journalctl -u gpuvm-setup@driver -o cat | grep -o 'ubuntu-drivers did not install driver 580-server-open'
+        journalctl -u gpuvm-setup@driver -o cat | grep -o "'systemctl start gpuvm-setup.target' goes on from here"
+
+        touch /shared/driver-works
+        systemctl start gpuvm-setup.target
+        settled
+        echo "second: $(steps 7)"
+        journalctl -u gpuvm-setup@cuda -o cat | grep -o 'no key at https.* known here'
+        apt-get -qy install cuda-toolkit-12-9 >/dev/null 2>&1
+        systemctl start gpuvm-setup.target
+        settled
+        echo "third: $(steps 13)"
+        systemctl start gpuvm-setup.target
+        settled
+        echo "again: $(steps 13 | wc -w)"
+        echo "drivers: $(sort -u /shared/drivers)"
+
+        echo "held: $(apt-mark showhold | paste -sd' ')"
+        for user in vllm ollama; do
+                echo "$user: $(getent passwd $user | cut -d: -f6,7) $(id -Gn $user)"
+        done
+        for name in /opt/models /opt/ollama/models /opt/vllm/venv /opt/vllm/requirements.txt /etc/credstore/gpuvm.api-key \
+                /etc/credstore/gpuvm.hf-token /swapfile /usr/local/bin/ollama /etc/gpuvm-setup.conf; do
+                stat -c '%n %a %U' "$name"
+        done
+        echo "pip: $(cat /opt/vllm/requirements.txt)"
+        echo "models: $(ls /opt/ollama/models)"
+        echo "user: $(id -Gn ada) $(passwd -S ada | cut -d' ' -f2)"
+        ufw status 2>&1 | awk '/ALLOW/ && !/v6/ { print "ufw:", $1, $3, $4 } /^Status/ { print }'
+        ufw status verbose | grep -o 'Default: deny (incoming), allow (outgoing)'
+        echo "listens: $(ss -Hltn | awk '{ print $4 }' | sort | paste -sd' ')"
+        echo "enabled: $(systemctl is-enabled vllm-proxy.socket ollama-proxy.socket gpuvm-setup.target vllm.service | paste -sd' ')"
+
+        echo "asleep: $(systemctl is-active vllm ollama | paste -sd' ')"
+        echo "vllm: $(http http://192.0.2.7:8000/health) $(systemctl is-active vllm ollama | paste -sd' ')"
+        echo "without the key: $(http http://192.0.2.7:8000/v1/models), with it: $(http -H "Authorization: Bearer $secret" http://192.0.2.7:8000/v1/models)"
+        /usr/local/lib/gpuvm-setup/check | sed 's/ [0-9]* ms/ N ms/; s/^/check: /'
+        pid=$(systemctl show -P MainPID vllm)
+        echo "as: $(stat -c %U "/proc/$pid") $(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -o 'vllm serve.*')"
+        grep -lr -e "$secret" -e $token /proc/[0-9]*/cmdline /etc/gpuvm-setup.conf /var/lib/gpuvm-setup 2>/dev/null
+        [ "$pid" -eq 0 ] || kill -9 "$pid"
+        sleep 6
+        echo "killed, and there again: $(http http://192.0.2.7:8000/health)"
+        echo "ollama: $(http http://127.0.0.1:11434/api/version) $(systemctl is-active vllm ollama | paste -sd' ')"
+        sleep 4
+        echo "idle: $(systemctl is-active vllm ollama | paste -sd' ')"
+        echo "secrets in the journal: $(journalctl -o cat | grep -c -e "$secret" -e $token)"
+        find / -xdev -type f ! -path '/proc/*' ! -path '/shared/*' ! -path '/var/lib/cloud/seed/*' -perm /044 \
+                -exec grep -l -e "$secret" -e $token {} + 2>/dev/null
+}
+declare -p secret token >"$shared/variables"
+machine_boot boot
+is 'it ended as it should' "$status" 0
+is 'it sets itself up, and goes on where it failed' "$output" "cloud-init: done
+errors: none
+schema debian: Valid schema /shared/schema/debian
+schema desktop: Valid schema /shared/schema/desktop
+schema llm: Valid schema /shared/schema/llm
+schema llm-without: Valid schema /shared/schema/llm-without
+schema server: Valid schema /shared/schema/server
+first: firewall start firewall done swap start swap done driver start driver failed
+units: failed inactive active active
+ubuntu-drivers did not install driver 580-server-open
+'systemctl start gpuvm-setup.target' goes on from here
+second: driver start driver done gpu start gpu done cuda start cuda failed
+no key at https://developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64 is one of NVIDIA's that are known here
+third: cuda start cuda done ollama start ollama done vllm start vllm done engines start engines done models start models done
+again: 20
+drivers: install --gpgpu nvidia:580-server-open
+held: nvidia-headless-no-dkms-580-server-open nvidia-utils-580-server
+vllm: /var/lib/vllm:/usr/sbin/nologin vllm video render
+ollama: /usr/share/ollama:/usr/sbin/nologin ollama video render
+/opt/models 755 vllm
+/opt/ollama/models 755 ollama
+/opt/vllm/venv 755 vllm
+/opt/vllm/requirements.txt 644 root
+/etc/credstore/gpuvm.api-key 600 root
+/etc/credstore/gpuvm.hf-token 600 root
+/swapfile 600 root
+/usr/local/bin/ollama 755 root
+/etc/gpuvm-setup.conf 644 root
+pip: vllm==$version
+models: tiny
+user: ada adm sudo video render L
+Status: active
+ufw: 22/tcp Anywhere 
+ufw: 8000/tcp 192.0.2.0/24 
+ufw: 53/udp Anywhere 
+Default: deny (incoming), allow (outgoing)
+listens: 127.0.0.1:11434 192.0.2.7:8000
+enabled: enabled enabled enabled disabled
+asleep: inactive inactive
+vllm: 200 active inactive
+without the key: 401, with it: 200
+check: open-driver ok nvidia-headless-no-dkms-580-server-open 99
+check: nvidia-smi ok GPU 0: NVIDIA GeForce RTX 5060 Ti (UUID: GPU-1)
+check: kernel ok what it says of the GPU in its log is no error
+check: cuda ok the toolkit is there
+check: vllm ok vllm 0.19.0
+check: vllm-unit ok its unit is there
+check: vllm-health ok it answers
+check: first-token ok N ms until the first token
+check: ollama ok ollama version is 0.32.7
+check: ollama-unit ok its unit is there
+check: ollama-health skip it does not run
+as: vllm vllm serve Qwen/Qwen3-0.6B --host 127.0.0.1 --port 18000 
+killed, and there again: 200
+ollama: 200 inactive active
+idle: inactive inactive
+secrets in the journal: 0"
+done_testing

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* How a guest's setup went, and what its own check says. */
+
+#include "setupcheck.h"
+#include "tests/tap.h"
+
+static Findings found;
+
+static void steps(const char *text) {
+        findings_done(&found);
+        ASSERT_EQ(setupcheck_steps("x", text, &found), 0);
+}
+
+static void program(const char *text) {
+        findings_done(&found);
+        ASSERT_EQ(setupcheck_program("x", text, &found), 0);
+}
+
+static void expect(size_t i, FindingLevel level, const char *check, const char *text) {
+        ASSERT(i < found.n);
+        ASSERT_STREQ(found.items[i].check, check);
+        ASSERT_STREQ(found.items[i].text, text);
+        ASSERT_EQ(found.items[i].level, level);
+        ASSERT_EQ(level == FINDING_FAIL, found.items[i].remedy && level != FINDING_WARN);
+}
+
+TEST(all_done) {
+        steps("firewall start 100\nfirewall done 102\ndriver start 102\ndriver done 300\n");
+        ASSERT_EQ(found.n, 3);
+        expect(0, FINDING_OK, "setup", "has done step firewall in 2 s");
+        expect(1, FINDING_OK, "setup", "has done step driver in 198 s");
+        expect(2, FINDING_OK, "setup", "was set up within 200 s of at most 1800");
+}
+
+TEST(the_last_time_counts) {
+        steps("driver start 100\ndriver failed 110\n");
+        ASSERT_EQ(found.n, 1);
+        expect(0, FINDING_FAIL, "setup", "failed at step driver of its setup");
+        steps("driver start 100\ndriver failed 110\ndriver start 200\n");
+        expect(0, FINDING_WARN, "setup", "is at step driver of its setup");
+        steps("driver start 100\ndriver failed 110\ndriver start 200\ndriver done 230\n");
+        expect(0, FINDING_OK, "setup", "has done step driver in 30 s");
+}
+
+TEST(too_slow) {
+        steps("driver start 100\ndriver done 701\n");
+        expect(0, FINDING_WARN, "setup", "has done step driver in 601 s, more than 600");
+        steps("firewall start 0100\nfirewall done 101\nmodels start 101\nmodels done 2000\n");
+        expect(2, FINDING_WARN, "setup", "was set up within 1900 s of at most 1800");
+}
+
+TEST(what_is_none) {
+        steps("");
+        ASSERT_EQ(found.n, 0);
+        steps("driver\ndriver start\ndriver start -1\nother start 1\ndriver done 5\nstart driver 9\n");
+        ASSERT_EQ(found.n, 0);
+        program("nvidia-smi\nnvidia-smi ok\nnvidia-smi perhaps x\nothers ok x\n");
+        ASSERT_EQ(found.n, 0);
+}
+
+TEST(checks_with_their_remedies) {
+        program("nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB\nollama-health fail it does not run\nfirst-token skip no\n");
+        ASSERT_EQ(found.n, 3);
+        expect(0, FINDING_OK, "nvidia-smi", "NVIDIA GeForce RTX 5060 Ti, 16311 MiB");
+        expect(1, FINDING_FAIL, "ollama-health", "it does not run");
+        expect(2, FINDING_SKIP, "first-token", "no");
+        findings_done(&found);
+}

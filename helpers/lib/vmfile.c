@@ -259,7 +259,7 @@ int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
                 tell(&p, 0, "'%.70s' is no name for a machine: letters, digits and dashes, up to 63",
                      f->name);
         if (!f->values[VMKEY_KIND] && f->n_problems == 0) /* else it may be what was wrong */
-                tell(&p, 0, "No Kind= in [Vm]: talos, ubuntu, debian or llm");
+                tell(&p, 0, "No Kind= in [Vm]: talos, ubuntu, debian, llm or worker");
         p.path = vmfile_place(f, VMKEY_WANTED_BY).file ?: p.path;
         STRV_FOREACH(unit, f->values[VMKEY_WANTED_BY])
                 if (!is_wanter(*unit))

@@ -82,7 +82,7 @@ TEST(what_is_wrong) {
         } cases[] = {
                 { "Kind=debian\n", "/a:1: Assignment 'Kind=' before the first section" },
                 { "[Vm]\nKind=Debian\n",
-                  "/a:2: Bad value 'Debian' for Kind=: expected talos, ubuntu, debian or llm" },
+                  "/a:2: Bad value 'Debian' for Kind=: expected talos, ubuntu, debian, llm or worker" },
                 { "[Vm]\nKnid=debian\n",
                   "/a:2: Unknown key 'Knid' in section [Vm], did you mean 'Kind=' of [Vm]?" },
                 { "[Vm]\nColour=red\n", "/a:2: Unknown key 'Colour' in section [Vm]" },
@@ -112,7 +112,7 @@ TEST(what_is_wrong) {
         start("a");
         parse("/a", "");
         check();
-        ASSERT_STREQ(told[0], "/a:0: No Kind= in [Vm]: talos, ubuntu, debian or llm");
+        ASSERT_STREQ(told[0], "/a:0: No Kind= in [Vm]: talos, ubuntu, debian, llm or worker");
 }
 
 TEST(names_that_units_and_guests_can_have) {

@@ -4,12 +4,10 @@
 
 release=https://github.com/ollama/ollama/releases/download/v$OLLAMA_VERSION
 
-# sum ARCHIVE: what was asked for, what is known here, or else what stands beside it.
+# sum ARCHIVE: what was asked for, or else what is published with it.
 sum() {
         if [ -n "${OLLAMA_SUM-}" ]; then
                 echo "$OLLAMA_SUM"
-        elif [ -n "${OLLAMA_SUM_AMD64-}" ] && [ "$1" = ollama-linux-amd64.tar.zst ]; then
-                echo "$OLLAMA_SUM_AMD64"
         else
                 fetch "$release/sha256sum.txt" "$work/sums"
                 awk -v name="$1" '{ sub(/^[*.\/]*/, "", $2) } $2 == name { print $1 }' "$work/sums"

@@ -135,8 +135,8 @@ static bool is_days(const char *s) {
         return parse_uint(s, 3650, &n) >= 0;
 }
 
-/* The versions are those that were newest when this was written; Ollama's sum is that of its archive for
- * amd64. */
+/* The versions are ones that are published, and stay until somebody changes them here: a guest that is made
+ * again gets the same. */
 static const Row rows[_GUEST_KEY_MAX] = {
         [GUEST_PACKAGES] = { "packages", "name of a package", NULL, NULL, is_package },
         [GUEST_CUDA_TOOLKIT] = { "cuda-toolkit", "version like 12.9, newest or no", NULL, NULL, is_toolkit },
@@ -155,7 +155,8 @@ static const Row rows[_GUEST_KEY_MAX] = {
         [GUEST_OLLAMA_MODELS] = { "ollama-models", "name of a model", NULL, "PULL_MODELS", is_model },
         [GUEST_VLLM_VERSION] = { "vllm-version", "version", "0.19.0", "VLLM_VERSION", is_version },
         [GUEST_OLLAMA_VERSION] = { "ollama-version", "version", "0.32.7", "OLLAMA_VERSION", is_version },
-        [GUEST_OLLAMA_SUM] = { "ollama-sum", "SHA-256 sum in 64 hexadecimal digits", NULL, NULL, is_sum },
+        [GUEST_OLLAMA_SUM] = { "ollama-sum", "SHA-256 sum in 64 hexadecimal digits", NULL, "OLLAMA_SUM",
+                               is_sum },
         [GUEST_API_KEY_FILE] = { "api-key-file", "file", NULL, NULL, is_path },
         [GUEST_HF_TOKEN_FILE] = { "hf-token-file", "file", NULL, NULL, is_path },
         [GUEST_DRIVER] = { "driver", "branch of NVIDIA's driver like 580-server", NULL, "DRIVER", is_driver },
@@ -164,8 +165,6 @@ static const Row rows[_GUEST_KEY_MAX] = {
         [GUEST_IDLE] = { "idle", "time like 15min", "15min", "IDLE", is_time },
         [GUEST_MODEL_DAYS] = { "model-days", "number of days", "0", "MODEL_DAYS", is_days },
 };
-
-#define OLLAMA_SUM_AMD64 "ed1e39fe8fea90bd7f4c723bd949a2cea3153e111220ec0a183ea5b8dc8b2cae"
 
 const char *guestwish_option(GuestKey k) {
         return rows[k].option;
@@ -311,17 +310,11 @@ static int add_firewall(const GuestWish *w, char ***lines) {
 
 static int add_engines(const GuestWish *w, char ***lines) {
         static const char *const names[] = { "on-demand", "vllm", "ollama", "both" };
-        const char *sum = guestwish_value(w, GUEST_OLLAMA_SUM);
         int r;
 
         if (!w->llm)
                 return 0;
-        if (!sum && !w->values[GUEST_OLLAMA_VERSION])
-                sum = OLLAMA_SUM_AMD64;
         r = add(lines, "ENGINE", names[guestwish_engine(w)]);
-        if (r >= 0)
-                r = add(lines, w->values[GUEST_OLLAMA_SUM] ? "OLLAMA_SUM" : "OLLAMA_SUM_AMD64",
-                        strempty(sum));
         if (r >= 0)
                 r = add(lines, "VLLM_OPEN", guestwish_is_open(w, GUEST_LISTEN) ? "yes" : "no");
         return r < 0 ? r : add(lines, "DRIVER_UPDATES", w->values[GUEST_DRIVER_UPDATES] ? "yes" : "no");

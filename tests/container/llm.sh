@@ -116,6 +116,7 @@ S
 mkdir -p "$machine/srv/https/github.com/ollama/ollama/releases/download/v0.32.7"
 archive=$machine/srv/https/github.com/ollama/ollama/releases/download/v0.32.7/ollama-linux-$(dpkg --print-architecture).tar.zst
 tar --zstd -C "$work/ollama" -cf "$archive" bin
+(cd "${archive%/*}" && sha256sum "./${archive##*/}" >sha256sum.txt)
 python3 - "$machine/srv/wheels" $version <<'S'
 import os, sys, zipfile
 os.makedirs(sys.argv[1])
@@ -162,7 +163,7 @@ seed=$machine/var/lib/cloud/seed/nocloud
 mkdir -p "$seed" "$shared/schema"
 secret=key-1b9c4e token=hf_77d0
 "$userdata" llm gpu=yes listen=192.0.2.7 "firewall=8000@192.0.2.0/24 53/udp" swap=1M idle=2s "packages=nvtop" key=$secret token=$token \
-        ollama-models=tiny ollama-sum="$(sha256sum <"$archive" | cut -d' ' -f1)" >"$seed/user-data"
+        ollama-models=tiny >"$seed/user-data"
 echo '{"instance-id":"f3a1","local-hostname":"llm-01"}' >"$seed/meta-data"
 printf 'datasource_list: [NoCloud]\nnetwork: {config: disabled}\n' >"$machine/etc/cloud/cloud.cfg.d/99-test.cfg"
 cp "$seed/user-data" "$shared/schema/llm"

@@ -86,8 +86,16 @@ static int change_mac(const Change *c) {
         return mac ? xml_set(mac, "address", vmfile_value(c->f, VMKEY_MAC)) : -EBADMSG;
 }
 
+static int change_description(const Change *c) {
+        const XmlNode *title = child(c, c->domain, "title");
+
+        return title ? xml_set_content(title, vmfile_value(c->f, VMKEY_DESCRIPTION)) : -ENOMEM;
+}
+
 static int change(const Change *c, VmKey k) {
         switch (k) {
+        case VMKEY_DESCRIPTION:
+                return change_description(c);
         case VMKEY_CPUS:
                 return change_cpus(c);
         case VMKEY_MEMORY:

@@ -2,6 +2,7 @@
 
 #include "vmdefined.h"
 #include "fs.h"
+#include "imagesource.h"
 #include "parse.h"
 #include "xml.h"
 
@@ -9,6 +10,7 @@
 
 void vmdefined_done(VmDefined *d) {
         metadata_done(&d->metadata);
+        free(d->description);
         free(d->network);
         free(d->mac);
         *d = (VmDefined){};
@@ -57,7 +59,7 @@ static int read_network(const XmlNode *domain, VmDefined *d) {
 int vmdefined_parse(const char *xml, VmDefined *ret) {
         _cleanup_(vmdefined_done) VmDefined d = {};
         _cleanup_xml_doc_ XmlDoc *doc = NULL;
-        const XmlNode *domain, *os;
+        const XmlNode *domain, *os, *title;
         int r, ours;
 
         ours = metadata_parse(xml, &d.metadata);
@@ -72,7 +74,10 @@ int vmdefined_parse(const char *xml, VmDefined *ret) {
         os = xml_child(domain, "os");
         d.bios = !xml_attribute(os, "firmware") && !xml_child(os, "loader");
         d.pinned = xml_child(xml_child(domain, "cputune"), "vcpupin");
-        r = read_size(domain, &d);
+        title = xml_child(domain, "title");
+        r = free_and_strdup(&d.description, title ? xml_content(title) : NULL);
+        if (r >= 0)
+                r = read_size(domain, &d);
         if (r >= 0)
                 r = read_network(domain, &d);
         if (r < 0)
@@ -82,14 +87,23 @@ int vmdefined_parse(const char *xml, VmDefined *ret) {
         return 1;
 }
 
-static void print_vm(const VmDefined *d, FILE *f) {
+/* An image is named "ubuntu 24.04". */
+const char *vmdefined_release(const VmDefined *d) {
         const Metadata *m = &d->metadata;
-        const char *release =
-                        m->image ? startswith(m->image, streq(m->kind, "llm") ? "ubuntu" : m->kind) : NULL;
+        const char *system = image_kind_to_string(imagesource_kind_of(m->kind)),
+                   *rest = m->image && system ? startswith(m->image, system) : NULL;
 
-        fprintf(f, "[Vm]\nKind=%s\n", m->kind);
-        if (release && *release == ' ' && !streq(m->kind, "talos"))
-                fprintf(f, "Release=%s\n", release + 1);
+        return rest && *rest == ' ' ? rest + 1 : NULL;
+}
+
+static void print_vm(const VmDefined *d, FILE *f) {
+        const char *kind = d->metadata.kind, *release = vmdefined_release(d);
+
+        fprintf(f, "[Vm]\nKind=%s\n", kind);
+        if (!isempty(d->description))
+                fprintf(f, "Description=%s\n", d->description);
+        if (release && !streq(kind, "talos"))
+                fprintf(f, "Release=%s\n", release);
         fprintf(f, "Cpus=%u\nMemory=%llu\n", d->cpus, (unsigned long long) d->memory / 1024);
         if (d->disk > 0)
                 fprintf(f, "Disk=%llu\n", (unsigned long long) ((d->disk + GIB - 1) / GIB));

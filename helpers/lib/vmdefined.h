@@ -13,6 +13,7 @@ typedef struct VmDefined {
         uint64_t page;     /* KiB, of hugepages; 0: ordinary ones */
         uint64_t disk;     /* bytes of the first one; 0: unknown. Its reader's to set */
         bool bios, pinned; /* pinned: each CPU has one of the host's to itself */
+        char *description; /* NULL: none */
         char *network;     /* libvirt's; NULL: a bridge, or none */
         char *mac;         /* of its first interface; NULL: none */
 } VmDefined;
@@ -22,6 +23,9 @@ void vmdefined_done(VmDefined *d);
 /* xml: the whole definition. Returns 1; 0 for a machine that is somebody else's; -EBADMSG for what is no
  * definition, -ENOPKG or -ENOMEM. */
 int vmdefined_parse(const char *xml, VmDefined *ret) _must_check_ _nonnull_all_;
+
+/* Of the image that it was made from: "24.04"; NULL where that is not known. Borrowed. */
+const char *vmdefined_release(const VmDefined *d) _nonnull_all_;
 
 /* autostart: it starts with the host. Returns 0 or -ENOMEM. */
 int vmdefined_format(const VmDefined *d, bool autostart, char **ret) _must_check_ _nonnull_all_;

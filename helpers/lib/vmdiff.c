@@ -107,17 +107,15 @@ static int compare_size(Comparison *c, const VmPlan *p, const VmDefined *d) {
         return r;
 }
 
-/* "ubuntu 24.04" of the kind and the release that are wanted. */
 static int compare_system(Comparison *c, const VmDefined *d) {
-        const char *rest = d->metadata.image
-                        ? startswith(d->metadata.image,
-                                     streq(d->metadata.kind, "llm") ? "ubuntu" : d->metadata.kind)
-                        : NULL;
+        const char *release = vmdefined_release(d);
         int r;
 
         r = compare_word(c, VMKEY_KIND, VMCHANGE_ANEW, d->metadata.kind);
-        if (r >= 0 && rest && *rest == ' ')
-                r = compare_word(c, VMKEY_RELEASE, VMCHANGE_ANEW, rest + 1);
+        if (r >= 0)
+                r = compare_word(c, VMKEY_DESCRIPTION, VMCHANGE_RESTART, d->description);
+        if (r >= 0 && release)
+                r = compare_word(c, VMKEY_RELEASE, VMCHANGE_ANEW, release);
         if (r >= 0)
                 r = compare_word(c, VMKEY_FIRMWARE, VMCHANGE_ANEW, d->bios ? "bios" : "uefi");
         return r;

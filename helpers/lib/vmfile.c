@@ -23,7 +23,7 @@ static const char *const watchdogs[] = { "report", "restart", "off", NULL };
 
 const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
         [VMKEY_KIND] = { "Vm", "Kind", VMKEY_TEXT, NULL, kinds },
-        [VMKEY_DESCRIPTION] = { "Vm", "Description", VMKEY_TEXT, NULL, NULL },
+        [VMKEY_DESCRIPTION] = { "Vm", "Description", VMKEY_TEXT, "description", NULL },
         [VMKEY_CPUS] = { "Vm", "Cpus", VMKEY_TEXT, "cpus", NULL },
         [VMKEY_MEMORY] = { "Vm", "Memory", VMKEY_TEXT, "memory", NULL },
         [VMKEY_DISK] = { "Vm", "Disk", VMKEY_TEXT, "disk", NULL },

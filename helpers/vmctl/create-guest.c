@@ -225,6 +225,7 @@ static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **
                 .arch = DOMAIN_AARCH64,
 #endif
                 .name = n->plan.name,
+                .title = n->description,
                 .uuid = n->plan.uuid,
                 .kind = n->kind,
                 .vcpus = n->plan.cpus,

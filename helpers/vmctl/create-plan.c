@@ -8,6 +8,7 @@
 #include "create.h"
 #include "fs.h"
 #include "gpulease.h"
+#include "ini.h"
 #include "ipcheck.h"
 #include "parse.h"
 #include "queue.h"
@@ -16,6 +17,7 @@
 #define LLM_RELEASE "24.04" /* what NVIDIA and vLLM build for */
 
 enum {
+        LINE_MAX_BYTES = 256,
         OFFERS = 64, /* as many may be made at once */
         LOCK_PATIENCE_SEC = 300,
 };
@@ -75,6 +77,16 @@ static VmWish wish(Context *c, const Create *n) {
         };
 }
 
+/* XML knows no control characters. */
+static bool is_line(const char *s) {
+        size_t n = strlen(s);
+
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char) s[i] < ' ' || s[i] == 0x7f)
+                        return false;
+        return n <= LINE_MAX_BYTES && ini_is_utf8(s, n);
+}
+
 static int check_words(Context *c, Create *n) {
         const char *firmware = vmctl_value(c, OPT_FIRMWARE), *rom = vmctl_value(c, OPT_ROM),
                    *timeout = vmctl_value(c, OPT_TIMEOUT);
@@ -87,6 +99,11 @@ static int check_words(Context *c, Create *n) {
         }
         if (timeout && parse_sec(timeout, &usec) < 0) {
                 log_error("'%s' is no time for --timeout; '90' or '5min' would be", timeout);
+                return -EINVAL;
+        }
+        n->description = vmctl_value(c, OPT_DESCRIPTION);
+        if (n->description && !is_line(n->description)) {
+                log_error("--description takes one line of at most %d bytes", LINE_MAX_BYTES);
                 return -EINVAL;
         }
         if (vmctl_has(c, OPT_JOIN) && (!streq(n->kind, "worker") || vmctl_has(c, OPT_USER_DATA))) {

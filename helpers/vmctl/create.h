@@ -14,6 +14,7 @@
 
 typedef struct Create {
         const char *kind;
+        const char *description;    /* or NULL */
         const char *machine_config; /* Talos; NULL: maintenance mode */
         int root;
         Conf conf;

@@ -22,6 +22,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_COMPRESS] = { "compress", 0, NULL, "Pack it: smaller, and slower to read" },
         [OPT_CPUS] = { "cpus", 0, "N", "Virtual CPUs; half of the host's by default" },
         [OPT_CUDA_TOOLKIT] = { "cuda-toolkit", 0, "VERSION", "In the guest: 12.9, newest or no" },
+        [OPT_DESCRIPTION] = { "description", 0, "TEXT", "A line for people" },
         [OPT_DISK] = { "disk", 0, "SIZE", "GiB, or as 100G; thin, 50 by default" },
         [OPT_DRIVER] = { "driver", 0, "BRANCH", "NVIDIA's in the guest: 580-server" },
         [OPT_DRIVER_UPDATES] = { "driver-updates", 0, NULL, "Let the guest's driver be updated" },
@@ -104,13 +105,13 @@ const Option vmctl_options[_OPT_MAX] = {
                         OPT(SWAP) | OPT(VLLM_ARGUMENTS) | OPT(VLLM_MODEL) | OPT(VLLM_PORT) |            \
                         OPT(VLLM_VERSION)
 
-#define CREATE                                                                                               \
-        GUEST | LLM | OPT(AUTOSTART) | OPT(CPUS) | OPT(DISK) | OPT(DRY_RUN) | OPT(FIRMWARE) | OPT(GATEWAY) | \
-                        OPT(GPU) | OPT(HUGEPAGES) | OPT(IMAGE) | OPT(IP) | OPT(JOIN) | OPT(MAC) |            \
-                        OPT(MACHINE_CONFIG) | OPT(MEMORY) | OPT(NAME) | OPT(NETWORK) | OPT(NO_GPU) |         \
-                        OPT(PIN) | OPT(RELEASE) | OPT(ROM) | OPT(ROOT) | OPT(SCHEMATIC) | OPT(SERVER) |      \
-                        OPT(SSH_KEY) | OPT(TALOS_VERSION) | OPT(TIMEOUT) | OPT(USER) | OPT(USER_DATA) |      \
-                        OPT(WAIT)
+#define CREATE                                                                                            \
+        GUEST | LLM | OPT(AUTOSTART) | OPT(CPUS) | OPT(DESCRIPTION) | OPT(DISK) | OPT(DRY_RUN) |          \
+                        OPT(FIRMWARE) | OPT(GATEWAY) | OPT(GPU) | OPT(HUGEPAGES) | OPT(IMAGE) | OPT(IP) | \
+                        OPT(JOIN) | OPT(MAC) | OPT(MACHINE_CONFIG) | OPT(MEMORY) | OPT(NAME) |            \
+                        OPT(NETWORK) | OPT(NO_GPU) | OPT(PIN) | OPT(RELEASE) | OPT(ROM) | OPT(ROOT) |     \
+                        OPT(SCHEMATIC) | OPT(SERVER) | OPT(SSH_KEY) | OPT(TALOS_VERSION) | OPT(TIMEOUT) | \
+                        OPT(USER) | OPT(USER_DATA) | OPT(WAIT)
 
 #define CHECK OPT(BUNDLE) | OPT(DRY_RUN) | OPT(FIX) | OPT(GPU_COMPUTE) | OPT(ROOT) | OPT(SMOKE) | OPT(YES)
 

@@ -41,6 +41,7 @@ typedef enum Opt {
         OPT_COMPRESS,
         OPT_CPUS,
         OPT_CUDA_TOOLKIT,
+        OPT_DESCRIPTION,
         OPT_DISK,
         OPT_DRIVER,
         OPT_DRIVER_UPDATES,

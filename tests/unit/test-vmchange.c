@@ -56,6 +56,16 @@ TEST(cpus_and_memory) {
         ASSERT(strstr(got, "<source bridge=\"br0\"/>"));
 }
 
+TEST(description) {
+        int r = change(definition, "[Vm]\nKind=debian\nDescription=Jelly & fish\n", KEYS(VMKEY_DESCRIPTION),
+                       VMCHANGE_RESTART);
+
+        if (r == -ENOPKG)
+                SKIP("libxml2 is not installed");
+        ASSERT_EQ(r, 1);
+        ASSERT(strstr(got, "<title>Jelly &amp; fish</title>"));
+}
+
 TEST(pages_come_and_go) {
         int r = change(definition, "[Vm]\nKind=debian\nHugepages=1G\n", KEYS(VMKEY_HUGEPAGES),
                        VMCHANGE_RESTART);

@@ -46,11 +46,11 @@ real() {
         frozen | diff /run/before - && echo 'nothing changed'
 
         echo '-- changed'
-        declare_vm one 'Cpus=2\nMemory=160\nDisk=60G\n' '[Network]\nMac=52:54:00:00:00:0b\n'
+        declare_vm one 'Description=Jelly & fish\nCpus=2\nMemory=160\nDisk=60G\n' '[Network]\nMac=52:54:00:00:00:0b\n'
         apply --dry-run one
         virsh -q -c qemu:///system dumpxml --inactive one | grep -c '<vcpu[^>]*>1<'
         apply one
-        virsh -q -c qemu:///system dumpxml --inactive one | grep -oE '<vcpu[^>]*>2<|cores=.2.|>163840<|52:54:00:00:00:0b'
+        virsh -q -c qemu:///system dumpxml --inactive one | grep -oE 'Jelly.*fish|<vcpu[^>]*>2<|cores=.2.|>163840<|52:54:00:00:00:0b'
         virsh -q -c qemu:///system dumpxml one | grep -oE '>1</vcpu>'
         qemu-img info -U --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
         apply one
@@ -94,17 +94,20 @@ status: 0
 [{"name":"two","made":true,"changed":false,"differences":[]}]
 nothing changed
 -- changed
+one: Description none -> Jelly & fish: would be at its next start
 one: Cpus 1 -> 2: would be at its next start
 one: Memory 128 MiB -> 160 MiB: would be at its next start
 one: Disk 50 GiB -> 60 GiB: would be done
 one: Mac MAC -> 52:54:00:00:00:0b: would be at its next start
 status: 0
 1
+one: Description none -> Jelly & fish: at its next start
 one: Cpus 1 -> 2: at its next start
 one: Memory 128 MiB -> 160 MiB: at its next start
 one: Disk 50 GiB -> 60 GiB: done
 one: Mac MAC -> 52:54:00:00:00:0b: at its next start
 status: 0
+Jelly &amp; fish
 '">163840<
 >163840<
 <vcpu placement='static'>2<

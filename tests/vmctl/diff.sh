@@ -82,6 +82,7 @@ differs 'CPUs' 'Cpus=8\n' Cpus 3 8 restart
 differs 'memory' 'Memory=8G\n' Memory '4096 MiB' '8192 MiB' restart
 differs 'other pages' 'Hugepages=1G\n' Hugepages 2M 1G restart
 differs 'pinned' 'Pin=yes\n' Pin no yes anew
+differs 'a description' 'Description=Jelly & fish\n' Description none 'Jelly & fish' restart
 differs 'another release' 'Release=22.04\n' Release 24.04 22.04 anew
 differs 'another firmware' 'Firmware=bios\n' Firmware uefi bios anew
 differs 'another GPU' '[Gpu]\nGpu=02:00.0\n' Gpu 0000:01:00.0 0000:02:00.0 now

@@ -13,6 +13,7 @@ complete -c vmctl -n '__fish_seen_subcommand_from create' -l autostart -d 'Start
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l clocks -r -d 'Of the GPU in the guest, in MHz'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l cpus -r -d 'Virtual CPUs; half of the host's by default'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l cuda-toolkit -r -d 'In the guest: 12.9, newest or no'
+complete -c vmctl -n '__fish_seen_subcommand_from create' -l description -r -d 'A line for people'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l disk -r -d 'GiB, or as 100G; thin, 50 by default'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l driver -r -d 'NVIDIA's in the guest: 580-server'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l driver-updates -d 'Let the guest's driver be updated'

@@ -85,6 +85,8 @@ static int show(const Context *c, const Checkup *u) {
         print_count(findings_count(&u->findings, FINDING_WARN), "warning", ".\n");
         if (!u->root)
                 puts("This was not asked as root, who sees more.");
+        if (checkup_result(u) != FINDING_OK)
+                puts("gpuvm-troubleshooting(7) has symptoms, and what helps.");
         return 0;
 }
 

@@ -191,7 +191,7 @@ print("disk:", d["virtual-size"] >> 30, d["backing-filename"], d["backing-filena
         kill %1
         status=0
         make --name late --wait --timeout 1 >/dev/null 2>/run/late || status=$?
-        echo "late: $status $(grep -o 'is not ready after . s: it runs; it has no agent' /run/late) $(vm list | awk '$1 == "late" { print $3 }')"
+        echo "late: $status $(grep -o 'is not ready after . s: it runs; it has no agent' /run/late) $(vm list | awk '$1 == "late" { print $3, $4, $5 }')"
         vm delete --yes --force --quiet debian-01 late
         state | diff /run/before - && echo 'and those are removed as well'
 
@@ -258,7 +258,7 @@ taken: 4 belongs to another
 delete removes what create made
 waited: - debian-01.qcow2
 verdict: warn, runs and its ssh answers; it has no agent that answers: Guest agent is not responding: QEMU guest agent is not connected
-late: 1 is not ready after 1 s: it runs; it has no agent running
+late: 1 is not ready after 1 s: it runs; it has no agent running, not well
 and those are removed as well
 who waits holds nothing: free 1
 addresses: far 198.51.100.57/24 near 192.0.2.60 

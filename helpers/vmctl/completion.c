@@ -4,12 +4,18 @@
 
 #include "vmctl.h"
 
+enum { WORDS_A_LINE = 10 };
+
 #define NAMES "vmctl list --quiet 2>/dev/null"
 
-static void print_options(OptSet options, const char *format) {
+/* Words with blanks between, or newlines now and then: lines have to be short enough to be looked at. */
+static void print_options(OptSet options) {
+        unsigned n = 0;
+
         for (Opt o = 0; o < _OPT_MAX; o++)
                 if (options & OPT_BIT(o))
-                        printf(format, vmctl_options[o].name, vmctl_options[o].argument ? "=" : "");
+                        printf("--%s%s%c", vmctl_options[o].name, vmctl_options[o].argument ? "=" : "",
+                               ++n % WORDS_A_LINE ? ' ' : '\n');
 }
 
 /* In bash: a case of patterns over "command" or "command word". */
@@ -83,7 +89,7 @@ static void bash(void) {
                "        case \"$command \" in\n");
         for (const Command *c = vmctl_commands; c->name; c++) {
                 printf("        '%s '*) options='", c->name);
-                print_options(c->options, "--%s%s ");
+                print_options(c->options);
                 printf("' words=\"");
                 bash_words(c->complete, c->words);
                 printf("\" ;;\n");
@@ -91,7 +97,7 @@ static void bash(void) {
         bash_groups();
         printf("        esac\n"
                "        [[ $cur != -* ]] || words=\"$options");
-        print_options(OPT_COMMON, "--%s%s ");
+        print_options(OPT_COMMON);
         printf("\"\n"
                "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
                "        [[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace\n"

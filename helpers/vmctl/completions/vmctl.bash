@@ -32,7 +32,12 @@ _vmctl() {
                 esac
         done
         case "$command " in
-        'create '*) options='--api-key-file= --autostart --clocks= --cpus= --cuda-toolkit= --description= --disk= --driver= --driver-updates --dry-run --engine= --firewall= --firmware= --gateway= --gpu= --hf-token-file= --hugepages= --idle= --image= --ip= --join= --listen= --mac= --machine-config= --memory= --model-days= --name= --network= --no-gpu --ollama-listen= --ollama-models= --ollama-port= --ollama-sum= --ollama-version= --packages= --persistenced --pin --release= --rom= --root= --schematic= --server --ssh-key= --swap= --talos-version= --timeout= --user= --user-data= --vllm-arguments= --vllm-model= --vllm-port= --vllm-version= --wait ' words="talos ubuntu debian llm worker" ;;
+        'create '*) options='--api-key-file= --autostart --clocks= --cpus= --cuda-toolkit= --description= --disk= --driver= --driver-updates --dry-run
+--engine= --firewall= --firmware= --gateway= --gpu= --hf-token-file= --hugepages= --idle= --image= --ip=
+--join= --listen= --mac= --machine-config= --memory= --model-days= --name= --network= --no-gpu --ollama-listen=
+--ollama-models= --ollama-port= --ollama-sum= --ollama-version= --packages= --persistenced --pin --release= --rom= --root=
+--schematic= --server --ssh-key= --swap= --talos-version= --timeout= --user= --user-data= --vllm-arguments= --vllm-model=
+--vllm-port= --vllm-version= --wait ' words="talos ubuntu debian llm worker" ;;
         'list '*) options='--all ' words="" ;;
         'info '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'start '*) options='--dry-run --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;
@@ -60,7 +65,8 @@ _vmctl() {
         'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
         'image pull '*) options='--arch= --no-gpu --refresh --schematic= ' words="talos ubuntu debian" ;;
-        'image build '*) options='--compress --cpus= --dry-run --firmware= --from= --memory= --network= --packages= --refresh --size= --timeout= --with-cuda --with-nvidia= ' words="gpu-worker" ;;
+        'image build '*) options='--compress --cpus= --dry-run --firmware= --from= --memory= --network= --packages= --refresh --size=
+--timeout= --with-cuda --with-nvidia= ' words="gpu-worker" ;;
         'image verify '*) options='--cpus= --firmware= --memory= --network= --timeout= ' words="" ;;
         'image remove '*) options='--dry-run --yes ' words="" ;;
         'image gc '*) options='--all --dry-run ' words="" ;;

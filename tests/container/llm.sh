@@ -239,17 +239,24 @@ boot() {
         echo "enabled: $(systemctl is-enabled vllm-proxy.socket ollama-proxy.socket gpuvm-setup.target vllm.service | paste -sd' ')"
 
         echo "asleep: $(systemctl is-active vllm ollama | paste -sd' ')"
+        # Who asks now and then keeps it from stopping, however long the looks take.
+        while sleep 0.5; do http http://192.0.2.7:8000/health; done >/dev/null &
+        keeper=$!
         echo "vllm: $(http http://192.0.2.7:8000/health) $(systemctl is-active vllm ollama | paste -sd' ')"
         echo "without the key: $(http http://192.0.2.7:8000/v1/models), with it: $(http -H "Authorization: Bearer $secret" http://192.0.2.7:8000/v1/models)"
         /usr/local/lib/gpuvm-setup/check | sed 's/ [0-9]* ms/ N ms/; s/^/check: /'
         pid=$(systemctl show -P MainPID vllm)
         echo "as: $(stat -c %U "/proc/$pid") $(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -o 'vllm serve.*')"
         grep -lr -e "$secret" -e $token /proc/[0-9]*/cmdline /etc/gpuvm-setup.conf /var/lib/gpuvm-setup 2>/dev/null
+        kill "$keeper"
         [ "$pid" -eq 0 ] || kill -9 "$pid"
         sleep 6
         echo "killed, and there again: $(http http://192.0.2.7:8000/health)"
         echo "ollama: $(http http://127.0.0.1:11434/api/version) $(systemctl is-active vllm ollama | paste -sd' ')"
-        sleep 4
+        for _ in $(seq 60); do
+                ! systemctl is-active --quiet vllm ollama || { sleep 0.5; continue; }
+                break
+        done
         echo "idle: $(systemctl is-active vllm ollama | paste -sd' ')"
         echo "secrets in the journal: $(journalctl -o cat | grep -c -e "$secret" -e $token)"
         find / -xdev -type f ! -path '/proc/*' ! -path '/shared/*' ! -path '/var/lib/cloud/seed/*' -perm /044 \

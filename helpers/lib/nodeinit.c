@@ -28,7 +28,8 @@ static int add_commands(json_object *o, const CloudInit *c, const char *join) {
                 [NODE_JOIN_KUBEADM] = "kubeadm join --config " NODEINIT_JOIN,
         };
         const char *line = join ? joins[nodeinit_kind(join)] : NULL;
-        json_object *commands = json_object_new_array();
+        json_object *commands = c->setup ? json_object_get(json_member(o, "runcmd", json_type_array))
+                                         : json_object_new_array();
         int r;
 
         r = add_command(commands,
@@ -40,46 +41,48 @@ static int add_commands(json_object *o, const CloudInit *c, const char *join) {
                                 "echo 'gpuvm: the GPU does not answer yet'");
         if (r >= 0 && line)
                 r = add_command(commands, line);
-        (void) json_object_object_del(o, "runcmd");
         return json_add(o, "runcmd", commands) < 0 ? -ENOMEM : r;
 }
 
-static int add_join(json_object *o, const char *join) {
-        json_object *files = json_object_new_array(), *file = json_object_new_object();
-        int r, q;
+/* Also what it joins with. */
+static CloudInitFile *files_of(const CloudInit *c, const char *join) {
+        CloudInitFile *files = calloc(c->n_files + 1, sizeof(*files));
 
-        r = json_append(files, file);
-        q = json_add(o, "write_files", files);
-        if (r >= 0)
-                r = json_add_text(file, "path", NODEINIT_JOIN);
-        if (r >= 0)
-                r = json_add_text(file, "owner", "root:root");
-        if (r >= 0)
-                r = json_add_text(file, "permissions", startswith(join, "#!") ? "0700" : "0600");
-        if (r >= 0)
-                r = json_add_text(file, "content", join);
-        return r < 0 ? r : q;
+        if (!files)
+                return NULL;
+        for (size_t i = 0; i < c->n_files; i++)
+                files[i] = c->files[i];
+        files[c->n_files] = (CloudInitFile){ .path = (char *) NODEINIT_JOIN,
+                                             .text = (char *) join,
+                                             .mode = join && startswith(join, "#!") ? 0700 : 0600 };
+        return files;
 }
 
 int nodeinit_user_data(const CloudInit *c, const char *join, char **ret) {
         _cleanup_json_ json_object *o = NULL;
+        _cleanup_free_ CloudInitFile *files = files_of(c, join);
         _cleanup_free_ char *text = NULL;
         CloudInit guest = *c;
         int r;
 
+        if (!files)
+                return -ENOMEM;
         guest.kind = CLOUDINIT_DEBIAN;
+        guest.files = files;
+        guest.n_files += join != NULL;
         r = cloudinit_user_data(&guest, &text);
         if (r < 0)
                 return r;
         o = json_tokener_parse(text + strlen(HEADER));
         if (!o)
                 return -ENOMEM;
-        /* All it needs is in its image; it may have no way to an archive. */
-        (void) json_object_object_del(o, "packages");
-        (void) json_object_object_del(o, "package_update");
+        /* All it needs is in its image, and it may have no way to an archive, unless somebody asks for more.
+         */
+        if (!c->packages) {
+                (void) json_object_object_del(o, "packages");
+                (void) json_object_object_del(o, "package_update");
+        }
         r = add_commands(o, c, join);
-        if (r >= 0 && join)
-                r = add_join(o, join);
         return r < 0 ? r
                      : str_printf(ret, HEADER "%s\n",
                                   json_object_to_json_string_ext(

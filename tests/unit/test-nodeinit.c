@@ -70,3 +70,31 @@ TEST(hands_over_what_it_joins_with) {
                 ASSERT(!cases[i].run || !strstr(line(o, 1), "abc"));
         }
 }
+
+/* What else was asked for is not lost. */
+TEST(beside_what_sets_the_guest_up) {
+        const CloudInitFile file = { .path = (char *) "/etc/gpuvm-setup.conf",
+                                     .text = (char *) "A=\"1\"\n",
+                                     .mode = 0644 };
+        char *packages[] = { (char *) "htop", NULL };
+        const CloudInit c = { .hostname = "worker-01",
+                              .instance_id = "x",
+                              .user = "ada",
+                              .ssh_keys = (const char *const[]){ KEY, NULL },
+                              .packages = packages,
+                              .files = &file,
+                              .n_files = 1,
+                              .setup = true };
+        _cleanup_json_ json_object *o = NULL;
+        _cleanup_free_ char *text = NULL;
+        const char *commands;
+
+        ASSERT_EQ(nodeinit_user_data(&c, "kubeadm join 192.0.2.1:6443\n", &text), 0);
+        o = json_tokener_parse(strchr(text, '\n'));
+        ASSERT_EQ(json_length(o, "write_files"), 2);
+        ASSERT_STREQ(json_text(json_item(o, "write_files", 0), "path"), file.path);
+        ASSERT_STREQ(json_text(json_item(o, "write_files", 1), "path"), NODEINIT_JOIN);
+        ASSERT(strstr(json_object_to_json_string(json_member(o, "packages", json_type_array)), "\"htop\""));
+        commands = json_object_to_json_string(json_member(o, "runcmd", json_type_array));
+        ASSERT(strstr(commands, "gpuvm-setup.target") && strstr(commands, "containerd dcgm-exporter"));
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "buildinit.h"
+#include "cloudinit.h"
 #include "fs.h"
 
 #define PLACE "/run/gpuvm"
@@ -39,32 +40,14 @@ static int job_text(BuildJob job, const BuildPlan *p, char **ret) {
                           strempty(p->fingerprint));
 }
 
-static int add_file(json_object *files, const char *path, const char *content) {
-        json_object *o = json_object_new_object();
-        int r;
-
-        r = json_add_text(o, "path", path);
-        if (r >= 0)
-                r = json_add_text(o, "permissions", "0600");
-        if (r >= 0)
-                r = json_add_text(o, "content", content);
-        if (r < 0) {
-                (void) json_object_put(o);
-                return r;
-        }
-        return json_append(files, o);
-}
-
 static int add_files(json_object *o, const char *job) {
-        json_object *files = json_object_new_array();
-        int r;
+        const CloudInitFile files[] = {
+                { (char *) PLACE "/run", (char *) script, 0600 },
+                { (char *) PLACE "/job", (char *) job, 0600 },
+                { (char *) "/run/systemd/system/gpuvm-job.service", (char *) unit, 0600 },
+        };
 
-        r = add_file(files, PLACE "/run", script);
-        if (r >= 0)
-                r = add_file(files, PLACE "/job", job);
-        if (r >= 0)
-                r = add_file(files, "/run/systemd/system/gpuvm-job.service", unit);
-        return json_add(o, "write_files", files) < 0 ? -ENOMEM : r;
+        return cloudinit_add_files(o, files, ELEMENTSOF(files));
 }
 
 static int add_commands(json_object *o) {

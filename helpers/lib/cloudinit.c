@@ -157,15 +157,15 @@ static int add_file(json_object *all, const CloudInitFile *f) {
         return r;
 }
 
-static int add_files(json_object *o, const CloudInit *c) {
+int cloudinit_add_files(json_object *o, const CloudInitFile *files, size_t n) {
         json_object *all;
         int r = 0;
 
-        if (c->n_files == 0)
+        if (n == 0)
                 return 0;
         all = json_object_new_array();
-        for (size_t i = 0; i < c->n_files && r >= 0; i++)
-                r = add_file(all, &c->files[i]);
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = add_file(all, &files[i]);
         if (json_add(o, "write_files", all) < 0)
                 return -ENOMEM;
         return r;
@@ -252,7 +252,7 @@ int cloudinit_user_data(const CloudInit *c, char **ret) {
         if (r >= 0)
                 r = add_packages(o, c);
         if (r >= 0)
-                r = add_files(o, c);
+                r = cloudinit_add_files(o, c->files, c->n_files);
         if (r >= 0)
                 r = add_commands(o, c);
         if (r >= 0 && restarts(c))

@@ -35,6 +35,11 @@ typedef struct CloudInit {
         bool setup; /* among the files is gpuvm-setup.target (gueststeps.h), which has the rest done */
 } CloudInit;
 
+/* The files as write_files of a user-data that is being made. 0 or -ENOMEM. */
+struct json_object;
+int cloudinit_add_files(struct json_object *o, const CloudInitFile *files, size_t n) _must_check_
+                __attribute__((nonnull(1)));
+
 /* A user name that useradd(8) takes, and that is no account of the image: 0 or -EINVAL. */
 int cloudinit_check_user(const char *user) _must_check_ _nonnull_all_;
 

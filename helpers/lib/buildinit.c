@@ -76,11 +76,7 @@ int buildinit_user_data(BuildJob job, const BuildPlan *p, char **ret) {
                 r = add_files(o, text);
         if (r >= 0)
                 r = add_commands(o);
-        return r < 0 ? r
-                     : str_printf(ret, "#cloud-config\n%s\n",
-                                  json_object_to_json_string_ext(
-                                                  o,
-                                                  JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+        return r < 0 ? r : cloudinit_print(o, ret);
 }
 
 void build_answer_done(BuildAnswer *a) {

@@ -6,7 +6,6 @@
 #include "json.h"
 #include "strv.h"
 
-#define HEADER       "#cloud-config\n"
 #define OLD_RELEASES "http://old-releases.ubuntu.com/ubuntu"
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
@@ -235,6 +234,10 @@ static int finish(json_object *o, const char *header, char **ret) {
         return text ? str_printf(ret, "%s%s\n", header, text) : -ENOMEM;
 }
 
+int cloudinit_print(json_object *o, char **ret) {
+        return finish(o, CLOUDINIT_HEADER, ret);
+}
+
 int cloudinit_user_data(const CloudInit *c, char **ret) {
         _cleanup_json_ json_object *o = json_object_new_object();
         bool ubuntu = c->kind != CLOUDINIT_DEBIAN;
@@ -257,7 +260,7 @@ int cloudinit_user_data(const CloudInit *c, char **ret) {
                 r = add_commands(o, c);
         if (r >= 0 && restarts(c))
                 r = add_restart(o);
-        return r < 0 ? r : finish(o, HEADER, ret);
+        return r < 0 ? r : cloudinit_print(o, ret);
 }
 
 int cloudinit_meta_data(const CloudInit *c, char **ret) {

@@ -35,10 +35,15 @@ typedef struct CloudInit {
         bool setup; /* among the files is gpuvm-setup.target (gueststeps.h), which has the rest done */
 } CloudInit;
 
+/* What tells cloud-init that a user-data is one; JSON behind it is YAML. */
+#define CLOUDINIT_HEADER "#cloud-config\n"
+
 /* The files as write_files of a user-data that is being made. 0 or -ENOMEM. */
 struct json_object;
 int cloudinit_add_files(struct json_object *o, const CloudInitFile *files, size_t n) _must_check_
                 __attribute__((nonnull(1)));
+/* The text of a user-data that has been made, with its header and a newline at its end. 0 or -ENOMEM. */
+int cloudinit_print(struct json_object *o, char **ret) _must_check_ _nonnull_all_;
 
 /* A user name that useradd(8) takes, and that is no account of the image: 0 or -EINVAL. */
 int cloudinit_check_user(const char *user) _must_check_ _nonnull_all_;

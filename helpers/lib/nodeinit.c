@@ -4,8 +4,6 @@
 #include "fs.h"
 #include "json.h"
 
-#define HEADER "#cloud-config\n"
-
 NodeJoin nodeinit_kind(const char *join) {
         if (startswith(join, "#!") || startswith(join, "kubeadm join "))
                 return NODE_JOIN_RUN;
@@ -73,7 +71,7 @@ int nodeinit_user_data(const CloudInit *c, const char *join, char **ret) {
         r = cloudinit_user_data(&guest, &text);
         if (r < 0)
                 return r;
-        o = json_tokener_parse(text + strlen(HEADER));
+        o = json_tokener_parse(text + strlen(CLOUDINIT_HEADER));
         if (!o)
                 return -ENOMEM;
         /* All it needs is in its image, and it may have no way to an archive, unless somebody asks for more.
@@ -83,9 +81,5 @@ int nodeinit_user_data(const CloudInit *c, const char *join, char **ret) {
                 (void) json_object_object_del(o, "package_update");
         }
         r = add_commands(o, c, join);
-        return r < 0 ? r
-                     : str_printf(ret, HEADER "%s\n",
-                                  json_object_to_json_string_ext(
-                                                  o,
-                                                  JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+        return r < 0 ? r : cloudinit_print(o, ret);
 }

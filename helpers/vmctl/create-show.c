@@ -8,8 +8,10 @@
 
 /* Why it is this one; a release at its end is the one that was asked for, or the standard one, all the same.
  */
-static int release_reason(const Create *n, char **ret) {
-        const char *why = n->release->standard ? "the standard one" : "asked for";
+static int release_reason(Context *c, const Create *n, char **ret) {
+        const char *why = n->release->standard      ? "the standard one"
+                        : vmctl_has(c, OPT_RELEASE) ? "asked for"
+                                                    : "what its engines are built for";
 
         if (!n->is_over)
                 return str_printf(ret, "%s", why);
@@ -27,7 +29,7 @@ static int describe_release(Context *c, const Create *n, const char **ret_value,
 
         if (n->release) {
                 *ret_value = n->release->version;
-                r = release_reason(n, ret_why);
+                r = release_reason(c, n, ret_why);
         } else if (streq(n->kind, "talos") && !vmctl_has(c, OPT_IMAGE)) {
                 *ret_value = asked ? vmctl_value(c, OPT_TALOS_VERSION) : "the newest";
                 r = str_printf(ret_why, "%s", asked ? "asked for" : "that the image factory has");

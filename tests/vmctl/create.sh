@@ -47,7 +47,7 @@ print(p["value"], p["why"])' <<<"$out")" '12 asked for'
 run llm --dry-run --json --root="$source/tests/hosts/intel-one-gpu" --no-gpu
 is 'one for language models is a server of its own release' "$(python3 -c 'import json, sys
 p = json.load(sys.stdin)
-print(p["name"]["value"], p["release"]["value"])' <<<"$out")" 'llm-01 24.04'
+print(p["name"]["value"], p["release"]["value"], p["release"]["why"])' <<<"$out")" 'llm-01 24.04 what its engines are built for'
 run llm --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --engine both
 like 'vLLM needs a GPU' "$status:$err" '^2:.*vLLM needs a GPU'
 run talos --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --packages vim

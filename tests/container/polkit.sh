@@ -15,11 +15,12 @@ archive=libarchive13t64
 [ "$release" != bookworm ] || archive=libarchive13
 machine_new "$release" polkitd libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "$archive" libxml2
 
-# Units that only note that they ran; one of somebody else whose name comes near.
+# Units that only note that they ran; one of somebody else whose name comes near. Debian 12's systemd refuses a oneshot that is
+# restarted for its exit status.
 for unit in gpuvm-vfio@ gpuvm-vm@ gpuvm-bridge gpuvm-vfioX@; do
         mkdir -p "$machine/etc/systemd/system/$unit.service.d"
         [ "$unit" != gpuvm-vfioX@ ] || printf '[Service]\n' >"$machine/etc/systemd/system/$unit.service"
-        printf '[Unit]\nBindsTo=\nAfter=\nRefuseManualStop=no\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=\nExecStart=/bin/true\nExecStop=\nExecStopPost=\n' \
+        printf '[Unit]\nBindsTo=\nAfter=\nRefuseManualStop=no\n[Service]\nType=oneshot\nRestartForceExitStatus=\nRemainAfterExit=yes\nExecStart=\nExecStart=/bin/true\nExecStop=\nExecStopPost=\n' \
                 >"$machine/etc/systemd/system/$unit.service.d/stub.conf"
 done
 rm "$machine/usr/lib/systemd/system-generators/gpuvm-generator"

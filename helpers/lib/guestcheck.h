@@ -46,8 +46,9 @@ typedef struct GuestFacts {
         int smi_status; /* its exit status, or -ETIMEDOUT */
         char *smi_text;
         GuestInit init;
-        char *init_text; /* stage that it is at, or the first of its errors */
-        char *steps;     /* of its own setup, and what that finds; NULL: there is none (setupcheck.h) */
+        char *init_text;   /* stage that it is at, or the first of its errors */
+        unsigned made_sec; /* how long it took to make it; 0: not known */
+        char *steps;       /* of its own setup, and what that finds; NULL: there is none (setupcheck.h) */
         char *found;
 } GuestFacts;
 

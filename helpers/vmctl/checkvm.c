@@ -48,7 +48,7 @@ static int check_one(Context *c, const char *name, json_object *all) {
         r = guest_look(c, name, true, &f);
         if (r < 0)
                 return r;
-        if (guestcheck(&f, &l) < 0 || (f.steps && setupcheck_steps(name, f.steps, &l) < 0) ||
+        if (guestcheck(&f, &l) < 0 || (f.steps && setupcheck_steps(name, f.steps, f.made_sec, &l) < 0) ||
             (f.found && setupcheck_program(name, f.found, &l) < 0))
                 return log_oom();
         if (f.state == VM_RUNNING)

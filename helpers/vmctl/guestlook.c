@@ -64,7 +64,7 @@ static int open_host(Context *c) {
 static void ask_setup(Context *c, GuestFacts *f) {
         static const char *const argv[] = { SETUPCHECK_PROGRAM, NULL };
 
-        if (virtagent_read(c->virt, f->name, SETUPCHECK_STEPS, &f->steps) < 0)
+        if (virtagent_read(c->virt, f->name, SETUPSTEPS_FILE, &f->steps) < 0)
                 return;
         if (virtagent_run(c->virt, f->name, argv, SETUP_SEC * USEC_PER_SEC, &f->found) < 0)
                 log_debug("%s: its setup's own check: %s", f->name, virt_message(c->virt));
@@ -101,6 +101,7 @@ int guest_look(Context *c, const char *name, bool whole, GuestFacts *ret) {
                 return r;
         f.name = strdup(name);
         f.talos = streq(m.kind, "talos");
+        f.made_sec = m.took_sec;
         f.state = vm.state;
         r = !f.name ? -ENOMEM : f.state == VM_RUNNING ? look_inside(c, &m, whole, &f) : 0;
         if (r < 0)

@@ -152,7 +152,7 @@ printf '#!/bin/sh\necho "nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 58
         >"$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
 chmod +x "$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
 run check plain
-like 'it went on, and is asked how it is' "$status:$out" "^1:.*has done step driver in 200 s.*was set up within 300 s of at most 1800.*ok    nvidia-smi +plain: NVIDIA GeForce RTX 5060 Ti, 16311 MiB.*fail  vllm-health +plain: it does not run.*'journalctl -u vllm' in the guest.*skip  first-token"
+like 'it went on, and is asked how it is' "$status:$out" "^1:.*has done step driver in 200 s of at most 600.*was there as a whole in 300 s of at most 1800.*ok    nvidia-smi +plain: NVIDIA GeForce RTX 5060 Ti, 16311 MiB.*fail  vllm-health +plain: it does not run.*'journalctl -u vllm' in the guest.*skip  first-token"
 rm -r "$FAKEAGENT_ROOT/var/lib/gpuvm-setup" "$FAKEAGENT_ROOT/bin/usr"
 
 # Waiting.

@@ -153,6 +153,16 @@ printf '#!/bin/sh\necho "nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 58
 chmod +x "$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
 run check plain
 like 'it went on, and is asked how it is' "$status:$out" "^1:.*has done step driver in 200 s of at most 600.*was there as a whole in 300 s of at most 1800.*ok    nvidia-smi +plain: NVIDIA GeForce RTX 5060 Ti, 16311 MiB.*fail  vllm-health +plain: it does not run.*'journalctl -u vllm' in the guest.*skip  first-token"
+cat >"$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check" <<'S'
+#!/bin/sh
+echo "lspci ok 01:00.0 VGA compatible controller: NVIDIA Corporation Device 2d04"
+echo "nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 580.95"
+echo "kernel ok what it says of the GPU in its log is no error"
+echo "cuda ok the toolkit is there"
+S
+run check --json with-gpu
+is 'scenario 2: the host tells that the GPU is seen, and that all of it works' "$status:$(levels)" \
+        '0:with-gpu ok : state ok, agent ok, address ok, ssh ok, gpu ok, driver ok, cloud-init ok, setup ok, setup ok, setup ok, lspci ok, nvidia-smi ok, kernel ok, cuda ok'
 rm -r "$FAKEAGENT_ROOT/var/lib/gpuvm-setup" "$FAKEAGENT_ROOT/bin/usr"
 
 # Waiting.

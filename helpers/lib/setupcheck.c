@@ -43,20 +43,20 @@ static int judge_step(const char *machine, SetupStepName n, const SetupStep *s, 
                             name);
 }
 
-/* vLLM and Ollama together. */
+/* vLLM and Ollama together; the step engines comes behind both. */
 static int judge_engines(const char *machine, const SetupStep steps[static _SETUP_STEP_MAX], Findings *l) {
         uint64_t took = 0;
-        bool any = false;
 
+        if (steps[SETUP_ENGINES].begin == 0)
+                return 0;
         for (SetupStepName n = SETUP_OLLAMA; n <= SETUP_ENGINES; n++) {
                 if (steps[n].begin == 0)
                         continue;
                 if (steps[n].end == 0 || steps[n].failed)
                         return 0;
-                any = true;
                 took += steps[n].end - steps[n].begin;
         }
-        return any ? judge_time(machine, "has installed its engines", took, SETUPSTEPS_ENGINES_SEC, l) : 0;
+        return judge_time(machine, "has installed its engines", took, SETUPSTEPS_ENGINES_SEC, l);
 }
 
 static int judge_all(const char *machine, const SetupStep steps[static _SETUP_STEP_MAX], unsigned made_sec,
@@ -92,8 +92,13 @@ int setupcheck_steps(const char *machine, const char *text, unsigned made_sec, F
                 r = judge_time(machine, "was made", made_sec, SETUPSTEPS_MADE_SEC, ret);
         for (SetupStepName n = 0; n < _SETUP_STEP_MAX && r >= 0; n++)
                 r = judge_step(machine, n, &steps[n], ret);
-        if (r >= 0)
-                r = judge_engines(machine, steps, ret);
+        return r < 0 ? r : judge_engines(machine, steps, ret);
+}
+
+int setupcheck_whole(const char *machine, const char *text, unsigned made_sec, Findings *ret) {
+        SetupStep steps[_SETUP_STEP_MAX];
+        int r = setupsteps_parse(text, steps);
+
         return r < 0 ? r : judge_all(machine, steps, made_sec, ret);
 }
 

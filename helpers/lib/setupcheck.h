@@ -10,9 +10,12 @@
 #define SETUPCHECK_PROGRAM "/usr/local/lib/gpuvm-setup/check"
 
 /* text: of SETUPSTEPS_FILE. made_sec: what the host took before; 0: that is not known. A finding "setup" for
- * that, the boot, each step, the engines together and all of it, with the time beside its limit. Returns 0 or
- * -ENOMEM. */
+ * that, the boot, each step and the engines together, with the time beside its limit. Returns 0 or -ENOMEM.
+ */
 int setupcheck_steps(const char *machine, const char *text, unsigned made_sec,
+                     Findings *ret) _must_check_ _nonnull_all_;
+/* One for all that together, where no step is at work or has failed. */
+int setupcheck_whole(const char *machine, const char *text, unsigned made_sec,
                      Findings *ret) _must_check_ _nonnull_all_;
 /* What helps where a step has failed. 0 or -ENOMEM. */
 int setupcheck_remedy(SetupStepName step, char **ret) _must_check_ _nonnull_all_;

@@ -111,6 +111,24 @@ int guest_look(Context *c, const char *name, bool whole, GuestFacts *ret) {
         return 0;
 }
 
+int guest_tell_once(Context *c, const Finding *x, char ***told) {
+        _cleanup_free_ char *line = NULL;
+
+        if (vmctl_has(c, OPT_QUIET) || vmctl_has(c, OPT_JSON))
+                return 0;
+        if (asprintf(&line, "%s %s", x->object, x->text) < 0) {
+                line = NULL;
+                return log_oom();
+        }
+        if (strv_contains(*told, line))
+                return 0;
+        if (strv_extend(told, line) < 0)
+                return log_oom();
+        printf("  %s\n", line);
+        fflush(stdout);
+        return 0;
+}
+
 void guest_keep_verdict(Context *c, const char *name, FindingLevel level, const char *text) {
         int r = virtverdict_set(c->virt, name, finding_level_to_string(level), text);
 

@@ -10,6 +10,7 @@ static Findings found;
 static void steps(const char *text) {
         findings_done(&found);
         ASSERT_EQ(setupcheck_steps("x", text, 0, &found), 0);
+        ASSERT_EQ(setupcheck_whole("x", text, 0, &found), 0);
 }
 
 static void program(const char *text) {
@@ -51,20 +52,20 @@ TEST(too_slow) {
 }
 
 TEST(each_limit) {
+        static const char text[] = "boot start 1000\nboot done 1301\nollama start 1400\nollama done 1900\n"
+                                   "vllm start 1900\nvllm done 2300\nengines start 2300\nengines done 2301\n";
+
         findings_done(&found);
-        ASSERT_EQ(setupcheck_steps("x",
-                                   "boot start 1000\nboot done 1301\nollama start 1400\nollama done 1900\n"
-                                   "vllm start 1900\nvllm done 2300\nengines start 2300\nengines done 2301\n",
-                                   601, &found),
-                  0);
+        ASSERT_EQ(setupcheck_steps("x", text, 601, &found), 0);
+        ASSERT_EQ(setupcheck_whole("x", text, 601, &found), 0);
         ASSERT_EQ(found.n, 7);
         expect(0, FINDING_WARN, "setup", "was made in 601 s of at most 600");
         expect(1, FINDING_WARN, "setup", "has booted in 301 s of at most 300");
         expect(2, FINDING_OK, "setup", "has done step ollama in 500 s");
         expect(5, FINDING_WARN, "setup", "has installed its engines in 901 s of at most 900");
         expect(6, FINDING_WARN, "setup", "was there as a whole in 1902 s of at most 1800");
-        steps("vllm start 10\nvllm done 910\n");
-        expect(1, FINDING_OK, "setup", "has installed its engines in 900 s of at most 900");
+        steps("vllm start 10\nvllm done 910\nengines start 910\nengines done 910\n");
+        expect(2, FINDING_OK, "setup", "has installed its engines in 900 s of at most 900");
         steps("ollama start 10\nollama done 20\nvllm start 20\n");
         ASSERT_EQ(found.n, 2);
 }

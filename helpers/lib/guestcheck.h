@@ -37,6 +37,8 @@ typedef struct GuestFacts {
         char *agent_error; /* why not */
         char *address;     /* NULL: none is known */
         bool answers;      /* at that address */
+        bool pinged;       /* it was asked by ICMP as well */
+        bool pings;        /* and has answered */
         GuestGpu *gpus;
         size_t n_gpus;
         GuestPci *pci; /* NULL: could not be looked at */

@@ -11,11 +11,12 @@
 #include "fs.h"
 #include "guestask.h"
 #include "guestlook.h"
+#include "ping.h"
 #include "setupcheck.h"
 #include "virtagent.h"
 #include "virtverdict.h"
 
-enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000, SETUP_SEC = 120 };
+enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000, SETUP_SEC = 120, PING_SEC = 1 };
 
 static int socket_address(const char *address, uint16_t port, struct sockaddr_storage *ret,
                           socklen_t *ret_size) {
@@ -70,6 +71,16 @@ static void ask_setup(Context *c, GuestFacts *f) {
                 log_debug("%s: its setup's own check: %s", f->name, virt_message(c->virt));
 }
 
+/* Who may not ask leaves it unknown. */
+static void ask_ping(GuestFacts *f) {
+        int r = ping_once(f->address, PING_SEC * USEC_PER_SEC);
+
+        f->pinged = r >= 0;
+        f->pings = r > 0;
+        if (r < 0)
+                log_debug_errno(r, "%s: cannot ping %s: %m", f->name, f->address);
+}
+
 static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f) {
         _cleanup_close_ int root = open_host(c);
         int r = guestask_agent(c->virt, f);
@@ -84,6 +95,8 @@ static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f)
                 return vmctl_tell(c, r, "Cannot tell which GPUs virtual machine '%s' has", f->name);
         if (whole)
                 guestask_smi(c->virt, f);
+        if (whole && f->address)
+                ask_ping(f);
         if (f->agent && !f->talos && (whole || f->answers))
                 guestask_init(c->virt, f);
         if (f->agent && !f->talos && whole)

@@ -14,7 +14,7 @@ layers=(
         'macro'
         'bdf library log nearest parse strv json agentanswer'
         'fs fswrite curllib digest qcow2 scrub tar unpack'
-        'account aptsource turn queue grouplock checkpoint bootfile confvalid grubcfg grubplace kernel child ini dropin ledger cloudinit guestwish gueststeps setupcheck nodeinit guestnet gpuarch ubuntudrivers osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile metrics'
+        'account aptsource turn queue grouplock checkpoint bootfile confvalid grubcfg grubplace kernel child ini dropin ledger cloudinit guestwish gueststeps setupsteps setupcheck nodeinit guestnet gpuarch ubuntudrivers osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer ping netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile metrics'
         'xml metadata virtlib seed guestlog gpuname vmplace'
         'phase'
         'conf confkey vmfile catalog gpudriver talos imagecache imageentry imagefile imagepull imageplan imagesource imageask image aptline cmdline claims pci pcigroup qemuimg restore undo dpkg module'

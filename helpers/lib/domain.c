@@ -29,7 +29,8 @@ const char *domain_arch_to_string(DomainArch a) {
 /* delete removes what create made, and nothing else: that is written down here. */
 static void metadata(Xml *x, const Domain *d) {
         xml_open(x, "metadata", NULL);
-        xml_open(x, "gpuvm:vm", "xmlns:gpuvm", METADATA_URI, "kind", d->kind, "created", d->created, NULL);
+        xml_open(x, "gpuvm:vm", "xmlns:gpuvm", METADATA_URI, "kind", d->kind, "created", d->created, "took",
+                 d->took_sec > 0 ? xml_number(d->took_sec).text : NULL, NULL);
         for (size_t i = 0; i < d->n_disks; i++)
                 xml_empty(x, "gpuvm:disk", "path", d->disks[i].path, NULL);
         if (d->seed)

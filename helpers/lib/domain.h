@@ -71,6 +71,7 @@ typedef struct Domain {
         const char *image;   /* what its disk was made from, for people */
         const char *user;    /* whom ssh asks for, or NULL */
         const char *created; /* when, "2026-11-21T20:40:00Z", or NULL */
+        unsigned took_sec;   /* what it took until then; 0: nobody has said */
 } Domain;
 
 const char *domain_type_to_string(DomainType t);

@@ -174,6 +174,17 @@ static int judge_address(const GuestFacts *f, Findings *l) {
                             "does not answer by %s at %s", what, f->address);
 }
 
+/* Nothing depends on it but who looks whether the machine is there. */
+static int judge_ping(const GuestFacts *f, Findings *l) {
+        if (!f->pinged)
+                return 0;
+        if (f->pings)
+                return findings_add(l, FINDING_OK, "ping", f->name, NULL, "answers a ping at %s", f->address);
+        return findings_add(l, FINDING_WARN, "ping", f->name,
+                            "Does its firewall let ICMP in, and does the network between?",
+                            "does not answer a ping at %s", f->address);
+}
+
 /* Twins cannot be told apart in a guest, which numbers its buses for itself: the k-th of a kind is the k-th
  * of that kind there. */
 static const GuestPci *find_inside(const GuestFacts *f, const GuestGpu *g) {
@@ -283,6 +294,8 @@ int guestcheck(const GuestFacts *f, Findings *ret) {
         r = judge_agent(f, ret);
         if (r >= 0)
                 r = judge_address(f, ret);
+        if (r >= 0)
+                r = judge_ping(f, ret);
         for (size_t i = 0; i < f->n_gpus && r >= 0; i++)
                 r = judge_gpu(f, &f->gpus[i], ret);
         return r < 0 ? r : judge_init(f, ret);

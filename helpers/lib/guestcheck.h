@@ -37,6 +37,8 @@ typedef struct GuestFacts {
         char *agent_error; /* why not */
         char *address;     /* NULL: none is known */
         bool answers;      /* at that address */
+        bool pinged;       /* it was asked by ICMP as well */
+        bool pings;        /* and has answered */
         GuestGpu *gpus;
         size_t n_gpus;
         GuestPci *pci; /* NULL: could not be looked at */
@@ -46,8 +48,9 @@ typedef struct GuestFacts {
         int smi_status; /* its exit status, or -ETIMEDOUT */
         char *smi_text;
         GuestInit init;
-        char *init_text; /* stage that it is at, or the first of its errors */
-        char *steps;     /* of its own setup, and what that finds; NULL: there is none (setupcheck.h) */
+        char *init_text;   /* stage that it is at, or the first of its errors */
+        unsigned made_sec; /* how long it took to make it; 0: not known */
+        char *steps;       /* of its own setup, and what that finds; NULL: there is none (setupcheck.h) */
         char *found;
 } GuestFacts;
 

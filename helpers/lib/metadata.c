@@ -2,6 +2,7 @@
 
 #include "metadata.h"
 #include "bdf.h"
+#include "parse.h"
 
 void metadata_done(Metadata *m) {
         free(m->kind);
@@ -55,6 +56,7 @@ static int read_gpus(const XmlNode *n, char ***ret) {
 }
 
 static int read_element(const XmlNode *n, Metadata *m) {
+        const char *took = xml_attribute(n, "took");
         int r;
 
         if (isempty(xml_attribute(n, "kind")))
@@ -67,6 +69,8 @@ static int read_element(const XmlNode *n, Metadata *m) {
                 return -ENOMEM;
         if ((m->seed && !is_path(m->seed)) || (m->log && !is_path(m->log)))
                 return -EBADMSG;
+        if (took && parse_uint(took, UINT32_MAX, &m->took_sec) < 0)
+                m->took_sec = 0;
         r = read_disks(n, &m->disks);
         return r < 0 ? r : read_gpus(n, &m->gpus);
 }

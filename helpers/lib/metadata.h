@@ -11,8 +11,9 @@
 #define METADATA_URI "urn:gpuvm:vm:1"
 
 typedef struct Metadata {
-        char *kind;    /* "talos", "ubuntu", "debian" */
-        char *created; /* as its maker wrote it; these are NULL where it says nothing */
+        char *kind;        /* "talos", "ubuntu", "debian" */
+        char *created;     /* as its maker wrote it; these are NULL where it says nothing */
+        unsigned took_sec; /* until it could start for the first time; 0: it says nothing */
         char *image, *user;
         char *address, *gateway; /* reserved for it; address with prefix length */
         char *mac; /* of its interface; NULL: the one of its UUID (guestnet_mac()), or unknown */

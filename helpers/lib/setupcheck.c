@@ -2,97 +2,104 @@
 
 #include "setupcheck.h"
 #include "fs.h"
-#include "parse.h"
 #include "strv.h"
 
-enum { ALL_SEC = 30 * 60 };
+/* A time beside what it should be. limit_sec: 0 for none. */
+static int judge_time(const char *machine, const char *what, uint64_t took, unsigned limit_sec, Findings *l) {
+        bool late = limit_sec > 0 && took > limit_sec;
+        char limit[sizeof(" of at most 4294967295")] = "";
 
-/* In the order that they come in; how long each should take, 0: nobody has said. */
-static const struct {
-        const char *name;
-        unsigned limit_sec;
-} known[] = {
-        { "firewall", 0 },     { "swap", 0 },       { "driver", 10 * 60 }, { "gpu", 0 },    { "cuda", 0 },
-        { "ollama", 15 * 60 }, { "vllm", 15 * 60 }, { "engines", 0 },      { "models", 0 },
-};
-
-typedef struct Step {
-        uint64_t begin, end; /* 0: not yet */
-        bool failed;
-} Step;
-
-/* The last time counts. */
-static void read_line(const char *line, Step steps[static ELEMENTSOF(known)]) {
-        char name[16], word[16], number[24];
-        uint64_t sec;
-
-        if (sscanf(line, "%15s %15s %23s", name, word, number) != 3 || parse_u64(number, &sec) < 0)
-                return;
-        for (size_t i = 0; i < ELEMENTSOF(known); i++) {
-                if (!streq(known[i].name, name))
-                        continue;
-                if (streq(word, "start"))
-                        steps[i] = (Step){ .begin = sec };
-                else if (streq(word, "done") || streq(word, "failed")) {
-                        steps[i].end = MAX(sec, steps[i].begin);
-                        steps[i].failed = streq(word, "failed");
-                }
-        }
+        if (limit_sec > 0)
+                (void) snprintf(limit, sizeof(limit), " of at most %u", limit_sec);
+        return findings_add(l, late ? FINDING_WARN : FINDING_OK, "setup", machine,
+                            late ? "A mirror nearby makes it faster" : NULL, "%s in %llu s%s", what,
+                            (unsigned long long) took, limit);
 }
 
-static int judge_step(const char *machine, size_t i, const Step *s, Findings *l) {
-        unsigned long long took = s->end - s->begin;
+static int judge_done(const char *machine, SetupStepName n, const SetupStep *s, Findings *l) {
+        _cleanup_free_ char *what = NULL;
+
+        if (n == SETUP_BOOT)
+                return judge_time(machine, "has booted", s->end - s->begin, SETUPSTEPS_BOOT_SEC, l);
+        if (str_printf(&what, "has done step %s", setup_step_to_string(n)) < 0)
+                return -ENOMEM;
+        return judge_time(machine, what, s->end - s->begin, setupsteps_limit_sec(n), l);
+}
+
+static int judge_step(const char *machine, SetupStepName n, const SetupStep *s, Findings *l) {
+        const char *name = setup_step_to_string(n);
         _cleanup_free_ char *remedy = NULL;
 
         if (s->begin == 0)
                 return 0;
-        if (str_printf(&remedy,
-                       "'journalctl -u gpuvm-setup@%s' in the guest tells why; 'systemctl start gpuvm-setup.target' there goes on",
-                       known[i].name) < 0)
-                return -ENOMEM;
         if (s->end == 0)
                 return findings_add(l, FINDING_WARN, "setup", machine, NULL, "is at step %s of its setup",
-                                    known[i].name);
-        if (s->failed)
-                return findings_add(l, FINDING_FAIL, "setup", machine, remedy,
-                                    "failed at step %s of its setup", known[i].name);
-        if (known[i].limit_sec > 0 && took > known[i].limit_sec)
-                return findings_add(l, FINDING_WARN, "setup", machine, "A mirror nearby makes it faster",
-                                    "has done step %s in %llu s, more than %u", known[i].name, took,
-                                    known[i].limit_sec);
-        return findings_add(l, FINDING_OK, "setup", machine, NULL, "has done step %s in %llu s",
-                            known[i].name, took);
+                                    name);
+        if (!s->failed)
+                return judge_done(machine, n, s, l);
+        if (setupcheck_remedy(n, &remedy) < 0)
+                return -ENOMEM;
+        return findings_add(l, FINDING_FAIL, "setup", machine, remedy, "failed at step %s of its setup",
+                            name);
 }
 
-static int judge_all(const char *machine, const Step steps[static ELEMENTSOF(known)], Findings *l) {
+/* vLLM and Ollama together; the step engines comes behind both. */
+static int judge_engines(const char *machine, const SetupStep steps[static _SETUP_STEP_MAX], Findings *l) {
+        uint64_t took = 0;
+
+        if (steps[SETUP_ENGINES].begin == 0)
+                return 0;
+        for (SetupStepName n = SETUP_OLLAMA; n <= SETUP_ENGINES; n++) {
+                if (steps[n].begin == 0)
+                        continue;
+                if (steps[n].end == 0 || steps[n].failed)
+                        return 0;
+                took += steps[n].end - steps[n].begin;
+        }
+        return judge_time(machine, "has installed its engines", took, SETUPSTEPS_ENGINES_SEC, l);
+}
+
+static int judge_all(const char *machine, const SetupStep steps[static _SETUP_STEP_MAX], unsigned made_sec,
+                     Findings *l) {
         uint64_t begin = UINT64_MAX, end = 0;
 
-        for (size_t i = 0; i < ELEMENTSOF(known); i++) {
-                if (steps[i].begin == 0)
+        for (SetupStepName n = 0; n < _SETUP_STEP_MAX; n++) {
+                if (steps[n].begin == 0)
                         continue;
-                if (steps[i].end == 0 || steps[i].failed)
+                if (steps[n].end == 0 || steps[n].failed)
                         return 0;
-                begin = MIN(begin, steps[i].begin);
-                end = MAX(end, steps[i].end);
+                begin = MIN(begin, steps[n].begin);
+                end = MAX(end, steps[n].end);
         }
         if (end == 0 || end < begin)
                 return 0;
-        return findings_add(l, end - begin > ALL_SEC ? FINDING_WARN : FINDING_OK, "setup", machine, NULL,
-                            "was set up within %llu s of at most %d", (unsigned long long) (end - begin),
-                            ALL_SEC);
+        return judge_time(machine, "was there as a whole", end - begin + made_sec, SETUPSTEPS_ALL_SEC, l);
 }
 
-int setupcheck_steps(const char *machine, const char *text, Findings *ret) {
-        Step steps[ELEMENTSOF(known)] = {};
-        _cleanup_strv_ char **lines = NULL;
+int setupcheck_remedy(SetupStepName step, char **ret) {
+        return str_printf(
+                        ret,
+                        "'journalctl -u gpuvm-setup@%s' in the guest tells why; 'systemctl start gpuvm-setup.target' there goes on",
+                        setup_step_to_string(step));
+}
+
+int setupcheck_steps(const char *machine, const char *text, unsigned made_sec, Findings *ret) {
+        SetupStep steps[_SETUP_STEP_MAX];
         int r;
 
-        r = strv_split(text, "\n", &lines);
-        STRV_FOREACH(line, lines)
-                read_line(*line, steps);
-        for (size_t i = 0; i < ELEMENTSOF(known) && r >= 0; i++)
-                r = judge_step(machine, i, &steps[i], ret);
-        return r < 0 ? r : judge_all(machine, steps, ret);
+        r = setupsteps_parse(text, steps);
+        if (r >= 0 && made_sec > 0)
+                r = judge_time(machine, "was made", made_sec, SETUPSTEPS_MADE_SEC, ret);
+        for (SetupStepName n = 0; n < _SETUP_STEP_MAX && r >= 0; n++)
+                r = judge_step(machine, n, &steps[n], ret);
+        return r < 0 ? r : judge_engines(machine, steps, ret);
+}
+
+int setupcheck_whole(const char *machine, const char *text, unsigned made_sec, Findings *ret) {
+        SetupStep steps[_SETUP_STEP_MAX];
+        int r = setupsteps_parse(text, steps);
+
+        return r < 0 ? r : judge_all(machine, steps, made_sec, ret);
 }
 
 static const struct {
@@ -100,6 +107,7 @@ static const struct {
 } checks[] = {
         { "open-driver",
           "'ubuntu-drivers devices' in the guest shows what it has for the GPU; step driver installs it" },
+        { "lspci", "'vmctl check' on the host tells whether the machine has its GPU" },
         { "nvidia-smi",
           "'dmesg | grep NVRM' in the guest tells why; a restart of the machine gives the GPU anew" },
         { "kernel", "'dmesg | grep -i -e nvidia -e NVRM' in the guest shows them" },
@@ -110,12 +118,17 @@ static const struct {
         { "vllm-unit", "'systemctl start gpuvm-setup.target' in the guest" },
         { "vllm-health",
           "'journalctl -u vllm' in the guest tells why; a model that is too large for the GPU is the usual cause" },
+        { "vllm-gpu",
+          "'journalctl -u vllm' in the guest tells what it found; 'nvidia-smi' has to list the GPU" },
         { "first-token",
           "'nvtop' in the guest shows who else is on the GPU; a smaller model answers sooner" },
         { "ollama",
           "'systemctl restart gpuvm-setup@ollama' in the guest, with its file in /var/lib/gpuvm-setup/done removed" },
         { "ollama-unit", "'systemctl start gpuvm-setup.target' in the guest" },
         { "ollama-health", "'journalctl -u ollama' in the guest tells why" },
+        { "ollama-list", "'ollama list' in the guest shows what it says, 'journalctl -u ollama' why" },
+        { "ollama-gpu",
+          "'systemctl restart ollama' in the guest lets it look for the GPU again; 'journalctl -u ollama' tells what it found" },
 };
 
 static int judge_line(const char *machine, char *line, Findings *l) {

@@ -5,13 +5,20 @@
  * driver and its engines, as findings with what helps. All of it is the guest's word. Pure. */
 
 #include "findings.h"
+#include "setupsteps.h"
 
-#define SETUPCHECK_STEPS   "/var/lib/gpuvm-setup/steps"
 #define SETUPCHECK_PROGRAM "/usr/local/lib/gpuvm-setup/check"
 
-/* text: of SETUPCHECK_STEPS, lines "STEP start|done|failed|restarts SECONDS"; others are left out. A finding
- * "setup" for each step, with how long it took, and one for all of them. Returns 0 or -ENOMEM. */
-int setupcheck_steps(const char *machine, const char *text, Findings *ret) _must_check_ _nonnull_all_;
+/* text: of SETUPSTEPS_FILE. made_sec: what the host took before; 0: that is not known. A finding "setup" for
+ * that, the boot, each step and the engines together, with the time beside its limit. Returns 0 or -ENOMEM.
+ */
+int setupcheck_steps(const char *machine, const char *text, unsigned made_sec,
+                     Findings *ret) _must_check_ _nonnull_all_;
+/* One for all that together, where no step is at work or has failed. */
+int setupcheck_whole(const char *machine, const char *text, unsigned made_sec,
+                     Findings *ret) _must_check_ _nonnull_all_;
+/* What helps where a step has failed. 0 or -ENOMEM. */
+int setupcheck_remedy(SetupStepName step, char **ret) _must_check_ _nonnull_all_;
 
 /* text: what SETUPCHECK_PROGRAM writes, lines "CHECK ok|fail|skip TEXT"; checks that are not known are left
  * out. */

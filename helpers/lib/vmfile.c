@@ -46,6 +46,7 @@ const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
         [VMKEY_USER] = { "Guest", "User", VMKEY_TEXT, "user", NULL },
         [VMKEY_SSH_KEY] = { "Guest", "SshKey", VMKEY_LINES, "ssh-key", NULL },
         [VMKEY_USER_DATA] = { "Guest", "UserData", VMKEY_TEXT, "user-data", NULL },
+        [VMKEY_JOIN] = { "Guest", "Join", VMKEY_TEXT, "join", NULL },
         [VMKEY_PACKAGES] = { "Guest", "Packages", VMKEY_WORDS, "packages", NULL },
         [VMKEY_CUDA_TOOLKIT] = { "Guest", "CudaToolkit", VMKEY_TEXT, "cuda-toolkit", NULL },
         [VMKEY_FIREWALL] = { "Guest", "Firewall", VMKEY_WORDS, "firewall", NULL },
@@ -249,6 +250,15 @@ static void check_gpus(Parser *p, unsigned line) {
                 tell(p, line, "Gpu=none beside other GPUs; an empty 'Gpu=' before it takes them back");
 }
 
+static void check_join(Parser *p, unsigned line) {
+        const VmFile *f = p->f;
+
+        if (f->values[VMKEY_JOIN] && !streq_ptr(vmfile_value(f, VMKEY_KIND), "worker"))
+                tell(p, line, "Join= is for machines of the kind worker");
+        else if (f->values[VMKEY_JOIN] && f->values[VMKEY_USER_DATA])
+                tell(p, line, "Join= beside UserData=, which is all that the guest is told then");
+}
+
 int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
         Parser p = { .f = f,
                      .path = f->files ? f->files[0] : f->name,
@@ -267,6 +277,8 @@ int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
                              "'%.60s' in WantedBy= is no unit like multi-user.target", *unit);
         p.path = vmfile_place(f, VMKEY_GPU).file ?: p.path;
         check_gpus(&p, f->lines[VMKEY_GPU]);
+        p.path = vmfile_place(f, VMKEY_JOIN).file ?: p.path;
+        check_join(&p, f->lines[VMKEY_JOIN]);
         return 0;
 }
 

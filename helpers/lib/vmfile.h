@@ -34,6 +34,7 @@ typedef enum VmKey {
         VMKEY_USER,
         VMKEY_SSH_KEY,
         VMKEY_USER_DATA,
+        VMKEY_JOIN,
         VMKEY_PACKAGES,
         VMKEY_CUDA_TOOLKIT,
         VMKEY_FIREWALL,

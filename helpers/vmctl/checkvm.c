@@ -39,6 +39,18 @@ static int add_json(json_object *all, const GuestFacts *f, const Findings *l) {
         return 0;
 }
 
+/* Of a guest that sets itself up. */
+static int judge_setup(const char *name, const GuestFacts *f, Findings *l) {
+        int r = 0;
+
+        if (f->steps) {
+                r = setupcheck_steps(name, f->steps, f->made_sec, l);
+                if (r >= 0)
+                        r = setupcheck_whole(name, f->steps, f->made_sec, l);
+        }
+        return r >= 0 && f->found ? setupcheck_program(name, f->found, l) : r;
+}
+
 /* Returns the worst level, or -errno. */
 static int check_one(Context *c, const char *name, json_object *all) {
         _cleanup_(guestfacts_done) GuestFacts f = {};
@@ -48,8 +60,7 @@ static int check_one(Context *c, const char *name, json_object *all) {
         r = guest_look(c, name, true, &f);
         if (r < 0)
                 return r;
-        if (guestcheck(&f, &l) < 0 || (f.steps && setupcheck_steps(name, f.steps, &l) < 0) ||
-            (f.found && setupcheck_program(name, f.found, &l) < 0))
+        if (guestcheck(&f, &l) < 0 || judge_setup(name, &f, &l) < 0)
                 return log_oom();
         if (f.state == VM_RUNNING)
                 keep(c, name, findings_worst(&l));

@@ -251,6 +251,7 @@ static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **
                 .image = n->base_name,
                 .user = n->user,
                 .created = created,
+                .took_sec = (unsigned) ((monotonic_usec() - n->begin_usec) / USEC_PER_SEC + 1),
         };
         time_t now = time(NULL);
         struct tm tm;

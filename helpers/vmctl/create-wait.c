@@ -22,10 +22,17 @@ static int take_seed(Context *c, const Create *n) {
 }
 
 int create_wait(Context *c, const Create *n) {
+        const char *steps[GUESTSTEPS_MAX];
         bool talos = streq(n->kind, "talos");
         int r;
 
         /* Talos starts its extensions, and so the agent, when it has been configured. */
         r = guest_wait(c, n->plan.name, !talos || n->machine_config, create_interrupted);
-        return r < 0 || talos ? r : take_seed(c, n);
+        if (r < 0 || talos)
+                return r;
+        r = take_seed(c, n);
+        gueststeps_list(&n->wish, steps);
+        if (r < 0 || vmctl_has(c, OPT_USER_DATA) || !steps[0])
+                return r;
+        return setup_wait(c, n->plan.name, steps, create_interrupted);
 }

@@ -230,6 +230,7 @@ static int prepare(Context *c, Create *n, const char *kind) {
         int r;
 
         n->kind = kind;
+        n->begin_usec = monotonic_usec();
         n->machine_config = vmctl_value(c, OPT_MACHINE_CONFIG);
         n->root = fs_open_root(vmctl_value(c, OPT_ROOT));
         if (n->root < 0)

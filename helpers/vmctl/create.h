@@ -17,6 +17,7 @@ typedef struct Create {
         const char *description;    /* or NULL */
         const char *machine_config; /* Talos; NULL: maintenance mode */
         int root;
+        uint64_t begin_usec; /* when it was begun */
         Conf conf;
         VmHost host;
         VmPlan plan;

@@ -11,11 +11,12 @@
 #include "fs.h"
 #include "guestask.h"
 #include "guestlook.h"
+#include "ping.h"
 #include "setupcheck.h"
 #include "virtagent.h"
 #include "virtverdict.h"
 
-enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000, SETUP_SEC = 120 };
+enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000, SETUP_SEC = 120, PING_SEC = 1 };
 
 static int socket_address(const char *address, uint16_t port, struct sockaddr_storage *ret,
                           socklen_t *ret_size) {
@@ -64,10 +65,20 @@ static int open_host(Context *c) {
 static void ask_setup(Context *c, GuestFacts *f) {
         static const char *const argv[] = { SETUPCHECK_PROGRAM, NULL };
 
-        if (virtagent_read(c->virt, f->name, SETUPCHECK_STEPS, &f->steps) < 0)
+        if (virtagent_read(c->virt, f->name, SETUPSTEPS_FILE, &f->steps) < 0)
                 return;
         if (virtagent_run(c->virt, f->name, argv, SETUP_SEC * USEC_PER_SEC, &f->found) < 0)
                 log_debug("%s: its setup's own check: %s", f->name, virt_message(c->virt));
+}
+
+/* Who may not ask leaves it unknown. */
+static void ask_ping(GuestFacts *f) {
+        int r = ping_once(f->address, PING_SEC * USEC_PER_SEC);
+
+        f->pinged = r >= 0;
+        f->pings = r > 0;
+        if (r < 0)
+                log_debug_errno(r, "%s: cannot ping %s: %m", f->name, f->address);
 }
 
 static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f) {
@@ -84,6 +95,8 @@ static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f)
                 return vmctl_tell(c, r, "Cannot tell which GPUs virtual machine '%s' has", f->name);
         if (whole)
                 guestask_smi(c->virt, f);
+        if (whole && f->address)
+                ask_ping(f);
         if (f->agent && !f->talos && (whole || f->answers))
                 guestask_init(c->virt, f);
         if (f->agent && !f->talos && whole)
@@ -101,12 +114,31 @@ int guest_look(Context *c, const char *name, bool whole, GuestFacts *ret) {
                 return r;
         f.name = strdup(name);
         f.talos = streq(m.kind, "talos");
+        f.made_sec = m.took_sec;
         f.state = vm.state;
         r = !f.name ? -ENOMEM : f.state == VM_RUNNING ? look_inside(c, &m, whole, &f) : 0;
         if (r < 0)
                 return r == -ENOMEM ? log_oom() : r;
         *ret = f;
         f = (GuestFacts){};
+        return 0;
+}
+
+int guest_tell_once(Context *c, const Finding *x, char ***told) {
+        _cleanup_free_ char *line = NULL;
+
+        if (vmctl_has(c, OPT_QUIET) || vmctl_has(c, OPT_JSON))
+                return 0;
+        if (asprintf(&line, "%s %s", x->object, x->text) < 0) {
+                line = NULL;
+                return log_oom();
+        }
+        if (strv_contains(*told, line))
+                return 0;
+        if (strv_extend(told, line) < 0)
+                return log_oom();
+        printf("  %s\n", line);
+        fflush(stdout);
         return 0;
 }
 

@@ -24,24 +24,15 @@ static void wait_done(Wait *w) {
 
 /* What has come since, each thing once. */
 static int tell_progress(Wait *w, const Findings *l) {
-        bool quiet = vmctl_has(w->c, OPT_QUIET) || vmctl_has(w->c, OPT_JSON);
+        int r = 0;
 
-        for (size_t i = 0; i < l->n && !quiet; i++) {
+        for (size_t i = 0; i < l->n && r >= 0; i++) {
                 const Finding *x = &l->items[i];
-                _cleanup_free_ char *line = NULL;
 
-                if (x->level != FINDING_OK || streq(x->check, "state") || streq(x->check, "driver"))
-                        continue;
-                if (asprintf(&line, "%s %s", x->object, x->text) < 0)
-                        return log_oom();
-                if (strv_contains(w->told, line))
-                        continue;
-                if (strv_extend(&w->told, line) < 0)
-                        return log_oom();
-                printf("  %s\n", line);
-                fflush(stdout);
+                if (x->level == FINDING_OK && !streq(x->check, "state") && !streq(x->check, "driver"))
+                        r = guest_tell_once(w->c, x, &w->told);
         }
-        return 0;
+        return r;
 }
 
 /* Whoever has not said how long has the time to boot, and another to be ready. */

@@ -165,6 +165,11 @@ machine_spawn() {
                 exit $status' sh "$machine" "$shared"
 }
 
+# part NAME: of the output what the step printed after "-- NAME", up to the next such line, wherever that was.
+part() {
+        awk -v name="$1" '/^-- / { at = $2 == name; next } at' <<<"$output"
+}
+
 # machine_journal ARGUMENT...: journalctl over everything that the machine has logged in all its boots.
 machine_journal() {
         journalctl --no-pager --quiet --directory="$machine/var/log/journal" "$@"

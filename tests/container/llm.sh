@@ -43,7 +43,12 @@ for name in qemu-guest-agent nvtop ubuntu-drivers-common python3-dev gcc libc6-d
 done
 program "$work/files/usr/bin" nvidia-smi <<'S'
 #!/bin/sh
-[ -e /run/nvidia ] && echo 'GPU 0: NVIDIA GeForce RTX 5060 Ti (UUID: GPU-1)'
+[ -e /run/nvidia ] || exit 9
+case $* in
+*compute-apps*) pgrep -f 'vllm serve' ;;
+*query-gpu*) echo 'NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 580.95.05' ;;
+*) echo 'GPU 0: NVIDIA GeForce RTX 5060 Ti (UUID: GPU-1)' ;;
+esac
 S
 package nvidia-utils-580-server
 (cd "$machine/srv/debs" && dpkg-scanpackages -m . >Packages 2>/dev/null)
@@ -99,10 +104,11 @@ S
 # Two engines that answer.
 program "$work/ollama/bin" ollama <<'S'
 #!/usr/bin/python3
-import http.server, os, sys
+import http.server, os, sys, urllib.request
 if "--version" in sys.argv:
     print("ollama version is 0.32.7")
 elif sys.argv[1] == "serve":
+    print('msg="inference compute" id=GPU-1 library=CUDA description="NVIDIA GeForce RTX 5060 Ti"', flush=True)
     host, _, port = os.environ["OLLAMA_HOST"].rpartition(":")
     class H(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -110,6 +116,8 @@ elif sys.argv[1] == "serve":
             self.end_headers()
             self.wfile.write(b'{"version":"0.32.7"}')
     http.server.HTTPServer((host, int(port)), H).serve_forever()
+elif sys.argv[1] == "list":
+    print(urllib.request.urlopen("http://" + os.environ["OLLAMA_HOST"], timeout=10).status)
 elif sys.argv[1] == "pull":
     open("/opt/ollama/models/" + sys.argv[2], "w")
 S
@@ -198,11 +206,13 @@ boot() {
         ip addr add 192.0.2.7/24 dev lo
         ip link set lo up
         cloud-init status --wait >/dev/null
+        echo '-- init'
         cloud-init status --long | sed -n 's/^status: /cloud-init: /p; s/^errors: *\[\]/errors: none/p'
         for file in /shared/schema/*; do
                 echo "schema ${file##*/}: $(cloud-init schema -c "$file" 2>&1 | tail -n 1)"
         done
         settled
+        echo '-- 8'
         echo "first: $(steps)"
         echo "units: $(systemctl is-failed gpuvm-setup@driver) $(systemctl is-active gpuvm-setup@gpu gpuvm-setup.target multi-user.target | paste -sd' ')"
         journalctl -u gpuvm-setup@driver -o cat | grep -o 'ubuntu-drivers did not install driver 580-server-open'
@@ -211,18 +221,24 @@ boot() {
         touch /shared/driver-works
         systemctl start gpuvm-setup.target
         settled
-        echo "second: $(steps 7)"
+        echo "second: $(steps 9)"
         journalctl -u gpuvm-setup@cuda -o cat | grep -o 'no key at https.* known here'
         apt-get -qy install cuda-toolkit-12-9 >/dev/null 2>&1
         systemctl start gpuvm-setup.target
         settled
-        echo "third: $(steps 13)"
+        echo "third: $(steps 15)"
         systemctl start gpuvm-setup.target
         settled
-        echo "again: $(steps 13 | wc -w)"
-        echo "drivers: $(sort -u /shared/drivers)"
+        echo "again: $(steps 15 | wc -w)"
 
+        echo '-- 3'
+        echo "drivers: $(sort -u /shared/drivers)"
         echo "held: $(apt-mark showhold | paste -sd' ')"
+        echo "restarts: $(find /var/lib/gpuvm-setup -name restarted | wc -l)"
+        nvidia-smi -L
+
+        echo '-- 1'
+        echo "boot: $(awk '$1 == "boot" { t = $3 - t } END { print (t >= 0) }' /var/lib/gpuvm-setup/steps)"
         for user in vllm ollama; do
                 echo "$user: $(getent passwd $user | cut -d: -f6,7) $(id -Gn $user)"
         done
@@ -238,26 +254,42 @@ boot() {
         echo "listens: $(ss -Hltn | awk '{ print $4 }' | sort | paste -sd' ')"
         echo "enabled: $(systemctl is-enabled vllm-proxy.socket ollama-proxy.socket gpuvm-setup.target vllm.service | paste -sd' ')"
 
+        echo '-- 4'
         echo "asleep: $(systemctl is-active vllm ollama | paste -sd' ')"
         # Who asks now and then keeps it from stopping, however long the looks take.
         while sleep 0.5; do http http://192.0.2.7:8000/health; done >/dev/null &
         keeper=$!
         echo "vllm: $(http http://192.0.2.7:8000/health) $(systemctl is-active vllm ollama | paste -sd' ')"
         echo "without the key: $(http http://192.0.2.7:8000/v1/models), with it: $(http -H "Authorization: Bearer $secret" http://192.0.2.7:8000/v1/models)"
-        /usr/local/lib/gpuvm-setup/check | sed 's/ [0-9]* ms/ N ms/; s/^/check: /'
+        /usr/local/lib/gpuvm-setup/check | sed 's/ [0-9]* ms/ N ms/' >/run/check
+        grep -E '^(vllm|first)' /run/check
         pid=$(systemctl show -P MainPID vllm)
         echo "as: $(stat -c %U "/proc/$pid") $(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -o 'vllm serve.*')"
+        echo '-- 2'
+        grep -vE '^(vllm|first|ollama)' /run/check
+        echo '-- 5'
+        grep ^ollama /run/check
+        echo '-- secrets'
         grep -lr -e "$secret" -e $token /proc/[0-9]*/cmdline /etc/gpuvm-setup.conf /var/lib/gpuvm-setup 2>/dev/null
         kill "$keeper"
         [ "$pid" -eq 0 ] || kill -9 "$pid"
         sleep 6
+        echo '-- 4'
         echo "killed, and there again: $(http http://192.0.2.7:8000/health)"
+        echo '-- 5'
+        command -v ollama
+        while sleep 0.5; do http http://127.0.0.1:11434/; done >/dev/null &
+        keeper=$!
         echo "ollama: $(http http://127.0.0.1:11434/api/version) $(systemctl is-active vllm ollama | paste -sd' ')"
+        /usr/local/lib/gpuvm-setup/check | grep ^ollama-
+        kill "$keeper"
+        echo '-- idle'
         for _ in $(seq 60); do
                 ! systemctl is-active --quiet vllm ollama || { sleep 0.5; continue; }
                 break
         done
         echo "idle: $(systemctl is-active vllm ollama | paste -sd' ')"
+        echo '-- secrets'
         echo "secrets in the journal: $(journalctl -o cat | grep -c -e "$secret" -e $token)"
         find / -xdev -type f ! -path '/proc/*' ! -path '/shared/*' ! -path '/var/lib/cloud/seed/*' -perm /044 \
                 -exec grep -l -e "$secret" -e $token {} + 2>/dev/null
@@ -265,23 +297,26 @@ boot() {
 declare -p secret token >"$shared/variables"
 machine_boot boot
 is 'it ended as it should' "$status" 0
-is 'it sets itself up, and goes on where it failed' "$output" "cloud-init: done
+is 'cloud-init takes it all' "$(part init)" "cloud-init: done
 errors: none
 schema debian: Valid schema /shared/schema/debian
 schema desktop: Valid schema /shared/schema/desktop
 schema llm: Valid schema /shared/schema/llm
 schema llm-without: Valid schema /shared/schema/llm-without
-schema server: Valid schema /shared/schema/server
-first: firewall start firewall done swap start swap done driver start driver failed
+schema server: Valid schema /shared/schema/server"
+is 'scenario 8: a step that fails is told, leaves the machine as it is, and goes on where it was' "$(part 8)" "first: boot start boot done firewall start firewall done swap start swap done driver start driver failed
 units: failed inactive active active
 ubuntu-drivers did not install driver 580-server-open
 'systemctl start gpuvm-setup.target' goes on from here
 second: driver start driver done gpu start gpu done cuda start cuda failed
 no key at https://developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64 is one of NVIDIA's that are known here
 third: cuda start cuda done ollama start ollama done vllm start vllm done engines start engines done models start models done
-again: 20
-drivers: install --gpgpu nvidia:580-server-open
+again: 20"
+is 'scenario 3: the open driver of the distribution is taken, and works at once' "$(part 3)" 'drivers: install --gpgpu nvidia:580-server-open
 held: nvidia-headless-no-dkms-580-server-open nvidia-utils-580-server
+restarts: 0
+GPU 0: NVIDIA GeForce RTX 5060 Ti (UUID: GPU-1)'
+is 'scenario 1: accounts, modes, firewall and engines are as they should be' "$(part 1)" "boot: 1
 vllm: /var/lib/vllm:/usr/sbin/nologin vllm video render
 ollama: /usr/share/ollama:/usr/sbin/nologin ollama video render
 /opt/models 755 vllm
@@ -302,24 +337,33 @@ ufw: 8000/tcp 192.0.2.0/24
 ufw: 53/udp Anywhere 
 Default: deny (incoming), allow (outgoing)
 listens: 127.0.0.1:11434 192.0.2.7:8000
-enabled: enabled enabled enabled disabled
-asleep: inactive inactive
+enabled: enabled enabled enabled disabled"
+is 'scenario 4: vLLM starts when it is asked, answers whom it knows, and survives a crash' "$(part 4)" 'asleep: inactive inactive
 vllm: 200 active inactive
 without the key: 401, with it: 200
-check: open-driver ok nvidia-headless-no-dkms-580-server-open 99
-check: nvidia-smi ok GPU 0: NVIDIA GeForce RTX 5060 Ti (UUID: GPU-1)
-check: kernel ok what it says of the GPU in its log is no error
-check: cuda ok the toolkit is there
-check: vllm ok vllm 0.19.0
-check: vllm-unit ok its unit is there
-check: vllm-health ok it answers
-check: first-token ok N ms until the first token
-check: ollama ok ollama version is 0.32.7
-check: ollama-unit ok its unit is there
-check: ollama-health skip it does not run
+vllm ok vllm 0.19.0
+vllm-unit ok its unit is there
+vllm-health ok it answers
+vllm-gpu ok it computes on the GPU
+first-token ok N ms until the first token
 as: vllm vllm serve Qwen/Qwen3-0.6B --host 127.0.0.1 --port 18000 
-killed, and there again: 200
+killed, and there again: 200'
+is 'scenario 2: the GPU is seen, its driver and the toolkit are there' "$(part 2)" 'lspci ok 01:00.0 0300: 10de:2d04
+open-driver ok nvidia-headless-no-dkms-580-server-open 99
+nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 580.95.05
+kernel ok what it says of the GPU in its log is no error
+cuda ok the toolkit is there'
+is 'scenario 5: Ollama is there, and has the GPU when it is asked' "$(part 5)" 'ollama ok ollama version is 0.32.7
+ollama-unit ok its unit is there
+ollama-health skip it does not run
+ollama-list skip ollama does not run
+ollama-gpu skip ollama does not run
+/usr/local/bin/ollama
 ollama: 200 inactive active
-idle: inactive inactive
-secrets in the journal: 0"
+ollama-unit ok its unit is there
+ollama-health ok it answers
+ollama-list ok it lists its models
+ollama-gpu ok it has found the GPU'
+is 'who is not asked stops' "$(part idle)" 'idle: inactive inactive'
+is 'secrets are where they belong alone' "$(part secrets)" 'secrets in the journal: 0'
 done_testing

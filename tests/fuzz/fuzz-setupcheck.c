@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_free_ char *text = strndup((const char *) data, size);
         _cleanup_(findings_done) Findings l = {};
 
-        if (setupcheck_steps("x", text, &l) < 0 || setupcheck_program("x", text, &l) < 0)
+        if (setupcheck_steps("x", text, 1, &l) < 0 || setupcheck_whole("x", text, 1, &l) < 0 ||
+            setupcheck_program("x", text, &l) < 0)
                 abort();
         return 0;
 }

@@ -10,7 +10,7 @@ TEST(all_of_it) {
         _cleanup_(metadata_done) Metadata m = {};
 
         ASSERT_EQ(metadata_parse(BEGIN
-                                 "kind='ubuntu' created='2026-11-21T20:40:00Z'>"
+                                 "kind='ubuntu' created='2026-11-21T20:40:00Z' took='42'>"
                                  "<g:disk path='/srv/a&amp;b.qcow2'/><g:disk path='/srv/c.raw'/>"
                                  "<g:seed path='/srv/seed.iso'/>"
                                  "<g:address cidr='203.0.113.7/32' gateway='203.0.113.1'/>"
@@ -20,6 +20,7 @@ TEST(all_of_it) {
                   1);
         ASSERT_STREQ(m.kind, "ubuntu");
         ASSERT_STREQ(m.created, "2026-11-21T20:40:00Z");
+        ASSERT_EQ(m.took_sec, 42);
         ASSERT_STREQ(m.address, "203.0.113.7/32");
         ASSERT_STREQ(m.gateway, "203.0.113.1");
         ASSERT_STREQ(m.mac, "52:54:00:ab:cd:ef");

@@ -9,7 +9,8 @@ static Findings found;
 
 static void steps(const char *text) {
         findings_done(&found);
-        ASSERT_EQ(setupcheck_steps("x", text, &found), 0);
+        ASSERT_EQ(setupcheck_steps("x", text, 0, &found), 0);
+        ASSERT_EQ(setupcheck_whole("x", text, 0, &found), 0);
 }
 
 static void program(const char *text) {
@@ -29,8 +30,8 @@ TEST(all_done) {
         steps("firewall start 100\nfirewall done 102\ndriver start 102\ndriver done 300\n");
         ASSERT_EQ(found.n, 3);
         expect(0, FINDING_OK, "setup", "has done step firewall in 2 s");
-        expect(1, FINDING_OK, "setup", "has done step driver in 198 s");
-        expect(2, FINDING_OK, "setup", "was set up within 200 s of at most 1800");
+        expect(1, FINDING_OK, "setup", "has done step driver in 198 s of at most 600");
+        expect(2, FINDING_OK, "setup", "was there as a whole in 200 s of at most 1800");
 }
 
 TEST(the_last_time_counts) {
@@ -40,14 +41,33 @@ TEST(the_last_time_counts) {
         steps("driver start 100\ndriver failed 110\ndriver start 200\n");
         expect(0, FINDING_WARN, "setup", "is at step driver of its setup");
         steps("driver start 100\ndriver failed 110\ndriver start 200\ndriver done 230\n");
-        expect(0, FINDING_OK, "setup", "has done step driver in 30 s");
+        expect(0, FINDING_OK, "setup", "has done step driver in 30 s of at most 600");
 }
 
 TEST(too_slow) {
         steps("driver start 100\ndriver done 701\n");
-        expect(0, FINDING_WARN, "setup", "has done step driver in 601 s, more than 600");
+        expect(0, FINDING_WARN, "setup", "has done step driver in 601 s of at most 600");
         steps("firewall start 0100\nfirewall done 101\nmodels start 101\nmodels done 2000\n");
-        expect(2, FINDING_WARN, "setup", "was set up within 1900 s of at most 1800");
+        expect(2, FINDING_WARN, "setup", "was there as a whole in 1900 s of at most 1800");
+}
+
+TEST(each_limit) {
+        static const char text[] = "boot start 1000\nboot done 1301\nollama start 1400\nollama done 1900\n"
+                                   "vllm start 1900\nvllm done 2300\nengines start 2300\nengines done 2301\n";
+
+        findings_done(&found);
+        ASSERT_EQ(setupcheck_steps("x", text, 601, &found), 0);
+        ASSERT_EQ(setupcheck_whole("x", text, 601, &found), 0);
+        ASSERT_EQ(found.n, 7);
+        expect(0, FINDING_WARN, "setup", "was made in 601 s of at most 600");
+        expect(1, FINDING_WARN, "setup", "has booted in 301 s of at most 300");
+        expect(2, FINDING_OK, "setup", "has done step ollama in 500 s");
+        expect(5, FINDING_WARN, "setup", "has installed its engines in 901 s of at most 900");
+        expect(6, FINDING_WARN, "setup", "was there as a whole in 1902 s of at most 1800");
+        steps("vllm start 10\nvllm done 910\nengines start 910\nengines done 910\n");
+        expect(2, FINDING_OK, "setup", "has installed its engines in 900 s of at most 900");
+        steps("ollama start 10\nollama done 20\nvllm start 20\n");
+        ASSERT_EQ(found.n, 2);
 }
 
 TEST(what_is_none) {
@@ -65,5 +85,9 @@ TEST(checks_with_their_remedies) {
         expect(0, FINDING_OK, "nvidia-smi", "NVIDIA GeForce RTX 5060 Ti, 16311 MiB");
         expect(1, FINDING_FAIL, "ollama-health", "it does not run");
         expect(2, FINDING_SKIP, "first-token", "no");
+        program("lspci fail x\nvllm-gpu fail x\nollama-list fail x\nollama-gpu fail x\n");
+        ASSERT_EQ(found.n, 4);
+        for (size_t i = 0; i < found.n; i++)
+                ASSERT(found.items[i].level == FINDING_FAIL && found.items[i].remedy);
         findings_done(&found);
 }

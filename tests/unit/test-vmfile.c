@@ -98,6 +98,10 @@ TEST(what_is_wrong) {
                 { "[Vm]\nKind=debian\nWatchdogSec=0\n",
                   "/a:3: Bad value '0' for WatchdogSec=: expected a time like 90 or 5min, 30 min at most" },
                 { "[Vm]\nKind=debian\n[Gpu]\nGpu=\"a\n", "/a:4: A quote without its end in Gpu=" },
+                { "[Vm]\nKind=debian\n[Guest]\nJoin=/etc/join\n",
+                  "/a:4: Join= is for machines of the kind worker" },
+                { "[Vm]\nKind=worker\n[Guest]\nJoin=/etc/join\nUserData=/etc/data\n",
+                  "/a:4: Join= beside UserData=, which is all that the guest is told then" },
                 { "[Vm]\nKind=debian\n[Install]\nWantedBy=.target\n",
                   "/a:4: '.target' in WantedBy= is no unit like multi-user.target" },
         };

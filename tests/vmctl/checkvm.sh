@@ -80,34 +80,41 @@ like 'one that is off' "$status:$out" "^1:fail  state +off: is off.*'vmctl start
 run check --json paused
 is 'one that is paused: nothing else is asked' "$(levels)" 'paused fail : state fail'
 run check --json lost
-is 'nothing answers' "$status:$(levels)" '1:lost fail : state ok, agent fail, address ok, ssh fail'
+is 'nothing answers' "$status:$(levels)" '1:lost fail : state ok, agent fail, address ok, ssh fail, ping ok'
 run check none
 like 'no such machine' "$status:$err" "^3:.*no virtual machine 'none'"
 run check theirs
 like 'one of others' "$status:$err" '^[15]:.*was not made by gpuvm'
 
+# Its network may be down, or its firewall shut.
+ip link set lo down
+run check plain
+like 'no ping' "$status:$out" '^1:.*warn  ping +plain: does not answer a ping at 127\.0\.0\.9.*firewall let ICMP in'
+ip link set lo up
+
 # Without an agent, and with one.
 listen 22
 run check --json plain
-is 'ssh alone is a warning' "$status:$(levels)" '2:plain warn : state ok, agent warn, address ok, ssh ok'
+is 'ssh alone is a warning' "$status:$(levels)" '2:plain warn : state ok, agent warn, address ok, ssh ok, ping ok'
 : >"$FAKEAGENT_ROOT/agent"
 run check plain
 is 'both of them' "$status:$(tr -s ' ' <<<"$out")" '0:ok state plain: runs
 ok agent plain: has an agent that answers
 ok address plain: has the address 127.0.0.9
-ok ssh plain: answers by ssh at 127.0.0.9'
+ok ssh plain: answers by ssh at 127.0.0.9
+ok ping plain: answers a ping at 127.0.0.9'
 run check --json lost
-is 'an agent alone is a warning' "$status:$(levels)" '2:lost warn : state ok, agent ok, address ok, ssh warn'
+is 'an agent alone is a warning' "$status:$(levels)" '2:lost warn : state ok, agent ok, address ok, ssh warn, ping ok'
 run check --quiet plain lost off
 is 'the worst of several, and no word' "$status:$out$err" 1:
 run check --json plain none lost
 is 'one that is not there does not hide the others' "$status:$(levels | wc -l)" 3:2
 run check --json talos
-is 'Talos answers elsewhere' "$status:$(levels)" '2:talos warn : state ok, agent ok, address ok, api warn'
+is 'Talos answers elsewhere' "$status:$(levels)" '2:talos warn : state ok, agent ok, address ok, api warn, ping ok'
 
 # GPUs.
 run check --json with-gpu
-is 'a guest that does not let itself be looked at' "$status:$(levels)" '2:with-gpu warn : state ok, agent ok, address ok, ssh ok, gpu warn'
+is 'a guest that does not let itself be looked at' "$status:$(levels)" '2:with-gpu warn : state ok, agent ok, address ok, ssh ok, ping ok, gpu warn'
 pci '10de22ba snd_hda_intel' '80860d57'
 run check with-gpu
 like 'a GPU that is not there' "$status:$out" '^1:.*fail  gpu +0000:01:00\.0: is not seen in the guest'
@@ -139,7 +146,7 @@ run check plain
 like 'and has failed' "$status:$out" '^2:.*warn  cloud-init +plain: was not set up without errors: no such package'
 printf '{"v1":{"stage":null,"modules-final":{"finished":2}}}' >"$FAKEAGENT_ROOT/run/cloud-init/status.json"
 run check --json plain
-is 'or is done' "$status:$(levels)" '0:plain ok : state ok, agent ok, address ok, ssh ok, cloud-init ok'
+is 'or is done' "$status:$(levels)" '0:plain ok : state ok, agent ok, address ok, ssh ok, ping ok, cloud-init ok'
 
 # A guest that sets itself up.
 mkdir -p "$FAKEAGENT_ROOT/var/lib/gpuvm-setup" "$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup"
@@ -152,7 +159,17 @@ printf '#!/bin/sh\necho "nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 58
         >"$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
 chmod +x "$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
 run check plain
-like 'it went on, and is asked how it is' "$status:$out" "^1:.*has done step driver in 200 s.*was set up within 300 s of at most 1800.*ok    nvidia-smi +plain: NVIDIA GeForce RTX 5060 Ti, 16311 MiB.*fail  vllm-health +plain: it does not run.*'journalctl -u vllm' in the guest.*skip  first-token"
+like 'it went on, and is asked how it is' "$status:$out" "^1:.*has done step driver in 200 s of at most 600.*was there as a whole in 300 s of at most 1800.*ok    nvidia-smi +plain: NVIDIA GeForce RTX 5060 Ti, 16311 MiB.*fail  vllm-health +plain: it does not run.*'journalctl -u vllm' in the guest.*skip  first-token"
+cat >"$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check" <<'S'
+#!/bin/sh
+echo "lspci ok 01:00.0 VGA compatible controller: NVIDIA Corporation Device 2d04"
+echo "nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 580.95"
+echo "kernel ok what it says of the GPU in its log is no error"
+echo "cuda ok the toolkit is there"
+S
+run check --json with-gpu
+is 'scenario 2: the host tells that the GPU is seen, and that all of it works' "$status:$(levels)" \
+        '0:with-gpu ok : state ok, agent ok, address ok, ssh ok, ping ok, gpu ok, driver ok, cloud-init ok, setup ok, setup ok, setup ok, lspci ok, nvidia-smi ok, kernel ok, cuda ok'
 rm -r "$FAKEAGENT_ROOT/var/lib/gpuvm-setup" "$FAKEAGENT_ROOT/bin/usr"
 
 # Waiting.

@@ -64,6 +64,13 @@ like 'vLLM without a GPU' "$status:$err" "^1:vmctl: $work/x.vm:[0-9]+: vLLM need
 printf '[Vm]\nKind=llm\n[Guest]\nFirewall=\n[Llm]\nListen=192.0.2.7\nVllmArguments=--max-model-len=8192 --dtype=half\nDriverUpdates=no\n' >"$work/x.vm"
 run "$work/x.vm"
 is 'a machine for language models' "$status:$out:$err" '0:x: valid:'
+refuses 'what only workers join with' 4 '[Guest]\nJoin=/etc/join\n' 'Join= is for machines of the kind worker'
+printf '[Vm]\nKind=worker\n[Guest]\nJoin=/etc/join\nUserData=/etc/data\n' >"$work/x.vm"
+run "$work/x.vm"
+like 'and user-data in its place' "$status:$err" "^1:vmctl: $work/x.vm:4: Join= beside UserData="
+sed -i /UserData/d "$work/x.vm"
+run "$work/x.vm"
+is 'a worker with what it joins with' "$status:$out:$err" '0:x: valid:'
 refuses 'a slip' 3 'Memroy=4G\n' "Unknown key 'Memroy' in section \[Vm\], did you mean 'Memory='"
 run "$work/nothing.vm"
 is 'a file that is not there' "$status:$out" 3:

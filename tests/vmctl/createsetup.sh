@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# create --wait of a guest that sets itself up, with a real libvirtd and QEMU: createsetup.sh VMCTL FAKEAGENT
+#
+# The machine is real and empty; the guest whose agent answers is a directory (../mock/fakeagent.c), and this script writes there
+# what the guest's steps would. FAKEAGENT: the directory of the library.
+#
+# shellcheck disable=SC2317 # the functions are called inside the namespaces
+
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+vmctl=$(realpath "$1")
+# shellcheck source=createlib.sh
+. "$(dirname "$0")/createlib.sh"
+work=$(mktemp -d)
+at_exit rm -rf "$work"
+fakeagent=$(realpath "$2")
+export fakeagent FAKEAGENT_ROOT=/run/guest
+
+# The agent is not libvirtd's business.
+vm() {
+        env LD_PRELOAD="$preload" LD_LIBRARY_PATH="$fakeagent" "$vmctl" "$@" </dev/null
+}
+
+# step NAME WORD TIME TOLD: what the guest writes down; then until that is told.
+step() {
+        echo "$1 $2 $3" >>/run/guest/var/lib/gpuvm-setup/steps
+        for _ in $(seq 600); do
+                ! grep -q -- "$4" /run/said || return 0
+                sleep 0.1
+        done
+        echo "$1 $2: not told"
+}
+# created NAME [ARGUMENT...]: vmctl create in the background; what it says is in /run/said.
+created() {
+        rm -f /run/guest/var/lib/gpuvm-setup/steps
+        vm create llm "${standard[@]}" --firmware bios --name "$1" --ip 192.0.2.9/24 --gateway 192.0.2.1 --wait "${@:2}" >/run/said 2>&1 &
+}
+# ended: its status, and what it said of the setup.
+ended() {
+        local status=0
+
+        wait %% || status=$?
+        grep -E "setup|step|went off|booted|whole|engines|$1: |is running" /run/said | sed -E 's/vmctl: //; s/after [0-9]+ s/after N s/'
+        echo "status: $status $(virsh -q -c qemu:///system domstate "$1") $(ls $pool/"$1"*.iso 2>/dev/null)"
+        vm delete --yes --force --quiet "$1"
+}
+real() {
+        ground
+        network
+        mkdir -p /run/guest/{bin,var/lib/gpuvm-setup,run/cloud-init}
+        : >/run/guest/agent
+        ip route add local 192.0.2.9/32 dev lo
+        python3 -m http.server 22 >/dev/null 2>&1 &
+        printf '#!/bin/sh\necho "E: Unable to locate \033[2mpackage"\necho "gpuvm: apt did not install zstd"\n' >/run/guest/bin/journalctl
+        chmod +x /run/guest/bin/journalctl
+        printf '{"v1":{"stage":"modules-final"}}' >/run/guest/run/cloud-init/status.json
+
+        echo '-- well'
+        created well --timeout 120
+        step boot start 100 'is at step boot'
+        step boot 'done' 130 'has booted'
+        step firewall start 130 'is at step firewall'
+        step firewall 'done' 131 'done step firewall'
+        step ollama start 131 'is at step ollama'
+        # It restarts itself meanwhile: nobody answers.
+        mv /run/guest/agent /run/guest/asleep
+        sleep 3
+        mv /run/guest/asleep /run/guest/agent
+        step ollama 'done' 170 'done step ollama'
+        step engines start 170 'is at step engines'
+        step engines 'done' 171 'engines in 40'
+        ended well
+
+        echo '-- fails'
+        created fails --timeout 120
+        step firewall start 100 'is at step firewall'
+        step firewall failed 110 'failed at'
+        ended fails
+
+        echo '-- late'
+        created late --timeout 8
+        step firewall start 100 'is at step firewall'
+        ended late
+
+        echo '-- off'
+        created off --timeout 120
+        step firewall start 100 'is at step firewall'
+        virsh -q -c qemu:///system destroy off
+        ended off
+        kill %1
+}
+create_real "$work" 400 step created ended
+[ "$status" -ne 77 ] || skip_all 'libvirt, QEMU or namespaces are not there'
+is 'it ends well' "$status" 0
+is 'each step is told, and how one failed' "$got" "-- well
+  well is at step boot of its setup
+  well has booted in 30 s of at most 300
+  well is at step firewall of its setup
+  well has done step firewall in 1 s
+  well is at step ollama of its setup
+  well has done step ollama in 39 s
+  well is at step engines of its setup
+  well has done step engines in 1 s
+  well has installed its engines in 40 s of at most 900
+well is running. 'vmctl console well' shows it, 'vmctl ip list' its address.
+status: 0 running 
+-- fails
+  fails is at step firewall of its setup
+fails: E: Unable to locate ?[2mpackage
+fails: gpuvm: apt did not install zstd
+'fails' failed at step firewall of its setup. It runs, and 'vmctl ssh fails' enters it: 'journalctl -u gpuvm-setup@firewall' in the guest tells why; 'systemctl start gpuvm-setup.target' there goes on
+status: 1 running 
+-- late
+  late is at step firewall of its setup
+'late' is not set up after N s: it is at step firewall. It goes on; 'vmctl check late' tells how far it is
+status: 1 running 
+-- off
+  off is at step firewall of its setup
+'off' went off while it was set up; 'vmctl start off' starts it, and it goes on
+status: 1 shut off "
+done_testing

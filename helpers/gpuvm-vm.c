@@ -25,6 +25,7 @@
 #include "virtwatch.h"
 #include "vmgpu.h"
 #include "vmprobe.h"
+#include "vmstart.h"
 
 enum {
         STOP_TIMEOUT_SEC = 3 * 60,
@@ -115,7 +116,35 @@ static int read_metadata(Machine *m) {
                                   m->name);
 }
 
+/* While others are waited for. */
+static void look_around(void *userdata) {
+        Machine *m = userdata;
+
+        virtwatch_answer(m->watch);
+        if (told_to_stop(m))
+                stop_ask();
+}
+
+/* Its GPUs, whatever that takes. */
+static int prepare(Machine *m, VmStart *s) {
+        uint64_t patience;
+        int r = vmstart_patience(m->p->root, m->name, &patience);
+
+        if (r < 0)
+                return log_oom();
+        m->p->alive = look_around;
+        m->p->alive_userdata = m;
+        r = vmstart_prepare(m->p, m->v, m->name, &m->metadata, patience, s);
+        look_around(m);
+        m->p->alive = NULL;
+        if (r >= 0 && stop_asked())
+                return phase_fail(m->p, ECANCELED, "Start it again", "Stopped before '%s' was started",
+                                  m->name);
+        return r;
+}
+
 static int start(Machine *m) {
+        _cleanup_(vmstart_done) VmStart s = {};
         VmLook look;
         int r;
 
@@ -124,20 +153,14 @@ static int start(Machine *m) {
                 phase_note(m->p, "'%s' runs already, and is watched from now on", m->name);
                 return 0;
         }
-        m->p->alive = virtwatch_answer;
-        m->p->alive_userdata = m->watch;
         if (r >= 0)
-                r = vmgpu_take(m->p, m->name, m->metadata.gpus);
-        m->p->alive = NULL;
-        if (r >= 0 && told_to_stop(m))
-                return phase_fail(m->p, ECANCELED, "Start it again", "Stopped before '%s' was started",
-                                  m->name);
+                r = prepare(m, &s);
         if (r >= 0)
                 r = phase_change(m->p, "start", m->name, "a virtual machine of kind %s", m->metadata.kind);
         if (r <= 0)
                 return r;
         phase_status(m->p, "Starting");
-        r = virtvm_start(m->v, m->name);
+        r = s.xml ? virtvm_start_as(m->v, s.xml) : virtvm_start(m->v, m->name);
         return r < 0 ? phase_fail(m->p, 0, "'journalctl -u libvirtd' may tell more", "Cannot start '%s': %s",
                                   m->name, virt_message(m->v))
                      : 0;

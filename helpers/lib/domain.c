@@ -45,6 +45,8 @@ static void metadata(Xml *x, const Domain *d) {
                 xml_empty(x, "gpuvm:image", "name", d->image, NULL);
         if (d->user)
                 xml_empty(x, "gpuvm:user", "name", d->user, NULL);
+        if (d->gpu_wish)
+                xml_empty(x, "gpuvm:wish", "gpus", d->gpu_wish, NULL);
         for (size_t i = 0; i < d->n_gpus; i++) {
                 char name[BDF_STRING_MAX];
 

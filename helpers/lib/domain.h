@@ -61,6 +61,7 @@ typedef struct Domain {
 
         const DomainGpu *gpus;
         size_t n_gpus;
+        const char *gpu_wish; /* chosen at each start, in gpuwish_format()'s form, or NULL */
         unsigned spare_ports; /* root ports that stay free, for devices that come while it runs */
 
         bool screen;            /* a screen of its own, on a local socket */

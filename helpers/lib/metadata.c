@@ -14,6 +14,7 @@ void metadata_done(Metadata *m) {
         free(m->mac);
         free(m->seed);
         free(m->log);
+        free(m->gpu_wish);
         strv_free(m->disks);
         strv_free(m->gpus);
         *m = (Metadata){};
@@ -65,7 +66,7 @@ static int read_element(const XmlNode *n, Metadata *m) {
             copy(n, "image", "name", &m->image) < 0 || copy(n, "user", "name", &m->user) < 0 ||
             copy(n, "address", "cidr", &m->address) < 0 || copy(n, "address", "gateway", &m->gateway) < 0 ||
             copy(n, "nic", "mac", &m->mac) < 0 || copy(n, "seed", "path", &m->seed) < 0 ||
-            copy(n, "log", "path", &m->log) < 0)
+            copy(n, "log", "path", &m->log) < 0 || copy(n, "wish", "gpus", &m->gpu_wish) < 0)
                 return -ENOMEM;
         if ((m->seed && !is_path(m->seed)) || (m->log && !is_path(m->log)))
                 return -EBADMSG;

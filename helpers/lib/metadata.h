@@ -18,9 +18,10 @@ typedef struct Metadata {
         char *address, *gateway; /* reserved for it; address with prefix length */
         char *mac; /* of its interface; NULL: the one of its UUID (guestnet_mac()), or unknown */
         char *seed;
-        char *log;    /* what its serial console says */
-        char **disks; /* paths: what create made, and delete removes */
-        char **gpus;  /* "0000:01:00.0", each card's first function */
+        char *log;      /* what its serial console says */
+        char **disks;   /* paths: what create made, and delete removes */
+        char **gpus;    /* "0000:01:00.0", each card's first function */
+        char *gpu_wish; /* "2 x RTX 4090": chosen at each start; NULL: none (gpuwish.h) */
 } Metadata;
 
 /* xml: the element, with or without its prefix, or a whole <domain> that has it. Returns 1; 0 if there is

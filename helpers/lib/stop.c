@@ -22,6 +22,10 @@ void stop_catch(void) {
         (void) sigaction(SIGHUP, &sa, NULL);
 }
 
+void stop_ask(void) {
+        asked = 1;
+}
+
 bool stop_asked(void) {
         return asked;
 }

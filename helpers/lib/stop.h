@@ -9,6 +9,8 @@
 
 void stop_catch(void);
 bool stop_asked(void);
+/* For who gets signals in another way: as if one had come. */
+void stop_ask(void);
 
 /* True if the machine is going down: nothing is worth being put back then, and everything in its way costs
  * time. root: a recorded machine never goes down. */

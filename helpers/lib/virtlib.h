@@ -45,6 +45,7 @@
         X(virDomainGetState)                  \
         X(virDomainGetUUIDString)             \
         X(virDomainGetXMLDesc)                \
+        X(virDomainHasManagedSaveImage)       \
         X(virDomainInterfaceAddresses)        \
         X(virDomainInterfaceFree)             \
         X(virDomainLookupByName)              \

@@ -231,6 +231,26 @@ int virtvm_start(Virt *v, const char *name) {
         return call(v, name, lv.virDomainCreate);
 }
 
+int virtvm_is_saved(Virt *v, const char *name) {
+        _cleanup_domain_ virDomainPtr d = NULL;
+        int r;
+
+        r = virtlib_look_up(v, name, &d);
+        if (r < 0)
+                return r;
+        r = lv.virDomainHasManagedSaveImage(d, 0);
+        return r < 0 ? virtlib_failed(v) : r > 0;
+}
+
+/* libvirt keeps a definition that is there, and has it back when the machine is off (virDomainObjAssignDef()
+ * of libvirt). */
+int virtvm_start_as(Virt *v, const char *xml) {
+        _cleanup_domain_ virDomainPtr d =
+                        lv.virDomainCreateXML(v->connection, xml, VIR_DOMAIN_START_VALIDATE);
+
+        return d ? 0 : virtlib_failed(v);
+}
+
 int virtvm_start_once(Virt *v, const char *xml) {
         _cleanup_domain_ virDomainPtr d = NULL;
 

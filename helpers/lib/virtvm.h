@@ -62,6 +62,11 @@ int virtvm_xml_now(Virt *v, const char *name, char **ret) _must_check_ _nonnull_
 /* Refuses what is not valid by libvirt's schema. */
 int virtvm_define(Virt *v, const char *xml) _must_check_ _nonnull_all_;
 int virtvm_start(Virt *v, const char *name) _must_check_ _nonnull_all_;
+/* Its memory was saved, and a start by its definition goes on from there. Returns 1, or 0 if not. */
+int virtvm_is_saved(Virt *v, const char *name) _must_check_ _nonnull_all_;
+/* Starts it as this description says, of its name and UUID: its definition stays as it is, and is what it has
+ * again when it ends. Whatever was saved of it stays, and is wrong from then on. */
+int virtvm_start_as(Virt *v, const char *xml) _must_check_ _nonnull_all_;
 /* A machine without a definition, which ends with the connection at the latest. */
 int virtvm_start_once(Virt *v, const char *xml) _must_check_ _nonnull_all_;
 int virtvm_shutdown(Virt *v, const char *name) _must_check_ _nonnull_all_;

@@ -92,8 +92,22 @@ static int change_description(const Change *c) {
         return title ? xml_set_content(title, vmfile_value(c->f, VMKEY_DESCRIPTION)) : -ENOMEM;
 }
 
+static int change_wish(const Change *c) {
+        const XmlNode *element = metadata_find(c->doc), *old = xml_child(element, "wish");
+        _cleanup_free_ char *wish = NULL;
+        int r = element ? vmfile_gpu_wish(c->f, &wish) : -EBADMSG;
+
+        if (r < 0)
+                return r;
+        if (old)
+                xml_remove(c->doc, old);
+        return !wish || xml_add(c->doc, element, "wish", "gpus", wish, NULL) ? 0 : -ENOMEM;
+}
+
 static int change(const Change *c, VmKey k) {
         switch (k) {
+        case VMKEY_GPU:
+                return change_wish(c);
         case VMKEY_DESCRIPTION:
                 return change_description(c);
         case VMKEY_CPUS:
@@ -109,6 +123,15 @@ static int change(const Change *c, VmKey k) {
         default:
                 return -EBADMSG;
         }
+}
+
+int vmchange_gpu_wish(const char *xml, const VmFile *f, char **ret) {
+        _cleanup_xml_doc_ XmlDoc *doc = NULL;
+        int r = xml_read(xml, &doc);
+
+        if (r >= 0)
+                r = change_wish(&(Change){ .doc = doc, .domain = xml_root(doc), .f = f });
+        return r < 0 ? r : xml_print(doc, ret);
 }
 
 int vmchange_definition(const char *xml, const VmFile *f, const VmPlan *wanted, const VmDifferences *l,

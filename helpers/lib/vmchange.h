@@ -11,3 +11,6 @@
  * -EBADMSG for what is no definition of a machine, -ENOPKG or -ENOMEM. */
 int vmchange_definition(const char *xml, const VmFile *f, const VmPlan *wanted, const VmDifferences *l,
                         char **ret) _must_check_ _nonnull_all_;
+
+/* What it asks for by number or model alone, or that it asks for nothing. Returns 0, or as above. */
+int vmchange_gpu_wish(const char *xml, const VmFile *f, char **ret) _must_check_ _nonnull_all_;

@@ -137,7 +137,10 @@ static void print_rest(const VmDefined *d, const char *gpus, FILE *f) {
 }
 
 int vmdefined_format(const VmDefined *d, bool autostart, char **ret) {
-        _cleanup_free_ char *gpus = d->metadata.gpus ? strv_join(d->metadata.gpus, " ") : strdup("none"),
+        const Metadata *m = &d->metadata;
+        _cleanup_free_ char *gpus = m->gpu_wish ? strdup(m->gpu_wish)
+                        : m->gpus               ? strv_join(m->gpus, " ")
+                                                : strdup("none"),
                             *text = NULL;
         size_t size;
         bool failed;

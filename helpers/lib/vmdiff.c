@@ -145,14 +145,25 @@ static bool is_same_set(char *const *a, char *const *b) {
         return true;
 }
 
-static int compare_gpus(Comparison *c, char *const *gpus, const VmDefined *d) {
-        _cleanup_free_ char *is = NULL, *wanted = NULL;
+static char *gpus_text(const char *wish, char *const *gpus) {
+        return wish ? strdup(wish) : gpus && *gpus ? strv_join(gpus, " ") : strdup("none");
+}
 
-        if (!gpus || is_same_set(gpus, d->metadata.gpus))
+/* What is asked for by number or model is chosen when it starts; what is named can be moved now. */
+static int compare_gpus(Comparison *c, char *const *gpus, const VmDefined *d) {
+        _cleanup_free_ char *is = NULL, *wanted = NULL, *wish = NULL;
+        const Metadata *m = &d->metadata;
+        int r = vmfile_gpu_wish(c->f, &wish);
+
+        if (r < 0 || (!wish && !gpus))
+                return r;
+        if (wish ? streq_ptr(wish, m->gpu_wish) && !m->gpus : !m->gpu_wish && is_same_set(gpus, m->gpus))
                 return 0;
-        is = d->metadata.gpus ? strv_join(d->metadata.gpus, " ") : strdup("none");
-        wanted = *gpus ? strv_join(gpus, " ") : strdup("none");
-        return is && wanted ? add(c, VMKEY_GPU, VMCHANGE_NOW, is, wanted) : -ENOMEM;
+        is = gpus_text(m->gpu_wish, m->gpus);
+        wanted = gpus_text(wish, gpus);
+        if (!is || !wanted)
+                return -ENOMEM;
+        return add(c, VMKEY_GPU, m->gpus || (gpus && *gpus) ? VMCHANGE_NOW : VMCHANGE_RESTART, is, wanted);
 }
 
 int vmdiff(const VmFile *f, const VmPlan *wanted, char *const *gpus, const VmDefined *d, VmDifferences *ret) {

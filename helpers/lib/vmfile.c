@@ -3,6 +3,7 @@
 #include <stdarg.h>
 
 #include "confvalid.h"
+#include "gpuwish.h"
 #include "ini.h"
 #include "nearest.h"
 #include "parse.h"
@@ -12,7 +13,8 @@
 enum {
         VALUES_MAX = 64, /* of one key */
         TIME_MAX_SEC = 30 * 60,
-        GUESSES_MAX = 20, /* "did you mean": costly on a file that is no declaration at all */
+        PATIENCE_SEC = 10 * 60, /* as that of 'vmctl gpu attach --when-idle' */
+        GUESSES_MAX = 20,       /* "did you mean": costly on a file that is no declaration at all */
 };
 
 static const char *const kinds[] = { "talos", "ubuntu", "debian", "llm", "worker", NULL };
@@ -39,6 +41,7 @@ const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
         [VMKEY_WATCHDOG_SEC] = { "Vm", "WatchdogSec", VMKEY_TIME, NULL, NULL },
         [VMKEY_GPU] = { "Gpu", "Gpu", VMKEY_WORDS, "gpu", NULL },
         [VMKEY_ROM] = { "Gpu", "Rom", VMKEY_TEXT, "rom", NULL },
+        [VMKEY_WHEN_IDLE] = { "Gpu", "WhenIdle", VMKEY_WAIT, NULL, NULL },
         [VMKEY_NETWORK] = { "Network", "Network", VMKEY_TEXT, "network", NULL },
         [VMKEY_ADDRESS] = { "Network", "Address", VMKEY_TEXT, "ip", NULL },
         [VMKEY_GATEWAY] = { "Network", "Gateway", VMKEY_TEXT, "gateway", NULL },
@@ -210,6 +213,10 @@ static int on_assignment(unsigned line, const char *section, const char *key, co
         else if (*value && vmkey_rows[k].type == VMKEY_TIME && !is_time(value))
                 tell(p, line, "Bad value '%.60s' for %s=: expected a time like 90 or 5min, %d min at most",
                      value, key, TIME_MAX_SEC / 60);
+        else if (*value && vmkey_rows[k].type == VMKEY_WAIT && parse_boolean(value) < 0 && !is_time(value))
+                tell(p, line,
+                     "Bad value '%.60s' for %s=: expected yes, no or a time like 5min, %d min at most", value,
+                     key, TIME_MAX_SEC / 60);
         else
                 return take(p, line, k, value);
         return 0;
@@ -242,12 +249,23 @@ static bool is_wanter(const char *unit) {
                         (endswith(unit, ".target") || endswith(unit, ".service"));
 }
 
-/* "4" or "RTX 4090" as well: what these are is known where the GPUs are. */
-static void check_gpus(Parser *p, unsigned line) {
+/* "4" or "RTX 4090" as well: which ones these are is known when the machine starts. */
+static int check_gpus(Parser *p, unsigned line) {
+        _cleanup_(gpuwish_done) GpuWish wish = {};
         char **l = p->f->values[VMKEY_GPU];
+        const char *why = NULL;
+        int r;
 
-        if (strv_length(l) > 1 && strv_contains(l, "none"))
+        if (strv_length(l) > 1 && strv_contains(l, "none")) {
                 tell(p, line, "Gpu=none beside other GPUs; an empty 'Gpu=' before it takes them back");
+                return 0;
+        }
+        r = gpuwish_parse(l, &wish, &why);
+        if (r == -EINVAL)
+                tell(p, line, "Bad value for Gpu=: %s", why);
+        if (r > 0 && vmfile_value(p->f, VMKEY_ROM))
+                tell(p, p->f->lines[VMKEY_ROM], "Rom= is for one card, which Gpu= has to name");
+        return r == -ENOMEM ? r : 0;
 }
 
 static void check_join(Parser *p, unsigned line) {
@@ -264,6 +282,7 @@ int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
                      .path = f->files ? f->files[0] : f->name,
                      .problem = problem,
                      .userdata = userdata };
+        int r;
 
         if (!confvalid_hostname(f->name))
                 tell(&p, 0, "'%.70s' is no name for a machine: letters, digits and dashes, up to 63",
@@ -276,10 +295,32 @@ int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
                         tell(&p, f->lines[VMKEY_WANTED_BY],
                              "'%.60s' in WantedBy= is no unit like multi-user.target", *unit);
         p.path = vmfile_place(f, VMKEY_GPU).file ?: p.path;
-        check_gpus(&p, f->lines[VMKEY_GPU]);
+        r = check_gpus(&p, f->lines[VMKEY_GPU]);
         p.path = vmfile_place(f, VMKEY_JOIN).file ?: p.path;
         check_join(&p, f->lines[VMKEY_JOIN]);
-        return 0;
+        return r;
+}
+
+int vmfile_gpu_wish(const VmFile *f, char **ret) {
+        _cleanup_(gpuwish_done) GpuWish wish = {};
+        const char *why = NULL;
+        int r = gpuwish_parse(f->values[VMKEY_GPU], &wish, &why);
+
+        if (r <= 0)
+                return r == -ENOMEM ? r : 0;
+        r = gpuwish_format(&wish, ret);
+        return r < 0 ? r : 1;
+}
+
+uint64_t vmfile_patience(const VmFile *f) {
+        const char *value = vmfile_value(f, VMKEY_WHEN_IDLE);
+        uint64_t usec = 0;
+        int b = value ? parse_boolean(value) : 0;
+
+        /* "1" is a time as well, and a short one. */
+        if (b > 0)
+                return PATIENCE_SEC * USEC_PER_SEC;
+        return b == 0 || parse_sec(value, &usec) < 0 ? 0 : usec;
 }
 
 const char *vmfile_value(const VmFile *f, VmKey k) {

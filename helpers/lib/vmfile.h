@@ -27,6 +27,7 @@ typedef enum VmKey {
         VMKEY_WATCHDOG_SEC,
         VMKEY_GPU,
         VMKEY_ROM,
+        VMKEY_WHEN_IDLE,
         VMKEY_NETWORK,
         VMKEY_ADDRESS,
         VMKEY_GATEWAY,
@@ -69,6 +70,7 @@ typedef enum VmKeyType {
         VMKEY_TEXT,  /* the last assignment counts */
         VMKEY_FLAG,  /* likewise; yes or no */
         VMKEY_TIME,  /* likewise; "90", "5min" */
+        VMKEY_WAIT,  /* likewise; yes, no, or a time */
         VMKEY_WORDS, /* a list with blanks between; a repeated assignment appends */
         VMKEY_LINES, /* each assignment is one of several */
 } VmKeyType;
@@ -105,6 +107,11 @@ int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) _must_check_ __
 const char *vmfile_value(const VmFile *f, VmKey k) _nonnull_all_;
 /* Of a flag. */
 bool vmfile_flag(const VmFile *f, VmKey k) _nonnull_all_;
+/* What Gpu= asks for, in the form of gpuwish_format(). Returns 1; 0 if it names GPUs, or says nothing; or
+ * -ENOMEM. */
+int vmfile_gpu_wish(const VmFile *f, char **ret) _must_check_ _nonnull_all_;
+/* How long its start waits for GPUs that are in use; 0: not at all. */
+uint64_t vmfile_patience(const VmFile *f) _nonnull_all_;
 /* Where its last assignment is; file: NULL if there is none. */
 typedef struct VmFilePlace {
         const char *file;

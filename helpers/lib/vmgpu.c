@@ -9,7 +9,12 @@
 #include "pci.h"
 #include "stop.h"
 
-enum { TIMEOUT_SEC = 6 * 60 /* longer than the unit's own */, UNIT_MAX = 64 };
+enum {
+        TIMEOUT_SEC = 6 * 60, /* longer than the unit's own */
+        UNIT_MAX = 64,
+        AGAIN_MIN_SEC = 2, /* between two tries; each leaves some lines in the journal */
+        AGAIN_MAX_SEC = 20,
+};
 
 bool vmgpu_has_units(const Phase *p) {
         return fs_is_host(p->root) && access("/run/systemd/system", F_OK) >= 0;
@@ -178,17 +183,6 @@ int vmgpu_settle(Phase *p, const char *gpu) {
                      : 0;
 }
 
-static int tell_refusal(Phase *p, Bus *bus, int error, const char *machine, const char *gpu,
-                        const char *unit) {
-        _cleanup_(bus_unit_done) BusUnit u = {};
-
-        if (bus_unit_state(bus, unit, &u) < 0)
-                u = (BusUnit){};
-        return phase_fail(p, error, "'systemctl status' of that unit tells more",
-                          "GPU %s was not handed over to '%s' by %s%s%s", gpu, machine, unit,
-                          isempty(u.status_text) ? "" : ": ", strempty(u.status_text));
-}
-
 /* What was begun is not left to itself: the stop waits for it to be undone. */
 static int give_up(Phase *p, Bus *bus, const char *unit) {
         int r = bus_stop_unit(bus, unit, TIMEOUT_SEC * USEC_PER_SEC, phase_alive, p);
@@ -247,19 +241,70 @@ static int prepare(Phase *p, Bus *bus, const char *machine, const char *gpu) {
                      : 1;
 }
 
-static int take(Phase *p, Bus *bus, const char *machine, const char *gpu) {
+/* In the unit's own words, "" if it has none: "0000:01:00.0 is in use: python3 (812)". */
+static int read_refusal(Bus *bus, const char *unit, char **ret) {
+        _cleanup_(bus_unit_done) BusUnit u = {};
+
+        if (bus_unit_state(bus, unit, &u) < 0)
+                return free_and_strdup(ret, "");
+        return free_and_strdup(ret, strempty(u.status_text));
+}
+
+/* Returns 1, or 0 if its unit refused it: why is set then. */
+static int try(Phase *p, Bus *bus, const char *machine, const char *gpu, char **ret_why) {
         char unit[UNIT_MAX];
         int r;
 
         gpu_unit(gpu, unit);
         phase_status(p, "Taking GPU %s", gpu);
         r = start(p, bus, unit);
+        if (r == 0)
+                return 1;
         if (r == -EINTR)
                 return phase_fail(p, r, "Try again", "Stopped while GPU %s was being taken", gpu);
-        return r == 0 ? 0 : tell_refusal(p, bus, r == -EPROTO ? 0 : r, machine, gpu, unit);
+        if (r == -EPROTO)
+                return read_refusal(bus, unit, ret_why) < 0 ? log_oom() : 0;
+        return phase_fail(p, r, "'systemctl status' of that unit tells more",
+                          "GPU %s was not handed over to '%s' by %s", gpu, machine, unit);
 }
 
-int vmgpu_take(Phase *p, const char *machine, char *const *gpus) {
+bool vmgpu_may_pass(const char *why) {
+        return strstr(why, " is in use: ");
+}
+
+int vmgpu_nap(Phase *p, unsigned round) {
+        unsigned sec = MIN((unsigned) AGAIN_MIN_SEC << MIN(round, 8U), (unsigned) AGAIN_MAX_SEC);
+        uint64_t end = monotonic_usec() + sec * USEC_PER_SEC;
+
+        while (monotonic_usec() < end) {
+                phase_alive(p);
+                if (stop_asked())
+                        return phase_fail(p, EINTR, "Try again", "Stopped while waiting for a GPU");
+                (void) usleep(200 * USEC_PER_MSEC);
+        }
+        return 0;
+}
+
+static int take(Phase *p, Bus *bus, const char *machine, const char *gpu, uint64_t until_usec) {
+        for (unsigned round = 0;; round++) {
+                _cleanup_free_ char *why = NULL;
+                int r = try(p, bus, machine, gpu, &why);
+
+                if (r != 0)
+                        return MIN(r, 0);
+                if (!vmgpu_may_pass(why) || monotonic_usec() >= until_usec)
+                        return phase_fail(p, 0, "'systemctl status' of that unit tells more",
+                                          "GPU %s was not handed over to '%s' by gpuvm-vfio@%s.service%s%s",
+                                          gpu, machine, gpu, *why ? ": " : "", why);
+                phase_status(p, "Waiting until GPU %s is idle: %s", gpu, why);
+                r = vmgpu_nap(p, round);
+                if (r < 0)
+                        return r;
+        }
+}
+
+int vmgpu_take(Phase *p, const char *machine, char *const *gpus, uint64_t wait_usec) {
+        uint64_t until = monotonic_usec() + wait_usec;
         _cleanup_bus_ Bus *bus = NULL;
         _cleanup_free_ bool *wanted = NULL;
         size_t n = strv_length(gpus);
@@ -279,8 +324,26 @@ int vmgpu_take(Phase *p, const char *machine, char *const *gpus) {
                 wanted[i] = r > 0;
         }
         for (size_t i = 0; i < n && r >= 0; i++)
-                r = wanted[i] ? take(p, bus, machine, gpus[i]) : 0;
+                r = wanted[i] ? take(p, bus, machine, gpus[i], until) : 0;
         return MIN(r, 0);
+}
+
+int vmgpu_try(Phase *p, const char *machine, const char *gpu, char **ret_why) {
+        _cleanup_bus_ Bus *bus = NULL;
+        int r;
+
+        if (!vmgpu_has_units(p))
+                return 1;
+        r = bus_open(&bus);
+        if (r < 0)
+                return phase_fail(p, r, "Is dbus.service running?", "Cannot reach systemd");
+        r = prepare(p, bus, machine, gpu);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = try(p, bus, machine, gpu, ret_why);
+        if (r == 0 && vmgpu_return(p, machine, gpu) < 0)
+                return -EIO;
+        return r;
 }
 
 int vmgpu_note_owner(Phase *p, const char *owner, const char *gpu) {

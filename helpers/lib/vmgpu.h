@@ -17,9 +17,19 @@
 /* Units are for the machine that runs, where systemd does. */
 bool vmgpu_has_units(const Phase *p) _nonnull_all_;
 
-/* gpus: addresses of first functions, or NULL. Each is on VFIO when this returns 0; a negative result has
- * been told: -EINTR if stop_asked() came true meanwhile. */
-int vmgpu_take(Phase *p, const char *machine, char *const *gpus) _must_check_ __attribute__((nonnull(1, 2)));
+/* gpus: addresses of first functions, or NULL. wait_usec: for those that the host uses to become idle. Each
+ * is on VFIO when this returns 0; a negative result has been told: -EINTR if stop_asked() came true
+ * meanwhile. */
+int vmgpu_take(Phase *p, const char *machine, char *const *gpus, uint64_t wait_usec) _must_check_
+                __attribute__((nonnull(1, 2)));
+
+/* One that may be refused. Returns 1; 0 and what its unit said, after which all is as before; a negative
+ * result has been told, as above. */
+int vmgpu_try(Phase *p, const char *machine, const char *gpu, char **ret_why) _must_check_ _nonnull_all_;
+/* What a unit said is that the host uses the GPU (vfioidle.c). */
+bool vmgpu_may_pass(const char *why) _nonnull_all_;
+/* Between two tries, the longer the more there were. Returns 0; a negative result has been told. */
+int vmgpu_nap(Phase *p, unsigned round) _must_check_ _nonnull_all_;
 
 /* Before the owner of a group is started for the sake of another GPU in it: that was taken for a machine, so
  * the owner is as well, unless it was on VFIO before. Returns 0 or -errno. */

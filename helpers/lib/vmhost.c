@@ -152,6 +152,7 @@ static int read_gpu(const PciBus *bus, GpuState *s, VmGpu *g) {
         int r = 0;
 
         (void) bdf_format(s->gpu->bdf, g->name);
+        g->model = TAKE_PTR(s->name);
         g->arch = gpu_arch_from_device_id(s->gpu->device);
         g->numa_node = s->gpu->numa_node;
         for (size_t i = 0; i < bus->n && g->n_functions < ELEMENTSOF(g->functions); i++)

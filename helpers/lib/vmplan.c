@@ -13,6 +13,7 @@
 void vmhost_done(VmHost *h) {
         for (size_t i = 0; i < h->n_gpus; i++) {
                 strv_free(h->gpus[i].members);
+                free(h->gpus[i].model);
                 free(h->gpus[i].used_by);
                 free(h->gpus[i].refused);
                 free(h->gpus[i].busy);
@@ -34,6 +35,8 @@ void vmplan_done(VmPlan *p) {
                 free(p->choices[i].value);
         free(p->name);
         free(p->gpus);
+        gpuwish_done(&p->gpu_wish);
+        free(p->gpu_wish_text);
         vmplace_done(&p->place);
         free(p->mac);
         free(p->bridge);
@@ -165,7 +168,7 @@ static int make_memory(Making *m) {
                                              m->w->memory);
                 m->p.memory = bytes / 1024;
         }
-        if (m->p.n_gpus > 0 && m->p.page == 0 && m->p.memory + VMPLAN_MEMORY_HOST > m->h->available)
+        if (vmplan_has_gpu(&m->p) && m->p.page == 0 && m->p.memory + VMPLAN_MEMORY_HOST > m->h->available)
                 return vmplan_refuse(
                                 m, -ENOSPC,
                                 "%" PRIu64
@@ -265,12 +268,20 @@ int vmplan_imagine(const VmWish *w, VmPlan *ret, char **reterr) {
                                   .available = UINT64_MAX,
                                   .network = NETWORK_NAT,
                                   .topology = { .nodes = &node, .n_nodes = 1, .cores = cores } };
+        _cleanup_(gpuwish_done) GpuWish wish = {};
+        const char *why = NULL;
         VmWish some = *w;
+        int r;
 
         some.gpus = NULL;
         some.no_gpu = true;
         if (w->gpus && w->no_gpu)
                 return str_printf(reterr, "Either --gpu or --no-gpu") < 0 ? -ENOMEM : -EINVAL;
+        r = gpuwish_parse(w->gpus, &wish, &why);
+        if (r == -EINVAL)
+                return str_printf(reterr, "--gpu: %s", why) < 0 ? -ENOMEM : r;
+        if (r < 0)
+                return r;
         if (w->ip && !w->gateway &&
             guestnet_check_address(w->ip) >= 0) /* the host's gateway is not known yet */
                 some.ip = NULL;

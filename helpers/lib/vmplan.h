@@ -7,6 +7,7 @@
 #include "bdf.h"
 #include "conf.h"
 #include "gpuarch.h"
+#include "gpuwish.h"
 #include "vmplace.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
 /* A GPU with all that goes along to the guest. */
 typedef struct VmGpu {
         char name[BDF_STRING_MAX]; /* of its first function */
+        char *model;               /* "GeForce RTX 4090"; NULL: not known */
         GpuArch arch;
         Bdf functions[8];
         size_t n_functions;
@@ -59,7 +61,7 @@ typedef struct VmWish {
         bool server; /* of Ubuntu: no desktop */
         bool no_gpu;
         bool pin;          /* each of its CPUs has one of the host's to itself */
-        char *const *gpus; /* PCI addresses */
+        char *const *gpus; /* PCI addresses, or how many of which model (gpuwish.h) */
 } VmWish;
 
 /* One line of what is shown. */
@@ -81,6 +83,8 @@ typedef struct VmPlan {
         uint64_t disk;      /* bytes */
         const VmGpu **gpus; /* of the host's */
         size_t n_gpus;
+        GpuWish gpu_wish;             /* those are chosen when it starts */
+        char *gpu_wish_text;          /* NULL: none */
         char *mac, *bridge, *network; /* bridge or network */
         char *address, *gateway;      /* with prefix length; NULL: leased */
         char *warning;                /* what will still have to be said; NULL: nothing */
@@ -94,6 +98,11 @@ typedef struct VmPlan {
 int vmplan_make(const VmHost *h, const VmWish *w, const char *uuid, VmPlan *ret,
                 char **reterr) _must_check_ _nonnull_all_;
 void vmplan_done(VmPlan *p);
+
+/* It is going to have one, this one or another. */
+bool vmplan_has_gpu(const VmPlan *p) _nonnull_all_;
+/* It may have this one. */
+bool vmplan_may_have(const VmPlan *p, const VmGpu *g) _nonnull_all_;
 
 /* What is wrong with a wish on any host: before anybody is asked. Returns 0, -EINVAL with a sentence, or
  * -ENOMEM. */

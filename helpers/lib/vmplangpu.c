@@ -110,7 +110,37 @@ static int take_any_gpu(Making *m) {
                                            : "the first that are free, of one IOMMU group");
 }
 
+bool vmplan_has_gpu(const VmPlan *p) {
+        return p->n_gpus > 0 || p->gpu_wish.n > 0;
+}
+
+bool vmplan_may_have(const VmPlan *p, const VmGpu *g) {
+        for (size_t i = 0; i < p->n_gpus; i++)
+                if (p->gpus[i] == g)
+                        return true;
+        return p->gpu_wish.n > 0 && gpuwish_fits(&p->gpu_wish, g->model);
+}
+
+/* Which are free is another question at each start. */
+static int make_wish(Making *m) {
+        unsigned n = 0;
+        int r;
+
+        for (size_t i = 0; i < m->h->n_gpus; i++)
+                n += gpuwish_fits(&m->p.gpu_wish, m->h->gpus[i].model);
+        r = gpuwish_format(&m->p.gpu_wish, &m->p.gpu_wish_text);
+        if (r < 0)
+                return r;
+        if (n < m->p.gpu_wish.n)
+                return vmplan_refuse(
+                                m, -EINVAL,
+                                "'%s' is asked for, and this host has %u such GPU%s; 'vmctl gpu status' shows them",
+                                m->p.gpu_wish_text, n, n == 1 ? "" : "s");
+        return vmplan_choose(m, "gpu", "asked for; chosen at each start", "%s", m->p.gpu_wish_text);
+}
+
 int vmplan_make_gpus(Making *m) {
+        const char *why = NULL;
         int r = 0;
 
         if (m->w->no_gpu && m->w->gpus)
@@ -119,6 +149,11 @@ int vmplan_make_gpus(Making *m) {
                 return choose_gpus(m, ASKED);
         if (!m->w->gpus)
                 return take_any_gpu(m);
+        r = gpuwish_parse(m->w->gpus, &m->p.gpu_wish, &why);
+        if (r == -EINVAL)
+                return vmplan_refuse(m, r, "--gpu: %s", why);
+        if (r != 0)
+                return r < 0 ? r : make_wish(m);
         STRV_FOREACH(name, m->w->gpus)
                 if (r >= 0)
                         r = take_named_gpu(m, name);

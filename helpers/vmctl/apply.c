@@ -42,26 +42,6 @@ static int add_value(Context *sub, const char *option, const char *value) {
         return o < _OPT_MAX ? strv_extend(&sub->values[o], value) : -EINVAL;
 }
 
-/* "none" and paths are words of the file's own. */
-static int add_gpus(const Compared *m, Context *sub) {
-        const VmFile *f = m->file;
-        int r = 0;
-
-        if (!f->values[VMKEY_GPU])
-                return 0;
-        if (!m->gpus)
-                return log_full_errno(
-                                LOG_ERR, EOPNOTSUPP,
-                                "%s:%u: Which GPUs? A machine is made with those that Gpu= names by address or path",
-                                vmfile_place(f, VMKEY_GPU).file, vmfile_place(f, VMKEY_GPU).line);
-        if (!*m->gpus)
-                return add_value(sub, "no-gpu", "");
-        STRV_FOREACH(gpu, m->gpus)
-                if (r >= 0)
-                        r = add_value(sub, "gpu", *gpu);
-        return r;
-}
-
 static int add_key(const VmFile *f, VmKey k, Context *sub) {
         const VmKeyRow *row = &vmkey_rows[k];
         int r = 0;
@@ -71,6 +51,23 @@ static int add_key(const VmFile *f, VmKey k, Context *sub) {
         STRV_FOREACH(value, f->values[k])
                 if (r >= 0)
                         r = add_value(sub, row->option, *value);
+        return r;
+}
+
+/* "none" and paths are words of the file's own. */
+static int add_gpus(const Compared *m, Context *sub) {
+        const VmFile *f = m->file;
+        int r = 0;
+
+        if (!f->values[VMKEY_GPU])
+                return 0;
+        if (!m->gpus)
+                return add_key(f, VMKEY_GPU, sub);
+        if (!*m->gpus)
+                return add_value(sub, "no-gpu", "");
+        STRV_FOREACH(gpu, m->gpus)
+                if (r >= 0)
+                        r = add_value(sub, "gpu", *gpu);
         return r;
 }
 
@@ -178,6 +175,8 @@ static int move_gpus(const Apply *a, const char *machine, char *const *from, cha
                         r = strv_extend(&args, *gpu);
         if (r >= 0 && args[1] && !a->dry_run) {
                 r = add_value(&sub, "quiet", "");
+                if (r >= 0 && vmctl_has(a->c, OPT_ROOT))
+                        r = add_value(&sub, "root", vmctl_value(a->c, OPT_ROOT));
                 if (r >= 0)
                         r = command(&sub, args);
         }
@@ -185,13 +184,33 @@ static int move_gpus(const Apply *a, const char *machine, char *const *from, cha
         return r;
 }
 
+/* What it asks for and does not name. */
+static int define_wish(const Apply *a, const Compared *m) {
+        _cleanup_free_ char *xml = NULL, *changed = NULL;
+        int r;
+
+        if (a->dry_run || (m->gpus && !m->machine.metadata.gpu_wish))
+                return 0;
+        r = virtvm_definition(a->c->virt, m->file->name, &xml);
+        if (r < 0)
+                return vmctl_tell(a->c, r, "Cannot read the definition of '%s'", m->file->name);
+        r = vmchange_gpu_wish(xml, m->file, &changed);
+        if (r < 0)
+                return log_error_errno(r, "Cannot change the definition of '%s': %m", m->file->name);
+        r = virtvm_define(a->c->virt, changed);
+        return r < 0 ? vmctl_tell(a->c, r, "Cannot change '%s'; it is as it was", m->file->name) : 0;
+}
+
+/* First what it gets: where that is refused, it keeps what it has. */
 static int change_gpus(const Apply *a, const Compared *m) {
         char *const *now = m->machine.metadata.gpus;
         int r;
 
-        r = move_gpus(a, m->file->name, now, m->gpus, cmd_gpu_detach);
+        r = define_wish(a, m);
         if (r == 0)
                 r = move_gpus(a, m->file->name, m->gpus, now, cmd_gpu_attach);
+        if (r == 0)
+                r = move_gpus(a, m->file->name, now, m->gpus, cmd_gpu_detach);
         return r == 0 ? 1 : MIN(r, -EIO);
 }
 

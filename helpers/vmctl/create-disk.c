@@ -82,9 +82,7 @@ static int base_from_cache(Context *c, Create *n, const ImageWant *want) {
 int base_find(Context *c, Create *n) {
         const char *file = vmctl_value(c, OPT_IMAGE) ?: streq(n->kind, "worker") ? BUILDPLAN_WORKER : NULL;
         _cleanup_free_ GpuArch *archs = NULL;
-        ImageWant want = { .kind = imagesource_kind_of(n->kind),
-                           .n_gpus = n->plan.n_gpus,
-                           .schematic = vmctl_value(c, OPT_SCHEMATIC) };
+        ImageWant want = { .kind = imagesource_kind_of(n->kind), .schematic = vmctl_value(c, OPT_SCHEMATIC) };
 
         if (file) {
                 int r = base_from_built(file, n);
@@ -95,11 +93,12 @@ int base_find(Context *c, Create *n) {
                           file, file);
                 return r;
         }
-        archs = calloc(n->plan.n_gpus + 1, sizeof(*archs));
+        archs = calloc(n->host.n_gpus + 1, sizeof(*archs));
         if (!archs)
                 return log_oom();
-        for (size_t i = 0; i < n->plan.n_gpus; i++)
-                archs[i] = n->plan.gpus[i]->arch;
+        for (size_t i = 0; i < n->host.n_gpus; i++)
+                if (vmplan_may_have(&n->plan, &n->host.gpus[i]))
+                        archs[want.n_gpus++] = n->host.gpus[i].arch;
         want.gpus = archs;
         want.release = want.kind == IMAGE_TALOS ? vmctl_value(c, OPT_TALOS_VERSION)
                         : n->release            ? n->release->version

@@ -90,6 +90,8 @@ static bool is_line(const char *s) {
 static int check_words(Context *c, Create *n) {
         const char *firmware = vmctl_value(c, OPT_FIRMWARE), *rom = vmctl_value(c, OPT_ROM),
                    *timeout = vmctl_value(c, OPT_TIMEOUT);
+        _cleanup_(gpuwish_done) GpuWish wish = {};
+        const char *why = NULL;
         uint64_t usec;
 
         n->bios = firmware && streq(firmware, "bios");
@@ -108,6 +110,10 @@ static int check_words(Context *c, Create *n) {
         }
         if (vmctl_has(c, OPT_JOIN) && (!streq(n->kind, "worker") || vmctl_has(c, OPT_USER_DATA))) {
                 log_error("--join is for a worker, without --user-data: what that says is all the guest is told");
+                return -EINVAL;
+        }
+        if (rom && gpuwish_parse(c->values[OPT_GPU], &wish, &why) > 0) {
+                log_error("--rom is for one card, which --gpu has to name");
                 return -EINVAL;
         }
         n->rom_off = rom && streq(rom, "off");
@@ -170,7 +176,7 @@ int plan_fill(Context *c, Create *n) {
                 log_error("%s", said);
                 return r;
         }
-        n->wish.gpu = n->plan.n_gpus > 0;
+        n->wish.gpu = vmplan_has_gpu(&n->plan);
         r = setup_check(c, n);
         if (r < 0)
                 return r;

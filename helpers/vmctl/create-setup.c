@@ -107,7 +107,7 @@ int setup_files(Create *n) {
                 if (r < 0)
                         return r;
         }
-        n->wish.gpu = n->plan.n_gpus > 0;
+        n->wish.gpu = vmplan_has_gpu(&n->plan);
         if (guestwish_packages(&n->wish, &n->packages) < 0 ||
             gueststeps_files(&n->wish, secrets[0], secrets[1], &n->files, &n->n_files) < 0)
                 return log_oom();

@@ -54,6 +54,8 @@ static void show_gpu(const Create *n, const VmGpu *g) {
         for (size_t i = 0; i < n->plan.n_gpus; i++)
                 if (n->plan.gpus[i] == g)
                         return;
+        if (n->plan.gpu_wish_text)
+                return;
         if (g->used_by)
                 printf("  GPU %s is not free: of %s\n", g->name, g->used_by);
         else if (g->refused || g->busy)

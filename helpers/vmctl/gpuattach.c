@@ -36,7 +36,7 @@ static int take(Attach *a) {
         for (size_t i = 0; i < m->n; i++)
                 if (m->cards[i].functions.is_gpu && strv_extend(&gpus, m->cards[i].gpu) < 0)
                         return log_oom();
-        r = vmgpu_take(&m->phase, m->vm.name, gpus);
+        r = vmgpu_take(&m->phase, m->vm.name, gpus, 0);
         if (r < 0 && r != -EINTR && move_tell_users(m))
                 return -EBUSY;
         return r < 0 ? r : move_check_stop(m);

@@ -10,6 +10,7 @@
 #include "json.h"
 #include "rollback.h"
 #include "stop.h"
+#include "virtgpus.h"
 
 void move_done(Move *m) {
         virtwatch_free(m->watch);
@@ -31,44 +32,11 @@ int move_check_stop(const Move *m) {
                         : 0;
 }
 
-/* What a description of a machine has, appended. One that has gone meanwhile has nothing. */
-static int collect(Move *m, const char *name, int (*describe)(Virt *v, const char *name, char **ret),
-                   char ***l) {
-        _cleanup_strv_ char **addresses = NULL;
-        _cleanup_free_ char *xml = NULL;
-        int r;
-
-        r = describe(m->c->virt, name, &xml);
-        if (r == -ENOENT)
-                return 0;
-        if (r >= 0)
-                r = hostdevs_parse(xml, &addresses);
-        STRV_FOREACH(a, addresses)
-                if (r >= 0 && !strv_contains(*l, *a))
-                        r = strv_extend(l, *a);
-        return r;
-}
-
-/* On or off, whoever made it. One without a definition has what it has now. */
-static int collect_machine(Move *m, const VirtVm *vm, char ***l) {
-        _cleanup_(metadata_done) Metadata metadata = {};
-        int r;
-
-        r = collect(m, vm->name, virtvm_xml, l);
-        if (r >= 0 && vm->state != VM_OFF)
-                r = collect(m, vm->name, virtvm_xml_now, l);
-        if (r >= 0 && vm->metadata && metadata_parse(vm->metadata, &metadata) > 0)
-                STRV_FOREACH(gpu, metadata.gpus)
-                        if (r >= 0 && !strv_contains(*l, *gpu))
-                                r = strv_extend(l, *gpu);
-        return r;
-}
-
 static int look_at_machine(Move *m, const VirtVm *vm) {
         _cleanup_strv_ char **l = NULL;
         int r;
 
-        r = collect_machine(m, vm, &l);
+        r = virtgpus_collect(m->c->virt, vm, &l);
         if (r < 0)
                 return vmctl_tell(m->c, r, "Cannot tell which GPUs virtual machine '%s' has", vm->name);
         if (streq(vm->name, m->vm.name)) {
@@ -88,7 +56,7 @@ static int look(Move *m) {
         /* First those of machines in the making: one that is finished meanwhile is among libvirt's then. */
         r = rollback_claimed(m->phase.root, ROLLBACK_GPU, &claimed);
         if (r >= 0)
-                r = gpustate_mark_machine(&m->states, MOVE_BEING_MADE, claimed);
+                r = gpustate_mark_machine(&m->states, VIRTGPUS_BEING_MADE, claimed);
         if (r < 0 && r != -EACCES)
                 return log_error_errno(r, "Cannot find out which GPUs are taken: %m");
         r = virtvm_list(m->c->virt, METADATA_URI, &l);

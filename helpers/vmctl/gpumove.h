@@ -10,9 +10,6 @@
 #include "phase.h"
 #include "virtwatch.h"
 
-/* For whom a GPU is that a 'vmctl create' has written down. */
-#define MOVE_BEING_MADE "that is being made"
-
 enum { GPUMOVE_TIMEOUT_SEC = 30 }; /* for a guest to let go of a device */
 
 /* One card of the host's, with all that is in its slot. */

@@ -7,6 +7,7 @@
 #include "gpuarch.h"
 #include "gpulease.h"
 #include "gpumove.h"
+#include "virtgpus.h"
 #include "vmgpu.h"
 
 /* PCI_CLASS_DISPLAY_3D of pci_ids.h, with its programming interface. */
@@ -248,12 +249,17 @@ int move_pick_for_detach(Move *m, char *const *words) {
 }
 
 int move_check(const Move *m) {
+        if (m->metadata.gpu_wish)
+                return log_full_errno(
+                                LOG_ERR, EOPNOTSUPP,
+                                "'%s' asks for GPUs by number or model ('%s'), and gets them when it starts. With another Gpu= in its file 'vmctl apply' changes that",
+                                m->vm.name, m->metadata.gpu_wish);
         for (size_t i = 0; i < m->n; i++) {
                 const GpuState *g = m->cards[i].state;
 
                 if (!g)
                         continue;
-                if (streq_ptr(g->machine, MOVE_BEING_MADE))
+                if (streq_ptr(g->machine, VIRTGPUS_BEING_MADE))
                         return log_full_errno(
                                         LOG_ERR, EBUSY,
                                         "GPU %s was chosen by a 'vmctl create' that was cut; the next 'vmctl create' takes that back",

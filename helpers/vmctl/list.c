@@ -71,6 +71,7 @@ static json_object *vm_to_json(Context *c, const VirtVm *vm, const Metadata *m, 
             json_add(o, "cpus", json_object_new_int64(vm->vcpus)) < 0 ||
             json_add(o, "memory_kib", json_object_new_int64((int64_t) vm->memory_kib)) < 0 ||
             json_add(o, "gpus", json_new_list((const char *const *) m->gpus)) < 0 ||
+            (m->gpu_wish && json_add_text(o, "gpu_wish", m->gpu_wish) < 0) ||
             json_add_text_or_null(o, "address", m->address) < 0 ||
             json_add(o, "addresses", addresses_to_json(a)) < 0 ||
             json_add_text_or_null(o, "image", m->image) < 0 ||
@@ -108,7 +109,9 @@ static int state_text(Context *c, const VirtVm *vm, const Metadata *m, char **re
 }
 
 static int list_row(Context *c, Seen *s, size_t i, struct libscols_table *t) {
-        _cleanup_free_ char *gpus = strv_join(s->metadata[i].gpus, " "), *state = NULL;
+        const Metadata *m = &s->metadata[i];
+        bool wishes = !m->gpus && m->gpu_wish; /* it is off, and has none */
+        _cleanup_free_ char *gpus = wishes ? strdup(m->gpu_wish) : strv_join(m->gpus, " "), *state = NULL;
         _cleanup_(addresses_done) Addresses a = {};
         const VirtVm *vm = &s->l.vms[i];
         char cpus[16];
@@ -239,6 +242,8 @@ static void info_text(const VirtVm *vm, const Metadata *m, const Addresses *a, b
         if (m->user)
                 printf("%-11s %s\n", "User", m->user);
         print_list("GPU", m->gpus);
+        if (m->gpu_wish)
+                printf("%-11s %s, chosen at each start\n", "GPUs", m->gpu_wish);
         print_list("Disk", m->disks);
         if (m->seed)
                 printf("%-11s %s\n", "Seed", m->seed);

@@ -13,7 +13,13 @@
 
 /* In seconds: for the guest to shut down, and between two requests; for GPUs and the machine to start; for
  * its unit, and each GPU, to follow. */
-enum { STOP_TIMEOUT_SEC = 120, ASK_AGAIN_SEC = 10, START_SEC = 15 * 60, SETTLE_SEC = 60, GPU_SEC = 300 };
+enum {
+        STOP_TIMEOUT_SEC = 120,
+        ASK_AGAIN_SEC = 10,
+        START_SEC = 45 * 60 /* WhenIdle= and all else */,
+        SETTLE_SEC = 60,
+        GPU_SEC = 300
+};
 
 typedef struct Machine {
         VirtVm vm;
@@ -104,8 +110,17 @@ static int tell_unit(Bus *bus, int error, const char *name, const char *unit) {
 
 /* Whoever may use libvirt and not systemd starts it there. */
 static int start_by_libvirt(Context *c, const char *name) {
-        int r = virtvm_start(c->virt, name);
+        _cleanup_(metadata_done) Metadata m = {};
+        _cleanup_(virtvm_done) VirtVm vm = {};
+        int r = vmctl_find(c, name, &vm, &m);
 
+        if (r >= 0 && m.gpu_wish)
+                return log_full_errno(
+                                LOG_ERR, EOPNOTSUPP,
+                                "'%s' asks for GPUs by number or model, which its unit chooses: on its host, as root or whoever systemd lets, 'systemctl start gpuvm-vm@%s' starts it",
+                                name, name);
+        if (r >= 0)
+                r = virtvm_start(c->virt, name);
         return r < 0 ? vmctl_tell(c, r, "Cannot start '%s'", name) : 0;
 }
 

@@ -37,7 +37,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_FROM] = { "from", 0, "BASE", "ubuntu-24.04, debian-13", COMPLETE_WORDS,
                        "ubuntu-24.04 debian-13" },
         [OPT_GATEWAY] = { "gateway", 0, "ADDRESS", "The host's by default" },
-        [OPT_GPU] = { "gpu", 0, "ADDRESS", "That GPU, 0000:01:00.0; may be repeated" },
+        [OPT_GPU] = { "gpu", 0, "GPU", "That GPU, 0000:01:00.0, or some: 2 x RTX 4090" },
         [OPT_GPU_COMPUTE] = { "gpu-compute", 0, NULL, "Add vectors on each GPU that the host uses" },
         [OPT_HF_TOKEN_FILE] = { "hf-token-file", 0, "FILE", "Of Hugging Face, for models with a gate",
                                 COMPLETE_FILE },

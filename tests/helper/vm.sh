@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # gpuvm-vm: what systemd is told and how it ends, on libvirt's test driver and, in namespaces, with a real libvirtd and QEMU:
-# vm.sh HELPERS FAKEAGENT
+# vm.sh HELPERS FAKEAGENT HOSTS
 #
 # shellcheck disable=SC2317 # the steps are called inside the namespaces
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 helper=$(realpath "$1/gpuvm-vm")
 fakeagent=$(realpath "$2")
+hosts=$(realpath "$3")
 mock=$(realpath "$(dirname "$0")/../mock")
 work=$(mktemp -d)
 at_exit rm -rf "$work"
@@ -136,6 +137,72 @@ up --root="$work/root" --dry-run run talos-01
 down
 is 'a dry run says what it would do' "$status:$(<"$work/out")" '0:vm: would start talos-01: a virtual machine of kind talos'
 is 'and tells systemd nothing' "$(<"$work/told")" ''
+# GPUs by number and model, on a recorded host with two alike, of which its only screen needs one.
+ports='<controller type="pci" index="0" model="pcie-root"/>'
+for i in 1 2 3; do ports+="<controller type='pci' index='$i' model='pcie-root-port'/>"; done
+# wishing NAME WISH [DEVICES [STATE]]: of the test driver; 1 runs.
+wishing() {
+        printf '<domain type="test" xmlns:test="http://libvirt.org/schemas/domain/test/1.0"><name>%s</name><metadata>%s</metadata>
+                <memory unit="KiB">1024</memory><vcpu>1</vcpu><os><type>hvm</type></os><devices>%s</devices><test:runstate>%s</test:runstate></domain>\n' \
+                "$1" "<g:vm xmlns:g='urn:gpuvm:vm:1' kind='debian'><g:wish gpus='$2'/></g:vm>" "$ports${3-}" "${4-5}"
+}
+has_second='<hostdev mode="subsystem" type="pci" managed="no"><source><address domain="0" bus="0x21" slot="0" function="0"/></source></hostdev>'
+{
+        echo '<node>'
+        wishing any 1
+        wishing model 'RTX 3090'
+        wishing both '2 x 3090'
+        wishing wrong 'A100'
+        wishing nonsense '%i'
+        echo '</node>'
+} >"$work/wishes.xml"
+{
+        echo '<node>'
+        wishing any 1
+        wishing other 1 "$has_second" 1
+        echo '</node>'
+} >"$work/taken.xml"
+cp -r "$hosts/amd-two-twins" "$work/twins"
+# wish NAME: starts it, and stops it if it starts.
+wish() {
+        up --root="$work/twins" run "$1"
+        ! until_in READY=1 "$work/told" >/dev/null || kill -TERM "$pid"
+        down
+}
+GPUVM_LIBVIRT_URI=test://$work/wishes.xml
+for name in any model; do
+        wish $name
+        like "$name is chosen" "$status:$(<"$work/err")" "^0:.*'$name' gets GPU 0000:21:00\.0"
+done
+wish both
+like 'not what the host needs' "$status:$(<"$work/told")" "^1:.*No GPUs for 'both', which asks for 2 x 3090: 0000:01:00\.0 .*cannot be given to a machine: .*console.*; 0000:21:00\.0 .*: free"
+wish wrong
+like 'nor another model' "$status:$(<"$work/told")" "^1:.*No GPUs for 'wrong', which asks for A100: .*another model"
+wish nonsense
+like 'nor nonsense' "$status:$(<"$work/told")" "^1:.*'nonsense' asks for GPUs '%i', which means nothing"
+GPUVM_LIBVIRT_URI=test://$work/taken.xml
+wish any
+like 'nor what another machine has' "$status:$(<"$work/told")" "^1:.*0000:21:00\.0 .*: machine 'other' has it"
+mkdir -p "$work/twins/etc/gpuvm/vms"
+printf '[Vm]\nKind=debian\n[Gpu]\nGpu=1\nWhenIdle=3\n' >"$work/twins/etc/gpuvm/vms/any.vm"
+wish any
+like 'unless it waits for that' "$status:$(<"$work/told")" "Waiting for GPUs: 1: .*machine 'other' has it"
+is 'for a while' "$status" 1
+up --root="$work/twins" run any
+check 'who is told to stop' until_in 'Waiting for GPUs' "$work/told"
+kill -TERM "$pid"
+down
+like 'waits no longer' "$status:$(<"$work/err")" '^1:.*Stopped while waiting for a GPU'
+# Two at once: the second finds what the first has leased and libvirt does not know of yet.
+GPUVM_LIBVIRT_URI=test://$work/wishes.xml
+exec 9>>"$work/twins/run/gpuvm/leases/0000:21:00.0"
+python3 -c 'import fcntl, struct, sys; fcntl.fcntl(9, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))'
+printf first >"$work/twins/run/gpuvm/leases/0000:21:00.0"
+wish any
+exec 9>&-
+like 'what is on its way elsewhere is not taken' "$status:$(<"$work/told")" "0000:21:00\.0 .*: it is on its way to machine 'first', or from it"
+GPUVM_LIBVIRT_URI=test://$work/node.xml
+
 up --root="$work/root" release talos-01
 down
 is 'nothing taken, nothing given back' "$status:$(grep -v 'Nothing to do' "$work/err")" 0:

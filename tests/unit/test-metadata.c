@@ -15,7 +15,7 @@ TEST(all_of_it) {
                                  "<g:seed path='/srv/seed.iso'/>"
                                  "<g:address cidr='203.0.113.7/32' gateway='203.0.113.1'/>"
                                  "<g:image name='ubuntu 25.10'/><g:user name='ada'/><g:nic mac='52:54:00:ab:cd:ef'/>"
-                                 "<g:gpu address='0000:17:00.0'/><g:gpu address='10000:e1:00.0'/>" END,
+                                 "<g:wish gpus='2 x RTX 4090'/><g:gpu address='0000:17:00.0'/><g:gpu address='10000:e1:00.0'/>" END,
                                  &m),
                   1);
         ASSERT_STREQ(m.kind, "ubuntu");
@@ -31,6 +31,7 @@ TEST(all_of_it) {
         ASSERT_STREQ(m.disks[0], "/srv/a&b.qcow2");
         ASSERT_EQ(strv_length(m.gpus), 2);
         ASSERT_STREQ(m.gpus[1], "10000:e1:00.0");
+        ASSERT_STREQ(m.gpu_wish, "2 x RTX 4090");
 }
 
 TEST(as_libvirt_gives_the_element_alone) {

@@ -76,6 +76,29 @@ TEST(from_its_definition_to_its_end) {
         ASSERT_EQ(virtvm_wait_off(v, "talos-01", 0, NULL, NULL), 1);
 }
 
+/* With four CPUs more, and a GPU that its definition does not name. */
+TEST(started_as_another_description_has_it_once) {
+        _cleanup_(virt_closep) Virt *v = connect_to_test();
+        _cleanup_free_ char *definition = NULL, *now = NULL, *next = NULL, *after = NULL;
+        char *cpus;
+
+        ASSERT_EQ(virtvm_define(v, MACHINE), 0);
+        ASSERT_EQ(virtvm_definition(v, "talos-01", &definition), 0);
+        cpus = strstr(definition, ">4</vcpu>");
+        ASSERT(cpus);
+        cpus[1] = '8';
+        ASSERT_EQ(virtvm_is_saved(v, "talos-01"), 0);
+        ASSERT_EQ(virtvm_start_as(v, definition), 0);
+        ASSERT_EQ(virtvm_xml_now(v, "talos-01", &now), 0);
+        ASSERT(strstr(now, ">8</vcpu>"));
+        ASSERT_EQ(virtvm_xml(v, "talos-01", &next), 0);
+        ASSERT(strstr(next, ">4</vcpu>"));
+        ASSERT(virtvm_start_as(v, definition) < 0); /* it runs */
+        ASSERT_EQ(virtvm_destroy(v, "talos-01"), 0);
+        ASSERT_EQ(virtvm_xml_now(v, "talos-01", &after), 0);
+        ASSERT(strstr(after, ">4</vcpu>"));
+}
+
 TEST(what_the_schema_forbids_is_not_defined) {
         _cleanup_(virt_closep) Virt *v = connect_to_test();
 

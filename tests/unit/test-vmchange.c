@@ -86,6 +86,31 @@ TEST(pages_come_and_go) {
         ASSERT(!strstr(got, "hugepages"));
 }
 
+#define OURS(what)                                                                        \
+        "<domain type='kvm'><metadata><g:vm xmlns:g='urn:gpuvm:vm:1' kind='debian'>" what \
+        "</g:vm></metadata>"                                                              \
+        "</domain>"
+
+TEST(what_it_asks_for) {
+        int r = change(OURS("<g:wish gpus='1'/>"), "[Vm]\nKind=debian\n[Gpu]\nGpu=2x RTX 4090\n",
+                       KEYS(VMKEY_GPU), VMCHANGE_RESTART);
+        _cleanup_free_ char *without = NULL;
+
+        if (r == -ENOPKG)
+                SKIP("libxml2 is not installed");
+        ASSERT_EQ(r, 1);
+        ASSERT(strstr(got, "wish gpus=\"2 x RTX 4090\"/>"));
+        ASSERT(!strstr(got, "\"1\""));
+        ASSERT_EQ(change(OURS("<g:wish gpus='1'/>"), "[Vm]\nKind=debian\n[Gpu]\nGpu=none\n", KEYS(VMKEY_GPU),
+                         VMCHANGE_RESTART),
+                  1);
+        ASSERT(!strstr(got, "wish"));
+        ASSERT_EQ(vmchange_gpu_wish(OURS("<g:wish gpus='1'/>"), &file, &without), 0);
+        ASSERT(!strstr(without, "wish"));
+        ASSERT_EQ(change("<domain/>", "[Vm]\nKind=debian\n[Gpu]\nGpu=1\n", KEYS(VMKEY_GPU), VMCHANGE_RESTART),
+                  -EBADMSG);
+}
+
 TEST(network_and_mac_address) {
         int r = change(definition, "[Vm]\nKind=debian\n[Network]\nNetwork=lab&\nMac=52:54:00:00:00:02\n",
                        KEYS(VMKEY_NETWORK, VMKEY_MAC), VMCHANGE_RESTART);

@@ -45,10 +45,10 @@ TEST(each_key_is_of_one_section_and_one_option) {
 TEST(the_last_one_counts_and_lists_grow) {
         start("llm-01");
         parse("/a",
-              "[Vm]\nKind=debian\nKind=ubuntu\nCpus=4\n[Gpu]\nGpu=01:00.0 \"RTX 4090\"\n"
+              "[Vm]\nKind=debian\nKind=ubuntu\nCpus=4\n[Gpu]\nGpu=01:00.0 \"02:00.0\"\n"
               "[Guest]\nSshKey=ssh-ed25519 AAAA me\n");
         parse("/b",
-              "[Gpu]\nGpu=2\n[Guest]\nSshKey=/k.pub\n[Vm]\nCpus=\nPin=yes\n[Install]\nWantedBy=x.target");
+              "[Gpu]\nGpu=03:00.0\n[Guest]\nSshKey=/k.pub\n[Vm]\nCpus=\nPin=yes\n[Install]\nWantedBy=x.target");
         check();
         ASSERT_EQ(strv_length(told), 0);
         ASSERT_STREQ(vmfile_value(&file, VMKEY_KIND), "ubuntu");
@@ -56,7 +56,7 @@ TEST(the_last_one_counts_and_lists_grow) {
         ASSERT(vmfile_flag(&file, VMKEY_PIN));
         ASSERT(!vmfile_flag(&file, VMKEY_SERVER));
         ASSERT_EQ(strv_length(file.values[VMKEY_GPU]), 3);
-        ASSERT_STREQ(file.values[VMKEY_GPU][1], "RTX 4090");
+        ASSERT_STREQ(file.values[VMKEY_GPU][1], "02:00.0");
         ASSERT_EQ(strv_length(file.values[VMKEY_SSH_KEY]), 2);
         ASSERT_STREQ(file.values[VMKEY_SSH_KEY][0], "ssh-ed25519 AAAA me");
         ASSERT_STREQ(vmfile_place(&file, VMKEY_KIND).file, "/a");
@@ -73,6 +73,25 @@ TEST(an_empty_one_takes_back) {
         ASSERT_EQ(strv_length(told), 0);
         ASSERT_EQ(strv_length(file.values[VMKEY_GPU]), 1);
         ASSERT_EQ(strv_length(file.values[VMKEY_SSH_KEY]), 1);
+}
+
+static void asks(const char *text, const char *wish, uint64_t sec) {
+        _cleanup_free_ char *got = NULL;
+
+        start("a");
+        parse("/a", text);
+        check();
+        ASSERT_EQ(strv_length(told), 0);
+        ASSERT_EQ(vmfile_gpu_wish(&file, &got), wish ? 1 : 0);
+        ASSERT_STREQ(strna(got), strna(wish));
+        ASSERT_EQ(vmfile_patience(&file), sec * USEC_PER_SEC);
+}
+
+TEST(gpus_that_are_asked_for_and_waited_for) {
+        asks("[Vm]\nKind=debian\n[Gpu]\nGpu=2 x RTX 4090\nWhenIdle=yes\n", "2 x RTX 4090", 600);
+        asks("[Vm]\nKind=debian\n[Gpu]\nGpu=any\nWhenIdle=5min\n", "1", 300);
+        asks("[Vm]\nKind=debian\n[Gpu]\nGpu=01:00.0\nWhenIdle=no\n", NULL, 0);
+        asks("[Vm]\nKind=debian\n[Gpu]\nGpu=none\n", NULL, 0);
 }
 
 /* Each with the line that it is in, and what was meant. */
@@ -97,6 +116,12 @@ TEST(what_is_wrong) {
                   "/a:3: Bad value '2h' for ReadySec=: expected a time like 90 or 5min, 30 min at most" },
                 { "[Vm]\nKind=debian\nWatchdogSec=0\n",
                   "/a:3: Bad value '0' for WatchdogSec=: expected a time like 90 or 5min, 30 min at most" },
+                { "[Vm]\nKind=debian\n[Gpu]\nGpu=01:00.0 2\n",
+                  "/a:4: Bad value for Gpu=: Either GPUs by address or path, or how many of which model" },
+                { "[Vm]\nKind=debian\n[Gpu]\nGpu=RTX 4090\nRom=off\n",
+                  "/a:5: Rom= is for one card, which Gpu= has to name" },
+                { "[Vm]\nKind=debian\n[Gpu]\nWhenIdle=maybe\n",
+                  "/a:4: Bad value 'maybe' for WhenIdle=: expected yes, no or a time like 5min, 30 min at most" },
                 { "[Vm]\nKind=debian\n[Gpu]\nGpu=\"a\n", "/a:4: A quote without its end in Gpu=" },
                 { "[Vm]\nKind=debian\n[Guest]\nJoin=/etc/join\n",
                   "/a:4: Join= is for machines of the kind worker" },

@@ -168,6 +168,27 @@ TEST(small_hosts_get_the_least) {
         ASSERT_STREQ(p.network, "default");
 }
 
+TEST(gpus_by_number_and_model) {
+        static char *two[] = { (char *) "2 x RTX 4090", NULL }, *none[] = { (char *) "H100", NULL },
+                    *mixed[] = { (char *) "0000:03:00.0", (char *) "2", NULL };
+        const VmWish w = { .kind = "talos", .gpus = two };
+        VmHost h = host();
+        _cleanup_(vmplan_done) VmPlan p = {};
+
+        gpus[0].model = gpus[3].model = (char *) "GeForce RTX 4090";
+        p = plan(&h, &w);
+        ASSERT_EQ(p.n_gpus, 0);
+        ASSERT_STREQ(p.gpu_wish_text, "2 x RTX 4090");
+        ASSERT(vmplan_has_gpu(&p));
+        ASSERT(vmplan_may_have(&p, &gpus[0]));
+        ASSERT(!vmplan_may_have(&p, &gpus[2]));
+        refused(&h, &(VmWish){ .kind = "talos", .gpus = none }, -EINVAL, "0 such GPUs");
+        refused(&h, &(VmWish){ .kind = "talos", .gpus = mixed }, -EINVAL, "Either GPUs");
+        h.available = h.memory / 2;
+        refused(&h, &w, -ENOSPC, "not free");
+        gpus[0].model = gpus[3].model = NULL;
+}
+
 TEST(no_gpu_is_free) {
         const VmWish w = { .kind = "talos" };
         VmHost h = host();

@@ -75,7 +75,7 @@ TEST(gpus_that_were_taken) {
         ASSERT_EQ(vmgpu_taken(p.root, "../vms/talos-01", &none), -EINVAL);
         /* On a recorded machine no unit is started. */
         ASSERT(!vmgpu_has_units(&p));
-        ASSERT_EQ(vmgpu_take(&p, "talos-01", some), 0);
+        ASSERT_EQ(vmgpu_take(&p, "talos-01", some, 0), 0);
 }
 
 TEST(for_whom_a_gpu_was_taken) {

@@ -1,13 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Machines made what they are declared to be, with a real libvirtd and QEMU in namespaces of their own: apply.sh VMCTL
+# Machines made what they are declared to be, with a real libvirtd and QEMU in namespaces of their own: apply.sh VMCTL HOSTS
 
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 vmctl=$(realpath "$1")
+hosts=$(realpath "$2")
 # shellcheck source=createlib.sh
 . "$(dirname "$0")/createlib.sh"
 work=$(mktemp -d)
+export hosts
 at_exit rm -rf "$work"
 
 # Definitions, disks and settings.
@@ -77,8 +79,39 @@ real() {
         echo 'Cpuss=1' >>/run/gpuvm/vms/two.vm
         apply | tail -n 2
         frozen | diff /run/before - && echo 'nothing changed'
+        moves_gpus
 }
-create_real "$work" 600 frozen declare_vm apply
+# On a recorded host, which has one GPU to give: it comes and goes with the file.
+has() {
+        virsh -q -c qemu:///system dumpxml --inactive gpus | grep -cE '<hostdev|:gpu address|:wish'
+}
+wants() {
+        printf '[Vm]\nKind=debian\n[Gpu]\nGpu=%s\n' "$1" >/run/host/etc/gpuvm/vms/gpus.vm
+        apply --root /run/host
+        echo "has: $(has)"
+}
+moves_gpus() {
+        cp -r "$hosts/amd-two-twins" /run/host
+        mkdir -p /run/host/etc/gpuvm/vms
+        virsh -q -c qemu:///system define /dev/stdin >/dev/null <<-END
+	<domain type="qemu"><name>gpus</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"/></metadata><memory unit="MiB">64</memory>
+	<os><type arch="x86_64" machine="q35">hvm</type></os><devices><controller type="pci" index="0" model="pcie-root"/>
+	<controller type="pci" index="1" model="pcie-root-port"/></devices></domain>
+	END
+        echo '-- GPUs'
+        wants none
+        wants 21:00.0
+        wants 21:00.0
+        wants 01:00.0 2>&1 | sed 's/^vmctl: .*the only console.*/vmctl: .../'
+        wants none
+        wants '2 x RTX 3090'
+        wants '2x RTX 3090'
+        wants 1
+        wants pci-0000:20:03.1/00.0
+        wants any
+        wants none
+}
+create_real "$work" 800 frozen declare_vm apply has wants moves_gpus
 [ "$status" -ne 77 ] || skip_all 'libvirt, QEMU or namespaces are not there'
 is 'it ends well' "$status" 0
 is 'what it did' "$(sed -E 's/52:54:00:([0-9a-f]{2}:){2}[0-9a-f]{2} ->/MAC ->/' <<<"$got")" '-- dry
@@ -133,5 +166,40 @@ zero
 -- a mistake keeps all of it
 vmctl: 1 file cannot be used; see above, and '"'vmctl validate'"'
 status: 1
-nothing changed'
+nothing changed
+-- GPUs
+gpus: as it is declared
+status: 0
+has: 0
+gpus: Gpu none -> 0000:21:00.0: done
+status: 0
+has: 3
+gpus: as it is declared
+status: 0
+has: 3
+vmctl: ...
+gpus: Gpu 0000:21:00.0 -> 0000:01:00.0: failed
+status: 1
+has: 3
+gpus: Gpu 0000:21:00.0 -> none: done
+status: 0
+has: 0
+gpus: Gpu none -> 2 x RTX 3090: at its next start
+status: 0
+has: 1
+gpus: as it is declared
+status: 0
+has: 1
+gpus: Gpu 2 x RTX 3090 -> 1: at its next start
+status: 0
+has: 1
+gpus: Gpu 1 -> 0000:21:00.0: done
+status: 0
+has: 3
+gpus: Gpu 0000:21:00.0 -> 1: done
+status: 0
+has: 1
+gpus: Gpu 1 -> none: at its next start
+status: 0
+has: 0'
 done_testing

@@ -16,6 +16,7 @@ cat >"$work/node.xml" <<'XML'
 <os firmware="efi"><type>hvm</type></os>
 <devices><interface type="network"><mac address="52:54:00:00:00:0a"/><source network="default"/></interface></devices></domain>
 <domain type="test"><name>bare</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"/></metadata><memory unit="KiB">2097152</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>
+<domain type="test"><name>wishes</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="ubuntu"><g:wish gpus="2 x A100"/></g:vm></metadata><memory unit="KiB">2097152</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>
 <domain type="test"><name>theirs</name><memory unit="KiB">1048576</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>
 </node>
 XML
@@ -88,13 +89,30 @@ differs 'another firmware' 'Firmware=bios\n' Firmware uefi bios anew
 differs 'another GPU' '[Gpu]\nGpu=02:00.0\n' Gpu 0000:01:00.0 0000:02:00.0 now
 differs 'one more GPU' '[Gpu]\nGpu=01:00.0 02:00.0\n' Gpu 0000:01:00.0 '0000:01:00.0 0000:02:00.0' now
 differs 'no GPU' '[Gpu]\nGpu=none\n' Gpu 0000:01:00.0 none now
+differs 'GPUs that are chosen each time' '[Gpu]\nGpu=2 x RTX 4090\n' Gpu 0000:01:00.0 '2 x RTX 4090' now
 differs 'another address' '[Network]\nAddress=203.0.113.9/24\n' Address 203.0.113.7/24 203.0.113.9/24 anew
 differs 'another network' '[Network]\nNetwork=lab\n' Network default lab restart
 differs 'another MAC address' '[Network]\nMac=52:54:00:00:00:0b\n' Mac 52:54:00:00:00:0a 52:54:00:00:00:0b restart
 differs 'another user' '[Guest]\nUser=bob\n' User ada bob anew
 differs 'another kind' 'Kind=debian\n' Kind ubuntu debian anew
 
-declare_vm one 'Cpus=3\nMemory=4G\nPin=no\nServer=yes\n[Gpu]\nGpu=1\n[Network]\nMac=52:54:00:00:00:0A\n[Guest]\nSshKey=/k.pub\n[Install]\nWantedBy=x.target\n'
+rm "$vms/one.vm"
+# of_wishes GPU: what differs.
+of_wishes() {
+        declare_vm wishes "[Gpu]\nGpu=$1\n"
+        run diff --root "$work/root" --json wishes
+        jq -r '.[0].differences[] | .is + ", " + .declared + ", " + .takes' <<<"$out"
+}
+is 'what it asks for in other words' "$(of_wishes '2x A100')" ''
+is 'more of them' "$(of_wishes 'A100')" '2 x A100, A100, restart'
+is 'or none' "$(of_wishes none)" '2 x A100, none, restart'
+is 'or one by name' "$(of_wishes 01:00.0)" '2 x A100, 0000:01:00.0, now'
+rm "$vms/wishes.vm"
+run export wishes
+like 'and as a file' "$out" '\[Gpu\].Gpu=2 x A100'
+run list --all --json
+is 'as the list has it' "$(jq -r '.[] | select(.name == "wishes") | .gpu_wish' <<<"$out")" '2 x A100'
+declare_vm one 'Cpus=3\nMemory=4G\nPin=no\nServer=yes\n[Gpu]\nGpu=01:00.0\n[Network]\nMac=52:54:00:00:00:0A\n[Guest]\nSshKey=/k.pub\n[Install]\nWantedBy=x.target\n'
 run diff --root "$work/root"
 is 'what is the same by another name, and what no definition shows' "$status:$out:$err" '0::'
 declare_vm new ''

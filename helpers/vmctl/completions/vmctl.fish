@@ -22,7 +22,7 @@ complete -c vmctl -n '__fish_seen_subcommand_from create' -l engine -r -f -a 'on
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l firewall -r -d 'What the guest lets in: 8000 53/udp; or off'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l firmware -r -f -a 'uefi bios' -d 'uefi, or bios'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l gateway -r -d 'The host's by default'
-complete -c vmctl -n '__fish_seen_subcommand_from create' -l gpu -r -d 'That GPU, 0000:01:00.0; may be repeated'
+complete -c vmctl -n '__fish_seen_subcommand_from create' -l gpu -r -d 'That GPU, 0000:01:00.0, or some: 2 x RTX 4090'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l hf-token-file -r -d 'Of Hugging Face, for models with a gate'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l hugepages -r -f -a '2M 1G' -d 'Memory from such pages: 2M or 1G'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l idle -r -d 'When an engine on demand stops; 15min'

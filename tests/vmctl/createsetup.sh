@@ -16,8 +16,9 @@ work=$(mktemp -d)
 at_exit rm -rf "$work"
 fakeagent=$(realpath "$2")
 export fakeagent FAKEAGENT_ROOT=/run/guest
+# The agent is not libvirtd's business, whatever meson thinks.
+unset LD_LIBRARY_PATH
 
-# The agent is not libvirtd's business.
 vm() {
         env LD_PRELOAD="$preload" LD_LIBRARY_PATH="$fakeagent" "$vmctl" "$@" </dev/null
 }

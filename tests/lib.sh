@@ -12,6 +12,9 @@
 
 set -euo pipefail
 
+# The distribution's own programs, as users have them: pyenv and the like put slow wrappers before them.
+export PATH="/usr/sbin:/usr/bin:/sbin:/bin:$PATH"
+
 tap_count=0
 tap_failed=0
 tap_done=

@@ -30,16 +30,17 @@ real() {
         local began=$SECONDS status=0 cache=/var/cache/gpuvm/images sum file
 
         say() { echo "$1: ${*:2}"; }
-        guest() { timeout 100 env LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0 "$vmctl" ssh debian-01 "$@" </dev/null; }
+        guest() { timeout 300 env LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0 "$vmctl" ssh debian-01 "$@" </dev/null; }
 
         ground
         mkdir -p /root/.ssh && mount -t tmpfs tmpfs /root/.ssh
         printf 'IdentityFile %s\nStrictHostKeyChecking accept-new\nLogLevel ERROR\n' "$work/key" >/root/.ssh/config
-        printf '%s' '<network><name>default</name><forward mode="open"/><bridge name="virbr9"/><dns><host ip="192.0.2.1"><hostname>deb.debian.org</hostname><hostname>security.debian.org</hostname></host></dns>' \
+        printf '%s' '<network xmlns:d="http://libvirt.org/schemas/network/dnsmasq/1.0"><name>default</name><forward mode="open"/><bridge name="virbr9"/><dns><host ip="192.0.2.1"><hostname>deb.debian.org</hostname><hostname>security.debian.org</hostname></host></dns>' \
                 '<ip address="192.0.2.1" netmask="255.255.255.0">' \
-                '<dhcp><range start="192.0.2.100" end="192.0.2.199"/></dhcp></ip></network>' >/run/network.xml
+                '<dhcp><range start="192.0.2.100" end="192.0.2.199"/></dhcp></ip><d:options><d:option value="no-resolv"/></d:options></network>' >/run/network.xml
         virsh -q -c qemu:///system "net-define /run/network.xml; net-start default; net-autostart default" >/dev/null
-        # The image knows the resolver of the machine that made it, and has none of its own.
+        # The image knows the resolver of the machine that made it, and has none of its own. That is dnsmasq here, which must
+        # not ask itself.
         awk '$1 == "nameserver" { print $2; exit }' /etc/resolv.conf | xargs -I {} ip address add {}/32 dev virbr9
         python3 "$mock/aptproxy.py" inside "$work/proxy" 192.0.2.1 80 2>"$work/asked" &
         mkdir -p $cache /var/lib/gpuvm/creating
@@ -72,6 +73,7 @@ print(d["size"] >> 30, b["from"], b["kernel"].endswith("amd64"), bool(b["package
         echo "a machine of it is up after $((SECONDS - began)) s" >>"$work/times"
         say 'a machine of it' "$(guest whoami)" "$(guest hostname)" "$(guest command -v htop)"
         say 'who it was is not known any more' "$(guest 'sudo ls /var/lib/cloud/instances | wc -l; sudo journalctl --list-boots -q | wc -l; sudo grep -rl gpuvm-jo[b] /etc /var/log' | tr '\n' ' ')"
+        guest 'sudo journalctl -q -o verbose --no-pager | grep -B 40 gpuvm-jo[b] | head -n 200' >"$work/traces"
         vm delete --yes --force --quiet debian-01
 }
 create_real "$work" 6000
@@ -80,6 +82,7 @@ if [ "$status" -eq 77 ]; then
 fi
 [ "$status" -eq 0 ] || diag "$(grep -E 'gpuvm: |: (E|W|Err)' "$work/built.log"; tail "$work/asked" "$work/proxy.err")"
 diag "$(cat "$work/times")"
+[ ! -s "$work/traces" ] || diag "$(cat "$work/traces")"
 is 'an image is built, proved and used' "$got" 'built: 6 debian-13-amd64 True True True
 nothing else is there: 
 verified: 1

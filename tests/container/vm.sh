@@ -71,6 +71,9 @@ define 'done'
 sed 's/polite</refused</; s/01:00.0/09:00.0/' "$shared/polite.xml" >"$shared/refused.xml"
 sed 's/polite/other/g' "$shared/polite.xml" >"$shared/other.xml"
 cp "$machine/var/lib/libvirt/images/polite.raw" "$machine/var/lib/libvirt/images/other.raw"
+sed 's/polite/watched/g; s#<g:gpu [^>]*>##; s#<memballoon#<interface type="network"><mac address="52:54:00:00:00:07"/><source network="leased"/><model type="e1000"/></interface>&#' \
+        "$shared/polite.xml" >"$shared/watched.xml"
+cp "$machine/var/lib/libvirt/images/polite.raw" "$machine/var/lib/libvirt/images/watched.raw"
 
 # say WHAT NAME: exit status, its unit, its machine, and who has the GPU.
 say() {
@@ -223,6 +226,43 @@ declared_at_boot() {
                 virsh -q -c qemu:///system undefine "$name" >/dev/null
         done
 }
+# lease SECONDS: the network's record of an address that the machine 'watched' has had for so long.
+lease() {
+        printf '[{"ip-address":"192.0.2.7","mac-address":"52:54:00:00:00:07","expiry-time":%s}]' $(($(date +%s) - $1 + 3600)) \
+                >/var/lib/libvirt/dnsmasq/virbr8.status
+}
+# It loses its address, which is all that it was to have: it is shut down and started again, three times, and then left.
+watches() {
+        local i unit=gpuvm-vm@watched.service
+
+        mkdir -p /etc/gpuvm/vms /var/lib/libvirt/dnsmasq
+        printf '[Vm]\nKind=debian\nReady=address\nReadySec=60\nWatchdog=restart\nWatchdogSec=6\n' >/etc/gpuvm/vms/watched.vm
+        virsh -q -c qemu:///system 'define /shared/watched.xml; net-define /shared/leased.xml; net-start leased' >/dev/null
+        systemctl daemon-reload
+        systemctl start --no-block "$unit"
+        sleep 5
+        say 'without an address' watched
+        for i in 0 1 2 3; do
+                lease 0
+                settle watched active; say "$(systemctl show --value -p NRestarts "$unit"), with one" watched
+                lease 7200
+                [ "$i" != 3 ] || break
+                for _ in $(seq 400); do
+                        [ "$(systemctl show --value -p NRestarts "$unit")" = "$i" ] || break
+                        sleep 0.1
+                done
+        done
+        for _ in $(seq 300); do
+                ! journalctl --no-pager -q -b -u "$unit" -o cat | grep 'is left as it is' || break
+                sleep 0.1
+        done
+        say "$(systemctl show --value -p NRestarts "$unit"), and again" watched
+        journalctl --no-pager -q -b -u "$unit" -o cat | grep -c 'has shut down, and starts again'
+        systemctl stop "$unit"; settle watched inactive; say 'stopped all the same' watched
+        systemctl show --value -p Result "$unit"
+}
+printf '<network><name>leased</name><forward mode="open"/><bridge name="virbr8"/><dns enable="no"/><ip address="192.0.2.1" netmask="255.255.255.0"/></network>' \
+        >"$shared/leased.xml"
 printf '<network><name>lan</name><bridge name="virbr9" stp="off"/></network>' >"$shared/network.xml"
 machine_boot lives
 is "$release: from start to stop, and what comes between" "$output" 'started: 0 active running vfio-pci
@@ -299,5 +339,17 @@ machine_boot declared_at_boot
 is "$release: a declared one comes with the host" "$output" 'declared, and wanted at boot: 0 active running vfio-pci
 inactive
 inactive'
+[ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
+machine_boot watches
+is "$release: one that is not well is started again, three times" "$output" 'without an address: 0 activating running nouveau
+0, with one: 0 active running nouveau
+1, with one: 0 active running nouveau
+2, with one: 0 active running nouveau
+3, with one: 0 active running nouveau
+'"'watched' is left as it is: it was started again for that three times within an hour"'
+3, and again: 0 active running nouveau
+3
+stopped all the same: 0 inactive shutoff nouveau
+success'
 [ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
 done_testing

@@ -13,7 +13,7 @@
 # undo must bring back the beginning, right after the cut and after the second run. With the last cut, made when the
 # helper has ended, everything it reported must be there. A case may have
 #
-#     look_NAME          says what else is wrong right after the cut, and fails
+#     look_NAME          says what else is wrong right after the cut, and fails; "$cut_at" is "end" where nothing was cut off
 #     boot_NAME          what the start after the cut changes in $root
 #     loose[NAME]        paths that may differ from run to run, as an extended regular expression
 #     between[NAME]      paths that have states between the first and the last
@@ -138,7 +138,8 @@ cut_undone_at_once() {
 
 # Prints the first thing that is wrong. $2: the call; "end": nothing was cut off.
 cut_wrong() {
-        local found
+        # shellcheck disable=SC2034 # for look_NAME
+        local found cut_at=$2
 
         if declare -F "boot_$1" >/dev/null; then "boot_$1"; fi
         ! declare -F "look_$1" >/dev/null || found=$("look_$1") || { echo "$found"; return; }

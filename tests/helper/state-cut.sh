@@ -207,8 +207,9 @@ printf 'the IOMMU is off\nintel_iommu=on\n' >"$work/reboot/run/gpuvm/reboot.d/io
 run_reboot() {
         "$@" "$helpers/gpuvm-reboot" --root="$root"
 }
+# At first it is one that somebody else's restart would go on with, which counts for nothing.
 look_reboot() {
-        whole_story none '1 0'
+        if [ "$cut_at" = end ]; then whole_story '1 0'; else whole_story none '0 0' '1 0'; fi
 }
 boot_reboot() {
         other_boot
@@ -257,6 +258,7 @@ undone() {
         cp -a "$work/$1" "$root"
         "run_$1" env >"$work/said" 2>&1 || { diag "$1, uncut: $(cat "$work/said")"; exit 1; }
         loose[undo-$1]=${loose[$1]-}
+        [ -z "${between[$1]-}" ] || between[undo-$1]=${between[$1]}
         keeps_no_ledger[undo-$1]=1
         eval "run_undo-$1() { GPUVM_LIBVIRT_URI=test:///default \"\$@\" \"\$helpers/gpuvm-undo\" --root=\"\$root\" --all; }"
 }

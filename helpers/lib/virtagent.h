@@ -12,6 +12,10 @@
 
 int virtagent_ping(Virt *v, const char *name) _must_check_ _nonnull_all_;
 
+/* Its addresses, of all interfaces but the loopback (agentanswer.h). */
+int virtagent_addresses(Virt *v, const char *name, unsigned timeout_sec,
+                        char ***ret) _must_check_ _nonnull_all_;
+
 /* The beginning of a file of the guest's, AGENT_TEXT_MAX bytes at most. Starts nothing in the guest. */
 int virtagent_read(Virt *v, const char *name, const char *path, char **ret) _must_check_ _nonnull_all_;
 

@@ -16,7 +16,6 @@
 /* The functions used, with libvirt's own prototypes. */
 #define VIRT_FUNCTIONS(X)                     \
         X(virConnectClose)                    \
-        X(virDomainAgentSetResponseTimeout)   \
         X(virConnectDomainEventDeregisterAny) \
         X(virConnectDomainEventRegisterAny)   \
         X(virConnectGetAllDomainStats)        \

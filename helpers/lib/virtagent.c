@@ -4,6 +4,10 @@
 #include "agentanswer.h"
 #include "json.h"
 #include "virtlib.h"
+#include "virtvm.h"
+#include "xml.h"
+
+#define CHANNEL "org.qemu.guest_agent.0"
 
 /* libvirt waits for as long again, at most 5 s, to find out whether the agent still reads
  * (qemuAgentGuestSyncSend() in its src/qemu/qemu_agent.c). */
@@ -54,6 +58,30 @@ int virtagent_addresses(Virt *v, const char *name, unsigned timeout_sec, char **
                            json_object_new_object(), &answer);
 
         return r < 0 ? r : agentanswer_addresses(answer, ret);
+}
+
+int virtagent_has_left_in(const char *xml) {
+        _cleanup_xml_doc_ XmlDoc *doc = NULL;
+        const XmlNode *channel;
+        int r = xml_read(xml, &doc);
+
+        if (r < 0)
+                return r;
+        channel = xml_child(xml_child(xml_root(doc), "devices"), "channel");
+        for (; channel; channel = xml_next(channel)) {
+                const XmlNode *target = xml_child(channel, "target");
+
+                if (streq_ptr(xml_attribute(target, "name"), CHANNEL))
+                        return streq_ptr(xml_attribute(target, "state"), "disconnected");
+        }
+        return 0;
+}
+
+int virtagent_has_left(Virt *v, const char *name) {
+        _cleanup_free_ char *xml = NULL;
+        int r = virtvm_xml_now(v, name, &xml);
+
+        return r < 0 ? r : virtagent_has_left_in(xml);
 }
 
 static int open_file(Virt *v, const char *name, const char *path, int64_t *ret) {

@@ -52,6 +52,7 @@
         X(virDomainSetAutostart)              \
         X(virDomainSetMetadata)               \
         X(virDomainShutdown)                  \
+        X(virDomainShutdownFlags)             \
         X(virDomainStatsRecordListFree)       \
         X(virDomainUndefineFlags)             \
         X(virDomainUpdateDeviceFlags)         \

@@ -19,6 +19,7 @@
 #include "guestlog.h"
 #include "journal.h"
 #include "metadata.h"
+#include "parse.h"
 #include "phase.h"
 #include "stop.h"
 #include "virtvm.h"
@@ -33,6 +34,10 @@ enum {
         ASK_AGAIN_SEC = 20,   /* a guest that was still starting has not heard it */
         CONNECT_AGAIN_SEC = 2,
         LOOK_AGAIN_SEC = 60,
+        LOOK_MIN_SEC = 1,    /* however much the guest writes */
+        TELL_AGAIN_SEC = 30, /* what has not changed */
+        AGENT_SEC = 65,      /* in which the guest's agent may be asked to shut it down */
+        PLUG_PULLS = 3,      /* a QEMU that hangs in the kernel cannot be killed */
         UNIT_MAX = 128,
         EXIT_START_AGAIN = 69, /* the unit's RestartForceExitStatus= */
 };
@@ -50,6 +55,9 @@ typedef struct Machine {
         bool told_ready;
         bool not_well, again;         /* again: it is stopped to be started again */
         uint64_t plug_usec, ask_usec; /* when it is pulled, when the guest is asked again */
+        unsigned pulls;
+        uint64_t looked_usec, told_usec;
+        char *told;
 } Machine;
 
 static void disconnect(Machine *m) {
@@ -65,6 +73,7 @@ static void machine_done(Machine *m) {
         virtwatch_free(m->watch);
         metadata_done(&m->metadata);
         vmprobe_done(&m->probe);
+        free(m->told);
         (void) safe_close(m->signals);
 }
 
@@ -92,6 +101,19 @@ static int open_signals(Machine *m) {
                 return negative_errno();
         m->signals = signalfd(-1, &s, SFD_CLOEXEC | SFD_NONBLOCK);
         return m->signals < 0 ? negative_errno() : virtwatch_add_file(m->watch, m->signals);
+}
+
+/* The first time, before anything has begun. */
+static int connect_or_tell(Machine *m) {
+        _cleanup_free_ char *message = NULL;
+        int r = connect_to_libvirt(m, &message);
+
+        if (r == -ENOENT)
+                return phase_fail(m->p, 0, "'vmctl list' shows what there is",
+                                  "There is no virtual machine '%s'", m->name);
+        return r < 0 ? phase_fail(m->p, r, "'systemctl status libvirtd' may tell why",
+                                  "libvirt does not answer: %s", strempty(message))
+                     : 0;
 }
 
 static bool told_to_stop(const Machine *m) {
@@ -125,13 +147,17 @@ static void look_around(void *userdata) {
                 stop_ask();
 }
 
+static int fail_file(Machine *m, int r) {
+        return phase_fail(m->p, r, "'vmctl validate' may tell more", "Cannot read the file of '%s'", m->name);
+}
+
 /* Its GPUs, whatever that takes. */
 static int prepare(Machine *m, VmStart *s) {
         uint64_t patience;
         int r = vmstart_patience(m->p->root, m->name, &patience);
 
         if (r < 0)
-                return log_oom();
+                return fail_file(m, r);
         m->p->alive = look_around;
         m->p->alive_userdata = m;
         r = vmstart_prepare(m->p, m->v, m->name, &m->metadata, patience, s);
@@ -143,18 +169,32 @@ static int prepare(Machine *m, VmStart *s) {
         return r;
 }
 
+/* libvirtd may have been restarted in the minutes that GPUs take. */
+static int connect_again(Machine *m) {
+        VmLook look;
+
+        if (virtwatch_look(m->v, m->name, &look) >= 0)
+                return 0;
+        disconnect(m);
+        return connect_or_tell(m);
+}
+
 static int start(Machine *m) {
         _cleanup_(vmstart_done) VmStart s = {};
         VmLook look;
         int r;
 
         r = virtwatch_look(m->v, m->name, &look);
-        if (r >= 0 && look.on) {
+        if (r < 0)
+                return phase_fail(m->p, r, "'vmctl list' shows what there is",
+                                  "Cannot tell whether '%s' runs: %s", m->name, virt_message(m->v));
+        if (look.on) {
                 phase_note(m->p, "'%s' runs already, and is watched from now on", m->name);
                 return 0;
         }
+        r = prepare(m, &s);
         if (r >= 0)
-                r = prepare(m, &s);
+                r = connect_again(m);
         if (r >= 0)
                 r = phase_change(m->p, "start", m->name, "a virtual machine of kind %s", m->metadata.kind);
         if (r <= 0)
@@ -198,15 +238,27 @@ static void tell_ready(Machine *m) {
         m->told_ready = true;
 }
 
-static void tell_state(Machine *m, const VmLook *look) {
-        if (m->stopping)
+static void tell(Machine *m, const char *what, const char *how) {
+        uint64_t now = monotonic_usec();
+        _cleanup_free_ char *text = NULL;
+
+        if (m->stopping || str_printf(&text, "%s%s", what, how) < 0)
                 return;
+        if (streq_ptr(m->told, text) && now - m->told_usec < TELL_AGAIN_SEC * USEC_PER_SEC)
+                return;
+        phase_status(m->p, "%s", text);
+        free(m->told);
+        m->told = TAKE_PTR(text);
+        m->told_usec = now;
+}
+
+static void tell_state(Machine *m, const VmLook *look) {
         if (!m->told_ready && m->probe.text)
-                phase_status(m->p, "Waiting until it is ready: it %s", m->probe.text);
+                tell(m, "Waiting until it is ready: it ", m->probe.text);
         else if (m->not_well && m->probe.text)
-                phase_status(m->p, "The machine is not well: it %s", m->probe.text);
+                tell(m, "The machine is not well: it ", m->probe.text);
         else
-                phase_status(m->p, "The machine is %s", look->text);
+                tell(m, "The machine is ", look->text);
 }
 
 /* Returns 1 when it is over, 0 as long as it is on, or nobody can say. */
@@ -223,7 +275,7 @@ static int look_at(Machine *m, VmLook *ret) {
         }
         if (r < 0) {
                 disconnect(m);
-                phase_status(m->p, "libvirt does not answer; the machine runs on");
+                tell(m, "libvirt does not answer; the machine runs on", "");
                 return 0;
         }
         tell_state(m, ret);
@@ -243,12 +295,28 @@ static uint64_t stop_timeout(const Machine *m) {
                                                             : timeout / 2;
 }
 
-static void pull_plug(Machine *m) {
+/* Returns 0, or an error after a message: whoever waits for this unit does not wait for ever. */
+static int pull_plug(Machine *m) {
         phase_status(m->p, "The guest did not shut down in time: stopping it as if its plug were pulled");
-        log_warning("'%s' did not shut down in time, and is stopped as if its plug were pulled", m->name);
+        if (m->pulls++ == 0)
+                log_warning("'%s' did not shut down in time, and is stopped as if its plug were pulled",
+                            m->name);
         m->plug_usec = monotonic_usec() + STOP_MARGIN_SEC * USEC_PER_SEC;
-        if (virtvm_destroy(m->v, m->name) < 0)
-                log_warning("Failed to stop '%s': %s", m->name, virt_message(m->v));
+        if (virtvm_destroy(m->v, m->name) >= 0)
+                return 0;
+        if (m->pulls >= PLUG_PULLS)
+                return phase_fail(m->p, EBUSY, "The host may have to be restarted, by force in the end",
+                                  "QEMU of '%s' cannot be ended, and keeps its GPUs: %s", m->name,
+                                  virt_message(m->v));
+        log_warning("Failed to stop '%s': %s", m->name, virt_message(m->v));
+        return 0;
+}
+
+/* Its agent keeps libvirt for a minute if it hangs: there is that time, or nobody asks it. */
+static int ask_guest(Machine *m, uint64_t now) {
+        if (m->plug_usec - now > AGENT_SEC * USEC_PER_SEC)
+                return virtvm_shutdown(m->v, m->name);
+        return virtvm_press_button(m->v, m->name);
 }
 
 /* Returns 0, or an error after a message. */
@@ -258,12 +326,12 @@ static int go_on_stopping(Machine *m) {
         if (now >= m->plug_usec && !m->v)
                 return phase_fail(m->p, EHOSTDOWN, "Once libvirt runs again, 'vmctl stop' stops it",
                                   "libvirt does not answer, and '%s' runs on", m->name);
-        if (now >= m->plug_usec) {
-                pull_plug(m);
-        } else if (now >= m->ask_usec && m->v) {
+        if (now >= m->plug_usec)
+                return pull_plug(m);
+        if (now >= m->ask_usec && m->v) {
                 m->ask_usec = now + ASK_AGAIN_SEC * USEC_PER_SEC;
                 phase_status(m->p, "Asked the guest to shut down");
-                if (virtvm_shutdown(m->v, m->name) < 0)
+                if (ask_guest(m, now) < 0)
                         log_debug("Cannot ask '%s' to shut down: %s", m->name, virt_message(m->v));
         }
         return 0;
@@ -286,18 +354,31 @@ static int stop_if_told(Machine *m) {
         return m->stopping ? go_on_stopping(m) : 0;
 }
 
-/* One that is paused may be so because somebody wants it. */
-static int start_again(Machine *m) {
+/* Why not, or NULL. One that is paused may be so because somebody wants it. */
+static const char *find_refusal(const VmProbe *p) {
         int r;
 
-        if (m->probe.health.watchdog != VMWATCHDOG_RESTART || m->probe.stopped)
+        if (p->stopped)
+                return "somebody may want it so";
+        if (p->agent_left)
+                return "the guest has ended its agent itself, and may be shutting down";
+        r = vmprobe_may_restart(p);
+        return r > 0            ? NULL
+                        : r < 0 ? "how often it was started again cannot be noted in " VMPROBE_DIR
+                                : "it was started again for that three times within an hour";
+}
+
+/* first: nobody has been told yet. */
+static int start_again(Machine *m, bool first) {
+        const char *refusal;
+
+        if (m->probe.health.watchdog != VMWATCHDOG_RESTART)
                 return 0;
-        r = vmprobe_may_restart(&m->probe);
-        if (r <= 0) {
-                log_warning_errno(r, "'%s' is left as it is: %s", m->name,
-                                  r < 0 ? "how often it was started again cannot be noted in " VMPROBE_DIR
-                                        : "it was started again for that three times within an hour");
-                return r == -ENOMEM ? r : 0;
+        refusal = find_refusal(&m->probe);
+        if (refusal) {
+                if (first)
+                        log_warning("'%s' is left as it is: %s", m->name, refusal);
+                return 0;
         }
         log_warning("'%s' is going to be started again", m->name);
         m->again = true;
@@ -317,7 +398,7 @@ static int probe(Machine *m) {
 
         if (r < 0)
                 log_debug("Cannot look how '%s' is: %s", m->name, m->v ? virt_message(m->v) : "no memory");
-        m->not_well = r == VMHEALTH_UNHEALTHY || (m->not_well && r <= VMHEALTH_SAME);
+        m->not_well = r == VMHEALTH_UNHEALTHY || r == VMHEALTH_STILL || (m->not_well && r <= VMHEALTH_SAME);
         if (r == VMHEALTH_LATE)
                 tell_late(m);
         if (r == VMHEALTH_UNHEALTHY)
@@ -326,9 +407,9 @@ static int probe(Machine *m) {
                 log_info("'%s' is well again", m->name);
         if (r == VMHEALTH_READY || r == VMHEALTH_LATE)
                 tell_ready(m);
-        if (r == VMHEALTH_UNHEALTHY)
-                return start_again(m);
-        return r == -ENOMEM ? r : 0;
+        if (r == VMHEALTH_UNHEALTHY || r == VMHEALTH_STILL)
+                return start_again(m, r == VMHEALTH_UNHEALTHY);
+        return r == -ENOMEM ? log_oom() : 0;
 }
 
 static uint64_t patience(const Machine *m) {
@@ -342,12 +423,30 @@ static uint64_t patience(const Machine *m) {
         return m->stopping || !m->v ? look : MIN(look, vmprobe_wait_usec(&m->probe));
 }
 
-/* Until it is over. */
+/* What the guest writes is no reason to ask libvirt each time: it may write without end. */
+static bool is_due(Machine *m, int news) {
+        uint64_t now = monotonic_usec();
+
+        if ((news & ~VIRTWATCH_FILE) == 0 && now - m->looked_usec < LOOK_MIN_SEC * USEC_PER_SEC)
+                return false;
+        m->looked_usec = now;
+        return true;
+}
+
+static int wait_for_news(Machine *m) {
+        int r = virtwatch_wait(m->watch, patience(m));
+
+        return r < 0 ? phase_fail(m->p, r, "Start its unit again: the machine is found, and runs on",
+                                  "Cannot wait for news of '%s'", m->name)
+                     : r;
+}
+
+/* Until it is over. Returns 0, or an error after a message. */
 static int stay(Machine *m, VmLook *ret) {
-        int r;
+        int r = 0;
 
         for (;;) {
-                r = look_at(m, ret);
+                r = is_due(m, r) ? look_at(m, ret) : 0;
                 copy_log(m);
                 if (r > 0)
                         return 0;
@@ -355,7 +454,7 @@ static int stay(Machine *m, VmLook *ret) {
                 if (r >= 0)
                         r = probe(m);
                 if (r >= 0)
-                        r = virtwatch_wait(m->watch, patience(m));
+                        r = wait_for_news(m);
                 if (r < 0)
                         return r;
                 if (r & VIRTWATCH_LOST)
@@ -373,7 +472,7 @@ static int tell_end(Machine *m, VmEnd end) {
                 [VM_END_MOVED] = "was saved, or moved to another host",
         };
 
-        if (m->again) {
+        if (m->again && !told_to_stop(m)) {
                 log_info("'%s' %s, and starts again", m->name, words[end == VM_END_CRASHED ? 0 : end]);
                 return EXIT_START_AGAIN;
         }
@@ -388,27 +487,21 @@ static int tell_end(Machine *m, VmEnd end) {
 
 static int run_machine(Phase *p, const char *name) {
         _cleanup_(machine_done) Machine m = { .p = p, .name = name, .signals = -EBADF };
-        _cleanup_free_ char *message = NULL;
         VmLook look;
         int r;
 
         r = vmprobe_init(&m.probe, p->root, name);
         if (r < 0)
-                return log_oom();
+                return fail_file(&m, r);
         r = virtwatch_new(&m.watch);
         if (r >= 0)
                 r = open_signals(&m);
         if (r < 0)
                 return phase_fail(p, r, "Is the package " VIRT_LIBRARY_PACKAGE " installed?",
                                   "Cannot use libvirt's library");
-        r = connect_to_libvirt(&m, &message);
-        if (r == -ENOENT)
-                return phase_fail(p, 0, "'vmctl list' shows what there is",
-                                  "There is no virtual machine '%s'", name);
-        if (r < 0)
-                return phase_fail(p, r, "'systemctl status libvirtd' may tell why",
-                                  "libvirt does not answer: %s", strempty(message));
-        r = read_metadata(&m);
+        r = connect_or_tell(&m);
+        if (r >= 0)
+                r = read_metadata(&m);
         if (r >= 0 && !p->dry_run)
                 open_log(&m);
         if (r >= 0)
@@ -437,10 +530,21 @@ static int may_release(Phase *p, const char *name) {
         return r < 0 ? r : !vm_state_is_on(state);
 }
 
+/* The next run has the GPUs that this one had: the host does not get them for that moment, nor do its
+ * services start. */
+static bool starts_again(void) {
+        const char *status = secure_getenv("EXIT_STATUS");
+        unsigned n;
+
+        return status && parse_uint(status, UINT8_MAX, &n) >= 0 && n == EXIT_START_AGAIN;
+}
+
 static int release(Phase *p, const char *name) {
         _cleanup_strv_ char **gpus = NULL;
         int r;
 
+        if (starts_again())
+                return 0;
         r = vmgpu_taken(p->root, name, &gpus);
         if (r < 0)
                 return phase_fail(p, r, "Look at " VMGPU_DIR, "Cannot tell which GPUs '%s' has taken", name);

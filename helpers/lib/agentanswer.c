@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <arpa/inet.h>
+
 #include "agentanswer.h"
 #include "json.h"
+#include "strv.h"
 
 enum { SEXTET = 6, BYTE = 8, SIGNAL_BASE = 128, STATUS_MAX = 255 };
 
@@ -70,6 +73,47 @@ int agentanswer_text(const char *json, char **ret) {
         json_object *value = json_member(o, "return", json_type_object);
 
         return value ? get_text(value, "buf-b64", ret) : -EBADMSG;
+}
+
+/* Bits of an address, or 0 for what is none. */
+static int count_bits(const char *text) {
+        uint8_t raw[sizeof(struct in6_addr)];
+
+        if (inet_pton(AF_INET, text, raw) == 1)
+                return 32;
+        return inet_pton(AF_INET6, text, raw) == 1 ? 128 : 0;
+}
+
+static int add_address(json_object *o, char ***l) {
+        const char *address = json_text(o, "ip-address");
+        int64_t prefix = json_object_get_int64(json_member(o, "prefix", json_type_int));
+        int bits = count_bits(address);
+
+        if (bits == 0)
+                return 0;
+        if (prefix <= 0 || prefix > bits)
+                return strv_extend(l, address);
+        return strv_extendf(l, "%s/%d", address, (int) prefix);
+}
+
+int agentanswer_addresses(const char *json, char ***ret) {
+        _cleanup_json_ json_object *o = json_tokener_parse(json);
+        _cleanup_strv_ char **l = NULL;
+
+        if (!json_member(o, "return", json_type_array))
+                return -EBADMSG;
+        for (size_t i = 0; i < json_length(o, "return"); i++) {
+                json_object *interface = json_item(o, "return", i);
+
+                if (streq(json_text(interface, "name"), "lo"))
+                        continue;
+                for (size_t k = 0; k < json_length(interface, "ip-addresses"); k++)
+                        if (strv_length(l) < AGENT_ADDRESSES_MAX &&
+                            add_address(json_item(interface, "ip-addresses", k), &l) < 0)
+                                return -ENOMEM;
+        }
+        *ret = TAKE_PTR(l);
+        return 0;
 }
 
 int agentanswer_end(const char *json, int *ret_status, char **ret_text) {

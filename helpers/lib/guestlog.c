@@ -133,21 +133,46 @@ void guestlines_feed(GuestLines *g, const char *data, size_t size, uint64_t now_
 
 struct GuestLog {
         int root, notify, fd;
+        int watch; /* of the file: its directory has those of all machines */
         char *path;
         uint64_t offset;
         GuestLines lines;
 };
 
+/* Returns what inotify knows it by. */
+static int watch(const GuestLog *l, int fd, uint32_t events) {
+        char proc[64];
+
+        (void) snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+        return RET_NERRNO(inotify_add_watch(l->notify, proc, events));
+}
+
+/* Before anything is read: what comes after that is news. */
+static int open_file(GuestLog *l) {
+        l->fd = fs_open(l->root, l->path, O_RDONLY | O_NONBLOCK, 0);
+        if (l->fd < 0)
+                return l->fd;
+        l->watch = watch(l, l->fd, IN_MODIFY);
+        return MIN(l->watch, 0);
+}
+
+static void close_file(GuestLog *l) {
+        if (l->watch >= 0)
+                (void) inotify_rm_watch(l->notify, l->watch);
+        l->watch = -1;
+        l->fd = safe_close(l->fd);
+}
+
 int guestlog_open(int root, const char *path, GuestLog **ret) {
         _cleanup_(guestlog_freep) GuestLog *l = calloc(1, sizeof(*l));
         _cleanup_close_ int parent = -EBADF;
         _cleanup_free_ char *name = NULL;
-        char proc[64];
         struct stat st;
+        int r;
 
         if (!l)
                 return -ENOMEM;
-        *l = (GuestLog){ .root = root, .notify = -EBADF, .fd = -EBADF, .path = strdup(path) };
+        *l = (GuestLog){ .root = root, .notify = -EBADF, .fd = -EBADF, .watch = -1, .path = strdup(path) };
         if (!l->path)
                 return -ENOMEM;
         parent = fs_open_parent(root, path, false, &name);
@@ -156,10 +181,11 @@ int guestlog_open(int root, const char *path, GuestLog **ret) {
         l->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
         if (l->notify < 0)
                 return negative_errno();
-        (void) snprintf(proc, sizeof(proc), "/proc/self/fd/%d", parent);
-        if (inotify_add_watch(l->notify, proc, IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_ONLYDIR) < 0)
-                return negative_errno();
-        l->fd = fs_open(root, path, O_RDONLY | O_NONBLOCK, 0);
+        r = watch(l, parent, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+        if (r >= 0)
+                r = open_file(l);
+        if (r < 0 && r != -ENOENT)
+                return r;
         if (l->fd >= 0 && fstat(l->fd, &st) >= 0)
                 l->offset = (uint64_t) st.st_size;
         *ret = TAKE_PTR(l);
@@ -181,7 +207,7 @@ int guestlog_fd(const GuestLog *l) {
         return l->notify;
 }
 
-/* It says no more than that somebody wrote in the directory. */
+/* It says no more than that there is something to look at. */
 static void forget_news(const GuestLog *l) {
         char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
 
@@ -232,11 +258,11 @@ int guestlog_read(GuestLog *l, GuestLine f, void *userdata) {
                 r = read_on(l, f, userdata);
                 if (r != 0)
                         return r;
-                l->fd = safe_close(l->fd);
+                close_file(l);
         }
-        l->fd = fs_open(l->root, l->path, O_RDONLY | O_NONBLOCK, 0);
-        if (l->fd < 0)
-                return l->fd == -ENOENT ? 0 : l->fd;
+        r = open_file(l);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
         l->offset = 0;
         return read_on(l, f, userdata);
 }

@@ -3,6 +3,7 @@
 #include "virtaddress.h"
 #include "fs.h"
 #include "strv.h"
+#include "virtagent.h"
 #include "virtlib.h"
 
 static const char *const sources[_VIRT_SOURCE_MAX] = {
@@ -15,9 +16,10 @@ const char *virt_source_to_string(VirtSource s) {
         return s >= 0 && s < _VIRT_SOURCE_MAX ? sources[s] : NULL;
 }
 
+/* With or without its prefix length. */
 static bool is_useful(const char *address) {
         return !startswith(address, "127.") && !startswith(address, "169.254.") && !streq(address, "::1") &&
-                        !startswith(address, "fe80:");
+                        !streq(address, "::1/128") && !startswith(address, "fe80:");
 }
 
 /* ARP knows no prefix length, and libvirt says 0 then. */
@@ -37,10 +39,23 @@ static int collect(const virDomainInterface *i, char ***l) {
         return 0;
 }
 
+/* libvirt would ask it the same, but for how long is a property of the machine that outlives the question. */
+static int ask_agent(Virt *v, const char *name, unsigned agent_sec, char ***ret) {
+        _cleanup_strv_ char **all = NULL, **l = NULL;
+        int r = virtagent_addresses(v, name, agent_sec, &all);
+
+        if (r == -ENOMEM || r == -ENOENT)
+                return r;
+        STRV_FOREACH(address, all)
+                if (is_useful(*address) && strv_extend(&l, *address) < 0)
+                        return -ENOMEM;
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
 int virtaddress_find(Virt *v, const char *name, VirtSource source, unsigned agent_sec, char ***ret) {
         static const unsigned theirs[_VIRT_SOURCE_MAX] = {
                 [VIRT_LEASE] = VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
-                [VIRT_AGENT] = VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
                 [VIRT_ARP] = VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
         };
         _cleanup_domain_ virDomainPtr d = NULL;
@@ -48,12 +63,11 @@ int virtaddress_find(Virt *v, const char *name, VirtSource source, unsigned agen
         virDomainInterfacePtr *interfaces = NULL;
         int n, r;
 
+        if (source == VIRT_AGENT)
+                return ask_agent(v, name, agent_sec, ret);
         r = virtlib_look_up(v, name, &d);
         if (r < 0)
                 return r;
-        /* Else libvirt waits for ever for an agent that answers its pings and nothing else. */
-        if (source == VIRT_AGENT)
-                (void) lv.virDomainAgentSetResponseTimeout(d, (int) MAX(agent_sec, 1U), 0);
         n = lv.virDomainInterfaceAddresses(d, &interfaces, theirs[source], 0);
         for (int i = 0; i < n; i++) {
                 if (r >= 0)

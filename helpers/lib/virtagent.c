@@ -4,13 +4,18 @@
 #include "agentanswer.h"
 #include "json.h"
 #include "virtlib.h"
+#include "virtvm.h"
+#include "xml.h"
+
+#define CHANNEL "org.qemu.guest_agent.0"
 
 /* libvirt waits for as long again, at most 5 s, to find out whether the agent still reads
  * (qemuAgentGuestSyncSend() in its src/qemu/qemu_agent.c). */
 enum { ANSWER_SEC = 5, POLL_MSEC = 100 };
 
 /* arguments: taken; NULL for what could not be made. */
-static int ask(Virt *v, const char *name, const char *command, json_object *arguments, char **ret) {
+static int ask_within(Virt *v, const char *name, unsigned timeout_sec, const char *command,
+                      json_object *arguments, char **ret) {
         _cleanup_json_ json_object *o = json_object_new_object();
         _cleanup_domain_ virDomainPtr d = NULL;
         int r;
@@ -23,8 +28,12 @@ static int ask(Virt *v, const char *name, const char *command, json_object *argu
         if (r < 0)
                 return r;
         *ret = lq.virDomainQemuAgentCommand(d, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN),
-                                            ANSWER_SEC, 0);
+                                            (int) timeout_sec, 0);
         return *ret ? 0 : virtlib_failed(v);
+}
+
+static int ask(Virt *v, const char *name, const char *command, json_object *arguments, char **ret) {
+        return ask_within(v, name, ANSWER_SEC, command, arguments, ret);
 }
 
 /* An object with one member; the value is taken. */
@@ -41,6 +50,38 @@ int virtagent_ping(Virt *v, const char *name) {
         _cleanup_free_ char *answer = NULL;
 
         return ask(v, name, "guest-ping", json_object_new_object(), &answer);
+}
+
+int virtagent_addresses(Virt *v, const char *name, unsigned timeout_sec, char ***ret) {
+        _cleanup_free_ char *answer = NULL;
+        int r = ask_within(v, name, MAX(timeout_sec, 1U), "guest-network-get-interfaces",
+                           json_object_new_object(), &answer);
+
+        return r < 0 ? r : agentanswer_addresses(answer, ret);
+}
+
+int virtagent_has_left_in(const char *xml) {
+        _cleanup_xml_doc_ XmlDoc *doc = NULL;
+        const XmlNode *channel;
+        int r = xml_read(xml, &doc);
+
+        if (r < 0)
+                return r;
+        channel = xml_child(xml_child(xml_root(doc), "devices"), "channel");
+        for (; channel; channel = xml_next(channel)) {
+                const XmlNode *target = xml_child(channel, "target");
+
+                if (streq_ptr(xml_attribute(target, "name"), CHANNEL))
+                        return streq_ptr(xml_attribute(target, "state"), "disconnected");
+        }
+        return 0;
+}
+
+int virtagent_has_left(Virt *v, const char *name) {
+        _cleanup_free_ char *xml = NULL;
+        int r = virtvm_xml_now(v, name, &xml);
+
+        return r < 0 ? r : virtagent_has_left_in(xml);
 }
 
 static int open_file(Virt *v, const char *name, const char *path, int64_t *ret) {

@@ -12,6 +12,16 @@
 
 int virtagent_ping(Virt *v, const char *name) _must_check_ _nonnull_all_;
 
+/* Of one that does not answer: has the guest itself closed its channel? A guest that goes down ends its agent
+ * early, one that hangs leaves it open. Returns 1 if so, 0 if not or there is none. */
+int virtagent_has_left(Virt *v, const char *name) _must_check_ _nonnull_all_;
+/* Pure: the same of the description of a machine that runs; -EBADMSG, -ENOPKG, -ENOMEM. */
+int virtagent_has_left_in(const char *xml) _must_check_ _nonnull_all_;
+
+/* Its addresses, of all interfaces but the loopback (agentanswer.h). */
+int virtagent_addresses(Virt *v, const char *name, unsigned timeout_sec,
+                        char ***ret) _must_check_ _nonnull_all_;
+
 /* The beginning of a file of the guest's, AGENT_TEXT_MAX bytes at most. Starts nothing in the guest. */
 int virtagent_read(Virt *v, const char *name, const char *path, char **ret) _must_check_ _nonnull_all_;
 

@@ -16,7 +16,6 @@
 /* The functions used, with libvirt's own prototypes. */
 #define VIRT_FUNCTIONS(X)                     \
         X(virConnectClose)                    \
-        X(virDomainAgentSetResponseTimeout)   \
         X(virConnectDomainEventDeregisterAny) \
         X(virConnectDomainEventRegisterAny)   \
         X(virConnectGetAllDomainStats)        \
@@ -53,6 +52,7 @@
         X(virDomainSetAutostart)              \
         X(virDomainSetMetadata)               \
         X(virDomainShutdown)                  \
+        X(virDomainShutdownFlags)             \
         X(virDomainStatsRecordListFree)       \
         X(virDomainUndefineFlags)             \
         X(virDomainUpdateDeviceFlags)         \

@@ -263,6 +263,14 @@ int virtvm_shutdown(Virt *v, const char *name) {
         return call(v, name, lv.virDomainShutdown);
 }
 
+static int press_button(virDomainPtr d) {
+        return lv.virDomainShutdownFlags(d, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN);
+}
+
+int virtvm_press_button(Virt *v, const char *name) {
+        return call(v, name, press_button);
+}
+
 static int reboot(virDomainPtr d) {
         return lv.virDomainReboot(d, 0);
 }

@@ -69,7 +69,10 @@ int virtvm_is_saved(Virt *v, const char *name) _must_check_ _nonnull_all_;
 int virtvm_start_as(Virt *v, const char *xml) _must_check_ _nonnull_all_;
 /* A machine without a definition, which ends with the connection at the latest. */
 int virtvm_start_once(Virt *v, const char *xml) _must_check_ _nonnull_all_;
+/* Asks the guest's agent, for a minute at most, and presses the power button if that does not help. */
 int virtvm_shutdown(Virt *v, const char *name) _must_check_ _nonnull_all_;
+/* The button alone, without waiting. */
+int virtvm_press_button(Virt *v, const char *name) _must_check_ _nonnull_all_;
 int virtvm_reboot(Virt *v, const char *name) _must_check_ _nonnull_all_;
 /* As if its plug were pulled. */
 int virtvm_destroy(Virt *v, const char *name) _must_check_ _nonnull_all_;

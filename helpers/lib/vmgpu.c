@@ -183,9 +183,10 @@ int vmgpu_settle(Phase *p, const char *gpu) {
                      : 0;
 }
 
-/* What was begun is not left to itself: the stop waits for it to be undone. */
-static int give_up(Phase *p, Bus *bus, const char *unit) {
-        int r = bus_stop_unit(bus, unit, TIMEOUT_SEC * USEC_PER_SEC, phase_alive, p);
+/* What was begun is not left to itself. Its end is not waited for: the GPU's unit stops behind the machine's,
+ * which may be the one that waits here. */
+static int give_up(Bus *bus, const char *unit) {
+        int r = bus_queue_stop(bus, unit);
 
         return r < 0 ? r : -EINTR;
 }
@@ -195,12 +196,15 @@ static int start(Phase *p, Bus *bus, const char *unit) {
         _cleanup_free_ char *job = NULL, *result = NULL;
         int r;
 
+        phase_alive(p);
+        if (stop_asked())
+                return -EINTR;
         r = bus_queue_unit(bus, unit, &job);
         while (r == 0) {
                 if (monotonic_usec() >= end)
                         return -ETIMEDOUT;
                 if (stop_asked())
-                        return give_up(p, bus, unit);
+                        return give_up(bus, unit);
                 phase_alive(p);
                 r = bus_job_wait(bus, job, USEC_PER_SEC, &result);
         }

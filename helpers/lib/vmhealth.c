@@ -54,9 +54,17 @@ static bool is_expected(const VmHealth *h, const char *check) {
         return streq(check, "state");
 }
 
+/* A GPU that cannot be looked for just now is none that was lost: the agent of a guest whose file systems are
+ * frozen for a backup answers, and reads no files. */
+static bool is_lack(const VmHealth *h, const Finding *x) {
+        if (x->level == FINDING_OK || !is_expected(h, x->check))
+                return false;
+        return !h->was_ready || x->level == FINDING_FAIL || !streq(x->check, "gpu");
+}
+
 static const Finding *find_lack(const VmHealth *h, const Findings *l) {
         for (size_t i = 0; i < l->n; i++)
-                if (l->items[i].level != FINDING_OK && is_expected(h, l->items[i].check))
+                if (is_lack(h, &l->items[i]))
                         return &l->items[i];
         return NULL;
 }
@@ -75,7 +83,16 @@ static void note_what_is_there(VmHealth *h, const Findings *l) {
         h->expect_gpu = h->expect_gpu || (gpus > 0 && gpus == seen);
 }
 
-static VmHealthNews miss(VmHealth *h, uint64_t now) {
+/* One that does not run is not asked about again: its guest has its time once it goes on. */
+static VmHealthNews miss_on(VmHealth *h, const Finding *lack, uint64_t now) {
+        bool due = now - h->told_usec >= h->patience_usec;
+
+        if (due || streq(lack->check, "state"))
+                h->told_usec = now;
+        return due && !streq(lack->check, "state") ? VMHEALTH_STILL : VMHEALTH_SAME;
+}
+
+static VmHealthNews miss(VmHealth *h, const Finding *lack, uint64_t now) {
         if (!h->was_ready) {
                 if (h->late || now - h->begin_usec < h->ready_usec)
                         return VMHEALTH_SAME;
@@ -84,9 +101,12 @@ static VmHealthNews miss(VmHealth *h, uint64_t now) {
         }
         if (h->bad_usec == 0)
                 h->bad_usec = now;
-        if (h->unhealthy || now - h->bad_usec < h->patience_usec)
+        if (h->unhealthy)
+                return miss_on(h, lack, now);
+        if (now - h->bad_usec < h->patience_usec)
                 return VMHEALTH_SAME;
         h->unhealthy = true;
+        h->told_usec = now;
         return VMHEALTH_UNHEALTHY;
 }
 
@@ -96,7 +116,7 @@ VmHealthNews vmhealth_look(VmHealth *h, const Findings *l, uint64_t now_usec, co
         note_what_is_there(h, l);
         *ret_lacks = find_lack(h, l);
         if (*ret_lacks)
-                return miss(h, now_usec);
+                return miss(h, *ret_lacks, now_usec);
         if (!h->was_ready)
                 news = VMHEALTH_READY;
         else if (h->unhealthy)

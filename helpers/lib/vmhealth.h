@@ -6,7 +6,8 @@
  *
  * What a file asks for (Ready=) has to be there before the machine is ready, and from then on. An agent that
  * has answered once, and a GPU that was seen inside once, are expected from then on as well. What is missed
- * for a minute (WatchdogSec=) makes the machine unhealthy: a guest that is busy for a moment is not. */
+ * for a minute (WatchdogSec=) makes the machine unhealthy: a guest that is busy for a moment is not. A GPU
+ * that was there has to be seen to be missing: what cannot be looked at is no reason. */
 
 #include "findings.h"
 #include "vmfile.h"
@@ -43,6 +44,7 @@ typedef struct VmHealth {
         /* private */
         bool expect_agent, expect_gpu, was_ready, late, unhealthy;
         uint64_t begin_usec, bad_usec; /* bad: since when something is missed, 0: nothing is */
+        uint64_t told_usec;            /* when it was last told that it is unhealthy */
 } VmHealth;
 
 /* As the file says, or its absence (NULL). */
@@ -59,6 +61,7 @@ typedef enum VmHealthNews {
         VMHEALTH_READY,     /* for the first time since it started */
         VMHEALTH_LATE,      /* the time for that is over */
         VMHEALTH_UNHEALTHY, /* for longer than there is patience */
+        VMHEALTH_STILL,     /* for as long again, and it runs */
         VMHEALTH_WELL,      /* again */
 } VmHealthNews;
 

@@ -7,6 +7,7 @@
 #include "guestask.h"
 #include "log.h"
 #include "virtaddress.h"
+#include "virtagent.h"
 #include "virtverdict.h"
 #include "vmprobe.h"
 
@@ -81,9 +82,15 @@ static int ask(const VmProbe *p, Virt *v, const VirtVm *vm, GuestFacts *f) {
         return r < 0 ? r : guestask_gpus(v, p->root, &m, f);
 }
 
-/* That QEMU runs is no verdict. */
-static bool is_verdict(const VmProbe *p, VmHealthNews news) {
-        return news != VMHEALTH_SAME && !(news == VMHEALTH_READY && p->health.ready == VMREADY_STARTED);
+/* That QEMU runs is no verdict, but the end of one from before the guest started again. */
+static bool is_verdict(const VmProbe *p, Virt *v, VmHealthNews news) {
+        _cleanup_(verdict_done) Verdict before = {};
+
+        if (news == VMHEALTH_SAME || news == VMHEALTH_STILL)
+                return false;
+        if (news != VMHEALTH_READY || p->health.ready != VMREADY_STARTED)
+                return true;
+        return virtverdict_get(v, p->name, &before) > 0 && !streq(before.level, "ok");
 }
 
 /* What it is at, and the verdict if that is news. */
@@ -100,7 +107,8 @@ static int tell(VmProbe *p, Virt *v, VmHealthNews news, const GuestFacts *f, con
                 p->text = NULL;
         if (!p->text)
                 return -ENOMEM;
-        if (is_verdict(p, news) && virtverdict_set(v, p->name, finding_level_to_string(level), p->text) < 0)
+        if (is_verdict(p, v, news) &&
+            virtverdict_set(v, p->name, finding_level_to_string(level), p->text) < 0)
                 log_debug("%s: the verdict is not kept: %s", p->name, virt_message(v));
         return (int) news;
 }
@@ -128,6 +136,8 @@ int vmprobe_look(VmProbe *p, Virt *v) {
         news = vmhealth_look(&p->health, &l, monotonic_usec(), &lacks);
         next = vmhealth_next_usec(&p->health);
         p->next_usec = next == UINT64_MAX ? UINT64_MAX : monotonic_usec() + next;
+        p->agent_left = (news == VMHEALTH_UNHEALTHY || news == VMHEALTH_STILL) &&
+                        streq(lacks->check, "agent") && virtagent_has_left(v, p->name) > 0;
         return tell(p, v, news, &f, lacks);
 }
 

@@ -17,6 +17,7 @@ typedef struct VmProbe {
         VmHealth health;
         uint64_t next_usec; /* of monotonic_usec() */
         bool stopped;       /* at the last look it was paused, or suspended: somebody's wish, perhaps */
+        bool agent_left;    /* it is not well for want of its agent, which the guest has ended itself */
         char *text;         /* how it was at the last look, for a user */
 } VmProbe;
 

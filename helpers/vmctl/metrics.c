@@ -104,10 +104,20 @@ static void keep_ours(VirtVms *l) {
         l->n = n;
 }
 
+/* That it does not answer is a metric, and no error that somebody reads twice a minute. */
+static int connect_quietly(Context *c) {
+        _cleanup_free_ char *message = NULL;
+        int r = c->virt ? 0 : virt_open(vmctl_uri(c), &c->virt, &message);
+
+        if (r < 0)
+                log_debug("libvirt does not answer: %s", strempty(message));
+        return r;
+}
+
 static void add_machines(Gathering *g) {
         unsigned counts[_VM_STATE_MAX] = {};
         _cleanup_(virtvms_done) VirtVms l = {};
-        int r = vmctl_connect(g->c);
+        int r = connect_quietly(g->c);
 
         if (r >= 0)
                 r = virtvm_list(g->c->virt, METADATA_URI, &l);

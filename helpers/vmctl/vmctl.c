@@ -75,8 +75,12 @@ static const char *connect_remedy(int r) {
         }
 }
 
+const char *vmctl_uri(Context *c) {
+        return vmctl_value(c, OPT_CONNECT) ?: DEFAULT_URI;
+}
+
 int vmctl_connect(Context *c) {
-        const char *uri = vmctl_value(c, OPT_CONNECT) ?: DEFAULT_URI;
+        const char *uri = vmctl_uri(c);
         _cleanup_free_ char *message = NULL;
         int r;
 

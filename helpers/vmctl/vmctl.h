@@ -166,6 +166,7 @@ int vmctl_status(int r);
 
 /* Connects once. Tells what is wrong. */
 int vmctl_connect(Context *c) _must_check_ _nonnull_all_;
+const char *vmctl_uri(Context *c) _nonnull_all_;
 /* True if it is the system's libvirt on this machine: what it runs are this machine's files and GPUs. */
 bool vmctl_is_local(Context *c) _nonnull_all_;
 /* "qemu+ssh://host/system" has a host, "qemu:///system" has none. */

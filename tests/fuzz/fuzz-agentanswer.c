@@ -3,6 +3,7 @@
 /* What a guest's agent answers, taken for each kind of answer. */
 
 #include "agentanswer.h"
+#include "strv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,6 +20,17 @@ static void check(int r, const char *text) {
                         abort();
 }
 
+static void check_addresses(const char *json) {
+        _cleanup_strv_ char **l = NULL;
+
+        check(agentanswer_addresses(json, &l), NULL);
+        if (strv_length(l) > AGENT_ADDRESSES_MAX)
+                abort();
+        STRV_FOREACH(address, l)
+                if ((*address)[strspn(*address, "0123456789abcdefABCDEF.:/")] != '\0')
+                        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_free_ char *json = strndup((const char *) data, size), *text = NULL, *out = NULL;
         int64_t number;
@@ -27,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check(agentanswer_handle(json, &number), NULL);
         check(agentanswer_pid(json, &number), NULL);
         check(agentanswer_text(json, &text), text);
+        check_addresses(json);
         r = agentanswer_end(json, &status, &out);
         check(r, out);
         if ((r > 0) != (out != NULL) || status < 0 || status > 255)

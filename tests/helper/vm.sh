@@ -110,6 +110,26 @@ check 'but not for ever' until_in 'is left as it is: it was started again for th
 check 'that it is not well stays' until_in 'STATUS=The machine is not well: it runs; it has no agent' "$work/told"
 : >"$work/guest/agent"
 check 'until it is well again' until_in "'talos-01' is well again" "$work/err"
+rm "$work/guest/agent"
+left_again() {
+        local i
+
+        for ((i = 0; i < 100; i++)); do
+                [ "$(grep -c 'is left as it is' "$work/err")" -lt 2 ] || return 0
+                sleep 0.1
+        done
+        return 1
+}
+check 'or is not, once more' left_again
+rm "$work/root/run/gpuvm/watchdog/talos-01"
+down
+is 'when the hour is over it is tried again' "$status" 69
+: >"$work/guest/agent"
+up_with_agent
+check 'and it comes back' until_in READY=1 "$work/told"
+check 'as it was' until_in 'STATUS=The machine is running' "$work/told"
+sleep 2
+is 'what has not changed is told once' "$(grep -c 'STATUS=The machine is running' "$work/told")" 1
 kill -TERM "$pid"
 down
 is 'told to stop it ends well' "$status" 0
@@ -206,6 +226,14 @@ GPUVM_LIBVIRT_URI=test://$work/node.xml
 up --root="$work/root" release talos-01
 down
 is 'nothing taken, nothing given back' "$status:$(grep -v 'Nothing to do' "$work/err")" 0:
+mkdir -p "$work/root/run/gpuvm/vms"
+: >"$work/root/run/gpuvm/vms/talos-01"
+up --root="$work/root" release talos-01
+down
+is 'what was taken has to be known' "$status" 1
+EXIT_STATUS=69 up --root="$work/root" release talos-01
+down
+is 'but for one that starts again: nobody looks' "$status" 0
 unset GPUVM_LIBVIRT_URI
 
 # LeakSanitizer looks for the size of thread-local storage that libvirt's libraries bring along where there is none.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "agentanswer.h"
+#include "strv.h"
 #include "tests/tap.h"
 
 TEST(numbers) {
@@ -88,4 +89,35 @@ TEST(an_end_that_is_none) {
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
                 ASSERT_EQ(agentanswer_end(bad[i], &status, &text), -EBADMSG);
         ASSERT(!text);
+}
+
+TEST(addresses_and_nothing_else) {
+        static const char json[] =
+                        "{\"return\":[{\"name\":\"lo\",\"ip-addresses\":[{\"ip-address\":\"10.9.9.9\",\"prefix\":32}]},"
+                        "{\"name\":\"eth0\"},7,{\"name\":\"eth1\",\"ip-addresses\":["
+                        "{\"ip-address\":\"192.0.2.7\",\"prefix\":24},{\"ip-address\":\"2001:db8::7\",\"prefix\":64},"
+                        "{\"ip-address\":\"\\u001b[2J\",\"prefix\":24},{\"ip-address\":\"-oProxyCommand=x\"},"
+                        "{\"ip-address\":\"192.0.2.8\",\"prefix\":33},{\"ip-address\":\"192.0.2.9 x\"},{}]}]}";
+        _cleanup_strv_ char **l = NULL, **none = NULL;
+        _cleanup_free_ char *all = NULL;
+
+        ASSERT_EQ(agentanswer_addresses(json, &l), 0);
+        all = strv_join(l, " ");
+        ASSERT_STREQ(all, "192.0.2.7/24 2001:db8::7/64 192.0.2.8");
+        ASSERT_EQ(agentanswer_addresses("{\"return\":[]}", &none), 0);
+        ASSERT(!none);
+        ASSERT_EQ(agentanswer_addresses("{\"return\":{}}", &none), -EBADMSG);
+        ASSERT_EQ(agentanswer_addresses("", &none), -EBADMSG);
+}
+
+TEST(no_more_addresses_than_can_be_used) {
+        _cleanup_strv_ char **l = NULL, **parts = NULL;
+        _cleanup_free_ char *json = NULL, *list = NULL;
+
+        for (int i = 0; i < 4 * AGENT_ADDRESSES_MAX; i++)
+                ASSERT(strv_extendf(&parts, "%s{\"ip-address\":\"::%x\"}", i > 0 ? "," : "", i + 2) >= 0);
+        list = strv_join(parts, "");
+        ASSERT(asprintf(&json, "{\"return\":[{\"name\":\"a\",\"ip-addresses\":[%s]}]}", list) > 0);
+        ASSERT_EQ(agentanswer_addresses(json, &l), 0);
+        ASSERT_EQ(strv_length(l), AGENT_ADDRESSES_MAX);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <poll.h>
 #include <sys/stat.h>
 
 #include "fs.h"
@@ -126,6 +127,41 @@ TEST(a_file_as_virtlogd_writes_it) {
         ASSERT_STREQ(read_new(log), "again");
         (void) unlink(path);
         (void) unlink(old);
+        (void) rmdir(dir);
+        (void) safe_close(root);
+}
+
+static bool is_news(const GuestLog *log) {
+        struct pollfd p = { .fd = guestlog_fd(log), .events = POLLIN };
+
+        return poll(&p, 1, 0) > 0;
+}
+
+/* One directory has the consoles of all machines. */
+TEST(what_others_write_is_no_news) {
+        char dir[] = "/tmp/test-guestlog-XXXXXX", path[64], other[64];
+        _cleanup_(guestlog_freep) GuestLog *log = NULL;
+        int root;
+
+        ASSERT(mkdtemp(dir));
+        (void) snprintf(path, sizeof(path), "%s/vm.console", dir);
+        (void) snprintf(other, sizeof(other), "%s/other.console", dir);
+        root = fs_open_root(dir);
+        ASSERT(root >= 0);
+        append(other, "before\n");
+        ASSERT_EQ(guestlog_open(root, "/vm.console", &log), 0);
+        append(other, "other\n");
+        ASSERT(!is_news(log));
+        append(path, "one\n");
+        ASSERT(is_news(log));
+        ASSERT_STREQ(read_new(log), "one");
+        append(other, "other\n");
+        ASSERT(!is_news(log));
+        append(path, "two\n");
+        ASSERT(is_news(log));
+        ASSERT_STREQ(read_new(log), "two");
+        (void) unlink(path);
+        (void) unlink(other);
         (void) rmdir(dir);
         (void) safe_close(root);
 }

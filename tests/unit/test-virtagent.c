@@ -96,3 +96,32 @@ TEST(a_program_that_does_not_end) {
         ASSERT(monotonic_usec() - before < 10 * USEC_PER_SEC);
         ASSERT(!text);
 }
+
+/* A guest that goes down ends its agent; one that hangs does not. */
+TEST(who_has_closed_the_channel) {
+        static const char before[] = "<domain><devices><channel type='spicevmc'/>"
+                                     "<channel type='unix'><target type='virtio' name='",
+                          after[] = "/></channel></devices></domain>";
+        static const struct {
+                const char *target;
+                int expected;
+        } all[] = {
+                { "org.qemu.guest_agent.0' state='disconnected'", 1 },
+                { "org.qemu.guest_agent.0' state='connected'", 0 },
+                { "org.qemu.guest_agent.0'", 0 },
+                { "com.redhat.spice.0' state='disconnected'", 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(all); i++) {
+                _cleanup_free_ char *xml = NULL;
+                int r;
+
+                ASSERT(asprintf(&xml, "%s%s%s", before, all[i].target, after) > 0);
+                r = virtagent_has_left_in(xml);
+                if (r == -ENOPKG)
+                        SKIP("libxml2 is not installed");
+                ASSERT_EQ(r, all[i].expected);
+        }
+        ASSERT_EQ(virtagent_has_left_in("<domain/>"), 0);
+        ASSERT_EQ(virtagent_has_left_in("no"), -EBADMSG);
+}

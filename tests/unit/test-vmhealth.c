@@ -21,7 +21,8 @@ static VmHealth declared(const char *lines) {
         return h;
 }
 
-/* At second t of its life: what is well ("+agent") and what is not ("-agent"). */
+/* At second t of its life: what is well ("+agent"), what is not ("-agent"), and what cannot be told
+ * ("?gpu"). */
 static VmHealthNews at(VmHealth *h, unsigned t, const char *checks, const char *lacks) {
         _cleanup_(findings_done) Findings l = {};
         _cleanup_strv_ char **words = NULL;
@@ -30,7 +31,11 @@ static VmHealthNews at(VmHealth *h, unsigned t, const char *checks, const char *
 
         ASSERT_EQ(strv_split(checks, " ", &words), 0);
         STRV_FOREACH(w, words)
-                ASSERT_EQ(findings_add(&l, **w == '+' ? FINDING_OK : FINDING_WARN, *w + 1, "x", NULL, "it"),
+                ASSERT_EQ(findings_add(&l,
+                                       **w == '+'                   ? FINDING_OK
+                                                       : **w == '?' ? FINDING_WARN
+                                                                    : FINDING_FAIL,
+                                       *w + 1, "x", NULL, "it"),
                           0);
         news = vmhealth_look(h, &l, SEC(100 + t), &missed);
         ASSERT(streq_ptr(missed ? missed->check : NULL, lacks));
@@ -100,6 +105,35 @@ TEST(a_minute_without_what_was_there_is_too_long) {
         ASSERT_EQ(at(&h, 260, "+state +agent +gpu", NULL), VMHEALTH_WELL);
         ASSERT_EQ(at(&h, 280, "-state", "state"), VMHEALTH_SAME);
         ASSERT_EQ(at(&h, 340, "-state", "state"), VMHEALTH_UNHEALTHY);
+}
+
+TEST(what_stays_is_told_again) {
+        VmHealth h = declared("");
+
+        ASSERT_EQ(at(&h, 0, "+state +agent", NULL), VMHEALTH_READY);
+        ASSERT_EQ(at(&h, 20, "-state", "state"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 80, "-state", "state"), VMHEALTH_UNHEALTHY);
+        ASSERT_EQ(at(&h, 140, "-state", "state"), VMHEALTH_SAME); /* somebody has paused it */
+        ASSERT_EQ(at(&h, 900, "-state", "state"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 920, "+state -agent", "agent"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 960, "+state -agent", "agent"), VMHEALTH_STILL);
+        ASSERT_EQ(at(&h, 980, "+state -agent", "agent"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 1020, "+state -agent", "agent"), VMHEALTH_STILL);
+        ASSERT_EQ(at(&h, 1040, "+state +agent", NULL), VMHEALTH_WELL);
+        ASSERT_EQ(at(&h, 1060, "+state -agent", "agent"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 1120, "+state -agent", "agent"), VMHEALTH_UNHEALTHY);
+}
+
+/* As that of a guest that is frozen for a backup. */
+TEST(a_gpu_that_cannot_be_looked_for_is_not_lost) {
+        VmHealth h = declared("Ready=gpu");
+
+        ASSERT_EQ(at(&h, 0, "+state +agent ?gpu", "gpu"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 20, "+state +agent +gpu", NULL), VMHEALTH_READY);
+        ASSERT_EQ(at(&h, 40, "+state +agent ?gpu", NULL), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 200, "+state +agent ?gpu", NULL), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 220, "+state ?agent ?gpu", "agent"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 280, "+state ?agent ?gpu", "agent"), VMHEALTH_UNHEALTHY);
 }
 
 TEST(a_guest_that_starts_again_has_its_time_again) {

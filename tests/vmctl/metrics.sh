@@ -87,6 +87,7 @@ like 'a name is escaped' "$out" 'gpuvm_vm_up\{vm="a\\"b\\\\c\} 1"\} 0'
 run metrics --root "$hosts/amd-two-twins" -c "test://$work/none.xml"
 is 'without libvirt the rest is told' "$status:$(parse gpuvm_libvirt_up gpuvm_gpus,host)" '0:gpuvm_libvirt_up 0
 gpuvm_gpus,host 2'
+is 'and nobody is told twice a minute' "$(grep -c 'Cannot connect' "$work/err")" 0
 
 # Two GPUs on NVIDIA's driver; one of them is open in a process.
 gpu=0000:01:00.0 idle=0000:02:00.0

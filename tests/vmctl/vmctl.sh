@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # vmctl on libvirt's test driver, whose machines are those of a file and live as long as a connection:
-# vmctl.sh VMCTL SOURCE
+# vmctl.sh VMCTL SOURCE FAKEAGENT
 
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 vmctl=$1
-man=$2/docs/man/vmctl.1.scd
+man=$2/docs/man/vmctl.1.scd fakeagent=$3
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 
@@ -140,7 +140,13 @@ theirs None running 3 1572864 [] None None None 36
 ubuntu-02 ubuntu off 3 1572864 [] None None None 36
 ubuntu-desktop-01 ubuntu running 3 1572864 [] 203.0.113.8/24 ubuntu 24.04 None 36"
 
-# One without a reserved address is asked for it; of the test driver's networks each source knows the same.
+# One without a reserved address is asked for it: a directory is its guest (../mock/fakeagent.c). What it says is its word.
+mkdir "$work/guest"
+export FAKEAGENT_ROOT=$work/guest
+agent_says() {
+        printf 'guest-network-get-interfaces {"return":[{"name":"eth0","ip-addresses":[%s]}]}\n' "$1" >"$work/guest/agent"
+}
+agent_says '{"ip-address":"\u001b[2J","prefix":24},{"ip-address":"fe80::1","prefix":64},{"ip-address":"192.168.122.7","prefix":24}'
 {
         echo '<node>'
         machine debian-01 1 "$ours kind='debian'/>"
@@ -149,14 +155,15 @@ ubuntu-desktop-01 ubuntu running 3 1572864 [] 203.0.113.8/24 ubuntu 24.04 None 3
         printf '<network><name>default</name><ip address="192.168.122.1" netmask="255.255.255.0">
                 <dhcp><range start="192.168.122.2" end="192.168.122.254"/></dhcp></ip></network></node>\n'
 } >"$work/leased.xml"
-run -c "test:///$work/leased.xml" list --all
-is 'what runs shows what is known of it, what is off nothing' "$(awk 'NR > 1 { print $1, $NF }' <<<"$out" | sed -E 's/192\.168\.122\.[0-9]+/LEASED/' | tr '\n' ' ')" \
-        'debian-01 LEASED/24 debian-02 - theirs LEASED/24 '
-run -c "test:///$work/leased.xml" list --json
+LD_LIBRARY_PATH=$fakeagent run -c "test:///$work/leased.xml" list --all
+is 'what runs shows what is known of it, what is off nothing' "$(awk 'NR > 1 { print $1, $NF }' <<<"$out" | tr '\n' ' ')" \
+        'debian-01 192.168.122.7/24 debian-02 - theirs 192.168.122.7/24 '
+LD_LIBRARY_PATH=$fakeagent run -c "test:///$work/leased.xml" list --json
 is 'and JSON says from where; the reserved one is another member' "$(python3 -c 'import json, sys
 for v in json.load(sys.stdin):
     print(v["name"], v["address"], [a["source"] for a in v["addresses"]])' <<<"$out")" "debian-01 None ['agent']
 debian-02 None []"
+rm "$work/guest/agent"
 
 vm info ubuntu-desktop-01
 is 'info' "$status" 0

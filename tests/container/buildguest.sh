@@ -63,7 +63,7 @@ build() {
         for word in theirs other; do
                 gpg --batch --quiet --passphrase '' --quick-generate-key $word ed25519 2>/dev/null
         done
-        word=$(gpg --batch --with-colons --list-keys theirs | awk -F: '/^fpr:/ { print $10; exit }')
+        word=$(gpg --batch --with-colons --list-keys theirs | awk -F: '/^fp[r]:/ { print $10; exit }')
         for names in theirs 'theirs other' other; do
                 # shellcheck disable=SC2086 # words
                 gpg --batch --armor --export $names >/run/key

@@ -46,6 +46,9 @@ if ! works; then
         # The modules are those of a newer kernel, or nouveau has the card.
         : >/var/lib/gpuvm-setup/restarted
         : >/run/gpuvm-setup.restarts
-        systemctl --no-block reboot
+        systemctl --no-block reboot || {
+                rm -f /run/gpuvm-setup.restarts
+                fail "the driver needs a restart of this machine, which does not restart; 'systemctl reboot' tells why"
+        }
         exit 1
 fi

@@ -68,6 +68,7 @@ vllm)
         systemctl start --no-block vllm.service
         ;;
 esac
-if [ "$MODEL_DAYS" -gt 0 ]; then
+# They are vLLM's.
+if [ "$MODEL_DAYS" -gt 0 ] && [ "$ENGINE" != ollama ]; then
         systemctl enable --now gpuvm-models.timer
 fi

@@ -15,8 +15,22 @@ apt_get() {
         apt-get -qy -o DPkg::Lock::Timeout=900 -o Acquire::Retries=5 -o DPkg::Options::=--force-confold "$@"
 }
 
+# mend: what a shutdown or a power cut has left of dpkg's work is finished, once a boot. Unlike apt dpkg does not wait for others:
+# then its status is 2.
+mend() {
+        [ ! -e /run/gpuvm-setup.mended ] || return 0
+        for _ in $(seq 180); do
+                dpkg --force-confold --configure -a && break
+                [ $? -eq 2 ] || break
+                sleep 5
+        done
+        apt_get --fix-broken install
+        : >/run/gpuvm-setup.mended
+}
+
 # update: the lists, once a boot unless something has changed.
 update() {
+        mend
         [ -e /run/gpuvm-setup.updated ] || apt_get update
         : >/run/gpuvm-setup.updated
 }

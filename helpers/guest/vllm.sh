@@ -19,10 +19,14 @@ install_packages python3-venv python3-dev gcc libc6-dev curl
 make_user vllm /var/lib/vllm
 install -d -o vllm -g vllm -m 755 /opt/vllm /opt/models
 if [ "$(version)" != "$VLLM_VERSION" ] || [ ! -e "$venv/complete" ]; then
+        # What is left of a try that was cut short may look whole to pip, which has its downloads still.
+        [ -e "$venv/complete" ] || rm -rf "$venv"
+        rm -f "$venv/complete"
         [ -x "$venv/bin/pip" ] || as_vllm python3 -m venv "$venv"
         as_vllm "$venv/bin/pip" install --quiet --retries 5 "vllm==$VLLM_VERSION" ||
                 fail "pip cannot install vLLM $VLLM_VERSION; what it says is above. --vllm-version takes another one"
         as_vllm "$venv/bin/pip" freeze >/opt/vllm/requirements.txt
+        sync
         as_vllm touch "$venv/complete"
 fi
 # The units take secrets from there; one that was not given is empty, and what others reach has a key.

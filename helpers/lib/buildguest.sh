@@ -51,9 +51,13 @@ apt() {
 # The kernel that the image starts with.
 newest_kernel() { find /boot -name 'vmlinuz-*' -printf '%f\n' | sort -V | tail -n 1 | sed 's/^vmlinuz-//'; }
 
+# pin VERSION: a whole one, or a branch.
 pin() {
+        local version="$1*"
+
+        [[ $1 == *.* ]] || version="$1.*"
         printf '%s\n' "Package: *" "Pin: origin developer.download.nvidia.com" "Pin-Priority: 600" "" \
-                "Package: nvidia-* libnvidia-* cuda-drivers* libcuda1 libcudadebugger1" "Pin: version $1.*" \
+                "Package: nvidia-* libnvidia-* cuda-drivers* libcuda1 libcudadebugger1" "Pin: version $version" \
                 "Pin-Priority: 990" >/etc/apt/preferences.d/gpuvm-nvidia
 }
 
@@ -62,8 +66,9 @@ add_repository() {
 
         begin repository "NVIDIA's repository"
         apt install --no-install-recommends ca-certificates curl gpg
-        curl -fsSL --retry 3 -o "$key" "$repository$key_file"
-        found=$(gpg --batch --show-keys --with-colons "$key" | awk -F: '/^fp[r]:/ { print $10; exit }')
+        curl -fsSL --proto =https --proto-redir =https --retry 3 --connect-timeout 30 --max-time 300 -o "$key" "$repository$key_file"
+        # That one alone: whatever else were in the file would be trusted as well.
+        found=$(gpg --batch --show-keys --with-colons "$key" | awk -F: '/^pub:/ { want = 1 } /^fp[r]:/ && want { print $10; want = 0 }' | paste -sd' ')
         [ "$found" = "$fingerprint" ] || fail "the key of $repository is $found, not $fingerprint"
         printf '%s\n' 'Types: deb' "URIs: $repository" 'Suites: /' "Signed-By: $key" >/etc/apt/sources.list.d/gpuvm-cuda.sources
         [ -z "$driver_version" ] || pin "$driver_version"
@@ -72,7 +77,7 @@ add_repository() {
 
 # DKMS builds for each kernel whose headers are there.
 install_driver() {
-        local flavour=amd64
+        local flavour=amd64 found
 
         [ "$(dpkg --print-architecture)" = amd64 ] || flavour=$(dpkg --print-architecture)
         [ "$(. /etc/os-release && echo "$ID")" != ubuntu ] || flavour=generic
@@ -81,9 +86,10 @@ install_driver() {
         printf 'blacklist nouveau\noptions nouveau modeset=0\n' >/etc/modprobe.d/gpuvm-nouveau.conf
         # shellcheck disable=SC2086 # words
         apt install --no-install-recommends "linux-image-$flavour" "linux-headers-$flavour" dkms gcc make $driver
-        driver_of "$(newest_kernel)" >/dev/null ||
+        found=$(driver_of "$(newest_kernel)") ||
                 fail "dkms has not built the driver for kernel $(newest_kernel): $(tail -n 1 /var/lib/dkms/nvidia*/*/build/make.log 2>/dev/null)"
-        [ -n "$driver_version" ] || pin "$(driver_of "$(newest_kernel)" | cut -d. -f1)"
+        [[ $found == "$driver_version"* ]] || fail "$repository has the driver $found, and no $driver_version"
+        [ -n "$driver_version" ] || pin "${found%%.*}"
         command -v nvidia-smi >/dev/null || fail "there is no nvidia-smi"
         begin initramfs "the initramfs without nouveau"
         update-initramfs -u -k all
@@ -104,13 +110,18 @@ driver_of() { modinfo -k "$1" -F version nvidia 2>/dev/null; }
 clean() {
         begin clean "cleaning"
         apt clean
-        rm -rf /var/lib/apt/lists/* /var/lib/systemd/random-seed /var/lib/dhcp/* /tmp/* /var/tmp/* /root/.ssh /root/.bash_history
+        # Who writes on as long as the machine runs, and once more at its end.
+        systemctl stop syslog.socket rsyslog.service 2>/dev/null || true
+        systemctl stop systemd-random-seed.service
+        journalctl --relinquish-var
+        rm -rf /var/log/journal/* /var/lib/apt/lists/* /var/lib/systemd/random-seed /var/lib/dhcp/* /tmp/* /var/tmp/* /root/.ssh /root/.bash_history
         rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /etc/hostname /etc/netplan/50-cloud-init.yaml \
                 /etc/network/interfaces.d/50-cloud-init /etc/NetworkManager/system-connections/cloud-init-*
         cloud-init clean --logs --seed
         : >/etc/machine-id
-        find /var/log -type f -exec truncate -s 0 {} +
-        rm -rf /var/log/journal/*
+        # What signs modules is each machine's own, and would be trusted wherever somebody enrols it.
+        rm -f /var/lib/dkms/mok.* /var/lib/shim-signed/mok/MOK.*
+        find /var/log -path /var/log/journal -prune -o -type f -exec truncate -s 0 {} +
         fstrim -a || true
         sync
 }

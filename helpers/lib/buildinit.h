@@ -18,7 +18,7 @@ int buildinit_user_data(BuildJob job, const BuildPlan *p, char **ret) _must_chec
 
 /* What stands on the answer's disk before the guest writes on it. */
 #define BUILDINIT_BLANK "gpuvm-answer\n"
-enum { BUILDINIT_ANSWER_MAX = 1024 * 1024 };
+enum { BUILDINIT_ANSWER_MAX = 256 * 1024 }; /* well below what an entry of the cache holds */
 
 typedef struct BuildAnswer {
         bool done;             /* else: */

@@ -174,6 +174,19 @@ static int add_driver(const BuildWant *w, BuildPlan *p, char **reterr) {
         return r;
 }
 
+/* What downloads are called: "ubuntu-24.04-amd64", "talos-...". */
+static bool is_of_a_download(const char *name) {
+        const char *dash = strchr(name, '-'), *arch = strrchr(name, '-');
+        _cleanup_free_ char *kind = dash ? strndup(name, (size_t) (dash - name)) : NULL,
+                            *release = dash && arch > dash ? strndup(dash + 1, (size_t) (arch - dash - 1))
+                                                           : NULL;
+        ImageKind k = kind ? image_kind_from_string(kind) : _IMAGE_KIND_INVALID;
+
+        return k == IMAGE_TALOS ||
+                        (k >= 0 && release && imagesource_release(k, release) &&
+                         (streq(arch, "-amd64") || streq(arch, "-arm64")));
+}
+
 int buildplan_make(const BuildWant *w, BuildPlan *ret, char **reterr) {
         const bool driver = w->nvidia || streq(w->name, BUILDPLAN_WORKER);
         _cleanup_(buildplan_done) BuildPlan p = { .arch = w->arch };
@@ -182,6 +195,8 @@ int buildplan_make(const BuildWant *w, BuildPlan *ret, char **reterr) {
         if (!image_name_is_valid(w->name))
                 return REFUSE(reterr, "'%s' is no name for an image: letters, digits, '.' and '-' are",
                               w->name);
+        if (is_of_a_download(w->name))
+                return REFUSE(reterr, "'%s' is what a download is called; take another name", w->name);
         r = free_and_strdup(&p.name, w->name);
         if (r >= 0)
                 r = find_base(w, &p, reterr);

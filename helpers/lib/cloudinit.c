@@ -11,6 +11,8 @@
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
 
+enum { KEY_MAX = 64 * 1024 };
+
 int cloudinit_check_user(const char *user) {
         size_t n = strlen(user);
 
@@ -23,7 +25,8 @@ int cloudinit_check_hostname(const char *name) {
         return confvalid_hostname(name) ? 0 : -EINVAL;
 }
 
-int cloudinit_check_ssh_key(const char *line) {
+/* The length of type and key, or -EINVAL. */
+static int key_length(const char *line) {
         static const char *const kinds[] = {
                 "ssh-ed25519 ",
                 "ssh-rsa ",
@@ -41,12 +44,34 @@ int cloudinit_check_ssh_key(const char *line) {
         if (!key)
                 return -EINVAL;
         n = strspn(key, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "+/=");
-        if (n < 32 || (key[n] && key[n] != ' '))
-                return -EINVAL;
-        for (const char *c = key + n; *c; c++)
-                if ((unsigned char) *c < ' ' || *c == 0x7f)
+        return n < 32 || n > KEY_MAX || (key[n] && key[n] != ' ') ? -EINVAL : (int) (key + n - line);
+}
+
+/* Returns 1 if there are characters beyond ASCII, 0, or -EINVAL for control characters. */
+static int look_at_comment(const char *s) {
+        int r = 0;
+
+        for (; *s; s++)
+                if ((unsigned char) *s < ' ' || *s == 0x7f)
                         return -EINVAL;
-        return 0;
+                else if ((unsigned char) *s > 0x7f)
+                        r = 1;
+        return r;
+}
+
+int cloudinit_check_ssh_key(const char *line) {
+        int n = key_length(line);
+
+        return n < 0 || look_at_comment(line + n) != 0 ? -EINVAL : 0;
+}
+
+int cloudinit_take_ssh_key(const char *line, char **ret) {
+        int n = key_length(line), r = n < 0 ? n : look_at_comment(line + n);
+
+        if (r < 0)
+                return r;
+        *ret = r > 0 ? strndup(line, (size_t) n) : strdup(line);
+        return *ret ? 0 : -ENOMEM;
 }
 
 static int check(const CloudInit *c) {

@@ -51,8 +51,13 @@ int cloudinit_check_user(const char *user) _must_check_ _nonnull_all_;
 /* A label of RFC 1123: 0 or -EINVAL. */
 int cloudinit_check_hostname(const char *name) _must_check_ _nonnull_all_;
 
-/* One line of authorized_keys(5): key type, key, comment; options are refused. 0 or -EINVAL. */
+/* One line of authorized_keys(5): key type, key, comment in ASCII; options are refused. 0 or -EINVAL. */
 int cloudinit_check_ssh_key(const char *line) _must_check_ _nonnull_all_;
+
+/* Makes such a line of one whose comment may be anything but control characters: without the comment where
+ * that is not ASCII. cloud-init drops the whole user-data for one byte that YAML has not, and nobody could
+ * enter the guest. 0, -EINVAL or -ENOMEM. */
+int cloudinit_take_ssh_key(const char *line, char **ret) _must_check_ _nonnull_all_;
 
 /* Each returns 0, -EINVAL if something in it is not as above, or -ENOMEM. */
 int cloudinit_user_data(const CloudInit *c, char **ret) _must_check_ _nonnull_all_;

@@ -54,7 +54,12 @@ static bool is_toolkit(const char *s) {
 static bool is_port(const char *s) {
         unsigned n;
 
-        return parse_uint(s, UINT16_MAX, &n) >= 0 && n > 0;
+        return *s != '0' && parse_uint(s, UINT16_MAX, &n) >= 0 && n > 0;
+}
+
+/* Where the engine itself listens behind what is asked in its place: as guest/serve has it. */
+static unsigned own_port(unsigned port) {
+        return port < 50000 ? port + 10000 : port - 10000;
 }
 
 static bool is_address(const char *s) {
@@ -170,6 +175,11 @@ const char *guestwish_option(GuestKey k) {
         return rows[k].option;
 }
 
+bool guestwish_is_list(GuestKey k) {
+        return k == GUEST_PACKAGES || k == GUEST_FIREWALL || k == GUEST_VLLM_ARGUMENTS ||
+                        k == GUEST_OLLAMA_MODELS;
+}
+
 static int refuse(char **reterr, const char *format, ...) _printf_(2, 3);
 
 static int refuse(char **reterr, const char *format, ...) {
@@ -197,6 +207,23 @@ static int check_values(const GuestWish *w, char **reterr) {
         return 0;
 }
 
+static int check_ports(const GuestWish *w, char **reterr) {
+        unsigned vllm, ollama;
+
+        if (parse_uint(guestwish_value(w, GUEST_VLLM_PORT), UINT16_MAX, &vllm) < 0 ||
+            parse_uint(guestwish_value(w, GUEST_OLLAMA_PORT), UINT16_MAX, &ollama) < 0)
+                return -EINVAL;
+        if (vllm == ollama)
+                return refuse(reterr, "--vllm-port and --ollama-port are the same");
+        if (guestwish_engine(w) == GUEST_ON_DEMAND &&
+            (own_port(vllm) == ollama || own_port(ollama) == vllm || own_port(vllm) == own_port(ollama)))
+                return refuse(reterr,
+                              "--vllm-port and --ollama-port do not go together on demand: vLLM itself "
+                              "listens on %u, and Ollama on %u",
+                              own_port(vllm), own_port(ollama));
+        return 0;
+}
+
 int guestwish_check(const GuestWish *w, char **reterr) {
         const char *engine = guestwish_value(w, GUEST_ENGINE);
         int r = check_values(w, reterr);
@@ -205,8 +232,9 @@ int guestwish_check(const GuestWish *w, char **reterr) {
                 return r;
         if (strv_contains(w->values[GUEST_FIREWALL], "off") && strv_length(w->values[GUEST_FIREWALL]) > 1)
                 return refuse(reterr, "--firewall=off beside ports to open: which of them?");
-        if (w->llm && streq(guestwish_value(w, GUEST_VLLM_PORT), guestwish_value(w, GUEST_OLLAMA_PORT)))
-                return refuse(reterr, "--vllm-port and --ollama-port are the same");
+        r = w->llm ? check_ports(w, reterr) : 0;
+        if (r < 0)
+                return r;
         if (w->llm && !w->gpu && engine && !streq(engine, "ollama"))
                 return refuse(reterr,
                               "vLLM needs a GPU, and the machine has none: --engine=ollama does without");
@@ -281,7 +309,7 @@ static int add_rows(const GuestWish *w, char ***lines) {
 
                 if (!rows[k].setting || !value || (k >= GUEST_ENGINE && !w->llm))
                         continue;
-                if (w->values[k] && (k == GUEST_VLLM_ARGUMENTS || k == GUEST_OLLAMA_MODELS)) {
+                if (w->values[k] && guestwish_is_list(k)) {
                         all = strv_join(w->values[k], " ");
                         if (!all)
                                 return -ENOMEM;

@@ -47,6 +47,9 @@ typedef struct GuestWish {
 /* The option of 'vmctl create' that a key is. */
 const char *guestwish_option(GuestKey k);
 
+/* Whether its value is words, and not one that may have blanks in it. */
+bool guestwish_is_list(GuestKey k);
+
 /* What is wrong with the values alone. Returns 0, -EINVAL with a sentence that names the option, or -ENOMEM.
  */
 int guestwish_check(const GuestWish *w, char **reterr) _must_check_ _nonnull_all_;

@@ -10,13 +10,14 @@ enum {
         DIGITS = 12,     /* of a sum, in a file's name */
 };
 
+/* -EEXIST: somebody has built one under that name. */
 static int find(const ImagePlan *p, ImageEntry *ret) {
         _cleanup_(image_entry_done) ImageEntry e = {};
         int r;
 
         r = imagecache_find(p->s->root, p->name, &e);
         if (r >= 0)
-                r = imagecache_hold(p->s->root, &e);
+                r = e.built ? -EEXIST : imagecache_hold(p->s->root, &e);
         if (r < 0)
                 return r;
         *ret = e;
@@ -155,7 +156,12 @@ static int pull_locked(ImagePlan *p, bool waited, ImageEntry *ret, ImageFailure 
         bool have;
         int r;
 
-        have = find(p, &old) >= 0;
+        r = find(p, &old);
+        if (r == -EEXIST)
+                return image_fail(reterr, r, "'vmctl image remove' it, and build it under another one.",
+                                  "'%s' is the name of a download, and an image that was built here has it",
+                                  p->name);
+        have = r >= 0;
         if (!have || (p->s->refresh && !waited)) {
                 r = p->kind == IMAGE_TALOS ? order_talos(p, &o, reterr) : order_release(p, &o, reterr);
                 if (r >= 0 && !(have && streq(old.file, o.file)))

@@ -32,7 +32,7 @@ int imagecache_find(int root, const char *name, ImageEntry *ret) {
         if (r >= 0)
                 r = fs_stat(root, e.path, &st);
         if (r < 0)
-                return r == -EBADMSG ? -ENOENT : r; /* one that cannot be read is made anew */
+                return r == -EBADMSG || r == -EFBIG ? -ENOENT : r; /* one that cannot be read is made anew */
         if (!streq(e.name, name) || !S_ISREG(st.st_mode) || (uint64_t) st.st_size != e.length)
                 return -ENOENT;
         *ret = e;
@@ -141,6 +141,8 @@ int imagecache_put(int root, const ImageEntry *e) {
                 r = str_printf(&path, "%s/%s" SUFFIX, IMAGE_CACHE, e->name);
         if (r >= 0)
                 r = str_printf(&text, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
+        if (r >= 0 && strlen(text) > ENTRY_MAX)
+                r = -EFBIG;
         return r < 0 ? r : fs_write_atomic(root, path, text, strlen(text), 0644);
 }
 

@@ -26,7 +26,7 @@ int imagecache_open(int root) _must_check_;
  * it: below zero ends it, and is returned; NULL: returns -EBUSY at once. */
 int imagecache_lock(int cache, const char *name, int (*wait)(void *userdata), void *userdata) _must_check_;
 
-/* Makes the entry the one of its name. */
+/* Makes the entry the one of its name. -EFBIG: its text is longer than can be read back. */
 int imagecache_put(int root, const ImageEntry *e) _must_check_ _nonnull_all_;
 
 /* Files of the cache that something is made on: read from the headers of the disks in that directory of the

@@ -2,7 +2,24 @@
 
 #include "nodeinit.h"
 #include "fs.h"
+#include "ini.h"
 #include "json.h"
+
+bool nodeinit_is_text(const char *join, size_t size) {
+        /* DEL, line and paragraph separators, which YAML would fold, and two that are no characters. */
+        static const char *const bad[] = { "\x7f", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbf\xbe",
+                                           "\xef\xbf\xbf" };
+
+        if (strlen(join) != size || !ini_is_utf8(join, size))
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                if (strstr(join, bad[i]))
+                        return false;
+        for (const char *c = join; (c = strchr(c, 0xc2)); c++)
+                if ((unsigned char) c[1] < 0xa0) /* C1 */
+                        return false;
+        return true;
+}
 
 NodeJoin nodeinit_kind(const char *join) {
         if (startswith(join, "#!") || startswith(join, "kubeadm join "))

@@ -15,6 +15,9 @@ typedef enum NodeJoin {
         NODE_JOIN_KUBEADM, /* kubeadm's JoinConfiguration */
 } NodeJoin;
 
+/* Whether it can stand in a user-data: UTF-8 without what YAML has no place for. */
+bool nodeinit_is_text(const char *join, size_t size) _must_check_ _nonnull_all_;
+
 /* What is to be done with it, from how it begins. */
 NodeJoin nodeinit_kind(const char *join) _nonnull_all_;
 

@@ -151,7 +151,13 @@ static int judge_line(const char *machine, char *line, Findings *l) {
 
 int setupcheck_program(const char *machine, const char *text, Findings *ret) {
         _cleanup_strv_ char **lines = NULL;
-        int r = strv_split(text, "\n", &lines);
+        int r;
+
+        if (!text)
+                return findings_add(ret, FINDING_WARN, "setup", machine,
+                                    "'" SETUPCHECK_PROGRAM "' in the guest shows where it stays",
+                                    "did not answer what its driver and engines do");
+        r = strv_split(text, "\n", &lines);
 
         STRV_FOREACH(line, lines)
                 if (r >= 0)

@@ -21,5 +21,6 @@ int setupcheck_whole(const char *machine, const char *text, unsigned made_sec,
 int setupcheck_remedy(SetupStepName step, char **ret) _must_check_ _nonnull_all_;
 
 /* text: what SETUPCHECK_PROGRAM writes, lines "CHECK ok|fail|skip TEXT"; checks that are not known are left
- * out. */
-int setupcheck_program(const char *machine, const char *text, Findings *ret) _must_check_ _nonnull_all_;
+ * out. NULL: it did not answer, which is a finding. */
+int setupcheck_program(const char *machine, const char *text, Findings *ret) _must_check_
+                __attribute__((nonnull(1, 3)));

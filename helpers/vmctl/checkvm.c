@@ -15,12 +15,21 @@ static const int statuses[_FINDING_LEVEL_MAX] = {
         [FINDING_FAIL] = CHECK_FAIL,
 };
 
-static void keep(Context *c, const char *name, const Finding *worst) {
+/* An engine that sleeps until somebody asks it is well. */
+static FindingLevel verdict(const Findings *l) {
+        FindingLevel worst = findings_worst(l)->level;
+
+        return worst == FINDING_SKIP ? FINDING_OK : worst;
+}
+
+static void keep(Context *c, const char *name, const Findings *l) {
+        const Finding *worst = findings_worst(l);
         _cleanup_free_ char *text = NULL;
 
-        if (worst->level == FINDING_OK || streq(worst->object, name))
-                guest_keep_verdict(c, name, worst->level,
-                                   worst->level == FINDING_OK ? "is well" : worst->text);
+        if (verdict(l) == FINDING_OK)
+                guest_keep_verdict(c, name, FINDING_OK, "is well");
+        else if (streq(worst->object, name))
+                guest_keep_verdict(c, name, worst->level, worst->text);
         else if (asprintf(&text, "GPU %s %s", worst->object, worst->text) >= 0)
                 guest_keep_verdict(c, name, worst->level, text);
         else
@@ -31,7 +40,7 @@ static int add_json(json_object *all, const GuestFacts *f, const Findings *l) {
         _cleanup_json_ json_object *o = json_object_new_object();
 
         if (json_add_text(o, "name", f->name) < 0 ||
-            json_add_text(o, "result", finding_level_to_string(findings_worst(l)->level)) < 0 ||
+            json_add_text(o, "result", finding_level_to_string(verdict(l))) < 0 ||
             json_add_text(o, "state", vm_state_to_string(f->state)) < 0 ||
             json_add_text_or_null(o, "address", f->address) < 0 ||
             json_add(o, "findings", findings_to_json(l)) < 0 || json_append(all, TAKE_PTR(o)) < 0)
@@ -48,7 +57,7 @@ static int judge_setup(const char *name, const GuestFacts *f, Findings *l) {
                 if (r >= 0)
                         r = setupcheck_whole(name, f->steps, f->made_sec, l);
         }
-        return r >= 0 && f->found ? setupcheck_program(name, f->found, l) : r;
+        return r < 0 || !f->steps ? r : setupcheck_program(name, f->found, l);
 }
 
 /* Returns the worst level, or -errno. */
@@ -63,12 +72,12 @@ static int check_one(Context *c, const char *name, json_object *all) {
         if (guestcheck(&f, &l) < 0 || judge_setup(name, &f, &l) < 0)
                 return log_oom();
         if (f.state == VM_RUNNING)
-                keep(c, name, findings_worst(&l));
+                keep(c, name, &l);
         if (all)
                 r = add_json(all, &f, &l);
         else if (!vmctl_has(c, OPT_QUIET))
                 findings_print(&l, stdout);
-        return r < 0 ? r : (int) findings_worst(&l)->level;
+        return r < 0 ? r : (int) verdict(&l);
 }
 
 int cmd_check_machine(Context *c, char **args) {

@@ -23,6 +23,14 @@ static const struct passwd *caller(void) {
         return !isempty(name) ? getpwnam(name) : getpwuid(getuid());
 }
 
+/* -EINVAL: it is no key. */
+static int add_key(const char *line, char ***keys) {
+        _cleanup_free_ char *key = NULL;
+        int r = cloudinit_take_ssh_key(line, &key);
+
+        return r < 0 ? r : strv_extend(keys, key);
+}
+
 static int add_keys(const char *path, char ***keys) {
         _cleanup_strv_ char **lines = NULL;
         _cleanup_free_ char *text = NULL;
@@ -32,8 +40,11 @@ static int add_keys(const char *path, char ***keys) {
         if (r >= 0)
                 r = strv_split(text, "\n", &lines);
         STRV_FOREACH(line, lines)
-                if (r >= 0 && cloudinit_check_ssh_key(*line) >= 0)
-                        r = strv_extend(keys, *line);
+                if (r >= 0) {
+                        r = add_key(*line, keys);
+                        if (r == -EINVAL)
+                                r = 0;
+                }
         return r;
 }
 
@@ -42,9 +53,13 @@ static int add_asked_key(const char *value, char ***keys) {
         size_t before = strv_length(*keys);
         int r;
 
-        if (cloudinit_check_ssh_key(value) >= 0)
-                return strv_extend(keys, value) < 0 ? log_oom() : 0;
-        r = add_keys(value, keys);
+        r = add_key(value, keys);
+        if (r >= 0)
+                return 0;
+        if (r == -EINVAL)
+                r = add_keys(value, keys);
+        if (r == -ENOMEM)
+                return log_oom();
         if (r < 0) {
                 log_error_errno(r, "'%s' is no public ssh key, nor a file of them: %m", value);
                 return -EINVAL;
@@ -125,8 +140,8 @@ static CloudInitKind cloudinit_kind(Context *c, const Create *n) {
                                                                  : CLOUDINIT_UBUNTU_DESKTOP;
 }
 
-static int read_config(const char *path, char **ret) {
-        int r = vmctl_read_file(path, CONFIG_MAX, ret, NULL);
+static int read_config(const char *path, char **ret, size_t *ret_size) {
+        int r = vmctl_read_file(path, CONFIG_MAX, ret, ret_size);
 
         if (r < 0)
                 log_error_errno(r, "Cannot read '%s': %m", path);
@@ -136,8 +151,15 @@ static int read_config(const char *path, char **ret) {
 /* What it joins with is as good as a password of the cluster. */
 static int read_join(const char *path, char **ret) {
         struct stat st;
-        int r = read_config(path, ret);
+        size_t size = 0;
+        int r = read_config(path, ret, &size);
 
+        if (r >= 0 && !nodeinit_is_text(*ret, size)) {
+                log_error("'%s' for --join is no text in UTF-8 without control characters, and cloud-init would not take it. "
+                          "'iconv -f latin1 -t utf-8' makes one of Latin-1",
+                          path);
+                return -EINVAL;
+        }
         if (r >= 0 && stat(path, &st) >= 0 && (st.st_mode & 077))
                 log_warning("Others can read '%s', which lets whoever has it join the cluster. 'chmod 600 %s'",
                             path, path);
@@ -174,7 +196,7 @@ static int seed_content(Context *c, const Create *n, char **meta, char **user, c
         int r;
 
         if (file) {
-                r = read_config(file, user);
+                r = read_config(file, user, NULL);
                 if (r < 0)
                         return r;
         }

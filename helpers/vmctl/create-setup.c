@@ -18,14 +18,14 @@ void setup_done(Create *n) {
         strv_free(n->packages);
 }
 
-/* As in a file of the machine's: several in one value have blanks between. */
-static int split_values(char *const *values, char ***ret) {
+/* As in a file of the machine's: several in one value have blanks between, which a path may have itself. */
+static int take_values(GuestKey k, char *const *values, char ***ret) {
         int r = 0;
 
         STRV_FOREACH(value, values) {
                 _cleanup_strv_ char **words = NULL;
 
-                r = strv_split(*value, " ", &words);
+                r = guestwish_is_list(k) ? strv_split(*value, " ", &words) : 0;
                 STRV_FOREACH(word, words)
                         if (r >= 0)
                                 r = strv_extend(ret, *word);
@@ -43,7 +43,7 @@ int setup_read(Context *c, Create *n) {
         for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++) {
                 char *const *values = c->values[vmctl_find_option(guestwish_option(k))];
 
-                if (values && split_values(values, &n->asked[k]) < 0)
+                if (values && take_values(k, values, &n->asked[k]) < 0)
                         return log_oom();
                 n->wish.values[k] = n->asked[k];
         }

@@ -293,7 +293,8 @@ static int boot(Context *c, const Cache *k, const ImageEntry *e) {
         if (r >= 0 && !vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
                 printf("%s boots: kernel %s, %s%s\n", e->name, j.answer.kernel,
                        *j.answer.driver ? "with NVIDIA's driver " : "without a driver", j.answer.driver);
-        return imagejob_end(&j, r);
+        r = imagejob_end(&j, r);
+        return r == -EBADMSG ? -EIO : r; /* its answer is damaged, and not the image */
 }
 
 static int verify_to_json(json_object *all, const ImageEntry *e, int r) {

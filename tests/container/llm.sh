@@ -134,6 +134,8 @@ files = {
     "vllm.py": '''
 import http.server, os, sys
 def main():
+    if os.path.exists("/shared/broken"):
+        sys.exit("dies as it is asked to")
     key = os.environ.get("VLLM_API_KEY")
     port = int(sys.argv[sys.argv.index("--port") + 1])
     host = sys.argv[sys.argv.index("--host") + 1]
@@ -243,7 +245,7 @@ boot() {
                 echo "$user: $(getent passwd $user | cut -d: -f6,7) $(id -Gn $user)"
         done
         for name in /opt/models /opt/ollama/models /opt/vllm/venv /opt/vllm/requirements.txt /etc/credstore/gpuvm.api-key \
-                /etc/credstore/gpuvm.hf-token /swapfile /usr/local/bin/ollama /etc/gpuvm-setup.conf; do
+                /etc/credstore/gpuvm.hf-token /swapfile /usr/local/bin/ollama /usr/local/lib/ollama/complete /etc/gpuvm-setup.conf; do
                 stat -c '%n %a %U' "$name"
         done
         echo "pip: $(cat /opt/vllm/requirements.txt)"
@@ -289,6 +291,39 @@ boot() {
                 break
         done
         echo "idle: $(systemctl is-active vllm ollama | paste -sd' ')"
+        echo '-- dies'
+        touch /shared/broken
+        echo "asked: $(http --max-time 8 http://192.0.2.7:8000/health)"
+        echo "noticed: $(journalctl -u vllm -o cat | grep 'dies as it is asked to' | sort -u)"
+        echo "sockets: $(systemctl is-failed vllm-proxy.socket ollama-proxy.socket | paste -sd' ')"
+        rm /shared/broken
+        for _ in $(seq 5); do
+                status=$(http http://192.0.2.7:8000/health)
+                [ "$status" != 200 ] || break
+        done
+        echo "whole again: $status"
+        systemctl enable --quiet vllm
+        echo "the boot waits for $(systemctl show -P After multi-user.target | tr ' ' '\n' | grep -c vllm) engines"
+        echo '-- cut'
+        # As after a power cut in the middle of dpkg.
+        dpkg -r gcc >/dev/null 2>&1
+        dpkg -s nvtop | sed 's/^Status: .*/Status: install ok unpacked/' >/var/lib/dpkg/updates/0001
+        apt-get -qy install gcc 2>&1 | grep -o 'dpkg was interrupted'
+        rm -f /run/gpuvm-setup.mended
+        sh -euc '. /usr/local/lib/gpuvm-setup/lib.sh; install_packages gcc' >/dev/null 2>&1
+        dpkg-query -W -f '${Package} ${db:Status-Status}\n' gcc nvtop
+        # And of tar.
+        rm /usr/local/lib/ollama/complete
+        mkdir /var/tmp/gpuvm-ollama-left
+        sed -i '1s/$/\n# cut/' /usr/local/bin/ollama
+        sh -euac '. /etc/gpuvm-setup.conf; . /usr/local/lib/gpuvm-setup/lib.sh; . /usr/local/lib/gpuvm-setup/ollama.sh' >/dev/null 2>&1
+        echo "ollama: $(cat /usr/local/lib/ollama/complete) $(grep -c '^# cut' /usr/local/bin/ollama) $(find /var/tmp -name 'gpuvm-ollama-*' | wc -l)"
+        # A step that restarts the machine does not let the next one begin.
+        cp -r /usr/local/lib/gpuvm-setup /run/steps
+        echo ': >/run/gpuvm-setup.restarts; exit 1' >/run/steps/gpu.sh
+        status=0
+        timeout 3 /run/steps/step gpu >/dev/null || status=$?
+        echo "restart: $status $(tail -n 1 /var/lib/gpuvm-setup/steps | cut -d' ' -f1,2)"
         echo '-- secrets'
         echo "secrets in the journal: $(journalctl -o cat | grep -c -e "$secret" -e $token)"
         find / -xdev -type f ! -path '/proc/*' ! -path '/shared/*' ! -path '/var/lib/cloud/seed/*' -perm /044 \
@@ -327,6 +362,7 @@ ollama: /usr/share/ollama:/usr/sbin/nologin ollama video render
 /etc/credstore/gpuvm.hf-token 600 root
 /swapfile 600 root
 /usr/local/bin/ollama 755 root
+/usr/local/lib/ollama/complete 644 root
 /etc/gpuvm-setup.conf 644 root
 pip: vllm==$version
 models: tiny
@@ -365,5 +401,15 @@ ollama-health ok it answers
 ollama-list ok it lists its models
 ollama-gpu ok it has found the GPU'
 is 'who is not asked stops' "$(part idle)" 'idle: inactive inactive'
+is 'an engine that dies is noticed at once, tried again, and in nobody'"'"'s way' "$(part dies)" 'asked: 000
+noticed: dies as it is asked to
+sockets: active active
+whole again: 200
+the boot waits for 0 engines'
+is 'what was cut short is done again' "$(part cut)" 'dpkg was interrupted
+gcc installed
+nvtop installed
+ollama: 0.32.7 0 0
+restart: 124 gpu restarts'
 is 'secrets are where they belong alone' "$(part secrets)" 'secrets in the journal: 0'
 done_testing

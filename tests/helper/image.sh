@@ -106,6 +106,14 @@ check 'a refresh that finds a newer one' get newer ubuntu refresh
 is 'keeps both, since machines are made on the old one' "$(find "$cache" -name 'ubuntu*.qcow2' | wc -l)" 2
 
 machine
+get ok debian >/dev/null
+sed -i 's/^{/{"built":{"from":"x"},/' "$cache/debian-13-amd64.json"
+for word in '' refresh; do
+        # shellcheck disable=SC2086 # a word, or none
+        said=$(get ok debian $word 2>&1) && status=0 || status=$?
+        like "one that was built is no download${word:+, nor refreshed}" "$status:$said" "^1:.*an image that was built here has it"
+done
+machine
 check 'a connection that breaks twice' get resume talos
 check 'is taken up where it was' cmp "$work/server/raw" "$cache"/talos-*.raw
 is 'by two further requests' "$(grep -c 'resume/image.*bytes=' "$requests")" 2

@@ -51,6 +51,21 @@ TEST(a_plan_has_what_was_asked_for) {
                      "-22 --from: 'debian' is no base for images; ubuntu-24.04 or debian-13 would be");
 }
 
+TEST(names_of_downloads_are_not_for_what_is_built) {
+        static const char *const bad[] = { "ubuntu-24.04-amd64", "debian-13-arm64", "debian-trixie-amd64",
+                                           "talos-1.11.0-amd64" },
+                                 *const good[] = {
+                                         "ubuntu-24.04", "ubuntu-24.04-gpu",   "ubuntu-gpu-amd64", "debian",
+                                         "amd64",        "debian-13-gpu-amd64"
+                                 };
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                ASSERT(strstr(plan((BuildWant){ .name = bad[i], .from = "debian-13" }),
+                              " is what a download is called; take another name"));
+        for (size_t i = 0; i < ELEMENTSOF(good); i++)
+                ASSERT(startswith(plan((BuildWant){ .name = good[i], .from = "debian-13" }), "debian 13 "));
+}
+
 TEST(the_driver_suits_the_hosts_gpus) {
         BuildWant w = { .from = "debian-13", .nvidia = "", .gpus = &blackwell, .n_gpus = 1 };
 

@@ -163,6 +163,9 @@ TEST(keys_that_are_none) {
                 "-----BEGIN OPENSSH PRIVATE KEY-----",
                 KEY "\n" KEY,
                 KEY "\x01",
+                KEY " J\xf6rg",
+                KEY " J\xc3\xb6rg",
+                KEY "\xc2\x85",
                 "ssh-dss AAAAC3NzaC1lZDI1NTE5AAAAIHVzZWxlc3NrZXlmb3J0ZXN0c29ubHl4eHg=",
         };
         CloudInit c = base;
@@ -176,4 +179,30 @@ TEST(keys_that_are_none) {
         }
         c.ssh_keys = (const char *const[]){ NULL };
         ASSERT_EQ(cloudinit_user_data(&c, &text), -EINVAL);
+}
+
+/* A comment tells who it is, and is not worth a guest that nobody can enter. */
+TEST(a_comment_that_is_not_ascii_is_dropped) {
+        static const char bare[] = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVzZWxlc3NrZXlmb3J0ZXN0c29ubHl4eHg=";
+        static const struct {
+                const char *line, *key;
+        } cases[] = {
+                { KEY, KEY },
+                { KEY " at home", KEY " at home" },
+                { KEY " J\xf6rg", bare },
+                { KEY " J\xc3\xb6rg", bare },
+                { KEY "\xc2\x85", bare },
+                { bare, bare },
+        };
+        char *key = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *got = NULL;
+
+                ASSERT_EQ(cloudinit_take_ssh_key(cases[i].line, &got), 0);
+                ASSERT_STREQ(got, cases[i].key);
+                ASSERT_EQ(cloudinit_check_ssh_key(got), 0);
+        }
+        ASSERT_EQ(cloudinit_take_ssh_key(KEY "\n" KEY, &key), -EINVAL);
+        ASSERT_EQ(cloudinit_take_ssh_key("ssh-ed25519 short \xf6", &key), -EINVAL);
 }

@@ -95,6 +95,19 @@ TEST(programs_and_units) {
         ASSERT(!find("/usr/local/lib/gpuvm-setup/embed"));
 }
 
+/* The boot would wait for a model to be loaded, and cloud-init and the steps for the boot. */
+TEST(no_boot_waits_for_an_engine) {
+        static const char *const units[] = { "/etc/systemd/system/vllm.service",
+                                             "/etc/systemd/system/ollama.service" };
+
+        make(&(GuestWish){ .llm = true, .gpu = true }, NULL, NULL);
+        for (size_t i = 0; i < ELEMENTSOF(units); i++) {
+                ASSERT(strstr(find(units[i])->text, "\nWantedBy=gpuvm-setup.target\n"));
+                ASSERT(!strstr(find(units[i])->text, "multi-user.target\n"));
+        }
+        ASSERT(strstr(find("/etc/systemd/system/gpuvm-setup.target")->text, "\nDefaultDependencies=no\n"));
+}
+
 TEST(secrets_are_in_files_that_root_alone_reads) {
         make(&(GuestWish){ .llm = true, .gpu = true }, "key-1234", "hf_5678");
         ASSERT_EQ(find("/etc/credstore/gpuvm.api-key")->mode, 0600);

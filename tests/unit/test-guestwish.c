@@ -67,6 +67,7 @@ TEST(what_is_no_value) {
                   "'none' is no engine (vllm, ollama, both or on-demand) for --engine" },
                 { GUEST_LISTEN, "everywhere", "'everywhere' is no address for --listen" },
                 { GUEST_VLLM_PORT, "65536", "'65536' is no port for --vllm-port" },
+                { GUEST_VLLM_PORT, "08000", "'08000' is no port for --vllm-port" },
                 { GUEST_VLLM_MODEL, "$(reboot)", "'$(reboot)' is no name of a model for --vllm-model" },
                 { GUEST_VLLM_MODEL, "a/../b", "'a/../b' is no name of a model for --vllm-model" },
                 { GUEST_VLLM_ARGUMENTS, "--api-key=x",
@@ -130,6 +131,18 @@ TEST(what_does_not_go_together) {
         w = llm;
         w.values[GUEST_OLLAMA_PORT] = ONE("8000");
         refused(&w, "--vllm-port and --ollama-port are the same");
+        w.values[GUEST_OLLAMA_PORT] = ONE("18000");
+        refused(&w,
+                "--vllm-port and --ollama-port do not go together on demand: vLLM itself listens on 18000, and "
+                "Ollama on 28000");
+        w.values[GUEST_ENGINE] = ONE("both");
+        accepted(&w);
+        w = llm;
+        w.values[GUEST_VLLM_PORT] = ONE("40000");
+        w.values[GUEST_OLLAMA_PORT] = ONE("60000");
+        refused(&w,
+                "--vllm-port and --ollama-port do not go together on demand: vLLM itself listens on 50000, and "
+                "Ollama on 50000");
         w = llm;
         w.gpu = false;
         accepted(&w);

@@ -444,6 +444,21 @@ TEST(entries_are_found_and_verified) {
         ASSERT_EQ(imagecache_find(root, "b", &e), -ENOENT);
 }
 
+/* One that could not be read back would hide the others. */
+TEST(an_entry_that_is_too_long_is_not_written) {
+        ImageEntry e = { .name = (char *) "b", .format = (char *) "qcow2" };
+        _cleanup_free_ char *text = malloc(2 << 20);
+        int root = tree_new();
+
+        memset(text, 'x', (2 << 20) - 1);
+        text[(2 << 20) - 1] = '\0';
+        e.url = text;
+        ASSERT_EQ(imagecache_put(root, &e), -EFBIG);
+        ASSERT(fs_exists(root, IMAGE_CACHE "/b.json") <= 0);
+        tree_put(IMAGE_CACHE "/b.json", text);
+        ASSERT_EQ(imagecache_find(root, "b", &e), -ENOENT);
+}
+
 TEST(entries_that_we_did_not_write_are_refused) {
         ImageEntry e;
 

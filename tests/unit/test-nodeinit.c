@@ -98,3 +98,18 @@ TEST(beside_what_sets_the_guest_up) {
         commands = json_object_to_json_string(json_member(o, "runcmd", json_type_array));
         ASSERT(strstr(commands, "gpuvm-setup.target") && strstr(commands, "containerd dcgm-exporter"));
 }
+
+TEST(what_cloud_init_would_stumble_over) {
+        static const char *const good[] = { "", "kubeadm join\r\n\tx\n",
+                                            "# J\xc3\xb6rg \xc2\xa0 \xe2\x82\xac\n", "\xf0\x9f\x98\x80" },
+                                 *const bad[] = {
+                                         "J\xf6rg",      "a\x7f",        "a\xc2\x85", "a\xc2\x9f",
+                                         "\xe2\x80\xa8", "\xef\xbf\xbf", "\xc3",      "\xed\xa0\x80"
+                                 };
+
+        for (size_t i = 0; i < ELEMENTSOF(good); i++)
+                ASSERT(nodeinit_is_text(good[i], strlen(good[i])));
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                ASSERT(!nodeinit_is_text(bad[i], strlen(bad[i])));
+        ASSERT(!nodeinit_is_text("a\0b", 3));
+}

@@ -79,6 +79,13 @@ TEST(what_is_none) {
         ASSERT_EQ(found.n, 0);
 }
 
+TEST(no_answer_is_no_good_one) {
+        program(NULL);
+        ASSERT_EQ(found.n, 1);
+        expect(0, FINDING_WARN, "setup", "did not answer what its driver and engines do");
+        ASSERT(found.items[0].remedy);
+}
+
 TEST(checks_with_their_remedies) {
         program("nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB\nollama-health fail it does not run\nfirst-token skip no\n");
         ASSERT_EQ(found.n, 3);

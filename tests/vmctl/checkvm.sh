@@ -170,6 +170,13 @@ S
 run check --json with-gpu
 is 'scenario 2: the host tells that the GPU is seen, and that all of it works' "$status:$(levels)" \
         '0:with-gpu ok : state ok, agent ok, address ok, ssh ok, ping ok, gpu ok, driver ok, cloud-init ok, setup ok, setup ok, setup ok, lspci ok, nvidia-smi ok, kernel ok, cuda ok'
+printf '#!/bin/sh\necho "vllm-health skip it does not run"\n' >"$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
+run check --json plain
+is 'engines that sleep are well' "$status:$(levels)" \
+        '0:plain ok : state ok, agent ok, address ok, ssh ok, ping ok, cloud-init ok, setup ok, setup ok, setup ok, vllm-health skip'
+rm "$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
+run check plain
+like 'its own check does not answer' "$status:$out" "^2:.*warn  setup +plain: did not answer what its driver and engines do"
 rm -r "$FAKEAGENT_ROOT/var/lib/gpuvm-setup" "$FAKEAGENT_ROOT/bin/usr"
 
 # Waiting.

@@ -58,7 +58,9 @@ real() {
         printf '{"v1":{"stage":"modules-final"}}' >/run/guest/run/cloud-init/status.json
 
         echo '-- well'
-        created well --timeout 120
+        mkdir '/run/my keys'
+        (umask 077 && echo key-1 >'/run/my keys/llm key')
+        created well --timeout 120 --api-key-file '/run/my keys/llm key'
         step boot start 100 'is at step boot'
         step boot 'done' 130 'has booted'
         step firewall start 130 'is at step firewall'

@@ -10,6 +10,7 @@
 #include "fs.h"
 #include "json.h"
 #include "plan.h"
+#include "planvm.h"
 #include "vmchange.h"
 #include "vmunit.h"
 
@@ -94,11 +95,14 @@ static int make_options(const Apply *a, const Compared *m, Context *sub) {
 /* Returns an exit status, or -errno after a message. */
 static int make(const Apply *a, const Compared *m) {
         Context sub = { .command = a->c->command, .virt = a->c->virt };
+        _cleanup_strv_ char **apart = NULL;
         int r;
 
-        r = make_options(a, m, &sub);
+        r = planvm_apart(&a->d.catalog, &a->d.bus, m->file->name, &apart);
         if (r >= 0)
-                r = create_kind(&sub, vmfile_value(m->file, VMKEY_KIND));
+                r = make_options(a, m, &sub);
+        if (r >= 0)
+                r = create_kind(&sub, vmfile_value(m->file, VMKEY_KIND), apart);
         drop_values(&sub);
         return r;
 }

@@ -280,6 +280,25 @@ TEST(one_that_sleeps_goes_when_named) {
         ASSERT_EQ(named.n_gpus, 1);
 }
 
+TEST(one_of_a_machine_that_is_off_then) {
+        char *const wanted[] = { (char *) "0000:03:00.0", NULL };
+        const VmWish w = { .kind = "talos", .gpus = wanted };
+        VmHost h = host();
+        _cleanup_(vmplan_done) VmPlan p = {};
+
+        gpus[2].shared = (char *) "other";
+        gpus[2].busy = (char *) "qemu-system-x86 (7)";
+        gpus[2].held = true;
+        p = plan(&h, &w);
+        ASSERT_EQ(p.n_gpus, 1);
+        gpus[2].held = false; /* somebody of the host's */
+        refused(&h, &w, -EBUSY, "in use");
+        gpus[2].busy = NULL;
+        gpus[2].used_by = (char *) "third";
+        refused(&h, &w, -EBUSY, "'third'");
+        gpus[2].shared = gpus[2].used_by = NULL;
+}
+
 TEST(what_cannot_be) {
         char *const used[] = { (char *) "0000:01:00.0", NULL },
                     *const kept[] = { (char *) "0000:02:00.0", NULL },

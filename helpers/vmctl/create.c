@@ -12,7 +12,7 @@
 
 #define START_LOCK "/run/gpuvm/start.lock"
 
-enum { STARTS_MAX = 8, START_PATIENCE_SEC = 50 * 60 /* longer than a start may take */ };
+enum { STARTS_MAX = 8, START_PATIENCE_SEC = 80 * 60 /* longer than a start may take */ };
 
 static volatile sig_atomic_t interrupted;
 

@@ -16,7 +16,7 @@
 enum {
         STOP_TIMEOUT_SEC = 120,
         ASK_AGAIN_SEC = 10,
-        START_SEC = 45 * 60 /* WhenIdle= and all else */,
+        START_SEC = 75 * 60 /* WhenIdle= and ReadySec=, up to 30 min each, and all else */,
         SETTLE_SEC = 60,
         GPU_SEC = 300
 };
@@ -144,6 +144,7 @@ static int start_unit(Bus *bus, const char *unit) {
 int power_start(Context *c, const char *name) {
         VmUnitName unit = vmunit_name(name);
         _cleanup_bus_ Bus *bus = NULL;
+        VmState state;
         int r;
 
         if (!power_has_units(c) || isempty(unit.text))
@@ -154,6 +155,11 @@ int power_start(Context *c, const char *name) {
         r = start_unit(bus, unit.text);
         if (r == -EACCES)
                 return start_by_libvirt(c, name);
+        if (r == -ETIMEDOUT && virtvm_state(c->virt, name, &state) >= 0 && vm_state_is_on(state)) {
+                log_warning("'%s' is on, and %s is not ready after %d min; 'systemctl status' of it may tell why",
+                            name, unit.text, START_SEC / 60);
+                return 0;
+        }
         if (r == -EINTR)
                 return log_full_errno(LOG_ERR, EINTR, "Interrupted while %s was starting", unit.text);
         return r < 0 ? tell_unit(bus, r, name, unit.text) : 0;

@@ -324,6 +324,19 @@ static int reload_units(const Apply *a) {
         return r < 0 ? log_error_errno(r, "Cannot let systemd read its units again: %m") : 0;
 }
 
+/* What was cut is looked at as it is without: it would be gone with the first one that is made. */
+static int recover(Context *c) {
+        _cleanup_close_ int root = fs_open_root(vmctl_value(c, OPT_ROOT));
+        int r;
+
+        if (root < 0 || !fs_is_host(root) || geteuid() != 0 || vmctl_has(c, OPT_DRY_RUN))
+                return 0; /* declared_look() tells of what cannot be opened */
+        r = vmctl_connect(c);
+        if (r >= 0 && vmctl_is_local(c))
+                create_recover(c, root);
+        return r;
+}
+
 int cmd_apply(Context *c, char **args) {
         _cleanup_(apply_done) Apply a = { .c = c,
                                           .d = { .root = -EBADF },
@@ -332,7 +345,9 @@ int cmd_apply(Context *c, char **args) {
                                           .quiet = vmctl_has(c, OPT_QUIET) };
         int r;
 
-        r = declared_look(c, args, &a.d);
+        r = recover(c);
+        if (r >= 0)
+                r = declared_look(c, args, &a.d);
         if (r >= 0)
                 r = reload_units(&a);
         for (size_t i = 0; i < a.d.n && r >= 0; i++)

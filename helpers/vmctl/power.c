@@ -6,6 +6,7 @@
 
 #include "bus.h"
 #include "create.h"
+#include "fs.h"
 #include "guestlook.h"
 #include "json.h"
 #include "parse.h"
@@ -194,6 +195,23 @@ int power_take_back(Context *c, const char *name, const char *uuid) {
         return 0;
 }
 
+/* The next create or apply would take it away while somebody works in it. */
+static int check_whole(Context *c, const VirtVm *vm) {
+        _cleanup_close_ int root = vmctl_is_local(c) ? fs_open_root(NULL) : -EBADF;
+        int r = root < 0 ? 0 : rollback_is_cut(root, vm->name, vm->uuid);
+
+        if (r > 0)
+                return log_full_errno(
+                                LOG_ERR, EUCLEAN,
+                                "'%s' was cut while it was made, and is not whole. The next 'vmctl create' or 'vmctl apply' takes it back; make it again",
+                                vm->name);
+        return r < 0 ? log_error_errno(r,
+                                       "Cannot read '" ROLLBACK_DIR
+                                       "/%s', which tells whether it is whole: %m",
+                                       vm->name)
+                     : 0;
+}
+
 static int start(Context *c, const Machine *m, bool *changed) {
         const char *name = m->vm.name;
         int r;
@@ -202,6 +220,9 @@ static int start(Context *c, const Machine *m, bool *changed) {
                 say(c, name, "is running");
                 return 0;
         }
+        r = check_whole(c, &m->vm);
+        if (r < 0)
+                return r;
         if (vmctl_has(c, OPT_DRY_RUN)) {
                 say(c, name, "would be started");
                 return 0;

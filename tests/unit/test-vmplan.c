@@ -112,6 +112,15 @@ TEST(the_lowest_address_that_nobody_has) {
         vmplan_done(&p);
 }
 
+TEST(an_address_is_the_same_however_it_is_written) {
+        char *taken[] = { (char *) "2001:db8::7", (char *) "192.0.2.7/24", NULL };
+        VmHost h = host();
+
+        h.addresses = taken;
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "2001:DB8:0:0::7/64" }, -EEXIST, "belongs to another");
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "192.0.2.7/32" }, -EEXIST, "belongs to another");
+}
+
 TEST(names_by_kind) {
         const VmHost h = host();
         const VmWish desktop = { .kind = "ubuntu" }, server = { .kind = "ubuntu", .server = true };

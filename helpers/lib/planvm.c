@@ -199,6 +199,21 @@ int planvm_add(Plan *p, const Catalog *c, const PciBus *bus, ConfProblem problem
         return r;
 }
 
+int planvm_apart(const Catalog *c, const PciBus *bus, const char *name, char ***l) {
+        _cleanup_(planner_done) Planner a = {};
+        const Machine *m = NULL;
+        int r;
+
+        r = read_machines(&a, c, bus);
+        for (size_t i = 0; i < a.n; i++)
+                if (streq(a.machines[i].file->name, name))
+                        m = &a.machines[i];
+        for (size_t i = 0; m && i < a.n && r >= 0; i++)
+                if (m != &a.machines[i] && find_shared(m, &a.machines[i]))
+                        r = strv_extend(l, a.machines[i].file->name);
+        return r;
+}
+
 bool planvm_needs_bus(const Catalog *c) {
         for (size_t i = 0; i < c->n; i++)
                 STRV_FOREACH(word, c->files[i].values[VMKEY_GPU]) {

@@ -17,5 +17,8 @@
 int planvm_add(Plan *p, const Catalog *c, const PciBus *bus, ConfProblem problem, void *userdata) _must_check_
                 __attribute__((nonnull(1, 2, 3)));
 
+/* Names of those that are never on together with that one, appended. Returns 0 or -ENOMEM. */
+int planvm_apart(const Catalog *c, const PciBus *bus, const char *name, char ***l) _must_check_ _nonnull_all_;
+
 /* True if a machine names its GPUs: the bus is needed then. */
 bool planvm_needs_bus(const Catalog *c) _nonnull_all_;

@@ -6,7 +6,7 @@
 #include "fs.h"
 #include "rollback.h"
 
-enum { RECORD_MAX = 64 * 1024 };
+enum { RECORD_MAX = 64 * 1024, TRIES = 10 };
 
 static const char *const kinds[_ROLLBACK_KIND_MAX] = {
         [ROLLBACK_FILE] = "file",         [ROLLBACK_MACHINE] = "machine", [ROLLBACK_UNIT] = "unit",
@@ -89,7 +89,8 @@ static bool is_still_there(int root, const char *path, int fd) {
                         a.st_dev == b.st_dev;
 }
 
-int rollback_begin(int root, const char *name, Rollback *ret) {
+/* -ESTALE: somebody took it for one that was cut, before it was locked. */
+static int begin(int root, const char *name, Rollback *ret) {
         _cleanup_(rollback_done) Rollback b = { .root = root };
         _cleanup_free_ char *path = NULL;
         int r;
@@ -105,16 +106,24 @@ int rollback_begin(int root, const char *name, Rollback *ret) {
         b.fd = fs_open(root, path, O_RDWR | O_CREAT | O_EXCL, 0600);
         if (b.fd < 0)
                 return b.fd;
-        if (flock(b.fd, LOCK_EX | LOCK_NB) < 0)
-                return negative_errno() == -EWOULDBLOCK ? -EEXIST : negative_errno();
-        if (!is_still_there(root, path, b.fd)) /* somebody took it for one that was cut */
-                return -EEXIST;
+        if (flock(b.fd, LOCK_EX) < 0) /* it has nothing to take back, and so has gone at once */
+                return negative_errno();
+        if (!is_still_there(root, path, b.fd))
+                return -ESTALE;
         r = sync_directory(root);
         if (r < 0)
                 return r;
         *ret = b;
         b = (Rollback){};
         return 0;
+}
+
+int rollback_begin(int root, const char *name, Rollback *ret) {
+        int r = -ESTALE;
+
+        for (unsigned i = 0; i < TRIES && r == -ESTALE; i++)
+                r = begin(root, name, ret);
+        return r == -ESTALE ? -EEXIST : r;
 }
 
 int rollback_add(Rollback *b, RollbackKind kind, const char *object) {
@@ -151,6 +160,9 @@ int rollback_run(Rollback *b, RollbackUndo undo, void *userdata) {
                 r = undo(b, &b->steps[i - 1], userdata);
                 if (result == 0)
                         result = r;
+                if (r < 0 &&
+                    (b->steps[i - 1].kind == ROLLBACK_MACHINE || b->steps[i - 1].kind == ROLLBACK_UNIT))
+                        break;
         }
         if (result < 0) {
                 rollback_done(b);
@@ -190,6 +202,16 @@ static int open_cut(int root, const char *name, Rollback *ret) {
         *ret = b;
         b = (Rollback){};
         return 1;
+}
+
+int rollback_is_cut(int root, const char *name, const char *uuid) {
+        _cleanup_(rollback_done) Rollback b = {};
+        int r = open_cut(root, name, &b);
+
+        for (size_t i = 0; i < b.n; i++)
+                if (b.steps[i].kind == ROLLBACK_MACHINE && streq(b.steps[i].object, uuid))
+                        return 1;
+        return r == -EACCES ? 0 : MIN(r, 0);
 }
 
 int rollback_recover(int root, RollbackUndo undo, void *userdata) {

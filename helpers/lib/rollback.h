@@ -47,13 +47,18 @@ int rollback_begin(int root, const char *name, Rollback *ret) _must_check_ _nonn
 int rollback_add(Rollback *b, RollbackKind kind, const char *object) _must_check_ _nonnull_all_;
 /* All is made: nothing of it will be taken back. */
 int rollback_commit(Rollback *b) _must_check_ _nonnull_all_;
-/* From the last step to the first; a step that fails keeps the record, for another try. */
+/* From the last step to the first; a step that fails keeps the record, for another try. What a machine is
+ * made of stays as long as that could not be taken back. */
 int rollback_run(Rollback *b, RollbackUndo undo, void *userdata) _must_check_ __attribute__((nonnull(1, 2)));
 /* Lets go of the record as it is. */
 void rollback_done(Rollback *b);
 
 /* Takes back what was cut. Returns how many, or the first error. None costs one system call. */
 int rollback_recover(int root, RollbackUndo undo, void *userdata) _must_check_ __attribute__((nonnull(2)));
+
+/* Returns 1 if that machine (a name and its UUID) was cut while it was made: it is going to be taken back. 0
+ * if not, or only root could see. */
+int rollback_is_cut(int root, const char *name, const char *uuid) _must_check_ _nonnull_all_;
 
 /* What they have claimed of that kind, appended. */
 int rollback_claimed(int root, RollbackKind kind, char ***l) _must_check_ __attribute__((nonnull(3)));

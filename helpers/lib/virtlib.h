@@ -89,6 +89,8 @@
         X(virStoragePoolIsActive)             \
         X(virStoragePoolIsPersistent)         \
         X(virStoragePoolLookupByName)         \
+        X(virStoragePoolLookupByTargetPath)   \
+        X(virStoragePoolRefresh)              \
         X(virStoragePoolSetAutostart)         \
         X(virStoragePoolUndefine)             \
         X(virStorageVolDelete)                \

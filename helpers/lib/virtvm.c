@@ -385,14 +385,56 @@ const char *virt_type(Virt *v) {
         return strempty(lv.virConnectGetType(v->connection));
 }
 
-int virt_remove_volume(Virt *v, const char *path) {
-        virStorageVolPtr volume = lv.virStorageVolLookupByPath(v->connection, path);
+static int look_up_volume(Virt *v, const char *path, virStorageVolPtr *ret) {
+        *ret = lv.virStorageVolLookupByPath(v->connection, path);
+        return *ret ? 0 : virtlib_failed(v);
+}
+
+/* A pool knows of files that others have put there once it has looked again. */
+static int look_again(Virt *v, const char *path) {
+        _cleanup_free_ char *directory = strndup(path, (size_t) (strrchr(path, '/') - path));
+        virStoragePoolPtr pool;
         int r;
 
-        if (!volume) {
+        if (!directory)
+                return -ENOMEM;
+        pool = lv.virStoragePoolLookupByTargetPath(v->connection, directory);
+        if (!pool) {
                 r = virtlib_failed(v);
-                return r == -ENOENT ? 0 : r;
+                return r == -ENOENT || r == -EOPNOTSUPP ? -ENXIO : r;
         }
+        r = lv.virStoragePoolRefresh(pool, 0) < 0 ? virtlib_failed(v) : 0;
+        (void) lv.virStoragePoolFree(pool);
+        return r == -EBUSY ? -ENXIO : r;
+}
+
+/* Returns 1 and the volume, or as virt_find_volume(). */
+static int find_volume(Virt *v, const char *path, virStorageVolPtr *ret) {
+        int r = look_up_volume(v, path, ret);
+
+        if (r != -ENOENT)
+                return r < 0 ? r : 1;
+        r = look_again(v, path);
+        if (r >= 0)
+                r = look_up_volume(v, path, ret);
+        return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
+int virt_find_volume(Virt *v, const char *path) {
+        virStorageVolPtr volume;
+        int r = find_volume(v, path, &volume);
+
+        if (r > 0)
+                (void) lv.virStorageVolFree(volume);
+        return r;
+}
+
+int virt_remove_volume(Virt *v, const char *path) {
+        virStorageVolPtr volume;
+        int r = find_volume(v, path, &volume);
+
+        if (r <= 0)
+                return r == -ENXIO ? 0 : r;
         r = lv.virStorageVolDelete(volume, 0) < 0 ? virtlib_failed(v) : 1;
         (void) lv.virStorageVolFree(volume);
         return r;

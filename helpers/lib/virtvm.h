@@ -94,5 +94,8 @@ int virt_uri(Virt *v, char **ret) _must_check_ _nonnull_all_;
 /* Its driver: "QEMU", "TEST". Borrowed; "" if that is not known. */
 const char *virt_type(Virt *v) _nonnull_all_;
 
+/* Whether a storage pool has a file; what came into its directory by other ways is looked for first. Returns
+ * 1; 0 if the pool of its directory has not; -ENXIO: it is no pool's directory, or the pool is off. */
+int virt_find_volume(Virt *v, const char *path) _must_check_ _nonnull_all_;
 /* Removes a file in a storage pool, by its path. Returns 1, or 0 if no pool has such a file. */
 int virt_remove_volume(Virt *v, const char *path) _must_check_ _nonnull_all_;

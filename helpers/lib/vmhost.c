@@ -132,6 +132,7 @@ static int read_use(GpuState *s, VmGpu *g) {
         if (s->owner != GPU_OWNER_HOST && s->owner != GPU_OWNER_MACHINE)
                 return 0;
         holders_drop(&s->holders, HOLDERS_PERSISTENCED);
+        g->held = s->owner == GPU_OWNER_MACHINE;
         g->asleep = s->owner == GPU_OWNER_HOST && !s->looked && streq_ptr(s->power, "D3cold");
         return s->holders.n > 0 ? holders_describe(&s->holders, &g->busy) : 0;
 }
@@ -206,8 +207,13 @@ static bool has_any(const VmGpu *g, char *const *functions) {
 }
 
 int vmhost_mark_used(VmHost *h, char *const *functions, const char *machine) {
-        for (size_t i = 0; i < h->n_gpus; i++)
-                if (has_any(&h->gpus[i], functions) && free_and_strdup(&h->gpus[i].used_by, machine) < 0)
+        bool apart = strv_contains(h->apart, machine);
+
+        for (size_t i = 0; i < h->n_gpus; i++) {
+                VmGpu *g = &h->gpus[i];
+
+                if (has_any(g, functions) && free_and_strdup(apart ? &g->shared : &g->used_by, machine) < 0)
                         return -ENOMEM;
+        }
         return 0;
 }

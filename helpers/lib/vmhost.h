@@ -14,8 +14,9 @@ bool vmhost_has_kvm(int root);
  * gpustate_read(). Returns 0 or -errno. */
 int vmhost_read(int root, const Conf *c, bool holders, VmHost *ret) _must_check_ _nonnull_all_;
 
-/* Another machine has these functions, and so each GPU that shares an IOMMU group with one of them.
- * functions: addresses, or NULL. Returns 0 or -ENOMEM. */
+/* Another machine has these functions, and so each GPU that shares an IOMMU group with one of them: uses it,
+ * or shares it where they are never on together (h->apart). functions: addresses, or NULL. Returns 0 or
+ * -ENOMEM. */
 int vmhost_mark_used(VmHost *h, char *const *functions, const char *machine) _must_check_
                 __attribute__((nonnull(1, 3)));
 

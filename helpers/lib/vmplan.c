@@ -15,6 +15,7 @@ void vmhost_done(VmHost *h) {
                 strv_free(h->gpus[i].members);
                 free(h->gpus[i].model);
                 free(h->gpus[i].used_by);
+                free(h->gpus[i].shared);
                 free(h->gpus[i].refused);
                 free(h->gpus[i].busy);
         }

@@ -29,8 +29,10 @@ typedef struct VmGpu {
                          */
         int numa_node;  /* -1: none */
         char *used_by;  /* the machine that has it, or a member, on or off; NULL: none */
+        char *shared;   /* likewise, one that is never on together with the new one (VmHost.apart) */
         char *refused;  /* why it cannot go to a guest; NULL: it can */
         char *busy;     /* who uses it on the host; NULL: nobody, or nobody could look */
+        bool held;      /* that is a virtual machine, or whoever else has it open through VFIO */
         bool asleep;    /* without power: its driver was not asked who uses it, since that would wake it */
 } VmGpu;
 
@@ -49,7 +51,8 @@ typedef struct VmHost {
         char **names;     /* taken, also by machines that are being made */
         char **addresses; /* likewise; with or without prefix length */
         char **macs;
-        char **offers; /* addresses with prefix length that nobody has, the lowest first; NULL: leases */
+        char *const *apart; /* never on together with the new one, which may have their GPUs too; borrowed */
+        char **offers;      /* addresses with prefix length that nobody has, the lowest first; NULL: leases */
 } VmHost;
 
 void vmhost_done(VmHost *h);

@@ -26,9 +26,14 @@ static bool is_planned(const Making *m, const VmGpu *g) {
         return false;
 }
 
+/* By the machine that it is shared with, which goes off before. */
+static bool is_busy(const VmGpu *g) {
+        return g->busy && !(g->shared && g->held);
+}
+
 /* asked: it was named, so it need not be proven here that nobody uses it; its unit does that. */
 static bool is_free(const VmGpu *g, bool asked) {
-        return !g->used_by && !g->refused && !g->busy && (asked || !g->asleep);
+        return !g->used_by && !g->refused && !is_busy(g) && (asked || !g->asleep);
 }
 
 /* It and all GPUs that go with it. Returns 1, or 0 with the first one that is not free. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <arpa/inet.h>
 #include <ctype.h>
 
 #include "guestnet.h"
@@ -56,11 +57,24 @@ static int make_network(Making *m) {
         return m->p.network ? vmplan_choose(m, "network", "behind NAT", NAT_NETWORK) : -ENOMEM;
 }
 
+/* Without its prefix length. Returns its family, or 0. */
+static int read_address(const char *s, uint8_t ret[static 16]) {
+        char host[INET6_ADDRSTRLEN];
+        int family = strchr(s, ':') ? AF_INET6 : AF_INET;
+
+        if (snprintf(host, sizeof(host), "%.*s", (int) strcspn(s, "/"), s) >= (int) sizeof(host))
+                return 0;
+        return inet_pton(family, host, ret) == 1 ? family : 0;
+}
+
+/* However each is written. */
 static bool is_taken(char *const *addresses, const char *address) {
-        size_t n = strcspn(address, "/");
+        uint8_t wanted[16], taken[16];
+        int family = read_address(address, wanted);
 
         STRV_FOREACH(a, addresses)
-                if (strcspn(*a, "/") == n && strncmp(*a, address, n) == 0)
+                if (family != 0 && read_address(*a, taken) == family &&
+                    memcmp(wanted, taken, family == AF_INET6 ? 16 : 4) == 0)
                         return true;
         return false;
 }

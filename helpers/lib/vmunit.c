@@ -95,6 +95,29 @@ int vmunit_set_gpus(int root, const char *machine, const char *const *gpus) {
         return gpus && *gpus ? write_order(root, machine, gpus) : remove_order(root, machine);
 }
 
+static int may_remove(int root, const char *path) {
+        _cleanup_free_ char *name = NULL;
+        _cleanup_close_ int parent = -EBADF;
+        struct stat st;
+
+        if (fs_stat(root, path, &st) == -ENOENT)
+                return 0;
+        parent = fs_open_parent(root, path, false, &name);
+        return parent < 0 ? parent : RET_NERRNO(faccessat(parent, ".", W_OK, AT_EACCESS));
+}
+
+int vmunit_may_remove(int root, const char *machine) {
+        _cleanup_free_ char *link = NULL, *order = NULL;
+        int r;
+
+        r = link_path(machine, &link);
+        if (r >= 0)
+                r = unit_path(machine, DIRECTORY "/%s.d/" DROPIN, &order);
+        if (r >= 0)
+                r = may_remove(root, link);
+        return r < 0 ? r : may_remove(root, order);
+}
+
 int vmunit_remove(int root, const char *machine) {
         _cleanup_free_ char *path = NULL;
         int r;

@@ -24,6 +24,8 @@ int vmunit_write(int root, const char *machine, const char *const *gpus, bool au
 /* The GPUs alone, whatever they were; none: no order. */
 int vmunit_set_gpus(int root, const char *machine, const char *const *gpus) _must_check_
                 __attribute__((nonnull(2)));
+/* Whether vmunit_remove() may: 0, or -EACCES. */
+int vmunit_may_remove(int root, const char *machine) _must_check_ _nonnull_all_;
 /* Takes all of them away. Returns 0, also if there are none. */
 int vmunit_remove(int root, const char *machine) _must_check_ _nonnull_all_;
 /* Returns 1 if it starts with the host, 0 if not. */

@@ -10,6 +10,7 @@
 #include "fs.h"
 #include "json.h"
 #include "plan.h"
+#include "planvm.h"
 #include "vmchange.h"
 #include "vmunit.h"
 
@@ -94,11 +95,14 @@ static int make_options(const Apply *a, const Compared *m, Context *sub) {
 /* Returns an exit status, or -errno after a message. */
 static int make(const Apply *a, const Compared *m) {
         Context sub = { .command = a->c->command, .virt = a->c->virt };
+        _cleanup_strv_ char **apart = NULL;
         int r;
 
-        r = make_options(a, m, &sub);
+        r = planvm_apart(&a->d.catalog, &a->d.bus, m->file->name, &apart);
         if (r >= 0)
-                r = create_kind(&sub, vmfile_value(m->file, VMKEY_KIND));
+                r = make_options(a, m, &sub);
+        if (r >= 0)
+                r = create_kind(&sub, vmfile_value(m->file, VMKEY_KIND), apart);
         drop_values(&sub);
         return r;
 }
@@ -320,6 +324,19 @@ static int reload_units(const Apply *a) {
         return r < 0 ? log_error_errno(r, "Cannot let systemd read its units again: %m") : 0;
 }
 
+/* What was cut is looked at as it is without: it would be gone with the first one that is made. */
+static int recover(Context *c) {
+        _cleanup_close_ int root = fs_open_root(vmctl_value(c, OPT_ROOT));
+        int r;
+
+        if (root < 0 || !fs_is_host(root) || geteuid() != 0 || vmctl_has(c, OPT_DRY_RUN))
+                return 0; /* declared_look() tells of what cannot be opened */
+        r = vmctl_connect(c);
+        if (r >= 0 && vmctl_is_local(c))
+                create_recover(c, root);
+        return r;
+}
+
 int cmd_apply(Context *c, char **args) {
         _cleanup_(apply_done) Apply a = { .c = c,
                                           .d = { .root = -EBADF },
@@ -328,7 +345,9 @@ int cmd_apply(Context *c, char **args) {
                                           .quiet = vmctl_has(c, OPT_QUIET) };
         int r;
 
-        r = declared_look(c, args, &a.d);
+        r = recover(c);
+        if (r >= 0)
+                r = declared_look(c, args, &a.d);
         if (r >= 0)
                 r = reload_units(&a);
         for (size_t i = 0; i < a.d.n && r >= 0; i++)

@@ -52,8 +52,12 @@ static void show_line(const char *what, const char *value, const char *why) {
 /* Why it was not chosen, if there is a reason. */
 static void show_gpu(const Create *n, const VmGpu *g) {
         for (size_t i = 0; i < n->plan.n_gpus; i++)
-                if (n->plan.gpus[i] == g)
+                if (n->plan.gpus[i] == g) {
+                        if (g->shared)
+                                printf("  GPU %s is also %s's: one of the two is on at a time\n", g->name,
+                                       g->shared);
                         return;
+                }
         if (n->plan.gpu_wish_text)
                 return;
         if (g->used_by)

@@ -114,6 +114,7 @@ int plan_look(Context *c, Create *n) {
         if (r < 0)
                 return log_error_errno(r, "Cannot look at this host: %m");
         n->host.offers = TAKE_PTR(n->offers);
+        n->host.apart = n->apart;
         /* First those that are being made: one that is finished meanwhile is among libvirt's then. */
         r = rollback_claims(n->root, &n->host.names, &n->host.addresses, &n->host.macs);
         if (r >= 0)

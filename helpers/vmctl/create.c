@@ -12,7 +12,7 @@
 
 #define START_LOCK "/run/gpuvm/start.lock"
 
-enum { STARTS_MAX = 8, START_PATIENCE_SEC = 50 * 60 /* longer than a start may take */ };
+enum { STARTS_MAX = 8, START_PATIENCE_SEC = 80 * 60 /* longer than a start may take */ };
 
 static volatile sig_atomic_t interrupted;
 
@@ -172,6 +172,28 @@ static int start(Context *c, const Create *n) {
         return power_start(c, n->plan.name);
 }
 
+/* Its start would shut that one down. */
+static int find_keeper(Context *c, Create *n) {
+        STRV_FOREACH(name, n->apart) {
+                VmState state;
+                int r = virtvm_state(c->virt, *name, &state);
+
+                if (r < 0 && r != -ENOENT)
+                        return vmctl_tell(c, r, "Cannot look at virtual machine '%s'", *name);
+                if (r >= 0 && vm_state_is_on(state))
+                        n->keeper = *name;
+        }
+        return 0;
+}
+
+static int start_unless_kept(Context *c, Create *n) {
+        int r = find_keeper(c, n);
+
+        if (r >= 0 && !n->keeper && power_has_units(c))
+                r = create_step(n, ROLLBACK_UNIT, vmunit_name(n->plan.name).text, "its start");
+        return r < 0 || n->keeper ? r : start(c, n);
+}
+
 /* The record is at the end of all that is made, and so the first thing that is missing after a success. */
 static int make(Context *c, Create *n) {
         int r;
@@ -187,10 +209,8 @@ static int make(Context *c, Create *n) {
                 r = machine_define(c, n);
         if (r >= 0)
                 r = unit_prepare(c, n);
-        if (r >= 0 && power_has_units(c))
-                r = create_step(n, ROLLBACK_UNIT, vmunit_name(n->plan.name).text, "its start");
         if (r >= 0)
-                r = start(c, n);
+                r = start_unless_kept(c, n);
         if (r >= 0 && interrupted)
                 r = log_full_errno(LOG_ERR, EINTR, "Interrupted");
         if (r < 0)
@@ -214,6 +234,11 @@ static int make_or_take_back(Context *c, Create *n) {
 static void show_way_in(const Create *n) {
         const char *name = n->plan.name;
 
+        if (n->keeper) {
+                printf("%s is made, and off: %s is on, and they share a GPU. 'vmctl start %s' shuts %s down and starts it.\n",
+                       name, n->keeper, name, n->keeper);
+                return;
+        }
         printf("%s is running. 'vmctl console %s' shows it, 'vmctl ip list' its address.\n", name, name);
         if (!streq(n->kind, "talos")) {
                 printf("  vmctl ssh %s\n", name);
@@ -279,7 +304,7 @@ static int create(Context *c, Create *n) {
         r = make_or_take_back(c, n);
         let_go(n);
         /* The machine is there, and stays: what it does from now on is its own. */
-        if (r >= 0 && vmctl_has(c, OPT_WAIT))
+        if (r >= 0 && !n->keeper && vmctl_has(c, OPT_WAIT))
                 waited = create_wait(c, n);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
                 r = create_show_json(c, n);
@@ -312,9 +337,9 @@ static int dry_run(Context *c, Create *n) {
         return r;
 }
 
-int create_kind(Context *c, const char *kind) {
+int create_kind(Context *c, const char *kind, char *const *apart) {
         static const char *const kinds[] = { "talos", "ubuntu", "debian", "llm", "worker", NULL };
-        _cleanup_(create_done) Create n = { .root = -EBADF };
+        _cleanup_(create_done) Create n = { .root = -EBADF, .apart = apart };
         const char *const *known = kinds;
         int r;
 
@@ -332,5 +357,5 @@ int create_kind(Context *c, const char *kind) {
 }
 
 int cmd_create(Context *c, char **args) {
-        return create_kind(c, args[0]);
+        return create_kind(c, args[0], NULL);
 }

@@ -16,6 +16,8 @@ typedef struct Create {
         const char *kind;
         const char *description;    /* or NULL */
         const char *machine_config; /* Talos; NULL: maintenance mode */
+        char *const *apart;         /* machines that are never on together with it; NULL: none */
+        const char *keeper;         /* one of them, for which it is left off; NULL: it is started */
         int root;
         uint64_t begin_usec; /* when it was begun */
         Conf conf;
@@ -44,8 +46,10 @@ typedef struct Create {
 
 void create_done(Create *n);
 
-/* All of it, as its options say. Returns an exit status, or -errno after a message. */
-int create_kind(Context *c, const char *kind) _must_check_ _nonnull_all_;
+/* All of it, as its options say. apart: machines that are never on together with it, whose GPUs it may have
+ * too; NULL: none. It is left off while one of them is on. Returns an exit status, or -errno after a message.
+ */
+int create_kind(Context *c, const char *kind, char *const *apart) _must_check_ __attribute__((nonnull(1, 2)));
 
 /* From now on signals that are meant to end us only say so by create_interrupted(), and what is made is
  * root's alone. */

@@ -21,13 +21,69 @@ static int remove_file(Context *c, const char *path) {
                 return vmctl_tell(c, r, "Cannot remove '%s'", path);
         if (r > 0 || !vmctl_is_local(c))
                 return r;
-        if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-                return 0;
+        if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0
+                                       : log_error_errno(negative_errno(), "Cannot look at '%s': %m", path);
         if (S_ISDIR(st.st_mode))
                 return log_full_errno(LOG_ERR, EISDIR, "'%s' is a directory and is left alone", path);
         if (unlink(path) < 0)
                 return log_error_errno(negative_errno(), "Cannot remove '%s': %m", path);
         return 1;
+}
+
+/* Whoever may not is told before anything is gone. */
+static int check_parent(const char *path) {
+        _cleanup_free_ char *directory = strndup(path, (size_t) (strrchr(path, '/') - path) + 1);
+
+        if (!directory)
+                return log_oom();
+        if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+                return 0;
+        if (access(directory, W_OK | X_OK) < 0)
+                return log_error_errno(negative_errno(),
+                                       "'%s' cannot be removed: %m. Use sudo; nothing was changed", path);
+        return 0;
+}
+
+/* libvirt elsewhere tells nothing of a file that no pool of its has. */
+static int check_file(Context *c, const char *path) {
+        int r = virt_find_volume(c->virt, path);
+
+        if (r < 0 && r != -ENXIO)
+                return vmctl_tell(c, r, "Cannot look for '%s'", path);
+        if (r <= 0 && vmctl_is_local(c))
+                return check_parent(path);
+        if (r == -ENXIO && streq(virt_type(c->virt), "QEMU"))
+                return log_full_errno(
+                                LOG_ERR, EOPNOTSUPP,
+                                "'%s' is in no storage pool of that host, and cannot be removed from here. Delete the machine there; nothing was changed",
+                                path);
+        return 0;
+}
+
+static int check_settings(Context *c, const char *name) {
+        _cleanup_close_ int root = power_has_units(c) ? fs_open_root(NULL) : -EBADF;
+        int r;
+
+        if (root < 0 || isempty(vmunit_name(name).text))
+                return 0;
+        r = vmunit_may_remove(root, name);
+        return r < 0 ? log_error_errno(r,
+                                       "The settings of '%s' in /etc/systemd/system cannot be removed: %m. "
+                                       "Use sudo; nothing was changed",
+                                       name)
+                     : 0;
+}
+
+static int check(Context *c, const char *name, const Metadata *m) {
+        int r = check_settings(c, name);
+
+        STRV_FOREACH(disk, m->disks)
+                if (r >= 0)
+                        r = check_file(c, *disk);
+        if (r >= 0 && m->seed)
+                r = check_file(c, m->seed);
+        return r >= 0 && m->log && vmctl_is_local(c) ? check_parent(m->log) : r;
 }
 
 static int remove_files(Context *c, const Metadata *m) {
@@ -81,6 +137,24 @@ static void show(const VirtVm *vm, const Metadata *m, const char *verb) {
         printf("  the machine itself, with the variables of its firmware\n");
 }
 
+/* Somebody may have started it meanwhile, or made another one of that name. */
+static int look_again(Context *c, VirtVm *vm, bool may_be_on) {
+        _cleanup_(virtvm_done) VirtVm now = {};
+        int r = virtvm_find(c->virt, vm->name, METADATA_URI, &now);
+
+        if (r < 0)
+                return vmctl_tell(c, r, "Cannot look at virtual machine '%s' again; nothing was removed",
+                                  vm->name);
+        if (!streq(now.uuid, vm->uuid))
+                return log_full_errno(LOG_ERR, EBUSY, "'%s' is another machine by now; nothing was removed",
+                                      vm->name);
+        if (vm_state_is_on(now.state) && !may_be_on)
+                return log_full_errno(LOG_ERR, EBUSY, "'%s' is %s by now; nothing was removed", vm->name,
+                                      vm_state_to_string(now.state));
+        vm->state = now.state;
+        return 0;
+}
+
 static int delete (Context *c, const char *name) {
         _cleanup_(metadata_done) Metadata m = {};
         _cleanup_(virtvm_done) VirtVm vm = {};
@@ -93,6 +167,9 @@ static int delete (Context *c, const char *name) {
         if (vm_state_is_on(vm.state) && !vmctl_has(c, OPT_FORCE))
                 return log_full_errno(LOG_ERR, EBUSY, "'%s' is %s. Stop it first, or say --force", name,
                                       vm_state_to_string(vm.state));
+        r = dry ? 0 : check(c, name, &m);
+        if (r < 0)
+                return r;
         if (!vmctl_has(c, OPT_JSON) && (!vmctl_has(c, OPT_QUIET) || dry))
                 show(&vm, &m, dry ? "Would remove" : "Remove");
         if (dry)
@@ -101,12 +178,17 @@ static int delete (Context *c, const char *name) {
         r = vmctl_has(c, OPT_YES) ? 1 : vmctl_ask("Go on?");
         if (r <= 0)
                 return r < 0 ? r : log_full_errno(LOG_NOTICE, ECANCELED, "Nothing was changed");
+        r = look_again(c, &vm, vmctl_has(c, OPT_FORCE));
+        if (r < 0)
+                return r;
         if (vm_state_is_on(vm.state)) {
                 r = virtvm_destroy(c->virt, name);
                 if (r < 0)
                         return vmctl_tell(c, r, "Cannot stop '%s'", name);
         }
         r = power_end(c, name, m.gpus);
+        if (r >= 0)
+                r = look_again(c, &vm, false);
         if (r >= 0)
                 r = remove_files(c, &m);
         if (r >= 0 && m.log)

@@ -105,7 +105,7 @@ void lasting_watch(Move *m) {
         if (!m->runs || !power_has_units(m->c) || isempty(unit.text))
                 return;
         r = watch(m, unit.text);
-        if (r < 0)
+        if (r < 0 && r != -ETIMEDOUT) /* it watches while it still waits until the guest is ready */
                 log_warning_errno(r, "%s does not watch '%s': its GPU stays on VFIO when it ends: %m",
                                   unit.text, m->vm.name);
 }

@@ -4,10 +4,12 @@
 
 #include <signal.h>
 
+#include "catalog.h"
 #include "fs.h"
 #include "gpulease.h"
 #include "gpumove.h"
 #include "json.h"
+#include "planvm.h"
 #include "rollback.h"
 #include "stop.h"
 #include "virtgpus.h"
@@ -19,6 +21,7 @@ void move_done(Move *m) {
         free(m->leases);
         free(m->cards);
         strv_free(m->own);
+        strv_free(m->apart);
         metadata_done(&m->metadata);
         virtvm_done(&m->vm);
         gpustate_done(&m->states);
@@ -30,6 +33,18 @@ int move_check_stop(const Move *m) {
         return stop_asked()
                         ? log_full_errno(LOG_ERR, EINTR, "Interrupted; '%s' is left as it was", m->vm.name)
                         : 0;
+}
+
+/* Those that are never on together with it may have the same GPU: whoever else has it too is marked after
+ * them, and counts. */
+static int find_apart(Move *m) {
+        _cleanup_(catalog_done) Catalog catalog = {};
+        int r;
+
+        r = catalog_load(m->phase.root, NULL, NULL, &catalog);
+        if (r >= 0)
+                r = planvm_apart(&catalog, &m->states.bus, m->vm.name, &m->apart);
+        return r < 0 ? log_error_errno(r, "Cannot read the machines that are declared: %m") : 0;
 }
 
 static int look_at_machine(Move *m, const VirtVm *vm) {
@@ -47,6 +62,15 @@ static int look_at_machine(Move *m, const VirtVm *vm) {
         return gpustate_mark_machine(&m->states, vm->name, l) < 0 ? log_oom() : 0;
 }
 
+static int look_at_machines(Move *m, const VirtVms *l, bool apart) {
+        int r = 0;
+
+        for (size_t i = 0; i < l->n && r >= 0; i++)
+                if (strv_contains(m->apart, l->vms[i].name) == apart)
+                        r = look_at_machine(m, &l->vms[i]);
+        return r;
+}
+
 /* Who has which GPU now: m->states and m->own. */
 static int look(Move *m) {
         _cleanup_(virtvms_done) VirtVms l = {};
@@ -55,16 +79,15 @@ static int look(Move *m) {
 
         /* First those of machines in the making: one that is finished meanwhile is among libvirt's then. */
         r = rollback_claimed(m->phase.root, ROLLBACK_GPU, &claimed);
-        if (r >= 0)
-                r = gpustate_mark_machine(&m->states, VIRTGPUS_BEING_MADE, claimed);
         if (r < 0 && r != -EACCES)
                 return log_error_errno(r, "Cannot find out which GPUs are taken: %m");
         r = virtvm_list(m->c->virt, METADATA_URI, &l);
         if (r < 0)
                 return vmctl_tell(m->c, r, "Cannot list the virtual machines");
-        for (size_t i = 0; i < l.n && r >= 0; i++)
-                r = look_at_machine(m, &l.vms[i]);
-        return r;
+        r = look_at_machines(m, &l, true);
+        if (r >= 0 && gpustate_mark_machine(&m->states, VIRTGPUS_BEING_MADE, claimed) < 0)
+                return log_oom();
+        return r < 0 ? r : look_at_machines(m, &l, false);
 }
 
 /* NVIDIA's persistence daemon lets go of a GPU when its unit asks it to. */
@@ -137,7 +160,9 @@ int move_open(Context *c, const char *name, Move *ret) {
         if (r < 0)
                 return r;
         m->runs = vm_state_is_on(m->vm.state);
-        r = look(m);
+        r = find_apart(m);
+        if (r >= 0)
+                r = look(m);
         if (r >= 0 && m->runs && virtwatch_join(m->watch, c->virt, name) < 0)
                 return vmctl_tell(c, -EIO, "Cannot watch '%s'", name);
         return r;

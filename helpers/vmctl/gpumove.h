@@ -28,7 +28,8 @@ typedef struct Move {
         VirtVm vm;
         Metadata metadata;
         VirtWatch *watch;
-        char **own; /* functions of the host's that the machine has, on or off */
+        char **apart; /* machines that are declared, and never on together with it */
+        char **own;   /* functions of the host's that the machine has, on or off */
         Card *cards;
         size_t n;
         int *leases;

@@ -264,7 +264,7 @@ int move_check(const Move *m) {
                                         LOG_ERR, EBUSY,
                                         "GPU %s was chosen by a 'vmctl create' that was cut; the next 'vmctl create' takes that back",
                                         g->gpu->name);
-                if (g->machine)
+                if (g->machine && (m->runs || !strv_contains(m->apart, g->machine)))
                         return log_full_errno(
                                         LOG_ERR, EBUSY,
                                         "GPU %s belongs to machine '%s', also while that is off. 'vmctl gpu detach %s %s' takes it from there, 'virsh edit' where gpuvm did not make it",

@@ -6,6 +6,7 @@
 
 #include "bus.h"
 #include "create.h"
+#include "fs.h"
 #include "guestlook.h"
 #include "json.h"
 #include "parse.h"
@@ -16,7 +17,7 @@
 enum {
         STOP_TIMEOUT_SEC = 120,
         ASK_AGAIN_SEC = 10,
-        START_SEC = 45 * 60 /* WhenIdle= and all else */,
+        START_SEC = 75 * 60 /* WhenIdle= and ReadySec=, up to 30 min each, and all else */,
         SETTLE_SEC = 60,
         GPU_SEC = 300
 };
@@ -144,6 +145,7 @@ static int start_unit(Bus *bus, const char *unit) {
 int power_start(Context *c, const char *name) {
         VmUnitName unit = vmunit_name(name);
         _cleanup_bus_ Bus *bus = NULL;
+        VmState state;
         int r;
 
         if (!power_has_units(c) || isempty(unit.text))
@@ -154,6 +156,11 @@ int power_start(Context *c, const char *name) {
         r = start_unit(bus, unit.text);
         if (r == -EACCES)
                 return start_by_libvirt(c, name);
+        if (r == -ETIMEDOUT && virtvm_state(c->virt, name, &state) >= 0 && vm_state_is_on(state)) {
+                log_warning("'%s' is on, and %s is not ready after %d min; 'systemctl status' of it may tell why",
+                            name, unit.text, START_SEC / 60);
+                return 0;
+        }
         if (r == -EINTR)
                 return log_full_errno(LOG_ERR, EINTR, "Interrupted while %s was starting", unit.text);
         return r < 0 ? tell_unit(bus, r, name, unit.text) : 0;
@@ -188,6 +195,23 @@ int power_take_back(Context *c, const char *name, const char *uuid) {
         return 0;
 }
 
+/* The next create or apply would take it away while somebody works in it. */
+static int check_whole(Context *c, const VirtVm *vm) {
+        _cleanup_close_ int root = vmctl_is_local(c) ? fs_open_root(NULL) : -EBADF;
+        int r = root < 0 ? 0 : rollback_is_cut(root, vm->name, vm->uuid);
+
+        if (r > 0)
+                return log_full_errno(
+                                LOG_ERR, EUCLEAN,
+                                "'%s' was cut while it was made, and is not whole. The next 'vmctl create' or 'vmctl apply' takes it back; make it again",
+                                vm->name);
+        return r < 0 ? log_error_errno(r,
+                                       "Cannot read '" ROLLBACK_DIR
+                                       "/%s', which tells whether it is whole: %m",
+                                       vm->name)
+                     : 0;
+}
+
 static int start(Context *c, const Machine *m, bool *changed) {
         const char *name = m->vm.name;
         int r;
@@ -196,6 +220,9 @@ static int start(Context *c, const Machine *m, bool *changed) {
                 say(c, name, "is running");
                 return 0;
         }
+        r = check_whole(c, &m->vm);
+        if (r < 0)
+                return r;
         if (vmctl_has(c, OPT_DRY_RUN)) {
                 say(c, name, "would be started");
                 return 0;

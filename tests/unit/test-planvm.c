@@ -71,6 +71,15 @@ static void make(const char *first, const char *second, const char *wanted) {
         ASSERT_EQ(planvm_add(&plan, &catalog, &bus, note, NULL), 0);
 }
 
+/* What a command is told of it. */
+static bool is_apart(const char *name, const char *other) {
+        _cleanup_strv_ char **l = NULL;
+
+        ASSERT_EQ(planvm_apart(&catalog, &bus, name, &l), 0);
+        ASSERT(!l || (strv_length(l) == 1 && streq(l[0], other)));
+        return l;
+}
+
 static bool exclude_each_other(const char *first, const char *second) {
         const char *a, *b;
 
@@ -80,6 +89,8 @@ static bool exclude_each_other(const char *first, const char *second) {
         b = text_of("gpuvm-vm@b.service.d/50-gpuvm.conf");
         ASSERT(a && b && !strstr(a, "Conflicts="));
         ASSERT_EQ(!strstr(b, "\nConflicts=gpuvm-vm@a.service\n"), !strstr(b, "\nAfter=gpuvm-vm@a.service\n"));
+        ASSERT_EQ(is_apart("a", "b"), !!strstr(b, "\nConflicts="));
+        ASSERT_EQ(is_apart("b", "a"), !!strstr(b, "\nConflicts="));
         return strstr(b, "\nConflicts=gpuvm-vm@a.service\n");
 }
 
@@ -129,6 +140,8 @@ TEST(a_broken_one_excludes_nobody) {
         ASSERT(!text_of("gpuvm-vm@a.service.d/50-gpuvm.conf"));
         ASSERT(!strstr(text_of("gpuvm-vm@b.service.d/50-gpuvm.conf"), "Conflicts="));
         ASSERT(text_of("multi-user.target.wants/gpuvm-vm@b.service"));
+        ASSERT(!is_apart("a", "b") && !is_apart("b", "a"));
+        ASSERT(!is_apart("c", "a"));
 }
 
 TEST(when_the_bus_is_needed) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <signal.h>
 #include <sys/file.h>
 
 #include "fs.h"
@@ -82,6 +83,59 @@ TEST(what_fails_is_tried_again) {
         ASSERT_STREQ(taken_back, "a:0:/two a:0:/fails ");
         ASSERT_EQ(rollback_recover(root, note, NULL), -EIO);
         ASSERT_EQ(fs_exists(root, ROLLBACK_DIR "/a"), 1);
+}
+
+static int fail_machine(const Rollback *b, const RollbackStep *s, void *userdata) {
+        (void) note(b, s, userdata);
+        return s->kind == ROLLBACK_MACHINE ? -ECONNRESET : 0;
+}
+
+TEST(the_disk_stays_as_long_as_the_machine_does) {
+        int root = tree_new();
+        Rollback b = {};
+
+        ASSERT_EQ(rollback_begin(root, "a", &b), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_FILE, "/one"), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_MACHINE, "uuid"), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_UNIT, "u"), 0);
+        ASSERT_EQ(rollback_run(&b, fail_machine, NULL), -ECONNRESET);
+        ASSERT_STREQ(taken_back, "a:2:u a:1:uuid ");
+        ASSERT_EQ(fs_exists(root, ROLLBACK_DIR "/a"), 1);
+}
+
+TEST(which_machine_was_cut) {
+        int root = tree_new();
+        Rollback b = {};
+
+        ASSERT_EQ(rollback_is_cut(root, "a", "uuid"), 0);
+        ASSERT_EQ(rollback_begin(root, "a", &b), 0);
+        ASSERT_EQ(rollback_add(&b, ROLLBACK_MACHINE, "uuid"), 0);
+        ASSERT_EQ(rollback_is_cut(root, "a", "uuid"), 0); /* its maker is at work */
+        rollback_done(&b);
+        ASSERT_EQ(rollback_is_cut(root, "a", "uuid"), 1);
+        ASSERT_EQ(rollback_is_cut(root, "a", "another"), 0);
+        ASSERT_EQ(rollback_is_cut(root, "b", "uuid"), 0);
+}
+
+/* Whoever takes back what was cut sees a record between its making and its lock. */
+TEST(beside_one_who_takes_back) {
+        int root = tree_new();
+        pid_t pid = fork();
+
+        if (pid == 0)
+                for (;;)
+                        (void) !rollback_recover(root, note, NULL);
+        ASSERT(pid > 0);
+        for (unsigned i = 0; i < 300; i++) {
+                Rollback b = {};
+                int r = rollback_begin(root, "a", &b);
+
+                if (r < 0 || rollback_commit(&b) < 0) {
+                        (void) kill(pid, SIGKILL);
+                        tap_stop(EXIT_FAILURE, __LINE__, "%d: %d", i, r);
+                }
+        }
+        ASSERT(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
 }
 
 TEST(claims_of_those_at_work) {

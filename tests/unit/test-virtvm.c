@@ -148,4 +148,5 @@ TEST(the_connection_says_what_it_is) {
         ASSERT_STREQ(uri, "test:///default");
         ASSERT_STREQ(virt_type(v), "TEST");
         ASSERT_EQ(virt_remove_volume(v, "/no/such/volume"), 0);
+        ASSERT_EQ(virt_find_volume(v, "/no/such/volume"), -ENXIO);
 }

@@ -55,6 +55,18 @@ TEST(a_card_goes_with_its_audio) {
         ASSERT_STREQ(h.gpus[0].used_by, "talos-01");
 }
 
+TEST(a_card_of_one_that_is_off_then_is_shared) {
+        _cleanup_(vmhost_done) VmHost h = recorded("intel-one-gpu");
+        char *const theirs[] = { h.gpus[0].name, NULL }, *const apart[] = { (char *) "two", NULL };
+
+        h.apart = apart;
+        ASSERT_EQ(vmhost_mark_used(&h, theirs, "two"), 0);
+        ASSERT_STREQ(h.gpus[0].shared, "two");
+        ASSERT(!h.gpus[0].used_by);
+        ASSERT_EQ(vmhost_mark_used(&h, theirs, "one"), 0);
+        ASSERT_STREQ(h.gpus[0].used_by, "one");
+}
+
 TEST(who_has_its_audio_has_the_card) {
         _cleanup_(vmhost_done) VmHost h = recorded("intel-one-gpu");
         char *const near[] = { (char *) "0000:01:00.1", NULL },

@@ -112,6 +112,15 @@ TEST(the_lowest_address_that_nobody_has) {
         vmplan_done(&p);
 }
 
+TEST(an_address_is_the_same_however_it_is_written) {
+        char *taken[] = { (char *) "2001:db8::7", (char *) "192.0.2.7/24", NULL };
+        VmHost h = host();
+
+        h.addresses = taken;
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "2001:DB8:0:0::7/64" }, -EEXIST, "belongs to another");
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "192.0.2.7/32" }, -EEXIST, "belongs to another");
+}
+
 TEST(names_by_kind) {
         const VmHost h = host();
         const VmWish desktop = { .kind = "ubuntu" }, server = { .kind = "ubuntu", .server = true };
@@ -278,6 +287,25 @@ TEST(one_that_sleeps_goes_when_named) {
         ASSERT_STREQ(gpu_line(&p, true), "none is free");
         named = plan(&h, &one);
         ASSERT_EQ(named.n_gpus, 1);
+}
+
+TEST(one_of_a_machine_that_is_off_then) {
+        char *const wanted[] = { (char *) "0000:03:00.0", NULL };
+        const VmWish w = { .kind = "talos", .gpus = wanted };
+        VmHost h = host();
+        _cleanup_(vmplan_done) VmPlan p = {};
+
+        gpus[2].shared = (char *) "other";
+        gpus[2].busy = (char *) "qemu-system-x86 (7)";
+        gpus[2].held = true;
+        p = plan(&h, &w);
+        ASSERT_EQ(p.n_gpus, 1);
+        gpus[2].held = false; /* somebody of the host's */
+        refused(&h, &w, -EBUSY, "in use");
+        gpus[2].busy = NULL;
+        gpus[2].used_by = (char *) "third";
+        refused(&h, &w, -EBUSY, "'third'");
+        gpus[2].shared = gpus[2].used_by = NULL;
 }
 
 TEST(what_cannot_be) {

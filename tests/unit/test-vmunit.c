@@ -32,6 +32,7 @@ TEST(settings_come_and_go) {
         ASSERT_EQ(vmunit_is_enabled(root, "talos-01"), 1);
         ASSERT_EQ(vmunit_is_enabled(root, "talos-02"), 0);
         ASSERT_EQ(vmunit_write(root, "talos-01", gpus, true), 0);
+        ASSERT_EQ(vmunit_may_remove(root, "talos-01"), 0);
         ASSERT_EQ(vmunit_remove(root, "talos-01"), 0);
         ASSERT_EQ(fs_exists(root, DROPIN), 0);
         ASSERT_EQ(vmunit_is_enabled(root, "talos-01"), 0);

@@ -80,6 +80,7 @@ real() {
         apply | tail -n 2
         frozen | diff /run/before - && echo 'nothing changed'
         moves_gpus
+        shares_gpus
 }
 # On a recorded host, which has one GPU to give: it comes and goes with the file.
 has() {
@@ -111,7 +112,48 @@ moves_gpus() {
         wants any
         wants none
 }
-create_real "$work" 800 frozen declare_vm apply has wants moves_gpus
+# bare NAME [GPU]: a machine of the kind that the files ask for, with a GPU that it says is its own.
+bare() {
+        local gpu=${2:+<g:gpu address=\"$2\"/>}
+
+        virsh -q -c qemu:///system define /dev/stdin >/dev/null <<-END
+	<domain type="qemu"><name>$1</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian">$gpu</g:vm></metadata>
+	<memory unit="MiB">256</memory><os><type arch="x86_64" machine="q35">hvm</type></os><devices>
+	<controller type="pci" index="0" model="pcie-root"/><controller type="pci" index="1" model="pcie-root-port"/></devices></domain>
+	END
+}
+# Two files may name one GPU, of which systemd lets one machine be on.
+shares_gpus() {
+        local file=/run/host/etc/gpuvm/vms
+
+        echo '-- one GPU of two'
+        echo 'MemAvailable: 4194304 kB' >>/run/host/proc/meminfo
+        wants 21:00.0
+        sed "s/^Kind.*/&\nCpus=1\nMemory=256\n/" $file/gpus.vm >$file/twin.vm
+        apply --root /run/host --dry-run twin | grep -E 'Would|  gpu|also|status'
+        bare twin
+        apply --root /run/host twin
+        rm $file/gpus.vm
+        virsh -q -c qemu:///system undefine twin --nvram
+        bare twin
+        apply --root /run/host twin
+
+        # As if this host were the recorded one.
+        echo '-- its owner is on'
+        bare keeper 0000:21:00.0
+        virsh -q -c qemu:///system "undefine gpus --nvram; undefine twin --nvram; start keeper"
+        mount --bind /run/host/sys /sys
+        for name in keeper waits; do
+                declare_vm "$name" 'Cpus=1\nMemory=128\n'
+                sed -i 's/^Gpu=.*/Gpu=21:00.0/' "/run/gpuvm/vms/$name.vm"
+        done
+        apply waits | tail -n 2
+        virsh -q -c qemu:///system domstate keeper
+        virsh -q -c qemu:///system domstate waits
+        virsh -q -c qemu:///system dumpxml waits | grep -c '<hostdev'
+        find /var/lib/gpuvm/creating -type f
+}
+create_real "$work" 800 frozen declare_vm apply has wants moves_gpus bare shares_gpus
 [ "$status" -ne 77 ] || skip_all 'libvirt, QEMU or namespaces are not there'
 is 'it ends well' "$status" 0
 is 'what it did' "$(sed -E 's/52:54:00:([0-9a-f]{2}:){2}[0-9a-f]{2} ->/MAC ->/' <<<"$got")" '-- dry
@@ -201,5 +243,24 @@ status: 0
 has: 1
 gpus: Gpu 1 -> none: at its next start
 status: 0
-has: 0'
+has: 0
+-- one GPU of two
+gpus: Gpu none -> 0000:21:00.0: done
+status: 0
+has: 3
+Would make twin:
+  gpu      0000:21:00.0           asked for
+  GPU 0000:21:00.0 is also gpus'"'"'s: one of the two is on at a time
+status: 0
+twin: Gpu none -> 0000:21:00.0: done
+status: 0
+vmctl: GPU 0000:21:00.0 belongs to machine '"'gpus'"', also while that is off. '"'vmctl gpu detach gpus 0000:21:00.0'"' takes it from there, '"'virsh edit'"' where gpuvm did not make it
+twin: Gpu none -> 0000:21:00.0: failed
+status: 1
+-- its owner is on
+waits is made, and off: keeper is on, and they share a GPU. '"'vmctl start waits'"' shuts keeper down and starts it.
+status: 0
+running
+shut off
+2'
 done_testing

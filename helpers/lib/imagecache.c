@@ -12,6 +12,7 @@
 #define SUFFIX IMAGE_ENTRY_SUFFIX
 
 enum {
+        CHAIN_MAX = 16,          /* disks, each made on the next */
         ENTRY_MAX = 1024 * 1024, /* bytes of an entry's text; one that was built has its packages in it */
         LOCK_POLL_USEC = 250000,
 };
@@ -146,8 +147,9 @@ int imagecache_put(int root, const ImageEntry *e) {
         return r < 0 ? r : fs_write_atomic(root, path, text, strlen(text), 0644);
 }
 
-/* Adds the file of the cache that this disk is made on, if it is one. */
-static int add_backing(int root, const char *path, char ***used) {
+/* Adds the file of the cache that this disk is made on, if it is one. Returns 1 with what the disk is made
+ * on, 0 if that is nothing. */
+static int add_backing(int root, const char *path, char ***used, char **ret) {
         _cleanup_close_ int fd = fs_open(root, path, O_RDONLY | O_NONBLOCK, 0);
         _cleanup_free_ char *buffer = NULL, *backing = NULL;
         const char *file;
@@ -162,7 +164,7 @@ static int add_backing(int root, const char *path, char ***used) {
         buffer = malloc(QCOW2_HEADER_MAX);
         if (!buffer)
                 return -ENOMEM;
-        if (!S_ISREG(st.st_mode))
+        if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
                 return 0;
         n = pread(fd, buffer, QCOW2_HEADER_MAX, 0);
         if (n < 0)
@@ -171,7 +173,27 @@ static int add_backing(int root, const char *path, char ***used) {
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
         file = startswith(backing, IMAGE_CACHE "/");
-        return file ? strv_extend(used, file) : 0;
+        r = file ? strv_extend(used, file) : 0;
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(backing);
+        return 1;
+}
+
+int imagecache_add_used(int root, const char *disk, char ***used) {
+        _cleanup_free_ char *path = strdup(disk);
+        int r = path ? 1 : -ENOMEM;
+
+        for (unsigned depth = 0; r > 0 && depth < CHAIN_MAX && *path == '/'; depth++) {
+                char *below = NULL;
+
+                r = add_backing(root, path, used, &below);
+                if (r > 0) {
+                        free(path);
+                        path = below;
+                }
+        }
+        return MIN(r, 0);
 }
 
 int imagecache_used(int root, const char *pool, char ***ret) {
@@ -187,7 +209,7 @@ int imagecache_used(int root, const char *pool, char ***ret) {
                 if (r >= 0)
                         r = str_printf(&path, "%s/%s", pool, *name);
                 if (r >= 0)
-                        r = add_backing(root, path, &used);
+                        r = imagecache_add_used(root, path, &used);
         }
         if (r < 0)
                 return r;

@@ -34,6 +34,9 @@ int imagecache_put(int root, const ImageEntry *e) _must_check_ _nonnull_all_;
  */
 int imagecache_used(int root, const char *pool, char ***ret) _must_check_ _nonnull_all_;
 
+/* The same for one disk, wherever it is: with what it is made on in turn. used: added to. */
+int imagecache_add_used(int root, const char *disk, char ***used) _must_check_ __attribute__((nonnull(2, 3)));
+
 /* Reads the file and compares: 0, -EBADMSG if it is not what it was. */
 int imagecache_verify(int root, const ImageEntry *e,
                       void (*progress)(uint64_t done, uint64_t total, void *userdata),

@@ -56,6 +56,28 @@ static int read_network(const XmlNode *domain, VmDefined *d) {
         return r < 0 ? r : free_and_strdup(&d->mac, xml_attribute(xml_child(i, "mac"), "address"));
 }
 
+int vmdefined_disks(const char *xml, char ***ret) {
+        _cleanup_xml_doc_ XmlDoc *doc = NULL;
+        _cleanup_strv_ char **l = NULL;
+        const XmlNode *disk;
+        int r;
+
+        r = xml_read(xml, &doc);
+        if (r < 0)
+                return r;
+        disk = xml_child(xml_child(xml_root(doc), "devices"), "disk");
+        for (; disk && r >= 0; disk = xml_next(disk)) {
+                const XmlNode *source = xml_child(disk, "source");
+                const char *path = xml_attribute(source, "file") ?: xml_attribute(source, "dev");
+
+                r = path ? strv_extend(&l, path) : 0;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
 int vmdefined_parse(const char *xml, VmDefined *ret) {
         _cleanup_(vmdefined_done) VmDefined d = {};
         _cleanup_xml_doc_ XmlDoc *doc = NULL;

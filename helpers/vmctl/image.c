@@ -6,8 +6,11 @@
 #include "imagebuilt.h"
 #include "imagejob.h"
 #include "json.h"
+#include "metadata.h"
 #include "nearest.h"
+#include "virtvm.h"
 #include "vmctl.h"
+#include "vmdefined.h"
 #include "vmhost.h"
 #include "vmimage.h"
 
@@ -47,16 +50,52 @@ static int cache_load(Cache *k) {
         return r < 0 ? log_error_errno(r, "Cannot read the images in '" IMAGE_CACHE "': %m") : 0;
 }
 
+/* What the disks of one machine are made on. One that is gone since it was listed needs nothing. */
+static int add_machine(Cache *k, Virt *v, const char *name) {
+        _cleanup_strv_ char **disks = NULL;
+        _cleanup_free_ char *xml = NULL;
+        int r = virtvm_xml(v, name, &xml);
+
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        r = vmdefined_disks(xml, &disks);
+        STRV_FOREACH(disk, disks)
+                if (r >= 0)
+                        r = imagecache_add_used(k->root, *disk, &k->used);
+        return r;
+}
+
+/* Machines may have their disks elsewhere than in today's pool. */
+static int add_machines(Cache *k) {
+        _cleanup_(virtvms_done) VirtVms l = {};
+        _cleanup_(virt_closep) Virt *v = NULL;
+        int r = virt_open_root(k->root, &v, NULL);
+
+        /* Without libvirt there are no machines; a recorded host has none that could be asked. */
+        if (r == -ENOPKG || r == -ENOTCONN)
+                return 0;
+        if (r >= 0)
+                r = virtvm_list(v, METADATA_URI, &l);
+        for (size_t i = 0; i < l.n && r >= 0; i++)
+                r = add_machine(k, v, l.vms[i].name);
+        return r;
+}
+
 /* need: it has to be known, because something is going to be removed. */
 static int load_used(Cache *k, bool need) {
         int r;
 
         r = imagecache_used(k->root, k->conf.pool_path, &k->used);
-        if (r >= 0 || !need)
-                return 0;
-        return log_error_errno(r,
-                               "Cannot see which images the disks in '%s' are made on: %m. Run this as root",
-                               k->conf.pool_path);
+        if (r < 0 && need)
+                return log_error_errno(
+                                r,
+                                "Cannot see which images the disks in '%s' are made on: %m. Run this as root",
+                                k->conf.pool_path);
+        r = need ? add_machines(k) : 0;
+        return r < 0 ? log_error_errno(r,
+                                       "Cannot see which images the machines are made on: %m. 'vmctl list' "
+                                       "tells whether libvirt answers; nothing is removed")
+                     : 0;
 }
 
 static const ImageEntry *find_entry(const Cache *k, const char *name) {

@@ -325,6 +325,15 @@ run ok image gc --json
 is 'gc removes one that nobody is made on any more' "$status $(member '["removed"]')" "0 ['${path##*/}']"
 run ok image remove --yes talos-v1.13.9-amd64
 is 'remove refuses what a machine is made on' "$status $(grep -c 'stays' <<<"$err")" '4 1'
+mkdir "$root/elsewhere"
+mv "$root/pool/vm.qcow2" "$root/elsewhere"
+printf '<node><domain type="test"><name>old</name><memory>1024</memory><os><type>hvm</type></os><devices><disk type="file">%s</disk></devices></domain></node>' \
+        '<source file="/elsewhere/vm.qcow2"/><target dev="vda"/>' >"$work/node.xml"
+GPUVM_LIBVIRT_URI=test://$work/node.xml run ok image remove --yes talos-v1.13.9-amd64
+is 'nor what a machine is made on whose disk is elsewhere' "$status $(grep -c 'stays' <<<"$err")" '4 1'
+GPUVM_LIBVIRT_URI=test:///nonexistent run ok image gc --all
+is 'nothing goes where libvirt does not answer' "$status $(grep -c 'nothing is removed' <<<"$err") $(images | grep -c talos)" '1 1 2'
+mv "$root/elsewhere/vm.qcow2" "$root/pool"
 run ok image remove talos-v1.13.9-amd64
 is 'it asks, and where nobody can answer it removes nothing' "$status $(grep -c 'say --yes' <<<"$err") $(images | grep -c talos)" '1 1 2'
 terminal n ok image remove ubuntu-25.10-amd64

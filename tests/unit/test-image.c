@@ -15,6 +15,7 @@
 #include "strv.h"
 #include "tests/tree.h"
 #include "unpack.h"
+#include "vmdefined.h"
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -485,7 +486,7 @@ static void add_disk(const char *path, const char *backing) {
 }
 
 TEST(what_machines_are_made_on_stays) {
-        _cleanup_strv_ char **used = NULL, **gone = NULL, **again = NULL;
+        _cleanup_strv_ char **elsewhere = NULL, **used = NULL, **gone = NULL, **again = NULL;
         int root = tree_new();
         ImageEntry e = {};
         uint64_t bytes;
@@ -502,6 +503,17 @@ TEST(what_machines_are_made_on_stays) {
         ASSERT_EQ(imagecache_used(root, "/pool", &used), 0);
         ASSERT_EQ(strv_length(used), 1);
         ASSERT_STREQ(used[0], "a-1.qcow2");
+        /* One that is elsewhere, through another that is; one that comes back to itself; one that is no file.
+         */
+        add_disk("/old/vm3.qcow2", "/old/vm4.qcow2");
+        add_disk("/old/vm4.qcow2", IMAGE_CACHE "/d-1.qcow2");
+        add_disk("/old/round.qcow2", "/old/round.qcow2");
+        ASSERT_EQ(imagecache_add_used(root, "/old/vm3.qcow2", &elsewhere), 0);
+        ASSERT_EQ(imagecache_add_used(root, "/old/round.qcow2", &elsewhere), 0);
+        ASSERT_EQ(imagecache_add_used(root, "/old/none.qcow2", &elsewhere), 0);
+        ASSERT_EQ(imagecache_add_used(root, "/old", &elsewhere), 0);
+        ASSERT_EQ(strv_length(elsewhere), 1);
+        ASSERT_STREQ(elsewhere[0], "d-1.qcow2");
         ASSERT_EQ(imagecache_gc(root, used, false, true, &gone, &bytes), 0);
         ASSERT_EQ(strv_length(gone), 2);
         ASSERT_EQ(fs_exists(root, IMAGE_CACHE "/b-1.qcow2"), 1);
@@ -524,6 +536,20 @@ TEST(what_machines_are_made_on_stays) {
         tree_link("/pool/broken", "/pool/broken");
         strv_free(TAKE_PTR(used));
         ASSERT(imagecache_used(root, "/pool", &used) < 0);
+}
+
+TEST(a_definition_names_its_disks) {
+        _cleanup_strv_ char **l = NULL;
+
+        ASSERT_EQ(vmdefined_disks("<domain><devices><disk type='file'><source file='/a.qcow2'/></disk>"
+                                  "<disk type='file' device='cdrom'/><interface/>"
+                                  "<disk type='block'><source dev='/dev/vg/b'/></disk></devices></domain>",
+                                  &l),
+                  0);
+        ASSERT_EQ(strv_length(l), 2);
+        ASSERT_STREQ(l[0], "/a.qcow2");
+        ASSERT_STREQ(l[1], "/dev/vg/b");
+        ASSERT_EQ(vmdefined_disks("<domain", &l), -EBADMSG);
 }
 
 TEST(a_half_file_that_somebody_works_at_stays) {

@@ -59,8 +59,9 @@ suite() {
         printf '== %s\n' "$name"
         rm -f "$directory/meson-logs/testlog.json"
         jobs=$(nproc)
-        # Containers wait more than they work.
+        # Containers wait more than they work, and so does much of what talks to libvirt.
         [ "$suite" != container ] || [ "$jobs" -ge 4 ] || jobs=4
+        [ "$suite" != helper ] || [ "$jobs" -ge 3 ] || jobs=3
         meson test -C "$directory" --no-rebuild --print-errorlogs --num-processes "$jobs" --suite "$suite" </dev/null || true
         if ! counts=$(python3 tests/count.py "$name" "$directory/meson-logs/testlog.json" tests/may-skip); then
                 counts="0 1 0"

@@ -4,7 +4,7 @@
 # most, all is as before. And many at once: createcuts.sh VMCTL
 #
 # Before each step its record is flushed: there strace stops vmctl, and what is to happen happens. While the
-# machine starts libvirt's hook does that. Every third of the cases, and eight at once; with GPUVM_LONG=1 all of them, and fifty.
+# machine starts libvirt's hook does that. Every third or fourth of the cases, and eight at once; with GPUVM_LONG=1 all of them, and fifty.
 #
 # shellcheck disable=SC2317 # the functions are called inside the namespaces
 
@@ -82,7 +82,7 @@ cuts() {
         for what in error full interrupt kill libvirtd; do
                 for step in 1 2 3 4 5; do
                         n=$((n + 1))
-                        [ -n "$GPUVM_LONG" ] || [ $((n % 3)) -eq 0 ] || continue
+                        [ -n "$GPUVM_LONG" ] || [ $((n % 4)) -eq 0 ] || continue
                         happens "$what" "$step"
                         [ "$status" -ne 0 ] || echo "$what at $step: made all the same"
                         case $what in

@@ -17,6 +17,11 @@ void guest_keep_verdict(Context *c, const char *name, FindingLevel level, const 
  */
 int guest_tell_once(Context *c, const Finding *x, char ***told) _must_check_ _nonnull_all_;
 
+/* In guestwait.c. Asks once a second until the answer is not 0, and returns that, 0 at most; -EINTR after a
+ * message. interrupted: or NULL. */
+int guest_poll(const char *name, int (*ask)(void *userdata), void *userdata,
+               bool (*interrupted)(void)) _must_check_ __attribute__((nonnull(1, 2)));
+
 /* In guestwait.c. Until it is ready, or the deadline: see vmctl(1). need_agent: false for a guest that cannot
  * have one yet. interrupted: asked again and again, or NULL. Tells what goes wrong. */
 int guest_wait(Context *c, const char *name, bool need_agent, bool (*interrupted)(void)) _must_check_

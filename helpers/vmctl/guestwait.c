@@ -62,7 +62,8 @@ static int tell_late(const Wait *w, const GuestFacts *f, const Finding *lacks) {
 }
 
 /* Returns 1 if it is ready, or as ready as it will be; 0 if not yet. */
-static int look(Wait *w) {
+static int look(void *userdata) {
+        Wait *w = userdata;
         _cleanup_(guestfacts_done) GuestFacts f = {};
         _cleanup_(findings_done) Findings l = {};
         const Finding *lacks;
@@ -92,22 +93,27 @@ static int look(Wait *w) {
         return r < 0 ? r : 1;
 }
 
-int guest_wait(Context *c, const char *name, bool need_agent, bool (*interrupted)(void)) {
-        const char *limit = vmctl_value(c, OPT_TIMEOUT);
-        _cleanup_(wait_done) Wait w = { .c = c, .name = name, .need_agent = need_agent };
-        uint64_t timeout = BOOT_SEC * USEC_PER_SEC;
+int guest_poll(const char *name, int (*ask)(void *userdata), void *userdata, bool (*interrupted)(void)) {
         int r = 0;
 
-        if (limit && parse_sec(limit, &timeout) < 0) /* looked at before */
-                return -EINVAL;
-        w.begin_usec = monotonic_usec();
-        w.end_usec = w.begin_usec + timeout;
         while (r == 0) {
-                r = look(&w);
+                r = ask(userdata);
                 if (r == 0 && interrupted && interrupted())
                         return log_full_errno(LOG_ERR, EINTR, "Interrupted; '%s' goes on", name);
                 if (r == 0)
                         (void) usleep(PAUSE_MSEC * 1000);
         }
         return MIN(r, 0);
+}
+
+int guest_wait(Context *c, const char *name, bool need_agent, bool (*interrupted)(void)) {
+        const char *limit = vmctl_value(c, OPT_TIMEOUT);
+        _cleanup_(wait_done) Wait w = { .c = c, .name = name, .need_agent = need_agent };
+        uint64_t timeout = BOOT_SEC * USEC_PER_SEC;
+
+        if (limit && parse_sec(limit, &timeout) < 0) /* looked at before */
+                return -EINVAL;
+        w.begin_usec = monotonic_usec();
+        w.end_usec = w.begin_usec + timeout;
+        return guest_poll(name, look, &w, interrupted);
 }

@@ -13,7 +13,6 @@ enum {
         WHOLE_SEC = 60 * 60, /* twice what it should take */
         BEGIN_SEC = 60,      /* from the end of cloud-init to the first step */
         TELL_SEC = 60,
-        PAUSE_MSEC = 1000,
         WHY_SEC = 20,
 };
 
@@ -157,7 +156,8 @@ static int look_inside(SetupWait *w) {
 }
 
 /* Returns 1 if it is set up; 0 if not yet. */
-static int look(SetupWait *w) {
+static int look(void *userdata) {
+        SetupWait *w = userdata;
         VmState state;
         int r = virtvm_state(w->c->virt, w->name, &state);
 
@@ -176,18 +176,10 @@ int setup_wait(Context *c, const char *name, const char *const *wanted, bool (*i
         const char *limit = vmctl_value(c, OPT_TIMEOUT);
         _cleanup_(wait_done) SetupWait w = { .c = c, .name = name, .wanted = wanted, .at = _SETUP_STEP_MAX };
         uint64_t timeout = WHOLE_SEC * USEC_PER_SEC;
-        int r = 0;
 
         if (limit && parse_sec(limit, &timeout) < 0) /* looked at before */
                 return -EINVAL;
         w.begin_usec = monotonic_usec();
         w.end_usec = w.begin_usec + timeout;
-        while (r == 0) {
-                r = look(&w);
-                if (r == 0 && interrupted())
-                        return log_full_errno(LOG_ERR, EINTR, "Interrupted; '%s' goes on", name);
-                if (r == 0)
-                        (void) usleep(PAUSE_MSEC * 1000);
-        }
-        return MIN(r, 0);
+        return guest_poll(name, look, &w, interrupted);
 }

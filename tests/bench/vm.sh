@@ -39,7 +39,6 @@ bench_vm_inside() {
         local vmctl=$1 bare=$2 key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVdKqZ8r3mZJ0C1k7u2f9h1Zx3bqW7yL5oT2vN8pQe a' i
 
         mkdir -p /var/lib/libvirt/images/gpuvm
-        [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
         qemu-img create -q -f qcow2 /var/cache/base.qcow2 2G
         printf '<network><name>default</name><bridge name="virbr9"/><ip address="192.0.2.1" netmask="255.255.255.0"><dhcp><range start="192.0.2.100" end="192.0.2.199"/></dhcp></ip></network>' >/run/network.xml
         virsh -q -c qemu:///system "net-define /run/network.xml; net-start default" >/dev/null

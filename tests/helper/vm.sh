@@ -259,7 +259,6 @@ state() {
 real() {
         local status pid
 
-        [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
         mkdir -p /var/log/libvirt/qemu
         define polite polite
         define deaf deaf

@@ -11,8 +11,6 @@ standard=(--image /var/cache/base.qcow2 --memory 128 --cpus 1 --no-gpu --ssh-key
 # What a bootstrap makes, but for the network.
 ground() {
         mkdir -p "$pool"
-        # Nobody emulates faster for an account that may not open it.
-        [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
         qemu-img create -q -f qcow2 /var/cache/base.qcow2 1G
 }
 network() {

@@ -12,6 +12,7 @@
 export LAB_DISK_CACHE=writeback
 rounds=${L16_ROUNDS:-10}
 reboots=${L16_REBOOTS:-1}
+races=${L16_RACES:-5}
 guest=$("$scenario_here/guest.sh")
 stage_up L16 bootstrapped
 gpu=$stage_twin
@@ -52,6 +53,10 @@ has() {
         stage_run "virsh -q dumpxml $1 | grep -c '<hostdev'; virsh -q dumpxml --inactive $1 | grep -c '<hostdev'
                 virsh -q metadata $1 urn:gpuvm:vm:1 --config | grep -c '<gpu '; ls /run/gpuvm/vms/$1 2>/dev/null | wc -l" | xargs
 }
+# What the guest says of its disk; it writes anew at each start.
+data() {
+        stage_run "tr -d '\\r' <$log | sed -n 's/^guest: data //p' | tail -n 2 | paste -sd,"
+}
 create() {
         stage_run "vmctl create debian --name $1 --image /var/lib/libvirt/images/guest.qcow2 --no-gpu --cpus 1 --memory 200 \
                 --disk 10 --ssh-key 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVdKqZ8r3mZJ0C1k7u2f9h1Zx3bqW7yL5oT2vN8pQe ada' \
@@ -69,6 +74,7 @@ check "a VM without a GPU" create lab
 check "its guest is up" stage_wait 1800 yes "grep -q 'guest: up' $log && echo yes"
 scenario_time "guest up"
 is "and sees none" "$(sees)" ""
+is "its disk is empty" "$(data)" "of 0 starts whole"
 
 # There and back.
 bad=0
@@ -112,14 +118,14 @@ scenario_time "in use"
 check "a second VM" create other
 stage_run 'vmctl stop --force other'
 won=0
-for ((i = 1; i <= 5; i++)); do
+for ((i = 1; i <= races; i++)); do
         stage_run "vmctl gpu attach lab $gpu >/root/first 2>&1 & vmctl gpu attach other $gpu >/root/second 2>&1; wait" || true
         got="$(has lab) $(has other)"
         [ "$got" != '2 2 1 1 0 0 0 0' ] && [ "$got" != '0 0 0 0 2 2 1 0' ] || won=$((won + 1))
         grep -q '2 2 1' <<<"$got" || diag "$got: $(stage_run 'cat /root/first /root/second')"
         stage_run "vmctl gpu detach lab --timeout 120; vmctl gpu detach other" >/dev/null 2>&1 || true
 done
-is "exactly one gets it" "$won" 5
+is "exactly one gets it, $races times" "$won" "$races"
 scenario_time "two VMs"
 
 # A card that somebody pulls out of the host, by its button: it was put in just before, and is an exclusive one.
@@ -150,6 +156,7 @@ scenario_time "shut down"
 stage_run ": >$log; vmctl start lab"
 check "the guest is up again" stage_wait 1800 yes "grep -q 'guest: up' $log && echo yes"
 is "with both functions" "$(soon "$both")" "$both"
+is "and what the last start wrote" "$(data)" "of 1 starts whole"
 is "of one slot" "$(stage_run "tr -d '\r' <$log | sed -n 's/^guest: pci \(.*\)\.[0-7] 10de:.*/\1/p' | sort -u | wc -l")" 1
 vmctl gpu detach lab
 like "of which libvirt takes nothing while it runs, which is said" "$status:$said" '^1:.*in one slot'
@@ -161,10 +168,10 @@ bad=0
 for i in $(seq "$reboots"); do
         stage_run ": >$log; virsh -q reset lab"
         stage_wait 1800 yes "grep -q 'guest: up' $log && echo yes" || bad=$((bad + 1))
-        got="$(soon "$both"), $(has lab)"
-        [ "$got" = "$both, 2 2 1 1" ] || { diag "reboot $i: $got"; bad=$((bad + 1)); }
+        got="$(soon "$both"), $(has lab), $(data)"
+        [ "$got" = "$both, 2 2 1 1, of $((i + 1)) starts whole" ] || { diag "reboot $i: $got"; bad=$((bad + 1)); }
 done
-is "after $reboots reboots of the guest it has the card still" "$bad" 0
+is "after each of $reboots reboots the guest has the card, and its data" "$bad" 0
 scenario_time "reboots"
 
 # The power is cut: nothing of this boot is left, and the definition is whole.
@@ -178,6 +185,24 @@ stage_run 'modprobe -r kvm_amd'
 is "after the power was cut nothing is held" "$(drivers), $(has lab)" "$host, 2 2 1 0"
 vmctl gpu detach lab
 is "it can be taken from the VM, which is off" "$status $(has lab)" "0 0 0 0 0"
+
+# Both are off: who is first has it in his definition.
+won=0
+for ((i = 1; i <= 9 * races; i++)); do
+        stage_run "vmctl gpu attach lab $gpu >/root/first 2>&1 & vmctl gpu attach other $gpu >/root/second 2>&1; wait" || true
+        got="$(has lab) $(has other)"
+        case $got in
+        '2 2 1 0 0 0 0 0') loser=second winner=lab ;;
+        '0 0 0 0 2 2 1 0') loser=first winner=other ;;
+        *) diag "$got: $(stage_run 'cat /root/first /root/second')" && continue ;;
+        esac
+        said=$(stage_run "cat /root/$loser")
+        if grep -q "$winner" <<<"$said"; then won=$((won + 1)); else diag "$said"; fi
+        stage_run "vmctl gpu detach $winner" >/dev/null 2>&1 || true
+done
+is "exactly one gets it, $((9 * races)) times, and the other is told who has it" "$won" $((9 * races))
+scenario_time "two VMs that are off"
+
 check "nothing failed" stage_run 'test -z "$(systemctl list-units --no-legend --state=failed | grep -v waiter)"'
 check "all goes" stage_run 'vmctl delete --yes --force lab other >/root/said 2>&1 || { cat /root/said; exit 1; }'
 check "the host's driver has the GPU" stage_wait 60 nvidia "basename \"\$(readlink /sys/bus/pci/devices/$gpu/driver)\""

@@ -22,8 +22,9 @@ if [ ! -e "$guest" ]; then
         trap 'rm -rf "$work" "$root/tmp/guest"' EXIT
         mkdir -p "$root/tmp/guest/initrd"
         gcc -std=gnu17 -Wall -Wextra -Werror -O2 -static -o "$root/tmp/guest/initrd/init" "$here/guest/init.c"
+        find "$root/lib/modules" -name virtio_blk.ko.xz | sort -V | tail -n 1 | xargs -I{} cp {} "$root/tmp/guest/initrd/"
         # shellcheck disable=SC2016 # the chroot's shell expands it
-        chroot "$root" sh -c 'cd /tmp/guest/initrd && echo init | cpio --quiet -o -H newc >../initrd.img'
+        chroot "$root" sh -c 'cd /tmp/guest/initrd && ls | cpio --quiet -o -H newc >../initrd.img'
         printf '%s\n' 'search --no-floppy --file /vmlinuz --set=root' 'linux /vmlinuz console=ttyS0,115200 panic=-1' \
                 'initrd /initrd.img' 'boot' >"$root/tmp/guest/embed.cfg"
         chroot "$root" grub-mkimage -O x86_64-efi -o /tmp/guest/BOOTX64.EFI -c /tmp/guest/embed.cfg -p / \

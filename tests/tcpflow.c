@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* tcpflow: a TCP connection that is alive, and how long it was silent.
+/* tcpflow: a TCP connection that is alive, and how long it was silent; and for how long no packet came
+ * through.
  *
- *     tcpflow listen PORT                     echoes what each connection sends
- *     tcpflow probe ADDRESS PORT SECONDS      sends a byte every 20 ms, for that long or until SIGTERM:
- * prints how many came back and the longest silence in ms; exits 1 if the connection broke or a byte was lost
+ *     tcpflow listen PORT                     echoes what each connection sends, and each datagram
+ *     tcpflow probe ADDRESS PORT SECONDS      sends a byte and a datagram every 20 ms, for that long or until
+ * SIGTERM: prints how many bytes came back, the longest silence of the connection in ms, and that of the
+ * datagrams; exits 1 if the connection broke or a byte was lost. TCP tries again after a time that doubles,
+ * so that its silence is longer than that of the line: datagrams show the latter.
  */
 
 #include <arpa/inet.h>
@@ -14,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,14 +50,38 @@ static void echo(int fd) {
                         break;
 }
 
-static int listen_on(unsigned short port) {
+/* One that cannot be answered is lost, as on the line. */
+static void echo_datagrams(int fd) {
+        struct sockaddr_in6 from;
+        char data[256];
+
+        for (;;) {
+                socklen_t size = sizeof(from);
+                ssize_t n = recvfrom(fd, data, sizeof(data), 0, (struct sockaddr *) &from, &size);
+
+                if (n > 0)
+                        (void) sendto(fd, data, (size_t) n, 0, (struct sockaddr *) &from, size);
+        }
+}
+
+static int bound(int type, unsigned short port) {
         struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-        int fd = socket(AF_INET6, SOCK_STREAM, 0), yes = 1;
+        int fd = socket(AF_INET6, type | SOCK_CLOEXEC, 0), yes = 1;
 
         (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-        if (fd < 0 || bind(fd, (struct sockaddr *) &any, sizeof(any)) < 0 || listen(fd, LISTENERS) < 0) {
+        return fd < 0 || bind(fd, (struct sockaddr *) &any, sizeof(any)) < 0 ? -1 : fd;
+}
+
+static int listen_on(unsigned short port) {
+        int fd = bound(SOCK_STREAM, port), datagrams = bound(SOCK_DGRAM, port);
+
+        if (fd < 0 || datagrams < 0 || listen(fd, LISTENERS) < 0) {
                 perror("listen");
                 return EXIT_FAILURE;
+        }
+        if (fork() == 0) {
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                echo_datagrams(datagrams);
         }
         for (;;) {
                 int c = accept(fd, NULL, NULL);
@@ -66,11 +94,11 @@ static int listen_on(unsigned short port) {
         }
 }
 
-static int dial(const char *address, unsigned short port) {
+static int dial(int type, const char *address, unsigned short port) {
         struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
         struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
         int six = inet_pton(AF_INET6, address, &v6.sin6_addr) == 1;
-        int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+        int fd = socket(six ? AF_INET6 : AF_INET, type, 0);
 
         if (!six && inet_pton(AF_INET, address, &v4.sin_addr) != 1)
                 return -1;
@@ -92,9 +120,20 @@ static long take_in(int fd) {
         return n > 0 ? n : -1;
 }
 
+/* Whether one came. */
+static bool take_datagrams(int fd) {
+        char data[256];
+        bool any = false;
+
+        while (recv(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+                any = true;
+        return any;
+}
+
 /* The last ones may be on their way still. */
-static int probe(int fd, long seconds) {
+static int probe(int fd, int datagrams, long seconds) {
         long end = now_msec() + seconds * 1000, last = now_msec(), silence = 0, sent = 0, echoes = 0;
+        long last_datagram = last, gap = 0;
 
         for (;;) {
                 bool sending = !over && now_msec() < end;
@@ -107,7 +146,12 @@ static int probe(int fd, long seconds) {
                         return EXIT_FAILURE;
                 }
                 sent += sending;
+                (void) send(datagrams, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
                 (void) usleep(INTERVAL_MSEC * 1000);
+                if (sending && now_msec() - last_datagram > gap)
+                        gap = now_msec() - last_datagram;
+                if (take_datagrams(datagrams))
+                        last_datagram = now_msec();
                 n = take_in(fd);
                 if (n < 0) {
                         perror("read");
@@ -119,22 +163,23 @@ static int probe(int fd, long seconds) {
                 else if (now_msec() - last > silence)
                         silence = now_msec() - last;
         }
-        printf("%ld %ld\n", echoes, silence);
+        printf("%ld %ld %ld\n", echoes, silence, gap);
         return echoes == sent ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char *argv[]) {
-        int fd;
+        int fd, datagrams;
 
         if (argc == 3 && strcmp(argv[1], "listen") == 0)
                 return listen_on((unsigned short) atoi(argv[2]));
         if (argc != 5 || strcmp(argv[1], "probe") != 0)
                 return EXIT_FAILURE;
-        fd = dial(argv[2], (unsigned short) atoi(argv[3]));
-        if (fd < 0) {
+        fd = dial(SOCK_STREAM, argv[2], (unsigned short) atoi(argv[3]));
+        datagrams = dial(SOCK_DGRAM, argv[2], (unsigned short) atoi(argv[3]));
+        if (fd < 0 || datagrams < 0) {
                 perror("connect");
                 return EXIT_FAILURE;
         }
         (void) signal(SIGTERM, on_term);
-        return probe(fd, atol(argv[4]));
+        return probe(fd, datagrams, atol(argv[4]));
 }

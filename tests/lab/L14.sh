@@ -102,7 +102,7 @@ there_and_back() {
         check "$uplink: the network is what it was" stage_wait 60 "$before" 'bash /root/net look'
         is "$uplink: file by file" "$(net files)" "$files"
         is "$uplink: nobody lost his connection" "$(net user_leaves)" success
-        diag "$uplink: bytes echoed, ms silent: $(stage_run 'cat /root/flow')"
+        diag "$uplink: bytes echoed, ms silent, of the line: $(stage_run 'cat /root/flow')"
         scenario_time "$uplink"
 }
 

@@ -4,7 +4,7 @@
 # most, all is as before. And many at once: createcuts.sh VMCTL
 #
 # Before each step its record is flushed: there strace stops vmctl, and what is to happen happens. While the
-# machine starts libvirt's hook does that. Every third or fourth of the cases, and eight at once; with GPUVM_LONG=1 all of them, and fifty.
+# machine starts libvirt's hook does that.
 #
 # shellcheck disable=SC2317 # the functions are called inside the namespaces
 
@@ -15,7 +15,6 @@ vmctl=$(realpath "$1")
 . "$(dirname "$0")/createlib.sh"
 work=$(mktemp -d)
 at_exit rm -rf "$work"
-export GPUVM_LONG=${GPUVM_LONG-}
 
 restart_libvirtd() {
         libvirtd -d
@@ -77,12 +76,10 @@ recover() {
         ! make --image /nonexistent >/run/recovered 2>&1 || echo 'made of nothing'
 }
 cuts() {
-        local what step n=0 remedy
+        local what step remedy
 
         for what in error full interrupt kill libvirtd; do
                 for step in 1 2 3 4 5; do
-                        n=$((n + 1))
-                        [ -n "$GPUVM_LONG" ] || [ $((n % 4)) -eq 0 ] || continue
                         happens "$what" "$step"
                         [ "$status" -ne 0 ] || echo "$what at $step: made all the same"
                         case $what in
@@ -153,12 +150,10 @@ starting() {
         [ "$1" != libvirtd ] || restart_libvirtd
 }
 starts() {
-        local what place n=0
+        local what place
 
         for what in error interrupt kill libvirtd; do
                 for place in prepare started; do
-                        n=$((n + 1))
-                        [ -n "$GPUVM_LONG" ] || [ $((n % 3)) -eq 2 ] || continue
                         starting "$what" "$place"
                         [ "$status" -ne 0 ] || echo "$what at $place: made all the same"
                         case $what in kill | libvirtd) recover ;; esac
@@ -222,9 +217,8 @@ small_pools() {
         state | diff /run/before - || echo 'small pools leave something'
 }
 many() {
-        local k n=8
+        local k n=50
 
-        [ -z "$GPUVM_LONG" ] || n=50
         for k in $(seq "$n"); do
                 { make --disk 10 >"/run/many$k" 2>&1 || echo "$k: $(cat "/run/many$k")"; } &
         done

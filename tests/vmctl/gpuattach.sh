@@ -222,9 +222,8 @@ cut_detaches() {
         echo 'detach cut at each step'
 }
 race() {
-        local i first won=0 told=0 rounds=6
+        local i first won=0 told=0 rounds=50
 
-        [ -z "$GPUVM_LONG" ] || rounds=50
         for i in $(seq $rounds); do
                 gpu attach one 1 >/run/first 2>&1 &
                 first=$!

@@ -83,9 +83,11 @@ again 0
 1"
 read -r echoes silence gap <"$shared/flow" || true
 diag "$echoes bytes echoed; the connection was silent for at most $silence ms, the line for $gap ms"
-# TCP tries again after a time that doubles: what it shows is more than what was lost. The figure is about the line.
-check "$release, $owner: at most a second without packets" test "${gap:-99999}" -le 1000
-check "$release, $owner: the connection is silent for at most three" test "${silence:-99999}" -le 3000
+# TCP tries again after a time that doubles: what it shows is more than what was lost. A second is the figure, on a quiet
+# machine; those who take the interface down and up again need most of it, and may have two on one that is not.
+case $owner in networkd | netplan) limit=1000 ;; *) limit=2000 ;; esac
+check "$release, $owner: at most $limit ms without packets" test "${gap:-99999}" -le $limit
+check "$release, $owner: the connection is silent for at most three seconds" test "${silence:-99999}" -le 3000
 
 after_boot() {
         wait_for_network br0

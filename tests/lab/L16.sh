@@ -32,14 +32,17 @@ vmctl() {
 drivers() {
         echo "$(stage_driver "$gpu") $(stage_driver "$audio")"
 }
+# QEMU looks once a second whether somebody has opened the console: what is written in less is lost.
+says='says() { exec 3<>"$(virsh -q ttyconsole lab)"; cat <&3 >/dev/null & echo "$1" >&3; }; unsays() { kill $!; exec 3>&-; }'
 # NVIDIA's functions that the guest's kernel sees, asked anew.
 sees() {
         local word=look$RANDOM
 
-        stage_run "tty=\$(virsh -q ttyconsole lab); echo $word >\$tty
-                for i in \$(seq 1500); do ! grep -q 'guest: told $word' $log || break; sleep 0.2; done
-                tr -d '\r' <$log | awk '/^guest: told $word\$/ { print last } /^guest: (told|up)/ { last = \"\" }
-                        /^guest: pci/ && \$4 ~ /^10de:/ { last = last \" \" \$4 }' | xargs -n1 | sort | xargs"
+        stage_run "$says; says $word
+                for i in \$(seq 1500); do ! grep -q 'guest: told $word' $log || break; sleep 0.2; done; unsays
+                tr -d '\r' <$log | awk '/^guest: told $word\$/ { print last; told = 1 } /^guest: (told|up)/ { last = \"\" }
+                        /^guest: pci/ && \$4 ~ /^10de:/ { last = last \" \" \$4 } END { if (!told) print \"(no answer)\" }' |
+                        xargs -n1 | sort | xargs"
 }
 # The kernel of the guest looks for a card when it has time to: until it sees these, or five minutes.
 soon() {
@@ -144,7 +147,7 @@ scenario_time "pulled out"
 # A guest that shuts down.
 vmctl gpu attach lab "$gpu"
 is "the VM has it once more" "$status $(drivers)" "0 vfio-pci vfio-pci"
-stage_run 'echo off >"$(virsh -q ttyconsole lab)"'
+stage_run "$says; says off; sleep 5; unsays"
 check "its guest shuts down" stage_wait 200 "shut off" 'virsh -q domstate lab'
 check "and the host has the GPU again" stage_wait 60 nvidia "basename \"\$(readlink /sys/bus/pci/devices/$gpu/driver)\""
 is "it is the VM's all the same" "$(has lab)" "2 2 1 0"

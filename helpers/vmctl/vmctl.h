@@ -237,6 +237,7 @@ int cmd_restart(Context *c, char **args);
 int cmd_apply(Context *c, char **args);
 int cmd_diff(Context *c, char **args);
 int cmd_export(Context *c, char **args);
+int cmd_import_catalog(Context *c, char **args);
 int cmd_validate(Context *c, char **args);
 int cmd_check_machine(Context *c, char **args);
 int cmd_delete(Context *c, char **args);

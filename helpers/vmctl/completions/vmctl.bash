@@ -59,6 +59,7 @@ _vmctl() {
         'diff '*) options='--root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'apply '*) options='--dry-run --root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'export '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'import-catalog '*) options='--dry-run --force --from= --output= --root= ' words="" ;;
         'events '*) options='--follow ' words="" ;;
         'metrics '*) options='--output= --root= ' words="" ;;
         'ip list '*) options='--all ' words="" ;;
@@ -75,7 +76,7 @@ _vmctl() {
         'gpu '*) words='status attach detach holders mode reset recover' ;;
         'ip '*) words='list check' ;;
         'image '*) words='list pull build verify remove gc' ;;
-        *) words='create list info start stop restart delete ssh console gpu check doctor validate diff apply export events metrics ip image completion help' ;;
+        *) words='create list info start stop restart delete ssh console gpu check doctor validate diff apply export import-catalog events metrics ip image completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -59,6 +59,7 @@ typedef enum VmKey {
         VMKEY_SWAP,
         VMKEY_IDLE,
         VMKEY_MODEL_DAYS,
+        VMKEY_MODEL_STORE,
         VMKEY_TALOS_VERSION,
         VMKEY_SCHEMATIC,
         VMKEY_MACHINE_CONFIG,

@@ -53,6 +53,8 @@ const Option vmctl_options[_OPT_MAX] = {
                                  COMPLETE_FILE },
         [OPT_MEMORY] = { "memory", 0, "SIZE", "MiB, or as 16G; half of the host's by default" },
         [OPT_MODEL_DAYS] = { "model-days", 0, "DAYS", "Remove models that nobody has read since" },
+        [OPT_MODEL_STORE] = { "model-store", 0, "DIR", "Models of the host's, read-only in the guest",
+                              COMPLETE_FILE },
         [OPT_NAME] = { "name", 0, "NAME", "Its name; by kind and number by default" },
         [OPT_NETWORK] = { "network", 0, "NAME", "A network of libvirt's" },
         [OPT_NO_GPU] = { "no-gpu", 0, NULL, "Without a GPU" },
@@ -98,11 +100,11 @@ const Option vmctl_options[_OPT_MAX] = {
 
 #define GUEST OPT(CLOCKS) | OPT(CUDA_TOOLKIT) | OPT(FIREWALL) | OPT(PACKAGES) | OPT(PERSISTENCED)
 
-#define LLM                                                                                             \
-        OPT(API_KEY_FILE) | OPT(DRIVER) | OPT(DRIVER_UPDATES) | OPT(ENGINE) | OPT(HF_TOKEN_FILE) |      \
-                        OPT(IDLE) | OPT(LISTEN) | OPT(MODEL_DAYS) | OPT(OLLAMA_LISTEN) |                \
-                        OPT(OLLAMA_MODELS) | OPT(OLLAMA_PORT) | OPT(OLLAMA_SUM) | OPT(OLLAMA_VERSION) | \
-                        OPT(SWAP) | OPT(VLLM_ARGUMENTS) | OPT(VLLM_MODEL) | OPT(VLLM_PORT) |            \
+#define LLM                                                                                                 \
+        OPT(API_KEY_FILE) | OPT(DRIVER) | OPT(DRIVER_UPDATES) | OPT(ENGINE) | OPT(HF_TOKEN_FILE) |          \
+                        OPT(IDLE) | OPT(LISTEN) | OPT(MODEL_DAYS) | OPT(MODEL_STORE) | OPT(OLLAMA_LISTEN) | \
+                        OPT(OLLAMA_MODELS) | OPT(OLLAMA_PORT) | OPT(OLLAMA_SUM) | OPT(OLLAMA_VERSION) |     \
+                        OPT(SWAP) | OPT(VLLM_ARGUMENTS) | OPT(VLLM_MODEL) | OPT(VLLM_PORT) |                \
                         OPT(VLLM_VERSION)
 
 #define CREATE                                                                                            \

@@ -67,6 +67,7 @@ typedef enum Opt {
         OPT_MACHINE_CONFIG,
         OPT_MEMORY,
         OPT_MODEL_DAYS,
+        OPT_MODEL_STORE,
         OPT_NAME,
         OPT_NETWORK,
         OPT_NO_GPU,

@@ -34,6 +34,7 @@ complete -c vmctl -n '__fish_seen_subcommand_from create' -l mac -r -d 'Its MAC 
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l machine-config -r -d 'Of Talos; without it waits for one'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l memory -r -d 'MiB, or as 16G; half of the host's by default'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l model-days -r -d 'Remove models that nobody has read since'
+complete -c vmctl -n '__fish_seen_subcommand_from create' -l model-store -r -d 'Models of the host's, read-only in the guest'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l name -r -d 'Its name; by kind and number by default'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l network -r -d 'A network of libvirt's'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l no-gpu -d 'Without a GPU'

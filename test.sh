@@ -44,7 +44,7 @@ install_packages() {
 
 # For the build, for the checks, and for what the slow suites set up.
 tools=(build-essential clang clang-format meson pkgconf scdoc systemd udev libsystemd-dev libjson-c-dev libkmod-dev git
-       libarchive-dev libcurl4-openssl-dev liblzma-dev libsmartcols-dev libxml2-dev libxml2-utils
+       libarchive-dev libcurl4-openssl-dev liblzma-dev libsmartcols-dev libxml2-dev libxml2-utils libyaml-dev
        kmod python3 shellcheck codespell strace xfsprogs e2fsprogs file man-db
        libvirt-dev libvirt-daemon libvirt-clients dnsmasq-base iptables)
 # systemd.pc and udev.pc moved there after Debian 12.

@@ -61,6 +61,11 @@ fetch() {
                 fail "cannot download $1; does this machine reach the network?"
 }
 
+# own NAME DIRECTORY: what came from the store of models belongs to whoever has it on the host. Files stay there.
+own() {
+        [ -z "${MODEL_STORE-}" ] || find "$2" -type d ! -user "$1" -exec chown "$1:$1" {} +
+}
+
 # make_user NAME HOME: without a password and a shell.
 make_user() {
         id "$1" >/dev/null 2>&1 || useradd --system --user-group --home-dir "$2" --shell /usr/sbin/nologin "$1"

@@ -36,6 +36,7 @@ install_ollama() {
 install_packages curl ca-certificates zstd
 make_user ollama /usr/share/ollama
 install -d -o ollama -g ollama -m 755 /opt/ollama /opt/ollama/models
+own ollama /opt/ollama/models
 [ "$(cat "$complete" 2>/dev/null)" = "$OLLAMA_VERSION" ] || install_ollama
 ollama --version 2>/dev/null | grep -qF "$OLLAMA_VERSION" ||
         fail "Ollama was installed and does not say that it is version $OLLAMA_VERSION; 'ollama --version' shows what it says"

@@ -18,6 +18,7 @@ version() {
 install_packages python3-venv python3-dev gcc libc6-dev curl
 make_user vllm /var/lib/vllm
 install -d -o vllm -g vllm -m 755 /opt/vllm /opt/models
+own vllm /opt/models
 if [ "$(version)" != "$VLLM_VERSION" ] || [ ! -e "$venv/complete" ]; then
         # What is left of a try that was cut short may look whole to pip, which has its downloads still.
         [ -e "$venv/complete" ] || rm -rf "$venv"

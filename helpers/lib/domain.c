@@ -59,13 +59,19 @@ static void metadata(Xml *x, const Domain *d) {
 
 static void memory(Xml *x, const Domain *d) {
         xml_text(x, "memory", xml_number(d->memory_kib).text, "unit", "KiB", NULL);
+        if (d->hugepage_kib == 0 && !d->store)
+                return;
+        xml_open(x, "memoryBacking", NULL);
         if (d->hugepage_kib > 0) {
-                xml_open(x, "memoryBacking", NULL);
                 xml_open(x, "hugepages", NULL);
                 xml_empty(x, "page", "size", xml_number(d->hugepage_kib).text, "unit", "KiB", NULL);
                 xml_close(x);
-                xml_close(x);
         }
+        if (d->store) { /* virtiofsd reads and writes it */
+                xml_empty(x, "source", "type", "memfd", NULL);
+                xml_empty(x, "access", "mode", "shared", NULL);
+        }
+        xml_close(x);
 }
 
 static void processors(Xml *x, const Domain *d) {
@@ -135,7 +141,7 @@ static void timers(Xml *x, const Domain *d) {
 }
 
 static void ports(Xml *x, const Domain *d) {
-        size_t n = d->n_gpus + ORDINARY_PORTS + d->spare_ports;
+        size_t n = d->n_gpus + ORDINARY_PORTS + d->spare_ports + (d->store ? 1 : 0);
 
         xml_empty(x, "controller", "type", "pci", "index", "0", "model", "pcie-root", NULL);
         for (size_t i = 1; i <= n; i++)
@@ -168,6 +174,18 @@ static void disks(Xml *x, const Domain *d) {
         xml_close(x);
         if (d->arch != DOMAIN_X86_64)
                 xml_empty(x, "controller", "type", "scsi", "model", "virtio-scsi", NULL);
+}
+
+static void store(Xml *x, const Domain *d) {
+        if (!d->store)
+                return;
+        xml_open(x, "filesystem", "type", "mount", "accessmode", "passthrough", NULL);
+        xml_empty(x, "driver", "type", "virtiofs", NULL);
+        xml_empty(x, "source", "dir", d->store, NULL);
+        xml_empty(x, "target", "dir", DOMAIN_STORE_TAG, NULL);
+        if (d->store_readonly)
+                xml_empty(x, "readonly", NULL);
+        xml_close(x);
 }
 
 static void network(Xml *x, const Domain *d) {
@@ -252,6 +270,7 @@ static void devices(Xml *x, const Domain *d) {
         xml_open(x, "devices", NULL);
         ports(x, d);
         disks(x, d);
+        store(x, d);
         network(x, d);
         consoles(x, d);
         screen(x, d);

@@ -55,6 +55,9 @@ typedef struct Domain {
         size_t n_disks;
         const char *seed; /* ISO image, read-only, or NULL */
 
+        const char *store;   /* a directory that the guest gets by virtiofs, or NULL */
+        bool store_readonly; /* libvirt (11.0 and later) keeps it so; else it has to be so itself */
+
         const char *bridge;  /* one of the two, or none: no network */
         const char *network; /* libvirt's name */
         const char *mac;     /* "52:54:00:..."; NULL only without network */
@@ -83,6 +86,9 @@ int domain_xml(const Domain *d, char **ret) _must_check_ _nonnull_all_;
 
 /* Root ports that a machine has free for devices that come while it runs. */
 enum { DOMAIN_SPARE_PORTS = 4 };
+
+/* What the guest mounts the store by. */
+#define DOMAIN_STORE_TAG "gpuvm-models"
 
 /* One function of a card as <hostdev>: to root port `bus` of the guest, as that function of its slot.
  * several: the slot has others too, which a machine that runs cannot be given. As domain_xml(). */

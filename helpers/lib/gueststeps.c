@@ -41,6 +41,7 @@ void gueststeps_list(const GuestWish *w, const char *ret[static GUESTSTEPS_MAX])
         } steps[] = {
                 { "firewall", guestwish_has_firewall(w) },
                 { "swap", w->values[GUEST_SWAP] },
+                { "store", w->values[GUEST_MODEL_STORE] },
                 { "driver", w->llm && w->gpu },
                 { "gpu", (w->llm && w->gpu) || w->values[GUEST_PERSISTENCED] || w->values[GUEST_CLOCKS] },
                 { "cuda", guestwish_toolkit(w) },

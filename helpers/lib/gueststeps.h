@@ -12,7 +12,7 @@
 #include "cloudinit.h"
 #include "guestwish.h"
 
-enum { GUESTSTEPS_MAX = 10 };
+enum { GUESTSTEPS_MAX = 11 };
 
 /* Their names in order, up to NULL; none for a guest that wants nothing. */
 void gueststeps_list(const GuestWish *w, const char *ret[static GUESTSTEPS_MAX]) __attribute__((nonnull(1)));

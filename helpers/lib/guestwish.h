@@ -33,6 +33,7 @@ typedef enum GuestKey {
         GUEST_SWAP,
         GUEST_IDLE,
         GUEST_MODEL_DAYS,
+        GUEST_MODEL_STORE,
         _GUEST_KEY_MAX,
 } GuestKey;
 

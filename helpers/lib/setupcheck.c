@@ -111,6 +111,8 @@ static const struct {
         { "nvidia-smi",
           "'dmesg | grep NVRM' in the guest tells why; a restart of the machine gives the GPU anew" },
         { "kernel", "'dmesg | grep -i -e nvidia -e NVRM' in the guest shows them" },
+        { "model-store",
+          "'systemctl restart opt-store.mount' in the guest; where that fails, 'journalctl -u libvirtd' on the host tells of virtiofsd" },
         { "cuda",
           "'systemctl restart gpuvm-setup@cuda' in the guest, with its file in /var/lib/gpuvm-setup/done removed" },
         { "vllm",

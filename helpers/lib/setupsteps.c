@@ -11,6 +11,7 @@ static const struct {
         [SETUP_BOOT] = { "boot", SETUPSTEPS_BOOT_SEC },
         [SETUP_FIREWALL] = { "firewall", 0 },
         [SETUP_SWAP] = { "swap", 0 },
+        [SETUP_STORE] = { "store", 0 },
         [SETUP_DRIVER] = { "driver", SETUPSTEPS_DRIVER_SEC },
         [SETUP_GPU] = { "gpu", 0 },
         [SETUP_CUDA] = { "cuda", 0 },

@@ -21,6 +21,7 @@ typedef enum SetupStepName {
         SETUP_BOOT,
         SETUP_FIREWALL,
         SETUP_SWAP,
+        SETUP_STORE,
         SETUP_DRIVER,
         SETUP_GPU,
         SETUP_CUDA,

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "vmdefined.h"
+#include <stdarg.h>
+
 #include "fs.h"
 #include "imagesource.h"
 #include "parse.h"
+#include "strv.h"
+#include "vmdefined.h"
+#include "vmfile.h"
 #include "xml.h"
 
 #define GIB (UINT64_C(1) << 30)
@@ -118,66 +122,78 @@ const char *vmdefined_release(const VmDefined *d) {
         return rest && *rest == ' ' ? rest + 1 : NULL;
 }
 
-static void print_vm(const VmDefined *d, FILE *f) {
-        const char *kind = d->metadata.kind, *release = vmdefined_release(d);
+/* As vmfile_add(). */
+_printf_(3, 4) static int add(VmFile *f, VmKey k, const char *format, ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+        int n;
 
-        fprintf(f, "[Vm]\nKind=%s\n", kind);
-        if (!isempty(d->description))
-                fprintf(f, "Description=%s\n", d->description);
-        if (release && !streq(kind, "talos"))
-                fprintf(f, "Release=%s\n", release);
-        fprintf(f, "Cpus=%u\nMemory=%llu\n", d->cpus, (unsigned long long) d->memory / 1024);
-        if (d->disk > 0)
-                fprintf(f, "Disk=%llu\n", (unsigned long long) ((d->disk + GIB - 1) / GIB));
-        if (d->page > 0)
-                fprintf(f, "Hugepages=%s\n", d->page == 2048 ? "2M" : "1G");
-        if (d->bios)
-                fputs("Firmware=bios\n", f);
-        if (d->pinned)
-                fputs("Pin=yes\n", f);
+        va_start(ap, format);
+        n = vasprintf(&text, format, ap);
+        va_end(ap);
+        return n < 0 ? (text = NULL, -ENOMEM) : vmfile_add(f, k, text);
 }
 
-static void print_line(FILE *f, const char *section, bool *has_section, const char *key, const char *value) {
-        if (!value)
-                return;
-        if (!*has_section)
-                fprintf(f, "\n[%s]\n", section);
-        *has_section = true;
-        fprintf(f, "%s=%s\n", key, value);
+static int add_vm(VmFile *f, const VmDefined *d) {
+        const char *kind = d->metadata.kind;
+        int r;
+
+        r = vmfile_add(f, VMKEY_KIND, kind);
+        if (r >= 0 && !isempty(d->description) && vmfile_fits(d->description))
+                r = vmfile_add(f, VMKEY_DESCRIPTION, d->description);
+        if (r >= 0 && !streq(kind, "talos"))
+                r = vmfile_add(f, VMKEY_RELEASE, vmdefined_release(d));
+        if (r >= 0)
+                r = add(f, VMKEY_CPUS, "%u", d->cpus);
+        if (r >= 0)
+                r = add(f, VMKEY_MEMORY, "%llu", (unsigned long long) d->memory / 1024);
+        if (r >= 0 && d->disk > 0)
+                r = add(f, VMKEY_DISK, "%llu", (unsigned long long) ((d->disk + GIB - 1) / GIB));
+        if (r >= 0 && d->page > 0)
+                r = vmfile_add(f, VMKEY_HUGEPAGES, d->page == 2048 ? "2M" : "1G");
+        if (r >= 0 && d->bios)
+                r = vmfile_add(f, VMKEY_FIRMWARE, "bios");
+        if (r >= 0 && d->pinned)
+                r = vmfile_add(f, VMKEY_PIN, "yes");
+        return r;
 }
 
-static void print_rest(const VmDefined *d, const char *gpus, FILE *f) {
-        const Metadata *m = &d->metadata;
-        bool network = false, guest = false;
+static int add_gpus(VmFile *f, const Metadata *m) {
+        int r = 0;
 
-        fprintf(f, "\n[Gpu]\nGpu=%s\n", gpus);
-        print_line(f, "Network", &network, "Network", d->network);
-        print_line(f, "Network", &network, "Address", m->address);
-        print_line(f, "Network", &network, "Gateway", m->gateway);
-        print_line(f, "Network", &network, "Mac", d->mac);
-        print_line(f, "Guest", &guest, "User", m->user);
+        if (m->gpu_wish)
+                return strv_split(m->gpu_wish, " ", &f->values[VMKEY_GPU]);
+        if (!m->gpus)
+                return vmfile_add(f, VMKEY_GPU, "none");
+        STRV_FOREACH(gpu, m->gpus)
+                if (r >= 0)
+                        r = vmfile_add(f, VMKEY_GPU, *gpu);
+        return r;
+}
+
+static int add_network(VmFile *f, const VmDefined *d) {
+        int r;
+
+        r = vmfile_add(f, VMKEY_NETWORK, d->network);
+        if (r >= 0)
+                r = vmfile_add(f, VMKEY_ADDRESS, d->metadata.address);
+        if (r >= 0)
+                r = vmfile_add(f, VMKEY_GATEWAY, d->metadata.gateway);
+        return r < 0 ? r : vmfile_add(f, VMKEY_MAC, d->mac);
 }
 
 int vmdefined_format(const VmDefined *d, bool autostart, char **ret) {
-        const Metadata *m = &d->metadata;
-        _cleanup_free_ char *gpus = m->gpu_wish ? strdup(m->gpu_wish)
-                        : m->gpus               ? strv_join(m->gpus, " ")
-                                                : strdup("none"),
-                            *text = NULL;
-        size_t size;
-        bool failed;
-        FILE *f;
+        _cleanup_(vmfile_done) VmFile f = {};
+        int r;
 
-        f = gpus ? open_memstream(&text, &size) : NULL;
-        if (!f)
-                return -ENOMEM;
-        print_vm(d, f);
-        print_rest(d, gpus, f);
-        if (autostart)
-                fputs("\n[Install]\nWantedBy=multi-user.target\n", f);
-        failed = ferror(f) != 0;
-        if (fclose(f) != 0 || failed)
-                return -ENOMEM;
-        *ret = TAKE_PTR(text);
-        return 0;
+        r = add_vm(&f, d);
+        if (r >= 0)
+                r = add_gpus(&f, &d->metadata);
+        if (r >= 0)
+                r = add_network(&f, d);
+        if (r >= 0)
+                r = vmfile_add(&f, VMKEY_USER, d->metadata.user);
+        if (r >= 0 && autostart)
+                r = vmfile_add(&f, VMKEY_WANTED_BY, "multi-user.target");
+        return r < 0 ? r : vmfile_format(&f, ret);
 }

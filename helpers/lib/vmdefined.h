@@ -30,5 +30,6 @@ int vmdefined_disks(const char *xml, char ***ret) _must_check_ _nonnull_all_;
 /* Of the image that it was made from: "24.04"; NULL where that is not known. Borrowed. */
 const char *vmdefined_release(const VmDefined *d) _nonnull_all_;
 
-/* autostart: it starts with the host. Returns 0 or -ENOMEM. */
+/* autostart: it starts with the host. Returns 0, -EINVAL where something of it fits in no line, or -ENOMEM.
+ */
 int vmdefined_format(const VmDefined *d, bool autostart, char **ret) _must_check_ _nonnull_all_;

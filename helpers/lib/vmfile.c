@@ -73,6 +73,7 @@ const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
         [VMKEY_SWAP] = { "Llm", "Swap", VMKEY_TEXT, "swap", NULL },
         [VMKEY_IDLE] = { "Llm", "Idle", VMKEY_TEXT, "idle", NULL },
         [VMKEY_MODEL_DAYS] = { "Llm", "ModelDays", VMKEY_TEXT, "model-days", NULL },
+        [VMKEY_MODEL_STORE] = { "Llm", "ModelStore", VMKEY_TEXT, "model-store", NULL },
         [VMKEY_TALOS_VERSION] = { "Talos", "Version", VMKEY_TEXT, "talos-version", NULL },
         [VMKEY_SCHEMATIC] = { "Talos", "Schematic", VMKEY_TEXT, "schematic", NULL },
         [VMKEY_MACHINE_CONFIG] = { "Talos", "MachineConfig", VMKEY_TEXT, "machine-config", NULL },

@@ -59,6 +59,7 @@ typedef enum VmKey {
         VMKEY_SWAP,
         VMKEY_IDLE,
         VMKEY_MODEL_DAYS,
+        VMKEY_MODEL_STORE,
         VMKEY_TALOS_VERSION,
         VMKEY_SCHEMATIC,
         VMKEY_MACHINE_CONFIG,
@@ -118,3 +119,12 @@ typedef struct VmFilePlace {
         unsigned line;
 } VmFilePlace;
 VmFilePlace vmfile_place(const VmFile *f, VmKey k) _nonnull_all_;
+
+/* In vmfileformat.c: the other way round. One more value, behind those that there are; NULL is none. Returns
+ * 0 or -ENOMEM. */
+int vmfile_add(VmFile *f, VmKey k, const char *value) _must_check_ __attribute__((nonnull(1)));
+/* Whether one line can hold it: no control characters, no blanks around it, no backslash at its end. */
+bool vmfile_fits(const char *value) _nonnull_all_;
+/* As a file that is read to the same values, in the table's order. Returns 0, -EINVAL for a value that no
+ * line can hold, or -ENOMEM. */
+int vmfile_format(const VmFile *f, char **ret) _must_check_ _nonnull_all_;

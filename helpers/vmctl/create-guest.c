@@ -260,6 +260,8 @@ static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **
                 .disks = &(DomainDisk){ .path = n->disk, .format = "qcow2" },
                 .n_disks = 1,
                 .seed = n->seed,
+                .store = n->store,
+                .store_readonly = n->store_readonly,
                 .bridge = n->plan.bridge,
                 .network = n->plan.network,
                 .mac = n->plan.mac,

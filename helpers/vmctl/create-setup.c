@@ -4,16 +4,22 @@
  */
 
 #include <ctype.h>
+#include <sys/statvfs.h>
 
 #include "create.h"
 #include "fs.h"
+#include "virt.h"
 
-enum { SECRET_MAX = 4096 };
+enum {
+        SECRET_MAX = 4096,
+        STORE_READONLY_LIBVIRT = 11 * 1000 * 1000, /* <readonly/> of virtiofs, with virtiofsd 1.13 */
+};
 
 void setup_done(Create *n) {
         gueststeps_free(n->files, n->n_files);
         for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++)
                 strv_free(n->asked[k]);
+        free(n->store);
         strv_free(n->secrets);
         strv_free(n->packages);
 }
@@ -94,6 +100,53 @@ static int read_secret(GuestKey k, const char *path, Create *n, const char **ret
                 return log_oom();
         *ret = n->secrets[strv_length(n->secrets) - 1];
         return 0;
+}
+
+static bool has_virtiofsd(int root) {
+        /* QEMU's own, in Debian 12; the package that is one. */
+        return fs_exists(root, "/usr/lib/qemu/virtiofsd") > 0 ||
+                        fs_exists(root, "/usr/libexec/virtiofsd") > 0;
+}
+
+static bool is_readonly(int fd) {
+        struct statvfs st;
+
+        return fstatvfs(fd, &st) == 0 && (st.f_flag & ST_RDONLY) != 0;
+}
+
+/* A guest's root mounts it as it likes: what keeps it from writing has to be on the host. */
+static int check_readonly(Context *c, Create *n, int fd) {
+        unsigned long version = 0;
+        int r = virt_version(c->virt, &version);
+
+        if (r < 0)
+                return vmctl_tell(c, r, "Cannot ask libvirt for its version");
+        n->store_readonly = version >= STORE_READONLY_LIBVIRT;
+        if (n->store_readonly || is_readonly(fd))
+                return 0;
+        return log_full_errno(
+                        LOG_ERR, EOPNOTSUPP,
+                        "--model-store: libvirt %lu.%lu cannot share '%s' read-only, 11.0 can. Mount it so: 'sudo mount -m -o bind,ro %s /srv/models-ro', the same in /etc/fstab, and --model-store=/srv/models-ro",
+                        version / 1000000, version / 1000 % 1000, n->store, n->store);
+}
+
+int store_find(Context *c, Create *n) {
+        const char *path = guestwish_value(&n->wish, GUEST_MODEL_STORE);
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!path)
+                return 0;
+        fd = fs_open(n->root, path, O_PATH | O_DIRECTORY, 0);
+        if (fd < 0)
+                return log_error_errno(fd, "--model-store: cannot open the directory '%s': %m", path);
+        if (!has_virtiofsd(n->root))
+                return log_full_errno(
+                                LOG_ERR, ENOPKG,
+                                "--model-store: virtiofsd is not installed. 'sudo apt install virtiofsd'");
+        n->store = strdup(path);
+        if (!n->store)
+                return log_oom();
+        return c->virt ? check_readonly(c, n, fd) : 0;
 }
 
 int setup_files(Create *n) {

@@ -290,6 +290,8 @@ static int create(Context *c, Create *n) {
                 r = user_find(c, n);
         if (r >= 0)
                 r = keys_find(c, n);
+        if (r >= 0)
+                r = store_find(c, n);
         if (r < 0)
                 return r;
         create_take_signals();
@@ -324,6 +326,8 @@ static int dry_run(Context *c, Create *n) {
         if ((fs_is_host(n->root) || vmctl_has(c, OPT_CONNECT)) && vmctl_connect(c) < 0)
                 log_notice("This plan knows nothing of other machines: names, addresses and GPUs may be taken");
         r = user_find(c, n);
+        if (r >= 0)
+                r = store_find(c, n);
         if (r >= 0)
                 r = plan_offers(c, n);
         if (r >= 0)

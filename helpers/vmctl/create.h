@@ -36,6 +36,8 @@ typedef struct Create {
         const ImageRelease *release;               /* of Ubuntu or Debian; NULL: not known */
         bool is_over;                              /* nobody supports it any more */
         char *rom_file;
+        char *store;         /* a directory of models for the guest; NULL: none */
+        bool store_readonly; /* libvirt keeps it so */
         bool bios, rom_off;
         GuestWish wish;               /* of asked */
         char **asked[_GUEST_KEY_MAX]; /* as words */
@@ -102,6 +104,8 @@ int setup_check(Context *c, const Create *n) _must_check_ _nonnull_all_;
 /* The files that the guest gets, once it is known which GPUs it has. */
 int setup_files(Create *n) _must_check_ _nonnull_all_;
 void setup_done(Create *n);
+/* What the host has to have for a store of models, and whether it can keep it read-only. */
+int store_find(Context *c, Create *n) _must_check_ _nonnull_all_;
 
 /* create-wait.c. Until the guest is ready; its seed is taken away then. Tells what goes wrong. */
 int create_wait(Context *c, const Create *n) _must_check_ _nonnull_all_;

@@ -118,7 +118,7 @@ int cmd_export(Context *c, char **args) {
         }
         r = vmdefined_format(&machine, autostart, &text);
         if (r < 0)
-                return log_oom();
+                return log_error_errno(r, "Cannot write virtual machine '%s' as a file: %m", args[0]);
         fputs(text, stdout);
         return 0;
 }

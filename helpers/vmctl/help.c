@@ -33,7 +33,8 @@ int help_overview(void) {
 
                 (void) snprintf(left, sizeof(left), "%s%s%s", c->name, c->arguments ? " " : "",
                                 strempty(c->arguments));
-                printf("  %-24s %s\n", left, c->summary);
+                /* A long one has a line of its own. */
+                printf(strlen(left) > 24 ? "  %s\n%27s%s\n" : "  %-24s%1s%s\n", left, "", c->summary);
         }
         printf("\nOptions of every command:\n");
         print_options(OPT_COMMON);

@@ -33,7 +33,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_FIRMWARE] = { "firmware", 0, "KIND", "uefi, or bios", COMPLETE_WORDS, "uefi bios" },
         [OPT_FIX] = { "fix", 0, NULL, "Start the phases that put it right" },
         [OPT_FOLLOW] = { "follow", 0, NULL, "Go on until Ctrl-C" },
-        [OPT_FORCE] = { "force", 'f', NULL, "Do not ask the guest: pull the plug" },
+        [OPT_FORCE] = { "force", 'f', NULL, "Pull a guest's plug; write over a file" },
         [OPT_FROM] = { "from", 0, "BASE", "ubuntu-24.04, debian-13", COMPLETE_WORDS,
                        "ubuntu-24.04 debian-13" },
         [OPT_GATEWAY] = { "gateway", 0, "ADDRESS", "The host's by default" },
@@ -53,6 +53,8 @@ const Option vmctl_options[_OPT_MAX] = {
                                  COMPLETE_FILE },
         [OPT_MEMORY] = { "memory", 0, "SIZE", "MiB, or as 16G; half of the host's by default" },
         [OPT_MODEL_DAYS] = { "model-days", 0, "DAYS", "Remove models that nobody has read since" },
+        [OPT_MODEL_STORE] = { "model-store", 0, "DIR", "Models of the host's, read-only in the guest",
+                              COMPLETE_FILE },
         [OPT_NAME] = { "name", 0, "NAME", "Its name; by kind and number by default" },
         [OPT_NETWORK] = { "network", 0, "NAME", "A network of libvirt's" },
         [OPT_NO_GPU] = { "no-gpu", 0, NULL, "Without a GPU" },
@@ -61,7 +63,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_OLLAMA_PORT] = { "ollama-port", 0, "PORT", "11434 by default" },
         [OPT_OLLAMA_SUM] = { "ollama-sum", 0, "SHA256", "Of its archive" },
         [OPT_OLLAMA_VERSION] = { "ollama-version", 0, "VERSION", "Not the one that is known here" },
-        [OPT_OUTPUT] = { "output", 'o', "FILE", "Write it there, whole or not at all", COMPLETE_FILE },
+        [OPT_OUTPUT] = { "output", 'o', "PATH", "Write it there, whole or not at all", COMPLETE_FILE },
         [OPT_PACKAGES] = { "packages", 0, "NAMES", "Install these in the guest, or the image" },
         [OPT_PERSISTENCED] = { "persistenced", 0, NULL, "Keep NVIDIA's driver loaded in the guest" },
         [OPT_PIN] = { "pin", 0, NULL, "Give each CPU one of the host's to itself" },
@@ -98,11 +100,11 @@ const Option vmctl_options[_OPT_MAX] = {
 
 #define GUEST OPT(CLOCKS) | OPT(CUDA_TOOLKIT) | OPT(FIREWALL) | OPT(PACKAGES) | OPT(PERSISTENCED)
 
-#define LLM                                                                                             \
-        OPT(API_KEY_FILE) | OPT(DRIVER) | OPT(DRIVER_UPDATES) | OPT(ENGINE) | OPT(HF_TOKEN_FILE) |      \
-                        OPT(IDLE) | OPT(LISTEN) | OPT(MODEL_DAYS) | OPT(OLLAMA_LISTEN) |                \
-                        OPT(OLLAMA_MODELS) | OPT(OLLAMA_PORT) | OPT(OLLAMA_SUM) | OPT(OLLAMA_VERSION) | \
-                        OPT(SWAP) | OPT(VLLM_ARGUMENTS) | OPT(VLLM_MODEL) | OPT(VLLM_PORT) |            \
+#define LLM                                                                                                 \
+        OPT(API_KEY_FILE) | OPT(DRIVER) | OPT(DRIVER_UPDATES) | OPT(ENGINE) | OPT(HF_TOKEN_FILE) |          \
+                        OPT(IDLE) | OPT(LISTEN) | OPT(MODEL_DAYS) | OPT(MODEL_STORE) | OPT(OLLAMA_LISTEN) | \
+                        OPT(OLLAMA_MODELS) | OPT(OLLAMA_PORT) | OPT(OLLAMA_SUM) | OPT(OLLAMA_VERSION) |     \
+                        OPT(SWAP) | OPT(VLLM_ARGUMENTS) | OPT(VLLM_MODEL) | OPT(VLLM_PORT) |                \
                         OPT(VLLM_VERSION)
 
 #define CREATE                                                                                            \
@@ -156,6 +158,9 @@ const Command vmctl_commands[] = {
         { "apply", "[NAME...]", "Make machines what is declared", 0, MANY, OPT(DRY_RUN) | OPT(ROOT), VM,
           cmd_apply },
         { "export", "NAME", "Write a machine as a file for /etc/gpuvm/vms", 1, 1, 0, VM, cmd_export },
+        { "import-catalog", "FILE [NAME...]", "Write the VMs of a Proxmox catalog as such files", 1, MANY,
+          OPT(DRY_RUN) | OPT(FORCE) | OPT(FROM) | OPT(OUTPUT) | OPT(ROOT), COMPLETE_FILE, NULL,
+          cmd_import_catalog },
         { "events", NULL, "Show what becomes of machines and GPUs", 0, 0, OPT(FOLLOW), COMPLETE_NOTHING, NULL,
           cmd_events },
         { "metrics", NULL, "Write how all is, as Prometheus reads it", 0, 0, OPT(OUTPUT) | OPT(ROOT),

@@ -7,39 +7,9 @@
 #include "guestwish.h"
 #include "json.h"
 #include "planvm.h"
+#include "problems.h"
 #include "vmctl.h"
 #include "vmdiff.h"
-
-/* What was found wrong: told at once, and kept for --json. */
-typedef struct Problems {
-        json_object *list;
-        unsigned n;
-        bool failed; /* no memory */
-} Problems;
-
-static void problems_done(Problems *p) {
-        (void) json_object_put(p->list);
-}
-
-/* ConfProblem. */
-static void on_problem(const char *file, unsigned line, const char *text, void *userdata) {
-        json_object *o = json_object_new_object();
-        Problems *p = userdata;
-
-        p->n++;
-        if (line > 0)
-                log_error("%s:%u: %s", file, line, text);
-        else
-                log_error("%s: %s", file, text);
-        if (!p->list)
-                p->list = json_object_new_array();
-        if (json_add_text(o, "file", file) < 0 || json_add(o, "line", json_object_new_int((int) line)) < 0 ||
-            json_add_text(o, "text", text) < 0) {
-                (void) json_object_put(o);
-                p->failed = true;
-        } else if (json_append(p->list, o) < 0)
-                p->failed = true;
-}
 
 /* "--cpus" is Cpus= here. */
 static VmKey find_option(const char *word, size_t n) {
@@ -104,8 +74,7 @@ static GuestWish guest_wish(const VmFile *f) {
         return w;
 }
 
-/* What create would say of the values, on any host. */
-static int check_values(const VmFile *f, Problems *p) {
+int validate_values(const VmFile *f, ConfProblem problem, void *userdata) {
         const VmWish w = vmdiff_wish(f);
         const GuestWish guest = guest_wish(f);
         _cleanup_free_ char *said = NULL, *text = NULL;
@@ -125,7 +94,7 @@ static int check_values(const VmFile *f, Problems *p) {
                 k = find_value(f, said);
         if (k < _VMKEY_MAX)
                 place = vmfile_place(f, k);
-        on_problem(place.file ?: f->files[0], place.line, text, p);
+        problem(place.file ?: f->files[0], place.line, text, userdata);
         return 0;
 }
 
@@ -139,10 +108,9 @@ static int show_json(json_object *all, const VmFile *f, const Problems *p) {
         if (json_add_text(o, "name", f->name) < 0 ||
             json_add(o, "valid", json_object_new_boolean(p->n == 0)) < 0)
                 r = -ENOMEM;
-        if (json_add(o, "files", files) < 0 ||
-            json_add(o, "problems", p->list ? json_object_get(p->list) : json_object_new_array()) < 0)
+        if (json_add(o, "files", files) < 0 || json_add(o, "problems", problems_to_json(p)) < 0)
                 r = -ENOMEM;
-        if (r < 0 || p->failed) {
+        if (r < 0) {
                 (void) json_object_put(o);
                 return -ENOMEM;
         }
@@ -157,13 +125,13 @@ static int read_one(int root, const char *word, Problems *p, VmFile *f) {
         int r;
 
         if (!slash)
-                return catalog_read(root, word, on_problem, p, f);
+                return catalog_read(root, word, problems_tell, p, f);
         f->name = strndup(slash + 1, strlen(slash + 1) - (endswith(word, ".vm") ? strlen(".vm") : 0));
         r = f->name ? vmctl_read_file(word, CATALOG_FILE_MAX, &data, &size) : -ENOMEM;
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
-        r = vmfile_parse(f, word, data, size, on_problem, p);
-        return r < 0 ? r : vmfile_check(f, on_problem, p) < 0 ? -ENOMEM : 1;
+        r = vmfile_parse(f, word, data, size, problems_tell, p);
+        return r < 0 ? r : vmfile_check(f, problems_tell, p) < 0 ? -ENOMEM : 1;
 }
 
 /* listed: nobody named it, and it may be masked. Returns 1 if all is well, 0 after messages. */
@@ -177,7 +145,7 @@ static int validate(Context *c, int root, const char *word, bool listed, VmFile 
         if (r == 0)
                 return log_full_errno(LOG_ERR, ENOENT, "No machine '%s' is declared in /etc/gpuvm/vms", word);
         if (r >= 0 && p.n == 0)
-                r = check_values(f, &p);
+                r = validate_values(f, problems_tell, &p);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
                 r = show_json(all, f, &p);
         if (r < 0)
@@ -197,7 +165,7 @@ static int validate_together(int root, const Catalog *catalog) {
         if (planvm_needs_bus(catalog))
                 r = pci_scan(root, &bus);
         if (r >= 0)
-                r = planvm_add(&plan, catalog, &bus, on_problem, &p);
+                r = planvm_add(&plan, catalog, &bus, problems_tell, &p);
         return r < 0 ? log_error_errno(r, "Cannot look at the machines together: %m") : (int) p.n;
 }
 

@@ -67,6 +67,7 @@ typedef enum Opt {
         OPT_MACHINE_CONFIG,
         OPT_MEMORY,
         OPT_MODEL_DAYS,
+        OPT_MODEL_STORE,
         OPT_NAME,
         OPT_NETWORK,
         OPT_NO_GPU,
@@ -237,6 +238,7 @@ int cmd_restart(Context *c, char **args);
 int cmd_apply(Context *c, char **args);
 int cmd_diff(Context *c, char **args);
 int cmd_export(Context *c, char **args);
+int cmd_import_catalog(Context *c, char **args);
 int cmd_validate(Context *c, char **args);
 int cmd_check_machine(Context *c, char **args);
 int cmd_delete(Context *c, char **args);

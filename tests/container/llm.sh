@@ -168,12 +168,18 @@ nvidia=$machine/srv/https/developer.download.nvidia.com/compute/cuda/repos/debia
 mkdir -p "$nvidia"
 echo 'nobody of NVIDIA' >"$nvidia/8793F200.pub"
 
+# What the host shares, without virtiofs; and a place for overlays, which the container may be one of itself.
+mkdir -p "$machine/srv/models/hub/models--a--b" "$machine/srv/models/ollama/manifests" "$machine/etc/systemd/system/opt-store.mount.d"
+echo shared >"$machine/srv/models/hub/models--a--b/ref"
+printf '[Mount]\nWhat=/srv/models\nType=none\nOptions=bind,ro\n' >"$machine/etc/systemd/system/opt-store.mount.d/test.conf"
+echo 'tmpfs /var/lib/gpuvm-store tmpfs mode=755 0 0' >>"$machine/etc/fstab"
+
 # The user-data, and those of other machines for cloud-init to judge.
 seed=$machine/var/lib/cloud/seed/nocloud
 mkdir -p "$seed" "$shared/schema"
 secret=key-1b9c4e token=hf_77d0
 "$userdata" llm gpu=yes listen=192.0.2.7 "firewall=8000@192.0.2.0/24 53/udp" swap=1M idle=2s "packages=nvtop" key=$secret token=$token \
-        ollama-models=tiny >"$seed/user-data"
+        ollama-models=tiny model-store=/srv/models >"$seed/user-data"
 echo '{"instance-id":"f3a1","local-hostname":"llm-01"}' >"$seed/meta-data"
 printf 'datasource_list: [NoCloud]\nnetwork: {config: disabled}\n' >"$machine/etc/cloud/cloud.cfg.d/99-test.cfg"
 cp "$seed/user-data" "$shared/schema/llm"
@@ -223,15 +229,15 @@ boot() {
         touch /shared/driver-works
         systemctl start gpuvm-setup.target
         settled
-        echo "second: $(steps 9)"
+        echo "second: $(steps 11)"
         journalctl -u gpuvm-setup@cuda -o cat | grep -o 'no key at https.* known here'
         apt-get -qy install cuda-toolkit-12-9 >/dev/null 2>&1
         systemctl start gpuvm-setup.target
         settled
-        echo "third: $(steps 15)"
+        echo "third: $(steps 17)"
         systemctl start gpuvm-setup.target
         settled
-        echo "again: $(steps 15 | wc -w)"
+        echo "again: $(steps 17 | wc -w)"
 
         echo '-- 3'
         echo "drivers: $(sort -u /shared/drivers)"
@@ -249,7 +255,10 @@ boot() {
                 stat -c '%n %a %U' "$name"
         done
         echo "pip: $(cat /opt/vllm/requirements.txt)"
-        echo "models: $(ls /opt/ollama/models)"
+        echo "models: $(find /opt/ollama/models -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | paste -sd' ')"
+        echo "store: $(findmnt -rno FSTYPE /opt/models) $(findmnt -rno FSTYPE /opt/ollama/models) $(systemctl is-enabled opt-store.mount)"
+        runuser -u vllm -- sh -c 'echo mine >/opt/models/hub/models--a--b/ref-2'
+        echo "below: $(cat /opt/models/hub/models--a--b/ref*) $(ls /srv/models/hub/models--a--b) $(touch /opt/store/x 2>&1 | grep -o 'Read-only')" | paste -sd' '
         echo "user: $(id -Gn ada) $(passwd -S ada | cut -d' ' -f2)"
         ufw status 2>&1 | awk '/ALLOW/ && !/v6/ { print "ufw:", $1, $3, $4 } /^Status/ { print }'
         ufw status verbose | grep -o 'Default: deny (incoming), allow (outgoing)'
@@ -339,7 +348,7 @@ schema desktop: Valid schema /shared/schema/desktop
 schema llm: Valid schema /shared/schema/llm
 schema llm-without: Valid schema /shared/schema/llm-without
 schema server: Valid schema /shared/schema/server"
-is 'scenario 8: a step that fails is told, leaves the machine as it is, and goes on where it was' "$(part 8)" "first: boot start boot done firewall start firewall done swap start swap done driver start driver failed
+is 'scenario 8: a step that fails is told, leaves the machine as it is, and goes on where it was' "$(part 8)" "first: boot start boot done firewall start firewall done swap start swap done store start store done driver start driver failed
 units: failed inactive active active
 ubuntu-drivers did not install driver 580-server-open
 'systemctl start gpuvm-setup.target' goes on from here
@@ -365,7 +374,9 @@ ollama: /usr/share/ollama:/usr/sbin/nologin ollama video render
 /usr/local/lib/ollama/complete 644 root
 /etc/gpuvm-setup.conf 644 root
 pip: vllm==$version
-models: tiny
+models: manifests tiny
+store: overlay overlay enabled
+below: shared mine ref Read-only
 user: ada adm sudo video render L
 Status: active
 ufw: 22/tcp Anywhere 
@@ -388,6 +399,7 @@ is 'scenario 2: the GPU is seen, its driver and the toolkit are there' "$(part 2
 open-driver ok nvidia-headless-no-dkms-580-server-open 99
 nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 580.95.05
 kernel ok what it says of the GPU in its log is no error
+model-store ok the models of the host are there, read-only
 cuda ok the toolkit is there'
 is 'scenario 5: Ollama is there, and has the GPU when it is asked' "$(part 5)" 'ollama ok ollama version is 0.32.7
 ollama-unit ok its unit is there

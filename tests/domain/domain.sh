@@ -18,7 +18,7 @@ expect() {
         is "$1" "$(cat "$work/$1.xml")" "$(cat "$here/$1.xml" 2>/dev/null)"
 }
 
-cases='talos desktop plain pinned arm'
+cases='talos desktop plain pinned store stored arm'
 for name in $cases; do
         expect "$name" "$name"
 done

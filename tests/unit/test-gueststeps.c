@@ -77,8 +77,8 @@ TEST(each_step_needs_the_one_before) {
 
 /* Each step that there can be has its program; programs can be run, what they read and units cannot. */
 TEST(programs_and_units) {
-        static const char *const steps[] = { "firewall", "swap", "driver",  "gpu",   "cuda",
-                                             "ollama",   "vllm", "engines", "models" };
+        static const char *const steps[] = { "firewall", "swap",   "store", "driver",  "gpu",
+                                             "cuda",     "ollama", "vllm",  "engines", "models" };
         char path[128];
 
         make(&(GuestWish){ .llm = true, .gpu = true }, NULL, NULL);

@@ -81,6 +81,11 @@ TEST(what_is_no_value) {
                 { GUEST_SWAP, "2T", "'2T' is no size of at most 1T for --swap" },
                 { GUEST_IDLE, "soon", "'soon' is no time like 15min for --idle" },
                 { GUEST_MODEL_DAYS, "-1", "'-1' is no number of days for --model-days" },
+                { GUEST_MODEL_STORE, "models",
+                  "'models' is no absolute path of a directory for --model-store" },
+                { GUEST_MODEL_STORE, "/a b", "'/a b' is no absolute path of a directory for --model-store" },
+                { GUEST_MODEL_STORE, "/a/../b",
+                  "'/a/../b' is no absolute path of a directory for --model-store" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {

@@ -56,6 +56,28 @@ run debian --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --user-
 like 'nor does user-data that is given' "$status:$err" '^2:.*--firewall .*--user-data is in its place'
 run debian --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --firewall '80 53/udp x'
 like 'a word in a list' "$status:$err" "^2:.*'x' is no port .* for --firewall"
+
+# A store of models: what the host has to have for it. Before 11.0 libvirt cannot keep it read-only, a mount can.
+cp -a "$source/tests/hosts/intel-one-gpu" "$work/host"
+store=(llm --dry-run --root="$work/host" --no-gpu --model-store /srv/models)
+run "${store[@]}"
+like 'a store of models that is not there' "$status:$err" "^1:.*--model-store: cannot open the directory '/srv/models'"
+mkdir -p "$work/host/srv/models" "$work/host/usr/libexec"
+run "${store[@]}"
+like 'a host without virtiofsd' "$status:$err" "^1:.*--model-store: virtiofsd is not installed. 'sudo apt install virtiofsd'"
+touch "$work/host/usr/libexec/virtiofsd"
+run "${store[@]}"
+if [ "$(virsh --version 2>/dev/null | cut -d. -f1)" -ge 11 ]; then
+        is 'libvirt keeps it read-only' "$status:$err" 0:
+else
+        like 'a libvirt that cannot keep it read-only' "$status:$err" "^1:.*cannot share '/srv/models' read-only, 11.0 can. .*mount -m -o bind,ro /srv/models"
+fi
+# shellcheck disable=SC2016 # for the other shell
+is 'a directory that is read-only itself' "$(unshare -m sh -c 'mount --bind -o ro "$1" "$1" && shift && "$@" 2>&1 >/dev/null; echo $?' sh \
+        "$work/host/srv/models" "$vmctl" -c "$uri" create "${store[@]}")" 0
+run debian --dry-run --root="$work/host" --no-gpu --model-store /srv/models
+like 'of machines for language models alone' "$status:$err" '^2:.*--model-store is for machines of the kind llm'
+
 run windows
 like 'a kind that is none' "$status:$err" "^2:.*'windows'"
 run talos --dry-run --memory lots

@@ -44,9 +44,9 @@ if [ "$status" -eq 1 ] && [[ $err == *'is not installed'* ]]; then
 fi
 is 'a machine as a file' "$status:$out:$err" '0:[Vm]
 Kind=ubuntu
-Release=24.04
 Cpus=3
 Memory=4096
+Release=24.04
 Hugepages=2M
 
 [Gpu]

@@ -70,9 +70,9 @@ like 'an option without its value' "$status:$err" '^2:.*needs a value'
 run stop --timeout=soon talos-01
 like 'a time that is none' "$status:$err" "^2:.*'soon'"
 
-"$vmctl" --help | sed -n '/^Commands:/,/^$/p' | sed -n 's/^  \([^ ].*[^ ]\)   *[A-Z].*/\1/p' | sed 's/ *$//' >"$work/commands"
+"$vmctl" --help | sed -n '/^Commands:/,/^$/p' | sed '/^  [^ ].*[^A-Z] [A-Z][a-z]/!{/^  [^ ]/{N;s/\n */  /}}' | sed -n 's/^  \([^ ].*[^ ]\)   *[A-Z].*/\1/p' | sed 's/ *$//' >"$work/commands"
 check 'help lists commands' test "$(wc -l <"$work/commands")" -ge 10
-sed 's/  .*//; s/\<[a-z]\+\>/*&*/g; s/\* \*/ /g; s/^/*vmctl* [_OPTIONS_] /' "$work/commands" >"$work/synopsis"
+sed 's/  .*//; s/\<[a-z-]\+\>/*&*/g; s/\* \*/ /g; s/^/*vmctl* [_OPTIONS_] /' "$work/commands" >"$work/synopsis"
 is 'the synopsis of the manual is that of the table' \
         "$(sed -n '/^# SYNOPSIS/,/^# DESCRIPTION/p' "$man" | sed -n 's/ *++$//; /^\*vmctl\*/p')" "$(<"$work/synopsis")"
 missing=

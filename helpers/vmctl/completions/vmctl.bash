@@ -17,6 +17,7 @@ _vmctl() {
         --image) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --join) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --machine-config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --model-store) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --rom) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --root) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -34,10 +35,10 @@ _vmctl() {
         case "$command " in
         'create '*) options='--api-key-file= --autostart --clocks= --cpus= --cuda-toolkit= --description= --disk= --driver= --driver-updates --dry-run
 --engine= --firewall= --firmware= --gateway= --gpu= --hf-token-file= --hugepages= --idle= --image= --ip=
---join= --listen= --mac= --machine-config= --memory= --model-days= --name= --network= --no-gpu --ollama-listen=
---ollama-models= --ollama-port= --ollama-sum= --ollama-version= --packages= --persistenced --pin --release= --rom= --root=
---schematic= --server --ssh-key= --swap= --talos-version= --timeout= --user= --user-data= --vllm-arguments= --vllm-model=
---vllm-port= --vllm-version= --wait ' words="talos ubuntu debian llm worker" ;;
+--join= --listen= --mac= --machine-config= --memory= --model-days= --model-store= --name= --network= --no-gpu
+--ollama-listen= --ollama-models= --ollama-port= --ollama-sum= --ollama-version= --packages= --persistenced --pin --release= --rom=
+--root= --schematic= --server --ssh-key= --swap= --talos-version= --timeout= --user= --user-data= --vllm-arguments=
+--vllm-model= --vllm-port= --vllm-version= --wait ' words="talos ubuntu debian llm worker" ;;
         'list '*) options='--all ' words="" ;;
         'info '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'start '*) options='--dry-run --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;
@@ -59,6 +60,7 @@ _vmctl() {
         'diff '*) options='--root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'apply '*) options='--dry-run --root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'export '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'import-catalog '*) options='--dry-run --force --from= --output= --root= ' words="" ;;
         'events '*) options='--follow ' words="" ;;
         'metrics '*) options='--output= --root= ' words="" ;;
         'ip list '*) options='--all ' words="" ;;
@@ -75,7 +77,7 @@ _vmctl() {
         'gpu '*) words='status attach detach holders mode reset recover' ;;
         'ip '*) words='list check' ;;
         'image '*) words='list pull build verify remove gc' ;;
-        *) words='create list info start stop restart delete ssh console gpu check doctor validate diff apply export events metrics ip image completion help' ;;
+        *) words='create list info start stop restart delete ssh console gpu check doctor validate diff apply export import-catalog events metrics ip image completion help' ;;
         esac
         [[ $cur != -* ]] || words="$options--help --version --connect= --json --quiet --verbose "
         COMPREPLY=($(compgen -W "$words" -- "$cur"))

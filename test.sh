@@ -46,10 +46,10 @@ install_packages() {
 tools=(build-essential clang clang-format meson pkgconf scdoc systemd udev libsystemd-dev libjson-c-dev libkmod-dev git
        libarchive-dev libcurl4-openssl-dev liblzma-dev libsmartcols-dev libxml2-dev libxml2-utils libyaml-dev
        kmod python3 shellcheck codespell strace xfsprogs e2fsprogs file man-db
-       libvirt-dev libvirt-daemon libvirt-clients dnsmasq-base iptables)
+       libvirt-dev libvirt-daemon libvirt-clients dnsmasq-base iptables qemu-utils)
 # systemd.pc and udev.pc moved there after Debian 12.
 [ -z "$(apt-cache search --names-only '^systemd-dev$' 2>/dev/null)" ] || tools+=(systemd-dev)
-slow_tools=(mmdebstrap debian-archive-keyring systemd-container dpkg-dev qemu-system-x86 qemu-utils ovmf mtools
+slow_tools=(mmdebstrap debian-archive-keyring systemd-container dpkg-dev qemu-system-x86 ovmf mtools
             dosfstools fdisk openssh-client curl)
 
 # suite BUILD SUITE NAME: runs it and adds up what it saw.

@@ -6,6 +6,7 @@
 #include "fs.h"
 #include "guestjob.h"
 #include "guestnet.h"
+#include "imagefile.h"
 #include "log.h"
 #include "seed.h"
 
@@ -103,14 +104,9 @@ static int write_answer(Running *g) {
 }
 
 static int make_disk(Running *g) {
-        const QemuImg q = { .root = g->j->made->root, .said = g->j->said, .stop = g->j->stop };
-        int r = qemuimg_overlay(&q, g->j->base, g->j->format, g->files.disk, g->j->size);
+        int r = imagefile_overlay(g->j->made->root, g->j->base, g->j->format, g->files.disk, g->j->size);
 
-        if (r == -EINTR)
-                return r;
-        if (r == -ENOENT)
-                return blame(g, -ENOPKG, "there is no qemu-img", "'sudo apt install qemu-utils'");
-        return r == 0 ? 0 : blame(g, r < 0 ? r : -EIO, "qemu-img does not make its disk", NULL);
+        return r < 0 ? blame(g, r, "its disk cannot be made", NULL) : 0;
 }
 
 /* Any: nobody sees it but the network it is in for a while. */

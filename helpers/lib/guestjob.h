@@ -6,7 +6,6 @@
  * our connection: also where we are killed. */
 
 #include "guestlog.h"
-#include "qemuimg.h"
 #include "rollback.h"
 #include "virtvm.h"
 
@@ -22,7 +21,6 @@ typedef struct GuestJob {
         unsigned cpus;
         uint64_t memory_kib, timeout_usec;
         GuestLine line; /* of its console */
-        ChildLine said; /* by qemu-img */
         void *userdata; /* of line */
         bool (*stop)(void);
 } GuestJob;

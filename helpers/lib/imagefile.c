@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "fs.h"
 #include "imagefile.h"
 #include "qcow2.h"
 
@@ -83,4 +84,12 @@ int imagefile_look(const char *path, ImageFile *ret, const char **reterr_reason)
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
         return fd < 0 ? negative_errno() : look(fd, ret, reterr_reason);
+}
+
+int imagefile_overlay(int root, const char *base, const char *format, const char *path, uint64_t size) {
+        _cleanup_free_ void *image = NULL;
+        size_t n = 0;
+        int r = qcow2_overlay(base, format, size, &image, &n);
+
+        return r < 0 ? r : fs_write_atomic(root, path, image, n, 0600);
 }

@@ -8,10 +8,12 @@ enum {
         VERSION_2_BYTES = 72,
         VERSION_3_BYTES = 104,
         BACKING_MAX = 1023,
+        FORMAT_MAX = 16,
         CLUSTER_BITS_MIN = 9,
         CLUSTER_BITS_MAX = 21,
         REFCOUNT_ORDER_MAX = 6,
         EXTENSIONS_MAX = 64,
+        L1_ENTRIES_MAX = 4 * 1024 * 1024, /* QEMU opens no more */
 };
 
 /* Bits of the incompatible features. */
@@ -28,6 +30,19 @@ enum {
 #define EXTENSION_END            UINT32_C(0)
 #define EXTENSION_BACKING_FORMAT UINT32_C(0xe2792aca)
 #define EXTENSION_DATA_FILE      UINT32_C(0x44415441)
+#define EXTENSION_FEATURE_NAMES  UINT32_C(0x6803f857)
+
+/* Of an image that is made here: what QEMU makes by itself. */
+enum {
+        CLUSTER_BITS = 16,
+        CLUSTER = 1 << CLUSTER_BITS,
+        REFCOUNT_ORDER = 4, /* 1 << 4 bits each */
+        HEADER_LENGTH = 112,
+        SECTOR = 512,
+};
+
+/* And where its tables begin, one cluster each but for the last. */
+enum { AT_REFCOUNT_TABLE = CLUSTER, AT_REFCOUNTS = 2 * CLUSTER, AT_L1 = 3 * CLUSTER };
 
 /* Offsets in the header. */
 enum {
@@ -39,6 +54,9 @@ enum {
         AT_SIZE = 24,
         AT_CRYPT_METHOD = 32,
         AT_L1_SIZE = 36,
+        AT_L1_OFFSET = 40,
+        AT_REFCOUNT_TABLE_OFFSET = 48,
+        AT_REFCOUNT_TABLE_CLUSTERS = 56,
         AT_N_SNAPSHOTS = 60,
         AT_FEATURES = 72,
         AT_REFCOUNT_ORDER = 96,
@@ -174,4 +192,85 @@ int qcow2_backing(const void *data, size_t n, char **ret) {
                 return -EBADMSG;
         *ret = strndup((const char *) p + offset, size);
         return *ret ? 0 : -ENOMEM;
+}
+
+/* So that a program can name what it does not know: of the incompatible, compatible and other features. */
+static const struct {
+        uint8_t kind, bit;
+        char name[46];
+} feature_names[] = {
+        { 0, 0, "dirty bit" },        { 0, 1, "corrupt bit" },         { 0, 2, "external data file" },
+        { 0, 3, "compression type" }, { 0, 4, "extended L2 entries" }, { 1, 0, "lazy refcounts" },
+        { 2, 0, "bitmaps" },          { 2, 1, "raw external data" },
+};
+
+static void put16(uint8_t *data, size_t at, uint16_t v) {
+        v = htobe16(v);
+        memcpy(data + at, &v, sizeof(v));
+}
+
+static void put32(uint8_t *data, size_t at, uint32_t v) {
+        v = htobe32(v);
+        memcpy(data + at, &v, sizeof(v));
+}
+
+static void put64(uint8_t *data, size_t at, uint64_t v) {
+        v = htobe64(v);
+        memcpy(data + at, &v, sizeof(v));
+}
+
+/* Returns where the next one goes. */
+static size_t put_extension(uint8_t *data, size_t at, uint32_t type, const void *content, size_t size) {
+        put32(data, at, type);
+        put32(data, at + 4, (uint32_t) size);
+        memcpy(data + at + 8, content, size);
+        return at + 8 + (size + 7) / 8 * 8;
+}
+
+static void put_header(uint8_t *p, const char *base, const char *format, uint64_t size, uint32_t n_l1) {
+        size_t at = HEADER_LENGTH, n_base = strlen(base);
+
+        put32(p, AT_MAGIC, MAGIC);
+        put32(p, AT_VERSION, 3);
+        put32(p, AT_CLUSTER_BITS, CLUSTER_BITS);
+        put64(p, AT_SIZE, size);
+        put32(p, AT_L1_SIZE, n_l1);
+        put64(p, AT_L1_OFFSET, AT_L1);
+        put64(p, AT_REFCOUNT_TABLE_OFFSET, AT_REFCOUNT_TABLE);
+        put32(p, AT_REFCOUNT_TABLE_CLUSTERS, 1);
+        put32(p, AT_REFCOUNT_ORDER, REFCOUNT_ORDER);
+        put32(p, AT_HEADER_LENGTH, HEADER_LENGTH);
+        at = put_extension(p, at, EXTENSION_BACKING_FORMAT, format, strlen(format));
+        at = put_extension(p, at, EXTENSION_FEATURE_NAMES, feature_names, sizeof(feature_names));
+        at = put_extension(p, at, EXTENSION_END, "", 0);
+        put64(p, AT_BACKING_OFFSET, at);
+        put32(p, AT_BACKING_SIZE, (uint32_t) n_base);
+        memcpy(p + at, base, n_base);
+}
+
+/* Where nothing is written yet, the first table has nothing but zeros, and only the tables have a cluster. */
+int qcow2_overlay(const char *base, const char *format, uint64_t size, void **ret, size_t *ret_size) {
+        const uint64_t per_entry = UINT64_C(1) << (2 * CLUSTER_BITS - 3);
+        uint64_t n_l1 = size / per_entry + (size % per_entry != 0);
+        size_t n_bytes, n_clusters;
+        uint8_t *p;
+
+        if (isempty(base) || isempty(format) || size == 0)
+                return -EINVAL;
+        if (strlen(base) > BACKING_MAX || strlen(format) > FORMAT_MAX)
+                return -ENAMETOOLONG;
+        if (n_l1 > L1_ENTRIES_MAX)
+                return -EFBIG;
+        n_bytes = AT_L1 + (size_t) n_l1 * sizeof(uint64_t);
+        n_clusters = (n_bytes + CLUSTER - 1) / CLUSTER;
+        p = calloc(1, n_bytes);
+        if (!p)
+                return -ENOMEM;
+        put_header(p, base, format, (size + SECTOR - 1) / SECTOR * SECTOR, (uint32_t) n_l1);
+        put64(p, AT_REFCOUNT_TABLE, AT_REFCOUNTS);
+        for (size_t i = 0; i < n_clusters; i++)
+                put16(p, AT_REFCOUNTS + i * sizeof(uint16_t), 1);
+        *ret = p;
+        *ret_size = n_bytes;
+        return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Qcow2: the header of a disk image, looked at before QEMU sees it. Pure; docs/interop/qcow2.txt of QEMU.
+/* Qcow2: the header of a disk image, looked at before QEMU sees it, and a whole image that is nothing but its
+ * tables. Pure; docs/interop/qcow2.txt of QEMU.
  *
  * An image can name files of the host: a backing file, or one that has its data (CVE-2024-4467). One that
  * somebody else made has neither. */
@@ -24,3 +25,9 @@ int qcow2_check(const void *data, size_t n, uint64_t max, Qcow2 *ret,
 /* What an image of our own is made on, as it is written there; -ENOENT for none, -EBADMSG if it is no such
  * image. */
 int qcow2_backing(const void *data, size_t n, char **ret) _must_check_ _nonnull_all_;
+
+/* A thin layer over an image, byte for byte what 'qemu-img create -f qcow2 -b BASE -F FORMAT' makes of it:
+ * 200 KiB for disks below 4 TiB. size: bytes of the disk. Returns 0; -EINVAL where something is empty,
+ * -ENAMETOOLONG, -EFBIG above 2 PiB, -ENOMEM. */
+int qcow2_overlay(const char *base, const char *format, uint64_t size, void **ret,
+                  size_t *ret_size) _must_check_ _nonnull_all_;

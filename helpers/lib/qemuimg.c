@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <inttypes.h>
-
-#include "fs.h"
 #include "qemuimg.h"
+#include "fs.h"
 
 #define QEMU_IMG "/usr/bin/qemu-img"
 
-enum { SHORT_SEC = 60, CHECK_SEC = 1800, COPY_SEC = 7200 };
+enum { CHECK_SEC = 1800, COPY_SEC = 7200 };
 
 static int run(const QemuImg *q, unsigned seconds, const char *const *argv) {
         return child_run(&(Child){
@@ -17,15 +15,6 @@ static int run(const QemuImg *q, unsigned seconds, const char *const *argv) {
                         .on_stderr = q->said,
                         .stop = q->stop,
         });
-}
-
-int qemuimg_overlay(const QemuImg *q, const char *base, const char *format, const char *path, uint64_t size) {
-        char bytes[32];
-
-        (void) snprintf(bytes, sizeof(bytes), "%" PRIu64, size);
-        return run(q, SHORT_SEC,
-                   (const char *const[]){ QEMU_IMG, "create", "-q", "-f", "qcow2", "-b", base, "-F", format,
-                                          path, bytes, NULL });
 }
 
 int qemuimg_flatten(const QemuImg *q, const char *from, const char *to, bool compress) {

@@ -14,10 +14,6 @@ typedef struct QemuImg {
 
 /* Each returns 0, above 0 where qemu-img failed, -ENOENT without it, -ETIMEDOUT, -EINTR or another -errno. */
 
-/* A thin layer over an image, which stays as it is. */
-int qemuimg_overlay(const QemuImg *q, const char *base, const char *format, const char *path,
-                    uint64_t size) _must_check_ _nonnull_all_;
-
 /* All layers in one qcow2 image, without what is zero. */
 int qemuimg_flatten(const QemuImg *q, const char *from, const char *to,
                     bool compress) _must_check_ _nonnull_all_;

@@ -8,7 +8,6 @@
 #include "create.h"
 #include "fs.h"
 #include "imagefile.h"
-#include "qemuimg.h"
 #include "vmimage.h"
 
 static int base_from_file(const char *file, Create *n) {
@@ -106,12 +105,7 @@ int base_find(Context *c, Create *n) {
         return base_from_cache(c, n, &want);
 }
 
-static void qemu_said(const char *line, void *userdata) {
-        log_error("qemu-img: %s", line);
-}
-
 int disk_make(Create *n) {
-        const QemuImg q = { .root = n->root, .said = qemu_said };
         int r;
 
         if (n->base_size > n->plan.disk) {
@@ -125,12 +119,6 @@ int disk_make(Create *n) {
         r = create_step(n, ROLLBACK_FILE, n->disk, "the disk");
         if (r < 0)
                 return r;
-        r = qemuimg_overlay(&q, n->base_path, n->base_format, n->disk, n->plan.disk);
-        if (r == -ENOENT)
-                return log_full_errno(LOG_ERR, ENOPKG, "There is no qemu-img. 'sudo apt install qemu-utils'");
-        if (r < 0)
-                return log_error_errno(r, "Cannot make disk '%s': %m", n->disk);
-        if (r > 0)
-                return log_full_errno(LOG_ERR, EIO, "Cannot make disk '%s'. Is there room?", n->disk);
-        return 0;
+        r = imagefile_overlay(n->root, n->base_path, n->base_format, n->disk, n->plan.disk);
+        return r < 0 ? log_error_errno(r, "Cannot make disk '%s': %m", n->disk) : 0;
 }

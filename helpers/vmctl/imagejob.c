@@ -94,10 +94,6 @@ static void on_line(const char *line, void *userdata) {
                 log_info("%s: %s", j->name, line);
 }
 
-static void on_qemu(const char *line, void *userdata) {
-        log_error("qemu-img: %s", line);
-}
-
 /* As asked for, or what suits. */
 static int choose(ImageJob *j, GuestJob *g) {
         const char *memory = vmctl_value(j->c, OPT_MEMORY), *cpus = vmctl_value(j->c, OPT_CPUS),
@@ -147,7 +143,6 @@ static int run(ImageJob *j, char **answer, size_t *size, uint64_t *timeout_usec)
                 .blank = BUILDINIT_BLANK,
                 .network = network_of(j->c),
                 .line = on_line,
-                .said = on_qemu,
                 .userdata = j,
                 .stop = create_interrupted,
         };

@@ -2,6 +2,10 @@
 
 #include "fs.h"
 
+/* A fixed name: what a cut left behind is reused, so nothing piles up. No known reader of a .d directory
+ * takes hidden files. */
+#define TEMPORARY ".%s.gpuvm-new"
+
 int write_all(int fd, const void *data, size_t size) {
         const char *p = data;
 
@@ -49,9 +53,7 @@ int fs_write_atomic_owned(int root, const char *path, const void *data, size_t s
         dir = fs_open_parent(root, path, true, &name);
         if (dir < 0)
                 return dir;
-        /* A fixed name: what a cut left behind is reused, so nothing piles up. No known reader of a .d
-         * directory takes hidden files. */
-        r = str_printf(&temp, ".%s.gpuvm-new", name);
+        r = str_printf(&temp, TEMPORARY, name);
         if (r < 0)
                 return r;
         r = fill(dir, temp, data, size, mode, uid, gid);
@@ -136,6 +138,20 @@ int fs_remove(int root, const char *path) {
         if (unlinkat(dir, name, 0) < 0)
                 return errno == ENOENT ? 0 : -errno;
         return fsync(dir) < 0 ? -errno : 1;
+}
+
+int fs_remove_written(int root, const char *path) {
+        const char *name = strrchr(path, '/');
+        _cleanup_free_ char *temp = NULL;
+        int r;
+
+        if (!name)
+                return -EINVAL;
+        name++;
+        r = str_printf(&temp, "%.*s" TEMPORARY, (int) (name - path), path, name);
+        if (r >= 0)
+                r = fs_remove(root, temp);
+        return r < 0 ? r : fs_remove(root, path);
 }
 
 int fs_rename(int root, const char *from, const char *to) {

@@ -31,6 +31,9 @@ int fs_mkdir_p(int root, const char *path, mode_t mode) _must_check_ _nonnull_al
 /* Unlinks the file and fsyncs its directory. Returns 1 if it was there, 0 if not. */
 int fs_remove(int root, const char *path) _must_check_ _nonnull_all_;
 
+/* Likewise, and what a cut fs_write_atomic() of it has left beside. The path is absolute. */
+int fs_remove_written(int root, const char *path) _must_check_ _nonnull_all_;
+
 /* Renames inside one directory tree, fsyncs the directory of the target. */
 int fs_rename(int root, const char *from, const char *to) _must_check_ _nonnull_all_;
 

@@ -68,7 +68,7 @@ static int claim_files(Running *g) {
         for (size_t i = 0; i < ELEMENTSOF(paths) && r >= 0; i++) {
                 r = rollback_add(g->j->made, ROLLBACK_FILE, paths[i]);
                 if (r >= 0)
-                        r = fs_remove(g->j->made->root, paths[i]);
+                        r = fs_remove_written(g->j->made->root, paths[i]);
         }
         return r < 0 ? blame(g, r, "its files cannot be recorded in " ROLLBACK_DIR, NULL) : 0;
 }

@@ -87,7 +87,7 @@ static int undo(const Rollback *b, const RollbackStep *s, void *userdata) {
         case ROLLBACK_MACHINE:
                 return undo_machine(c, b, s->object);
         case ROLLBACK_FILE:
-                r = fs_remove(b->root, s->object);
+                r = fs_remove_written(b->root, s->object);
                 return r < 0 ? log_error_errno(r, "Cannot remove '%s': %m", s->object) : 0;
         case ROLLBACK_SETTINGS:
                 r = vmunit_remove(b->root, s->object);

@@ -191,7 +191,7 @@ int imagejob_run(ImageJob *j) {
 
 /* RollbackUndo: there are files alone, the machine has ended. */
 static int undo(const Rollback *b, const RollbackStep *s, void *userdata) {
-        int r = s->kind == ROLLBACK_FILE ? fs_remove(b->root, s->object) : 0;
+        int r = s->kind == ROLLBACK_FILE ? fs_remove_written(b->root, s->object) : 0;
 
         return r < 0 ? log_error_errno(r, "Cannot remove '%s': %m", s->object) : 0;
 }

@@ -25,6 +25,21 @@ TEST(reads_back_what_it_wrote) {
         ASSERT_EQ(fs_remove(root, "/no/such/dir/c"), 0);
 }
 
+TEST(removes_what_a_cut_left_beside) {
+        int root = tree_new();
+
+        tree_put("/d/a.iso", "whole");
+        tree_put("/d/.a.iso.gpuvm-new", "ha");
+        ASSERT_EQ(fs_remove_written(root, "/d/a.iso"), 1);
+        ASSERT_EQ(fs_exists(root, "/d/a.iso"), 0);
+        ASSERT_EQ(fs_exists(root, "/d/.a.iso.gpuvm-new"), 0);
+        tree_put("/d/.b.gpuvm-new", "ha");
+        ASSERT_EQ(fs_remove_written(root, "/d/b"), 0);
+        ASSERT_EQ(fs_exists(root, "/d/.b.gpuvm-new"), 0);
+        ASSERT_EQ(fs_remove_written(root, "/no/such/dir/c"), 0);
+        ASSERT_EQ(fs_remove_written(root, "c"), -EINVAL);
+}
+
 TEST(never_leaves_the_root) {
         int root = tree_new();
         _cleanup_free_ char *text = NULL;

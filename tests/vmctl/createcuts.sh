@@ -169,8 +169,16 @@ starts() {
 }
 # All is made, and the record is not away yet: what was not finished is not there; what nobody can stop any more is whole.
 ends() {
-        local what
+        local what file
 
+        # The disk and the seed are written beside, and cut before they have their names.
+        for file in 1 2; do
+                traced "renameat:signal=KILL:when=$file"
+                wait "$tracer" || true
+                find "$pool" -name '.*.gpuvm-new' | grep -q . || echo "nothing is left of file $file"
+                recover
+                state | diff /run/before - || echo "something is left of file $file"
+        done
         traced unlinkat:signal=KILL:when=1
         wait "$tracer" || true
         [ -n "$(ls -A /var/lib/gpuvm/creating)" ] || echo 'nothing was cut at the end'

@@ -11,7 +11,7 @@ enum { RECORD_MAX = 64 * 1024, TRIES = 10 };
 static const char *const kinds[_ROLLBACK_KIND_MAX] = {
         [ROLLBACK_FILE] = "file",         [ROLLBACK_MACHINE] = "machine", [ROLLBACK_UNIT] = "unit",
         [ROLLBACK_SETTINGS] = "settings", [ROLLBACK_ADDRESS] = "address", [ROLLBACK_MAC] = "mac",
-        [ROLLBACK_GPU] = "gpu",           [ROLLBACK_CPUS] = "cpus",
+        [ROLLBACK_GPU] = "gpu",           [ROLLBACK_CPUS] = "cpus",       [ROLLBACK_MEMORY] = "memory",
 };
 
 void rollback_done(Rollback *b) {

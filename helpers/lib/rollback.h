@@ -22,6 +22,7 @@ typedef enum RollbackKind {
         ROLLBACK_MAC,      /* claimed only */
         ROLLBACK_GPU,      /* claimed only: a PCI address */
         ROLLBACK_CPUS,     /* claimed only: those of the host that it has to itself, "2,3,18" */
+        ROLLBACK_MEMORY,   /* claimed only: what a guest with a GPU takes of the host's when it starts, KiB */
         _ROLLBACK_KIND_MAX,
 } RollbackKind;
 

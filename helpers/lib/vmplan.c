@@ -155,6 +155,11 @@ static int make_pages(Making *m) {
         return vmplan_choose(m, "pages", ASKED, "%s", s);
 }
 
+/* Hugepages are set apart before. */
+bool vmplan_pins_memory(const VmPlan *p) {
+        return vmplan_has_gpu(p) && p->page == 0;
+}
+
 /* VFIO pins all of a guest's memory: what is not free now is not going to be. Called after the GPUs. */
 static int make_memory(Making *m) {
         const char *why = "half of the host's";
@@ -169,7 +174,7 @@ static int make_memory(Making *m) {
                                              m->w->memory);
                 m->p.memory = bytes / 1024;
         }
-        if (vmplan_has_gpu(&m->p) && m->p.page == 0 && m->p.memory + VMPLAN_MEMORY_HOST > m->h->available)
+        if (vmplan_pins_memory(&m->p) && m->p.memory + VMPLAN_MEMORY_HOST > m->h->available)
                 return vmplan_refuse(
                                 m, -ENOSPC,
                                 "%" PRIu64

@@ -104,6 +104,8 @@ void vmplan_done(VmPlan *p);
 
 /* It is going to have one, this one or another. */
 bool vmplan_has_gpu(const VmPlan *p) _nonnull_all_;
+/* All of its memory is taken from the host's at once. */
+bool vmplan_pins_memory(const VmPlan *p) _nonnull_all_;
 /* It may have this one. */
 bool vmplan_may_have(const VmPlan *p, const VmGpu *g) _nonnull_all_;
 

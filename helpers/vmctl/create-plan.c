@@ -2,6 +2,7 @@
 
 /* The plan: what the machine is going to be, and all claimed that is to be its own. */
 
+#include <inttypes.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -205,6 +206,16 @@ static int claim_cpus(Create *n) {
         return r < 0 ? r : rollback_add(&n->rollback, ROLLBACK_CPUS, text);
 }
 
+/* It is taken when the machine starts; until then the kernel says that it is free. */
+static int claim_memory(Create *n) {
+        char kib[32];
+
+        if (!vmplan_pins_memory(&n->plan))
+                return 0;
+        (void) snprintf(kib, sizeof(kib), "%" PRIu64, n->plan.memory);
+        return rollback_add(&n->rollback, ROLLBACK_MEMORY, kib);
+}
+
 static int claim(Create *n) {
         int r;
 
@@ -217,6 +228,8 @@ static int claim(Create *n) {
                 r = rollback_add(&n->rollback, ROLLBACK_GPU, n->plan.gpus[i]->name);
         if (r >= 0)
                 r = claim_cpus(n);
+        if (r >= 0)
+                r = claim_memory(n);
         if (r < 0 && n->rollback.name && rollback_commit(&n->rollback) < 0)
                 log_warning("Failed to remove the claim of '%s'; the next 'vmctl create' does", n->plan.name);
         return r < 0 ? log_error_errno(r, "Cannot claim '%s' in " ROLLBACK_DIR ": %m", n->plan.name) : 0;

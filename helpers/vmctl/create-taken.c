@@ -8,6 +8,7 @@
 #include "gpulease.h"
 #include "hostdevs.h"
 #include "netstate.h"
+#include "parse.h"
 #include "vmhost.h"
 #include "xml.h"
 
@@ -104,6 +105,20 @@ static int mark_leased(int root, VmHost *h) {
         return 0;
 }
 
+/* Of those that have not taken it yet. */
+static int take_memory(int root, VmHost *h) {
+        _cleanup_strv_ char **claims = NULL;
+        int r = rollback_claimed(root, ROLLBACK_MEMORY, &claims);
+
+        STRV_FOREACH(claim, claims) {
+                uint64_t kib;
+
+                if (parse_u64(*claim, &kib) >= 0)
+                        h->available -= MIN(kib, h->available);
+        }
+        return r;
+}
+
 int plan_look(Context *c, Create *n) {
         _cleanup_(virtvms_done) VirtVms l = {};
         _cleanup_strv_ char **gpus = NULL;
@@ -119,6 +134,8 @@ int plan_look(Context *c, Create *n) {
         r = rollback_claims(n->root, &n->host.names, &n->host.addresses, &n->host.macs);
         if (r >= 0)
                 r = rollback_claimed(n->root, ROLLBACK_CPUS, &n->host.topology.pinned);
+        if (r >= 0)
+                r = take_memory(n->root, &n->host);
         if (r >= 0)
                 r = rollback_claimed(n->root, ROLLBACK_GPU, &gpus);
         if (r >= 0)

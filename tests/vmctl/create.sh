@@ -118,6 +118,15 @@ gpu() {
 }
 gpu
 is 'each in a group of its own: one' "$out" '0000:01:00.0: the first that is free'
+# Of 66,000,000 KiB.
+mkdir -p "$host/var/lib/gpuvm/creating"
+echo 'memory 33000000' | tee "$host/var/lib/gpuvm/creating/one" >"$host/var/lib/gpuvm/creating/two"
+gpu
+like 'memory that others in the making are going to pin is not free' "$status:$err" '^1:.*2048 MiB of memory are not free: .*, and 0 MiB are available'
+rm "$host/var/lib/gpuvm/creating/two"
+gpu
+is 'what is left of it is' "$out" '0000:01:00.0: the first that is free'
+rm -r "$host/var/lib/gpuvm"
 machines "$(theirs 1 1)"
 gpu
 is 'who has its audio has the card, also while he is off' "$out" '0000:21:00.0: the first that is free'

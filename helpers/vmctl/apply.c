@@ -324,17 +324,23 @@ static int reload_units(const Apply *a) {
         return r < 0 ? log_error_errno(r, "Cannot let systemd read its units again: %m") : 0;
 }
 
-/* What was cut is looked at as it is without: it would be gone with the first one that is made. */
-static int recover(Context *c) {
+/* Disks, units and the rest of what is declared are root's: half of it would be made otherwise. What was cut
+ * is looked at as it is without: it would be gone with the first one that is made. */
+static int prepare(Context *c) {
         _cleanup_close_ int root = fs_open_root(vmctl_value(c, OPT_ROOT));
         int r;
 
-        if (root < 0 || !fs_is_host(root) || geteuid() != 0 || vmctl_has(c, OPT_DRY_RUN))
+        if (root < 0 || !fs_is_host(root) || vmctl_has(c, OPT_DRY_RUN))
                 return 0; /* declared_look() tells of what cannot be opened */
         r = vmctl_connect(c);
-        if (r >= 0 && vmctl_is_local(c))
-                create_recover(c, root);
-        return r;
+        if (r < 0 || !vmctl_is_local(c))
+                return r;
+        if (geteuid() != 0)
+                return log_full_errno(
+                                LOG_ERR, EACCES,
+                                "What is declared is made by root. Try 'sudo vmctl apply', or --dry-run");
+        create_recover(c, root);
+        return 0;
 }
 
 int cmd_apply(Context *c, char **args) {
@@ -345,7 +351,7 @@ int cmd_apply(Context *c, char **args) {
                                           .quiet = vmctl_has(c, OPT_QUIET) };
         int r;
 
-        r = recover(c);
+        r = prepare(c);
         if (r >= 0)
                 r = declared_look(c, args, &a.d);
         if (r >= 0)

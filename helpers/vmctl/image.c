@@ -255,6 +255,8 @@ int cmd_image_pull(Context *c, char **args) {
                 return VMCTL_USAGE;
         }
         r = open_root(&k);
+        if (r >= 0)
+                r = imagejob_check_right(c, k.root);
         if (r >= 0 && want.kind == IMAGE_TALOS && !want.schematic)
                 r = find_archs(c, &k, &archs, &want.n_gpus);
         if (r < 0)
@@ -423,6 +425,8 @@ int cmd_image_remove(Context *c, char **args) {
         int r, result = 0;
 
         r = cache_load(&k);
+        if (r >= 0 && !vmctl_has(c, OPT_DRY_RUN))
+                r = imagejob_check_right(c, k.root);
         if (r >= 0)
                 r = load_used(&k, true);
         if (r < 0)
@@ -459,6 +463,8 @@ int cmd_image_gc(Context *c, char **args) {
         int r;
 
         r = open_root(&k);
+        if (r >= 0 && !dry)
+                r = imagejob_check_right(c, k.root);
         if (r >= 0)
                 r = load_used(&k, true);
         if (r < 0)

@@ -40,6 +40,12 @@ static int check_network(Context *c) {
         return -ENETDOWN;
 }
 
+int imagejob_check_right(const Context *c, int root) {
+        if (!fs_is_host(root) || geteuid() == 0)
+                return 0;
+        return log_full_errno(LOG_ERR, EACCES, "Images are root's. Try 'sudo vmctl %s'", c->command->name);
+}
+
 int imagejob_prepare(Context *c, int root, const Conf *conf) {
         int r;
 
@@ -50,9 +56,9 @@ int imagejob_prepare(Context *c, int root, const Conf *conf) {
                 log_error("The guest that does it runs on the host that runs vmctl, with its own libvirt");
                 return -EOPNOTSUPP;
         }
-        if (geteuid() != 0)
-                return log_full_errno(LOG_ERR, EACCES, "Images are root's. Try 'sudo vmctl %s'",
-                                      c->command->name);
+        r = imagejob_check_right(c, root);
+        if (r < 0)
+                return r;
         create_take_signals();
         create_recover(c, root);
         if (fs_exists(root, conf->pool_path) <= 0) {

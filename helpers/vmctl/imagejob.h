@@ -24,6 +24,9 @@ typedef struct ImageJob {
         BuildAnswer answer;
 } ImageJob;
 
+/* That whoever calls may change images, or a recorded host is meant. */
+int imagejob_check_right(const Context *c, int root) _must_check_ _nonnull_all_;
+
 /* That it can be done here: root, libvirt on this machine, a directory for disks, a network for guests. What
  * was cut before is taken back, and signals are waited for from here on. */
 int imagejob_prepare(Context *c, int root, const Conf *conf) _must_check_ _nonnull_all_;

@@ -72,6 +72,33 @@ cat >"$shared/lab.xml" <<XML
 <source><address domain="0" bus="1" slot="0" function="0"/></source></hostdev></devices></domain>
 XML
 
+# One that can run, with all that a machine has; an image, and the file of one that is to be made.
+rm -r "$machine/etc/systemd/system/gpuvm-vm@.service.d"
+pool=/var/lib/libvirt/images/gpuvm
+mkdir -p "$machine/$pool" "$machine/var/cache/gpuvm/images" "$machine/etc/gpuvm/vms" "$machine/var/log/libvirt/qemu"
+python3 "$(dirname "$0")/../mock/bootsector.py" polite "$machine/$pool/plain.raw"
+touch "$machine/$pool/plain-seed.iso" "$machine/var/log/libvirt/qemu/plain.console"
+printf '[Vm]\nKind=debian\n[Gpu]\nGpu=none\n' >"$machine/etc/gpuvm/vms/declared.vm"
+echo image >"$machine/var/cache/gpuvm/images/debian-13-amd64-0.raw"
+cat >"$machine/var/cache/gpuvm/images/debian-13-amd64.json" <<'JSON'
+{"name":"debian-13-amd64","kind":"debian","release":"13","arch":"amd64","file":"debian-13-amd64-0.raw","format":"raw","schematic":"",
+"url":"https://example.com/","digest":"sha256:0","content":"","signature":"good","size":6,"length":6,"used":0,"pulled":1}
+JSON
+cat >"$shared/plain.xml" <<XML
+<domain type="qemu"><name>plain</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"><g:disk path="$pool/plain.raw"/>
+<g:seed path="$pool/plain-seed.iso"/><g:log path="/var/log/libvirt/qemu/plain.console"/></g:vm></metadata>
+<memory unit="MiB">64</memory><os><type arch="x86_64" machine="q35">hvm</type></os><features><acpi/></features>
+<devices><disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="$pool/plain.raw"/><target dev="sda" bus="sata"/></disk>
+<serial type="pty"/></devices></domain>
+XML
+# Commands that write: root's; and those of libvirt's, and what is only looked at there.
+roots=('create debian' 'create talos --no-gpu' 'delete --yes plain' 'image pull debian' 'image pull talos --no-gpu' 'image remove --yes debian-13-amd64'
+        'image remove --yes none' 'image gc' 'image gc --all' 'image build gpu-worker' 'apply' 'apply declared' 'gpu attach plain 0' 'gpu mode 0 exclusive'
+        'gpu reset 0' 'gpu recover 0' 'ip check')
+libvirts=('start plain' 'stop plain' 'stop --force plain' 'restart plain' 'delete --yes --force plain' 'list' 'info plain' 'console plain' 'ip list'
+        'gpu detach lab')
+declare -p pool roots libvirts | sed 's/^declare /declare -g /' >"$shared/words"
+
 as() {
         setpriv --reuid="$1" --regid="$1" --init-groups timeout 100 "${@:2}" </dev/null >/run/out-$1 2>/run/err-$1
 }
@@ -82,11 +109,23 @@ does() {
         as "$1" vmctl "${@:2}" || r=$?
         echo "$r"
 }
-# What there is to change: the machine, its GPU's unit and record, and all that gpuvm wrote.
+# What there is to change: machines, their disks, a GPU's unit and record, images, and all that gpuvm wrote.
 whole() {
-        virsh -q -c qemu:///system dumpxml lab
+        virsh -q -c qemu:///system "list --all; dumpxml --inactive lab; dumpxml --inactive plain"
         systemctl is-active gpuvm-vfio@0000:01:00.0.service
-        find /etc/gpuvm.conf* /etc/systemd/system /run/gpuvm /var/lib/gpuvm -type f ! -name '*.lock' -exec sha256sum {} + 2>/dev/null | sort
+        find /etc/gpuvm* /etc/systemd/system /run/gpuvm /var/lib/gpuvm /var/cache/gpuvm "$pool" -type f ! -name '*.lock' \
+                -exec sha256sum {} + 2>/dev/null | sort
+}
+# refused USER COMMAND...: each with exit status 5 and one message, which says how it is done.
+refused() {
+        local user=$1 words got
+
+        shift
+        for words in "$@"; do
+                got="$(does "$user" $words) $(wc -l <"/run/err-$user") $(grep -cE 'sudo|usermod -aG libvirt' "/run/err-$user")"
+                [ "$got" = '5 1 1' ] || echo "$user, $words: $got: $(cat "/run/err-$user")"
+        done
+        echo "$user: $# commands"
 }
 has() {
         virsh -q -c qemu:///system dumpxml lab | grep -cE '<hostdev|:gpu address'
@@ -100,9 +139,10 @@ anyone() {
 table() {
         local user
 
+        . /shared/words
         systemctl is-system-running --wait >/dev/null
         chmod 1777 /run
-        virsh -q -c qemu:///system define /shared/lab.xml >/dev/null
+        virsh -q -c qemu:///system "define /shared/lab.xml; define /shared/plain.xml" >/dev/null
         mkdir -p /run/gpuvm/vms/lab
         : >/run/gpuvm/vms/lab/0000:01:00.0
         systemctl start gpuvm-vfio@0000:01:00.0.service
@@ -122,6 +162,21 @@ table() {
                 echo "$user, detach: $(does $user gpu detach lab) $(has) $(systemctl is-active gpuvm-vfio@0000:01:00.0.service) $(ls /run/gpuvm/vms/lab)"
                 grep -o 'Use sudo.*' /run/err-$user
         done
+        whole >/root/before
+        refused bob "${roots[@]}" "${libvirts[@]}"
+        refused ann "${roots[@]}"
+        whole | diff /root/before - >&2 && echo 'nothing is changed'
+        echo "ann: $(does ann list) $(does ann info plain) $(does ann start plain) $(does ann ip list) $(does ann create debian --dry-run) $(does ann apply --dry-run)"
+        echo "it is $(virsh -q -c qemu:///system domstate plain | head -n 1), its unit $(systemctl is-active gpuvm-vm@plain.service)"
+        # Until Ctrl-].
+        { sleep 2; printf '\035'; } | timeout --kill-after=1 20 setpriv --reuid=ann --regid=ann --init-groups script -qec 'vmctl console plain' /dev/null |
+                grep -o "Connected to domain 'plain'"
+        refused ann 'delete --yes --force plain'
+        echo "it is $(virsh -q -c qemu:///system domstate plain | head -n 1)"
+        echo "and off again: $(does ann stop plain) $(does ann start plain) $(does ann stop --force plain) $(virsh -q -c qemu:///system domstate plain | head -n 1)"
+        whole | diff /root/before - >&2 && echo 'nothing is changed'
+        echo "root: $(does root delete --yes plain) $(does root image remove --yes debian-13-amd64) $(does root image gc)" \
+                "$(find "$pool" /var/cache/gpuvm/images /var/log/libvirt/qemu \( -name 'plain*' -o -name 'debian*' \) ! -name '*.log')"
         as ann vmctl gpu attach lab 0
         grep -o 'is root.s to see. Use sudo' /run/err-ann
         find /var/lib/gpuvm /run/gpuvm -type f \( -name '*ledger*' -o -path '*/creating/*' \) -perm /077
@@ -139,6 +194,17 @@ nothing is changed
 bob, detach: 5 2 active 0000:01:00.0
 Use sudo, or join the group: 'sudo usermod -aG libvirt \$USER', then log in again
 ann, detach: 0 0 inactive 
+bob: 27 commands
+ann: 17 commands
+nothing is changed
+ann: 0 0 0 0 0 0
+it is running, its unit active
+Connected to domain 'plain'
+ann: 1 commands
+it is running
+and off again: 0 0 0 shut off
+nothing is changed
+root: 0 0 0 
 is root's to see. Use sudo"
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 60 "$shared/stderr")"
 done_testing

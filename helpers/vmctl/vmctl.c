@@ -12,8 +12,7 @@
 #include "nearest.h"
 #include "vmctl.h"
 
-#define NAME        "vmctl"
-#define DEFAULT_URI "qemu:///system"
+#define NAME "vmctl"
 
 const char *vmctl_value(const Context *c, Opt o) {
         size_t n = strv_length(c->values[o]);
@@ -60,50 +59,6 @@ int vmctl_tell(Context *c, int r, const char *format, ...) {
         else
                 log_error_errno(r, "%s: %m", text);
         return r;
-}
-
-static const char *connect_remedy(int r) {
-        switch (r) {
-        case -ENOPKG:
-                return "Install " VIRT_LIBRARY_PACKAGE;
-        case -EACCES:
-                return "Use sudo, or join the group: 'sudo usermod -aG libvirt $USER', then log in again";
-        case -ECONNREFUSED:
-                return "Is libvirtd running? 'systemctl status libvirtd.socket' tells";
-        default:
-                return "Is the URI right?";
-        }
-}
-
-const char *vmctl_uri(Context *c) {
-        return vmctl_value(c, OPT_CONNECT) ?: DEFAULT_URI;
-}
-
-int vmctl_connect(Context *c) {
-        const char *uri = vmctl_uri(c);
-        _cleanup_free_ char *message = NULL;
-        int r;
-
-        if (c->virt)
-                return 0;
-        r = virt_open(uri, &c->virt, &message);
-        if (r < 0)
-                log_error("Cannot connect to libvirt at '%s': %s. %s", uri,
-                          isempty(message) ? strerror(-r) : message, connect_remedy(r));
-        /* No such libvirt is no such thing as not finding a machine. */
-        return r == -ENOENT ? -ECONNREFUSED : r;
-}
-
-bool vmctl_is_local(Context *c) {
-        _cleanup_free_ char *uri = NULL;
-
-        return virt_uri(c->virt, &uri) >= 0 && streq(uri, DEFAULT_URI);
-}
-
-bool vmctl_is_elsewhere(const char *uri) {
-        const char *host = strstr(uri, "://");
-
-        return host && host[3] != '/' && host[3] != '\0';
 }
 
 /* Rooms take absolute paths below a root. */

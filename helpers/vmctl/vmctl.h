@@ -165,7 +165,7 @@ const char *vmctl_value(const Context *c, Opt o) _nonnull_all_;
 /* Maps what a command returned. */
 int vmctl_status(int r);
 
-/* Connects once. Tells what is wrong. */
+/* In connect.c. Connects once. Tells what is wrong; another host gets half a minute. */
 int vmctl_connect(Context *c) _must_check_ _nonnull_all_;
 const char *vmctl_uri(Context *c) _nonnull_all_;
 /* True if it is the system's libvirt on this machine: what it runs are this machine's files and GPUs. */

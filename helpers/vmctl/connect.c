@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Connect: to libvirt, on this host or on another one. libvirt starts ssh for that, and waits for it as long
+ * as it takes: a host that accepts the connection and says nothing would hold us for ever. */
+
+#include <fcntl.h>
+#include <signal.h>
+
+#include "vmctl.h"
+
+#define DEFAULT_URI "qemu:///system"
+
+enum { PATIENCE_SEC = 30 };
+
+const char *vmctl_uri(Context *c) {
+        return vmctl_value(c, OPT_CONNECT) ?: DEFAULT_URI;
+}
+
+bool vmctl_is_local(Context *c) {
+        _cleanup_free_ char *uri = NULL;
+
+        return virt_uri(c->virt, &uri) >= 0 && streq(uri, DEFAULT_URI);
+}
+
+bool vmctl_is_elsewhere(const char *uri) {
+        const char *host = strstr(uri, "://");
+
+        return host && host[3] != '/' && host[3] != '\0';
+}
+
+/* What is said when the time is up; made before, because a handler of signals can do little. */
+static char late[512];
+
+/* ssh, which would wait on without us. */
+static void end_children(void) {
+        int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+        ssize_t n;
+        char text[256];
+        pid_t pid = 0;
+
+        n = fd < 0 ? 0 : read(fd, text, sizeof(text));
+        for (ssize_t i = 0; i < n; i++)
+                if (text[i] >= '0' && text[i] <= '9')
+                        pid = pid * 10 + (text[i] - '0');
+                else {
+                        (void) kill(pid, SIGTERM);
+                        pid = 0;
+                }
+}
+
+static void on_late(int number) {
+        ssize_t n = write(STDERR_FILENO, late, strlen(late));
+
+        (void) number;
+        (void) n;
+        end_children();
+        _exit(VMCTL_FAILED);
+}
+
+/* What ssh says comes whole, with what it says for people before, and with what libvirt makes of it. */
+static const char *cut_message(char *message) {
+        char *end = (char *) endswith(message, ": Connection reset by peer"), *line;
+
+        if (end)
+                *end = '\0';
+        for (size_t n = strlen(message); n > 0 && strchr(".\r\n", message[n - 1]); n--)
+                message[n - 1] = '\0';
+        line = strrchr(message, '\n');
+        return line ? line + 1 : message;
+}
+
+static const char *remedy(int r) {
+        switch (r) {
+        case -ENOPKG:
+                return "Install " VIRT_LIBRARY_PACKAGE;
+        case -EACCES:
+                return "Use sudo, or join the group: 'sudo usermod -aG libvirt $USER', then log in again";
+        case -ECONNREFUSED:
+                return "Is libvirtd running? 'systemctl status libvirtd.socket' tells";
+        default:
+                return "Is the URI right?";
+        }
+}
+
+static void tell(const char *uri, int r, char *message) {
+        const char *host = strstr(uri, "+ssh://");
+
+        if (r == -ENOPKG || !host)
+                log_error("Cannot connect to libvirt at '%s': %s. %s", uri,
+                          isempty(message) ? strerror(-r) : message, remedy(r));
+        else
+                log_error("Cannot connect to libvirt at '%s': %s. 'ssh ssh:%.*s virsh list' has to work without a question",
+                          uri, isempty(message) ? strerror(-r) : cut_message(message),
+                          2 + (int) strcspn(host + strlen("+ssh://"), "/?"), host + strlen("+ssh:"));
+}
+
+/* With half a minute for somebody else's host. */
+static int open_within(const char *uri, Virt **ret, char **reterr_message) {
+        const struct sigaction action = { .sa_handler = on_late };
+        struct sigaction before;
+        int r;
+
+        if (!vmctl_is_elsewhere(uri))
+                return virt_open(uri, ret, reterr_message);
+        (void) snprintf(late, sizeof(late),
+                        "vmctl: Cannot connect to libvirt at '%.256s': it does not answer within %d s. Is the host up?\n",
+                        uri, PATIENCE_SEC);
+        (void) sigaction(SIGALRM, &action, &before);
+        (void) alarm(PATIENCE_SEC);
+        r = virt_open(uri, ret, reterr_message);
+        (void) alarm(0);
+        (void) sigaction(SIGALRM, &before, NULL);
+        return r;
+}
+
+int vmctl_connect(Context *c) {
+        const char *uri = vmctl_uri(c);
+        _cleanup_free_ char *message = NULL;
+        int r;
+
+        if (c->virt)
+                return 0;
+        r = open_within(uri, &c->virt, &message);
+        if (r < 0)
+                tell(uri, r, message);
+        /* No such libvirt is no such thing as not finding a machine. */
+        return r == -ENOENT ? -ECONNREFUSED : r;
+}

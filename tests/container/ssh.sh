@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Machines of another host over a real sshd, with keys and known hosts, from a network of its own; and what is said of a host
+# that is not there, hangs, or is not the one that is known: ssh.sh RELEASE
+#
+# shellcheck disable=SC2317,SC2086,SC2016 # the steps are called inside the container; commands are words; scripts are expanded there
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+container_require
+release=${1:-trixie}
+archive=libarchive13t64
+[ "$release" != bookworm ] || archive=libarchive13
+machine_new "$release" openssh-server openssh-client libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "$archive" libxml2
+pool=/var/lib/libvirt/images/gpuvm
+for socket in tls tcp; do ln -sf /dev/null "$machine/etc/systemd/system/libvirtd-$socket.socket"; done
+printf 'namespaces = []\ncgroup_controllers = []\nsecurity_driver = "none"\nuser = "root"\n' >"$machine/etc/libvirt/qemu.conf"
+rm "$machine/usr/lib/systemd/system-generators/gpuvm-generator"
+mkdir -p "$machine/$pool"
+python3 "$(dirname "$0")/../mock/bootsector.py" polite "$machine/$pool/worker.raw"
+cat >"$shared/worker.xml" <<XML
+<domain type="qemu"><name>worker</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"><g:user name="ada"/>
+<g:address cidr="192.0.2.7/24"/><g:disk path="$pool/worker.raw"/></g:vm></metadata>
+<memory unit="MiB">64</memory><os><type arch="x86_64" machine="q35">hvm</type></os><features><acpi/></features>
+<devices><disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="$pool/worker.raw"/><target dev="sda" bus="sata"/></disk>
+<serial type="pty"/></devices></domain>
+XML
+
+# from ARGUMENT...: vmctl on another network, without a terminal; its status and the last that it says.
+from() {
+        local r=0
+
+        ip netns exec elsewhere timeout 100 vmctl "$@" </dev/null >/run/out 2>/run/err || r=$?
+        echo "$r $(tail -n 1 /run/out | tr -s ' ')$(tail -n 1 /run/err)"
+}
+took() {
+        local began=$SECONDS
+
+        "$@"
+        [ $((SECONDS - began)) -lt 45 ] || echo "that took $((SECONDS - began)) s"
+}
+network() {
+        ip netns add elsewhere
+        ip link add near type veth peer name far netns elsewhere
+        ip address add 192.0.2.1/24 dev near
+        ip link set near up
+        ip -n elsewhere address add 192.0.2.2/24 dev far
+        ip -n elsewhere link set far up
+        echo '192.0.2.1 gpu-a' >>/etc/hosts
+}
+hosts() {
+        local there=qemu+ssh://root@gpu-a/system
+
+        systemctl is-system-running --wait >/dev/null
+        network
+        systemctl start ssh.service
+        virsh -q -c qemu:///system "define /shared/worker.xml; pool-define-as gpuvm dir --target /var/lib/libvirt/images/gpuvm; pool-start gpuvm" >/dev/null
+        mkdir -p /root/.ssh
+        chmod 700 /root/.ssh
+        ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+        echo "-- a host that is not known: $(from -c "$there" list)"
+        echo "gpu-a $(cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub)" >/root/.ssh/known_hosts
+        echo "-- who has no key there: $(from -c "$there" list)"
+        cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+        echo "-- list: $(from -c "$there" list)"
+        echo "-- info: $(from -c "$there" info worker)"
+        echo "-- start: $(from -c "$there" start worker)"
+        echo "-- it is $(virsh -q -c qemu:///system domstate worker | head -n 1)"
+        echo "-- ip list: $(from -c "$there" ip list)"
+        echo "-- ssh: $(from -c "$there" ssh --dry-run worker uptime)"
+        echo "-- console: $(from -c "$there" console --dry-run worker)"
+        echo "-- stop: $(from -c "$there" stop worker)"
+        echo "-- create: $(from -c "$there" create debian --no-gpu --ssh-key /root/.ssh/id_ed25519.pub)"
+        echo "-- over there: $(ip netns exec elsewhere ssh root@gpu-a vmctl create debian --no-gpu --dry-run --quiet 2>&1; echo $?)"
+        for words in 'apply' 'gpu attach worker 0' 'gpu status' 'ip check' 'check'; do
+                echo "-- $words: $(from -c "$there" $words)"
+        done
+        echo "-- delete: $(from -c "$there" delete --yes --quiet worker)$(virsh -q -c qemu:///system list --all --name)$(ls /var/lib/libvirt/images/gpuvm)."
+        ip -n elsewhere route add unreachable 192.0.2.99
+        echo "-- no host there: $(from -c qemu+ssh://root@192.0.2.99/system list)"
+        echo "-- no sshd there: $(from -c qemu+ssh://root@gpu-a:2222/system list)"
+        ip netns exec elsewhere systemd-socket-activate -l 192.0.2.2:22 sleep 600 2>/dev/null &
+        sleep 1
+        echo "192.0.2.2 hangs" >>/etc/hosts
+        echo "-- one that hangs: $(took from -c qemu+ssh://root@hangs/system list)"
+        echo "-- and nobody waits on: $(pgrep -c '^ssh$')"
+        echo "gpu-a $(ssh-keygen -q -t ed25519 -N '' -f /root/other && cut -d ' ' -f 1,2 /root/other.pub)" >/root/.ssh/known_hosts
+        echo "-- another host of that name: $(from -c "$there" list)"
+}
+machine_boot hosts
+said="vmctl: Cannot connect to libvirt at 'qemu+ssh://root@"
+question='has to work without a question'
+is "$release: over ssh" "$output" "-- a host that is not known: 1 ${said}gpu-a/system': Cannot recv data: Host key verification failed. 'ssh ssh://root@gpu-a virsh list' $question
+-- who has no key there: 1 ${said}gpu-a/system': root@gpu-a: Permission denied (publickey,password). 'ssh ssh://root@gpu-a virsh list' $question
+-- list: 0 worker debian off 1 64 MiB - 192.0.2.7/24
+-- info: 0 Address 192.0.2.7/24 (reserved)
+-- start: 0 worker is running
+-- it is running
+-- ip list: 0 worker 192.0.2.7/24 reserved
+-- ssh: 0 ssh -lada -- 192.0.2.7 uptime
+-- console: 0 virsh --connect qemu+ssh://root@gpu-a/system console worker
+-- stop: 0 worker is off
+-- create: 1 vmctl: Machines are made on the host that runs vmctl, with its own libvirt; --dry-run works elsewhere
+-- over there: 0
+-- apply: 1 vmctl: What is declared on a host is made there, not at 'qemu+ssh://root@gpu-a/system'. Run it over there
+-- gpu attach worker 0: 1 vmctl: GPUs are looked at on this machine, not at 'qemu+ssh://root@gpu-a/system'. Run it over there
+-- gpu status: 1 vmctl: GPUs are looked at on this machine, not at 'qemu+ssh://root@gpu-a/system'. Run it over there
+-- ip check: 1 vmctl: Addresses are asked for on this machine's own network, not at 'qemu+ssh://root@gpu-a/system'. Run it over there
+-- check: 1 vmctl: A host is checked where it is, not at 'qemu+ssh://root@gpu-a/system'. Run it over there
+-- delete: 0 .
+-- no host there: 1 ${said}192.0.2.99/system': Cannot recv data: ssh: connect to host 192.0.2.99 port 22: No route to host. 'ssh ssh://root@192.0.2.99 virsh list' $question
+-- no sshd there: 1 ${said}gpu-a:2222/system': Cannot recv data: ssh: connect to host gpu-a port 2222: Connection refused. 'ssh ssh://root@gpu-a:2222 virsh list' $question
+-- one that hangs: 1 ${said}hangs/system': it does not answer within 30 s. Is the host up?
+-- and nobody waits on: 0
+-- another host of that name: 1 ${said}gpu-a/system': Host key verification failed. 'ssh ssh://root@gpu-a virsh list' $question"
+[ "$tap_failed" -eq 0 ] || diag "$(tail -n 60 "$shared/stderr")"
+done_testing

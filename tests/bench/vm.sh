@@ -97,6 +97,7 @@ bench_vm() {
         bench_vm_peers
         bench_vm_node 1000 >"$work/node.xml"
         row '1,000 machines of the test driver: virsh list --all' "$(wall_ms '' 10 virsh -c "test:///$work/node.xml" list --all)" ms -
+        row '1,000 machines of the test driver: virsh that only opens it' "$(wall_ms '' 10 virsh -c "test:///$work/node.xml" uri)" ms -
         row '1,000 machines of the test driver: vmctl list' "$(wall_ms '' 10 "$build/helpers/vmctl" -c "test:///$work/node.xml" list)" ms 300
         row 'create: a look at this host' "$("$work/bare/parts" detect -)" ms 2 'CPUs, memory, network, gateway, DNS, GPUs'
         row 'create: the seed, written' "$("$work/bare/parts" seed "$work/seed.iso")" ms 1.5 'in memory: a disk has to flush it as well'

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "vmrelease.h"
+#include "bus.h"
 #include "parse.h"
 #include "stop.h"
 #include "virtvm.h"
 #include "vmgpu.h"
+#include "vmunit.h"
 
 /* Not as long as the machine runs, or nobody knows: this process may have been killed, and the machine not.
  */
@@ -21,18 +23,24 @@ static int may_release(Phase *p, const char *name) {
         return r < 0 ? r : !vm_state_is_on(state);
 }
 
-static bool starts_again(void) {
+/* Unless somebody stops the unit just now. */
+static bool starts_again(const Phase *p, const char *name) {
         const char *status = secure_getenv("EXIT_STATUS");
+        _cleanup_(bus_unit_done) BusUnit u = {};
+        _cleanup_bus_ Bus *bus = NULL;
         unsigned n;
 
-        return status && parse_uint(status, UINT8_MAX, &n) >= 0 && n == VMRELEASE_START_AGAIN;
+        if (!status || parse_uint(status, UINT8_MAX, &n) < 0 || n != VMRELEASE_START_AGAIN)
+                return false;
+        return !vmgpu_has_units(p) || bus_open(&bus) < 0 ||
+                        bus_unit_state(bus, vmunit_name(name).text, &u) < 0 || !u.has_job;
 }
 
 int vmrelease_gpus(Phase *p, const char *machine) {
         _cleanup_strv_ char **gpus = NULL;
         int r;
 
-        if (starts_again())
+        if (starts_again(p, machine))
                 return 0;
         r = vmgpu_taken(p->root, machine, &gpus);
         if (r < 0)

@@ -43,12 +43,37 @@ static void look_around(void *userdata) {
                 stop_ask();
 }
 
+/* Units of machines that are declared keep those apart that share a GPU. What else names one waits, or is
+ * told who has it: a unit that is taken for this machine would be given back under that one. Whoever cannot
+ * be asked leaves it to libvirt, which refuses the start. */
+static int await_owner(Phase *p, VmWatch *w, const char *gpu, uint64_t until_usec) {
+        for (unsigned round = 0;; round++) {
+                _cleanup_free_ char *owner = NULL;
+                int r = virtgpus_find_user(w->v, gpu, w->name, &owner);
+
+                if (r < 0)
+                        log_debug("Who has GPU %s is not known: %s", gpu, virt_message(w->v));
+                if (r <= 0)
+                        return 0;
+                if (monotonic_usec() >= until_usec)
+                        return phase_fail(p, EBUSY, "Stop that one first, by 'vmctl stop'",
+                                          "GPU %s of '%s' is with '%s', which is on", gpu, w->name, owner);
+                phase_status(p, "Waiting for GPU %s, which '%s' has", gpu, owner);
+                r = vmgpu_nap(p, round);
+                if (r < 0)
+                        return r;
+        }
+}
+
 static int take_gpus(Phase *p, VmWatch *w, const Metadata *m, VmChoice *choice) {
         uint64_t patience, until;
         int r;
 
         r = read_patience(p, w->name, &patience);
         until = monotonic_usec() + patience;
+        STRV_FOREACH(gpu, m->gpus)
+                if (r >= 0)
+                        r = await_owner(p, w, *gpu, until);
         if (r >= 0)
                 r = vmgpu_take(p, w->name, m->gpus, patience);
         return r < 0 || !m->gpu_wish ? r : vmchoice_make(p, w->v, w->name, m, until, choice);

@@ -277,6 +277,25 @@ int ipcheck_look(int root, const char *link, const IpRange *wanted, const IpKnow
         return r < 0 ? r : ipcheck_plan(&s, link, wanted, networkd, known, ret, reterr);
 }
 
+int ipcheck_one(int root, const char *link, const IpRange *address, IpEntry *ret) {
+        _cleanup_(ipcheck_done) IpCheck c = {};
+        _cleanup_free_ char *said = NULL;
+        const IpKnown nothing = {};
+        int r;
+
+        r = ipcheck_look(root, link, address, &nothing, &c, &said);
+        if (r < 0)
+                return r;
+        if (c.n != 1)
+                return -EINVAL;
+        c.entries[0] = (IpEntry){ .state = IP_FREE };
+        r = ipcheck_ask(&c, 1);
+        if (r < 0)
+                return r;
+        *ret = c.entries[0];
+        return ret->state != IP_FREE;
+}
+
 static int collect(const IpCheck *c, bool asked, size_t max, char ***ret) {
         size_t n = 0;
 

@@ -181,7 +181,7 @@ int plan_look(Context *c, Create *n) {
         if (r >= 0)
                 r = mark_leased(n->root, &n->host);
         if (r < 0)
-                return log_error_errno(r, "Cannot find out what is taken: %m");
+                return vmctl_tell_record(n->root, r, "Cannot find out what is taken");
         r = c->virt ? virtvm_list(c->virt, METADATA_URI, &l) : 0;
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot list the virtual machines");

@@ -10,6 +10,7 @@
 
 #include "fs.h"
 #include "nearest.h"
+#include "rollback.h"
 #include "vmctl.h"
 
 #define NAME        "vmctl"
@@ -92,6 +93,40 @@ int vmctl_connect(Context *c) {
                           isempty(message) ? strerror(-r) : message, connect_remedy(r));
         /* No such libvirt is no such thing as not finding a machine. */
         return r == -ENOENT ? -ECONNREFUSED : r;
+}
+
+int vmctl_connect_again(Context *c) {
+        unsigned long version;
+        Virt *before = c->virt;
+        int r;
+
+        if (before && virt_version(before, &version) >= 0)
+                return 0;
+        c->virt = NULL;
+        r = vmctl_connect(c);
+        if (r < 0)
+                c->virt = before;
+        else
+                virt_close(before);
+        return r;
+}
+
+int vmctl_is_cut(Context *c, const VirtVm *vm) {
+        const char *directory = secure_getenv("GPUVM_ROOT");
+        _cleanup_close_ int root = directory || vmctl_is_local(c) ? fs_open_root(directory) : -EBADF;
+
+        return root < 0 ? 0 : rollback_is_cut(root, vm->name, vm->uuid);
+}
+
+int vmctl_tell_record(int root, int error, const char *what) {
+        _cleanup_free_ char *path = NULL;
+
+        if (rollback_find_broken(root, &path) <= 0)
+                return log_error_errno(error, "%s: %m", what);
+        return log_error_errno(
+                        error,
+                        "%s: '%s' cannot be read: %m. It names what 'vmctl create' had made of that machine; once that is looked after, remove the file",
+                        what, path);
 }
 
 bool vmctl_is_local(Context *c) {

@@ -3,7 +3,6 @@
 #include <linux/neighbour.h>
 #include <net/ethernet.h>
 #include <net/if_arp.h>
-#include <stdarg.h>
 
 #include "fs.h"
 #include "hostnet.h"
@@ -11,6 +10,7 @@
 #include "netnetworkd.h"
 #include "netowner.h"
 #include "probe.h"
+#include "refuse.h"
 #include "strv.h"
 
 #define NAT_NETWORK "default"
@@ -21,20 +21,6 @@
 void ipcheck_done(IpCheck *c) {
         free(c->entries);
         *c = (IpCheck){};
-}
-
-static int refuse(char **reterr, int error, const char *format, ...) _printf_(3, 4);
-static int refuse(char **reterr, int error, const char *format, ...) {
-        va_list ap;
-        int n;
-
-        va_start(ap, format);
-        n = vasprintf(reterr, format, ap);
-        va_end(ap);
-        if (n >= 0)
-                return error;
-        *reterr = NULL;
-        return -ENOMEM;
 }
 
 /* The first of them that matters has the last word. */

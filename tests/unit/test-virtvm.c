@@ -2,7 +2,7 @@
 
 #include "metadata.h"
 #include "strv.h"
-#include "tests/tap.h"
+#include "tests/libvirt.h"
 #include "virtaddress.h"
 #include "virtlib.h"
 #include "virtvm.h"
@@ -11,17 +11,6 @@
         "<domain type='test'><name>talos-01</name><metadata><g:vm xmlns:g='" METADATA_URI     \
         "' kind='talos'><g:gpu address='0000:01:00.0'/></g:vm></metadata><memory unit='KiB'>" \
         "4194304</memory><vcpu>4</vcpu><os><type>hvm</type></os></domain>"
-
-static Virt *connect_to_test(void) {
-        Virt *v = NULL;
-        int r;
-
-        r = virt_open("test:///default", &v, NULL);
-        if (r == -ENOPKG)
-                SKIP("libvirt's library is not installed");
-        ASSERT_EQ(r, 0);
-        return v;
-}
 
 TEST(listed_with_its_metadata_and_others_without) {
         _cleanup_(virt_closep) Virt *v = connect_to_test();

@@ -3,7 +3,7 @@
 /* Stopping, on libvirt's test driver, whose guests are good and whose QEMU always ends: what they do not do
  * is put in place of the library's functions. */
 
-#include "tests/tap.h"
+#include "tests/libvirt.h"
 #include "virtlib.h"
 #include "virtvm.h"
 #include "vmstop.h"
@@ -27,17 +27,6 @@ static int not_destroyed(virDomainPtr d) {
         (void) d;
         pulled++;
         return -1;
-}
-
-static Virt *connect_to_test(void) {
-        Virt *v = NULL;
-        int r;
-
-        r = virt_open("test:///default", &v, NULL);
-        if (r == -ENOPKG)
-                SKIP("libvirt's library is not installed");
-        ASSERT_EQ(r, 0);
-        return v;
 }
 
 static bool is_on(Virt *v) {

@@ -11,22 +11,18 @@
 
 #include <systemd/sd-daemon.h>
 
-#include "bus.h"
 #include "cloudinit.h"
 #include "fs.h"
 #include "metadata.h"
 #include "phase.h"
 #include "virtvm.h"
-#include "vmgpu.h"
 #include "vmprobe.h"
 #include "vmrelease.h"
 #include "vmstart.h"
 #include "vmstop.h"
-#include "vmunit.h"
 #include "vmwatch.h"
 
 enum {
-        STOP_TIMEOUT_SEC = 3 * 60, /* where no unit says another */
         LOOK_AGAIN_SEC = 60,
         TELL_AGAIN_SEC = 30, /* what has not changed */
 };
@@ -54,22 +50,6 @@ static void machine_done(Machine *m) {
 /* Of libvirt's, which may have gone meanwhile. */
 static const char *message(const Machine *m) {
         return m->watch.v ? virt_message(m->watch.v) : "libvirt does not answer";
-}
-
-/* A machine without our mark is somebody else's. */
-static int read_metadata(Machine *m) {
-        _cleanup_(virtvm_done) VirtVm vm = {};
-        int r;
-
-        r = virtvm_find(m->watch.v, m->name, METADATA_URI, &vm);
-        if (r >= 0)
-                r = vm.metadata ? metadata_parse(vm.metadata, &m->metadata) : 0;
-        if (r < 0)
-                return phase_fail(m->p, r, "'vmctl list --all' shows what there is",
-                                  "Cannot look at virtual machine '%s'", m->name);
-        return r > 0 ? 0
-                     : phase_fail(m->p, EPERM, "Use virsh", "Virtual machine '%s' was not made by gpuvm",
-                                  m->name);
 }
 
 /* What cannot be read costs the machine nothing. */
@@ -120,17 +100,6 @@ static int look_at(Machine *m, VmLook *ret) {
         return MAX(r, 0);
 }
 
-/* As long as its unit has. */
-static void begin_stopping(Machine *m) {
-        uint64_t timeout = STOP_TIMEOUT_SEC * USEC_PER_SEC;
-        _cleanup_bus_ Bus *bus = NULL;
-
-        if (vmgpu_has_units(m->p) && bus_open(&bus) >= 0 &&
-            bus_unit_stop_timeout(bus, vmunit_name(m->name).text, &timeout) < 0)
-                timeout = STOP_TIMEOUT_SEC * USEC_PER_SEC;
-        vmstop_begin(&m->stop, timeout);
-}
-
 static void tell_pull(const Machine *m) {
         phase_status(m->p, "The guest did not shut down in time: stopping it as if its plug were pulled");
         if (m->stop.pulls == 1)
@@ -167,7 +136,7 @@ static int go_on_stopping(Machine *m) {
 
 static int stop_if_told(Machine *m) {
         if (vmwatch_told_to_stop(&m->watch)) {
-                begin_stopping(m);
+                vmstop_begin(&m->stop, vmstop_patience(m->p, m->name));
                 m->again = false;
         }
         return m->stop.begun ? go_on_stopping(m) : 0;
@@ -187,7 +156,7 @@ static void start_again(Machine *m, bool first) {
         }
         log_warning("'%s' is going to be started again", m->name);
         m->again = true;
-        begin_stopping(m);
+        vmstop_begin(&m->stop, vmstop_patience(m->p, m->name));
 }
 
 static void tell_late(Machine *m) {
@@ -282,7 +251,7 @@ static int run_machine(Phase *p, const char *name) {
                                   "Cannot use libvirt's library");
         r = vmstart_connect(p, &m.watch);
         if (r >= 0)
-                r = read_metadata(&m);
+                r = vmstart_read(p, &m.watch, &m.metadata);
         if (r >= 0 && !p->dry_run)
                 open_log(&m);
         if (r >= 0)

@@ -24,7 +24,7 @@ layers=(
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'
         'exclusive gpureset'
         'evidence checkup checklook checkhost checkgpu checknet bundle bundletext'
-        'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtevent virtverdict virtvm virtwatch vmgpu vmplan vmplangpu vmplannet vmplanwork vmdiff vmchange vmhealth vmhost vmprobe vmchoice vmrelease vmstart vmstop vmwatch virtgpus vmunit rollback gpulease smoke guestjob'
+        'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtevent virtverdict virtvm virtwatch vmgpu vmplan vmplangpu vmplannet vmplanwork vmdiff vmchange vmhealth vmhost vmprobe vmchoice vmrelease vmstart vmstop vmtaken vmwatch virtgpus vmunit rollback gpulease smoke guestjob'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do

@@ -9,6 +9,7 @@
 #include "stop.h"
 #include "virtgpus.h"
 #include "vmgpu.h"
+#include "vmtaken.h"
 
 /* Who chooses several does so at once: two that have half of what they need would both go without. */
 #define CHOICE_LOCK "/run/gpuvm/choice.lock"
@@ -81,7 +82,7 @@ static int look(Chooser *c) {
         if (r >= 0)
                 r = virtgpus_mark(c->v, c->p->root, &c->states, &culprit);
         if (r >= 0)
-                r = vmgpu_taken(c->p->root, c->machine, &own);
+                r = vmtaken_list(c->p->root, c->machine, &own);
         if (r >= 0)
                 r = gpuchoice_init(&c->states, &c->wish, c->machine, own, &c->choice);
         for (size_t i = 0; r >= 0 && c->refused && c->refused[i]; i++)
@@ -166,7 +167,7 @@ static int hand_over(Chooser *c) {
 /* What was taken for a choice that came to nothing, or for one before. */
 static int give_back_rest(Chooser *c, char *const *named) {
         _cleanup_strv_ char **taken = NULL;
-        int r = vmgpu_taken(c->p->root, c->machine, &taken);
+        int r = vmtaken_list(c->p->root, c->machine, &taken);
 
         STRV_FOREACH(gpu, taken)
                 if (r >= 0 && !strv_contains(c->picked, *gpu) && !(named && strv_contains(named, *gpu)))

@@ -3,7 +3,7 @@
 
 /* Vmchoice: the GPUs that a machine gets that wishes for some by number or model, chosen as it starts.
  *
- * A choice is in no file. What was taken is noted in /run (vmgpu.h); the machine starts from a description
+ * A choice is in no file. What was taken is noted in /run (vmtaken.h); the machine starts from a description
  * that has the GPUs, and its definition never does (virtvm_start_as()). So nothing is left to be put right
  * after a power cut, or a process that was killed: the next start chooses again, what was taken before first.
  * A machine that is off has no GPU that was chosen for it. */

@@ -6,6 +6,7 @@
 #include "stop.h"
 #include "virtvm.h"
 #include "vmgpu.h"
+#include "vmtaken.h"
 #include "vmunit.h"
 
 /* Not as long as the machine runs, or nobody knows: this process may have been killed, and the machine not.
@@ -42,9 +43,9 @@ int vmrelease_gpus(Phase *p, const char *machine) {
 
         if (starts_again(p, machine))
                 return 0;
-        r = vmgpu_taken(p->root, machine, &gpus);
+        r = vmtaken_list(p->root, machine, &gpus);
         if (r < 0)
-                return phase_fail(p, r, "Look at " VMGPU_DIR, "Cannot tell which GPUs '%s' has taken",
+                return phase_fail(p, r, "Look at " VMTAKEN_DIR, "Cannot tell which GPUs '%s' has taken",
                                   machine);
         if (!gpus || !vmgpu_has_units(p) || stop_is_shutdown(p->root))
                 return 0;

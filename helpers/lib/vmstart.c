@@ -23,6 +23,21 @@ int vmstart_connect(Phase *p, VmWatch *w) {
                      : 0;
 }
 
+int vmstart_read(Phase *p, VmWatch *w, Metadata *ret) {
+        _cleanup_(virtvm_done) VirtVm vm = {};
+        int r;
+
+        r = virtvm_find(w->v, w->name, METADATA_URI, &vm);
+        if (r >= 0)
+                r = vm.metadata ? metadata_parse(vm.metadata, ret) : 0;
+        if (r < 0)
+                return phase_fail(p, r, "'vmctl list --all' shows what there is",
+                                  "Cannot look at virtual machine '%s'", w->name);
+        return r > 0 ? 0
+                     : phase_fail(p, EPERM, "Use virsh", "Virtual machine '%s' was not made by gpuvm",
+                                  w->name);
+}
+
 /* WhenIdle= of its file. One that is not declared, or wrongly, does not wait. */
 static int read_patience(Phase *p, const char *name, uint64_t *ret_usec) {
         _cleanup_(vmfile_done) VmFile f = {};

@@ -12,6 +12,10 @@
  * been told. */
 int vmstart_connect(Phase *p, VmWatch *w) _must_check_ _nonnull_all_;
 
+/* What it says of itself. A machine that says nothing is somebody else's, and an error. Returns 0; a negative
+ * result has been told. */
+int vmstart_read(Phase *p, VmWatch *w, Metadata *ret) _must_check_ _nonnull_all_;
+
 /* m: what it says of itself. One that runs already is left as it is. Returns 1 if it runs, 0 in a dry run; a
  * negative result has been told. */
 int vmstart_machine(Phase *p, VmWatch *w, const Metadata *m) _must_check_ _nonnull_all_;

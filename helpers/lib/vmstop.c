@@ -1,13 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "vmstop.h"
+#include "bus.h"
 #include "virtvm.h"
+#include "vmgpu.h"
+#include "vmunit.h"
 
 enum {
+        TIMEOUT_SEC = 3 * 60,
         ASK_AGAIN_SEC = 20,
         AGENT_SEC = 65, /* in which the guest's agent may be asked to shut it down */
         PLUG_PULLS = 3, /* a QEMU that hangs in the kernel cannot be killed */
 };
+
+uint64_t vmstop_patience(const Phase *p, const char *name) {
+        uint64_t timeout;
+        _cleanup_bus_ Bus *bus = NULL;
+
+        if (!vmgpu_has_units(p) || bus_open(&bus) < 0 ||
+            bus_unit_stop_timeout(bus, vmunit_name(name).text, &timeout) < 0)
+                return TIMEOUT_SEC * USEC_PER_SEC;
+        return timeout;
+}
 
 void vmstop_begin(VmStop *s, uint64_t patience_usec) {
         uint64_t timeout = patience_usec > 2 * VMSTOP_MARGIN_USEC ? patience_usec - VMSTOP_MARGIN_USEC

@@ -5,6 +5,7 @@
  * to shut down, again and again, for one that is still starting has not heard it; when the time is up its
  * plug is pulled. */
 
+#include "phase.h"
 #include "virt.h"
 
 /* What is kept back of the time, for pulling the plug: of that of the machine's unit, before systemd kills
@@ -24,6 +25,9 @@ typedef enum VmStopStep {
         VMSTOP_PULLED,     /* the machine is going to be off */
         VMSTOP_NOT_PULLED, /* likewise; it is tried again */
 } VmStopStep;
+
+/* How long the machine's unit may take to stop; three minutes where there is none. */
+uint64_t vmstop_patience(const Phase *p, const char *name) _nonnull_all_;
 
 /* patience_usec: how long whoever waits for it does; UINT64_MAX: for ever. The first word stands. */
 void vmstop_begin(VmStop *s, uint64_t patience_usec) _nonnull_all_;

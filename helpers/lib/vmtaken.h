@@ -14,6 +14,7 @@
 
 /* What is noted already stays noted. */
 int vmtaken_note(int root, const char *machine, const char *gpu) _must_check_ _nonnull_all_;
+/* Returns 1, or 0 if nothing was noted. */
 int vmtaken_forget(int root, const char *machine, const char *gpu) _must_check_ _nonnull_all_;
 /* Returns 1 or 0. */
 int vmtaken_is(int root, const char *machine, const char *gpu) _must_check_ _nonnull_all_;

@@ -104,6 +104,27 @@ chooses() {
         for name in one two late pair; do virsh -q -c qemu:///system dumpxml --inactive $name; done | grep -c hostdev
         find /run/gpuvm/vms -type f
 }
+# Its process says that it is to be started again; somebody stops its unit meanwhile.
+keeps() {
+        systemctl is-system-running --wait >/dev/null
+        mkdir -p /run/gpuvm/vms/again
+        : >/run/gpuvm/vms/again/0000:01:00.0
+        systemctl start gpuvm-vfio@0000:01:00.0 gpuvm-vm@again
+        systemctl kill --kill-whom=main gpuvm-vm@again
+        for _ in $(seq 100); do
+                [ "$(systemctl show --value -p NRestarts -p ActiveState gpuvm-vm@again | sort | tr -d '\n')" != 1active ] || break
+                sleep 0.1
+        done
+        say 'started again:' again
+        systemctl stop gpuvm-vm@again; say 'stopped:' again
+}
+mkdir -p "$machine/etc/systemd/system/gpuvm-vm@again.service.d"
+cat >"$machine/etc/systemd/system/gpuvm-vm@again.service.d/stub.conf" <<'UNIT'
+[Service]
+NotifyAccess=all
+ExecStart=
+ExecStart=/bin/bash -c 'trap "exit 69" TERM; systemd-notify --ready; while :; do sleep 0.1; done'
+UNIT
 machine_boot chooses
 is "$release: each gets its own, or is told who has it" "$output" "more than there are: three=failed nouveau nouveau
 No GPUs for 'three', which asks for 3
@@ -121,6 +142,10 @@ all gone: one=inactive two=inactive late=inactive nouveau nouveau
 two for one machine: pair=active vfio-pci vfio-pci
 and both back: pair=inactive nouveau nouveau
 0"
+gpus_reset
+machine_boot keeps
+is "$release: who starts again keeps them, who is stopped does not" "$output" 'started again: again=active vfio-pci nouveau
+stopped: again=failed nouveau nouveau'
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr")
 $(machine_journal -o cat -u 'gpuvm-v*' | tail -n 80)"
 done_testing

@@ -50,6 +50,7 @@ TEST(for_whom_a_gpu_was_taken) {
         ASSERT_EQ(vmgpu_return(&p, "talos-02", gpu), 0);
         ASSERT_EQ(vmgpu_settle(&p, gpu), 0);
         ASSERT_EQ(fs_exists(p.root, VMTAKEN_DIR "/talos-02/0000:01:00.0"), 1);
+        ASSERT_EQ(vmtaken_forget(p.root, "talos-02", gpu), 1);
         ASSERT_EQ(vmtaken_forget(p.root, "talos-02", gpu), 0);
         ASSERT_EQ(vmtaken_is(p.root, "talos-02", gpu), 0);
 }

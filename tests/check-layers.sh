@@ -12,7 +12,7 @@ cd "$1/helpers/lib"
 
 layers=(
         'macro'
-        'bdf library log nearest parse strv json agentanswer'
+        'bdf library log nearest parse refuse strv json agentanswer'
         'fs fswrite curllib digest qcow2 scrub tar unpack'
         'account aptsource turn queue grouplock checkpoint bootfile confvalid grubcfg grubplace kernel child ini dropin ledger cloudinit guestwish gueststeps setupsteps setupcheck nodeinit guestnet gpuarch ubuntudrivers osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer ping netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile metrics'
         'xml yamldoc metadata virtlib seed guestlog gpuname gpuwish vmplace'
@@ -24,7 +24,7 @@ layers=(
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'
         'exclusive gpureset'
         'evidence checkup checklook checkhost checkgpu checknet bundle bundletext'
-        'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtevent virtverdict virtvm virtwatch vmgpu vmplan vmplangpu vmplannet vmplanwork vmdiff vmchange vmhealth vmhost vmprobe vmstart virtgpus vmunit rollback gpulease smoke guestjob'
+        'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtevent virtverdict virtvm virtwatch vmgpu vmplan vmplangpu vmplannet vmplanwork vmdiff vmchange vmhealth vmhost vmprobe vmchoice vmrelease vmstart vmstop vmtaken vmwatch virtgpus vmunit rollback gpulease smoke guestjob'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do

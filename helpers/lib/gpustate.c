@@ -100,39 +100,70 @@ static bool may_ask_driver(const GpuState *g) {
         return !g->stuck && !streq_ptr(g->power, "D3cold");
 }
 
+/* Who asks NVIDIA's driver. */
+typedef struct Asker {
+        int root;
+        Worker *w;         /* NULL: none yet */
+        size_t n;          /* GPUs that are left, this one among them */
+        uint64_t end_usec; /* of monotonic_usec(), for all of them; 0: it has answered so far */
+} Asker;
+
+static void asker_done(Asker *a) {
+        if (a->w)
+                worker_free(a->w);
+}
+
+/* What hangs for one GPU mostly does for all: those behind it share as much time as that one had. */
+static uint64_t patience(const Asker *a) {
+        uint64_t now = monotonic_usec();
+
+        if (a->end_usec == 0)
+                return ANSWER_SEC * USEC_PER_SEC;
+        return a->end_usec > now ? (a->end_usec - now) / MAX(a->n, (size_t) 1) : 0;
+}
+
+static int note_hang(Asker *a, GpuState *g) {
+        if (a->end_usec > 0)
+                return free_and_strdup(&g->stuck, "the driver nvidia does not answer, as for another GPU");
+        a->end_usec = monotonic_usec() + ANSWER_SEC * USEC_PER_SEC;
+        return MIN(str_printf(&g->stuck, "the driver nvidia has not answered for %d s", ANSWER_SEC), 0);
+}
+
 /* NVIDIA's driver answers as long as it is well. A child asks it first, which can be left behind: whoever
  * looks for holders asks it again. One child asks for all GPUs, up to one that does not answer. Returns 1 and
  * the first line of what it says, or 0. */
-static int ask_driver(int root, Worker **w, GpuState *g, char **ret) {
+static int ask_driver(Asker *a, GpuState *g, char **ret) {
+        uint64_t timeout = patience(a);
         _cleanup_free_ char *path = NULL;
         int r;
 
         if (!may_ask_driver(g) || !streq_ptr(g->gpu->driver, "nvidia"))
                 return 0;
+        if (timeout == 0)
+                return note_hang(a, g);
         r = str_printf(&path, "/proc/driver/nvidia/gpus/%s/information", g->gpu->name);
-        if (r >= 0 && !*w)
-                r = worker_start(root, NULL, NULL, w);
+        if (r >= 0 && !a->w)
+                r = worker_start(a->root, NULL, NULL, &a->w);
         if (r >= 0)
-                r = worker_read(*w, path, ANSWER_SEC * USEC_PER_SEC, ret);
+                r = worker_read(a->w, path, timeout, ret);
         if (r == -ETIMEDOUT || r == -ECHILD) { /* the next one gets another child */
-                worker_free(*w);
-                *w = NULL;
+                worker_free(a->w);
+                a->w = NULL;
         }
         if (r == -ETIMEDOUT)
-                return MIN(str_printf(&g->stuck, "the driver nvidia has not answered for %d s", ANSWER_SEC),
-                           0);
+                return note_hang(a, g);
         return r < 0 ? (r == -ENOMEM ? r : 0) : 1;
 }
 
 /* "GeForce RTX 4090", or what NVIDIA's driver calls it where the database is older than the card. */
-static int read_name(int root, Worker **w, GpuState *g) {
+static int read_name(Asker *a, GpuState *g) {
         _cleanup_free_ char *text = NULL;
         const char *model;
         int r;
 
         r = g->gpu->modalias ? gpuname_read(g->gpu->modalias, &g->name) : 0;
         if (r >= 0)
-                r = ask_driver(root, w, g, &text);
+                r = ask_driver(a, g, &text);
         if (r <= 0 || g->name)
                 return r;
         model = startswith(text, "Model:");
@@ -171,18 +202,17 @@ static GpuOwner judge_owner(const GpuState *g) {
         return seen ? GPU_OWNER_FREE : GPU_OWNER_UNKNOWN;
 }
 
-static int read_state(int root, const PciBus *bus, const KeepList *keep, const Conf *c, Worker **w,
-                      GpuState *g) {
+static int read_state(Asker *a, const PciBus *bus, const KeepList *keep, const Conf *c, GpuState *g) {
         int r;
 
         g->mode = conf_gpu_mode(c, g->gpu->name, g->gpu->path);
         r = judge_group(bus, keep, c, g);
         if (r >= 0)
-                r = read_stuck(root, g);
+                r = read_stuck(a->root, g);
         if (r >= 0)
-                r = read_link(root, g);
+                r = read_link(a->root, g);
         if (r >= 0)
-                r = read_name(root, w, g);
+                r = read_name(a, g);
         return r;
 }
 
@@ -226,7 +256,7 @@ static int look_for_holders(int root, GpuStates *s) {
 
 int gpustate_read(int root, const Conf *c, bool holders, GpuStates *ret) {
         _cleanup_(gpustate_done) GpuStates s = {};
-        _cleanup_(worker_freep) Worker *w = NULL;
+        _cleanup_(asker_done) Asker a = { .root = root };
         _cleanup_(keep_done) KeepList keep = {};
         int r;
 
@@ -241,8 +271,10 @@ int gpustate_read(int root, const Conf *c, bool holders, GpuStates *ret) {
                         s.list[s.n++].gpu = &s.bus.devices[i];
         if (s.n > 0)
                 r = keep_find(root, &s.bus, &keep);
-        for (size_t i = 0; i < s.n && r >= 0; i++)
-                r = read_state(root, &s.bus, &keep, c, &w, &s.list[i]);
+        for (size_t i = 0; i < s.n && r >= 0; i++) {
+                a.n = s.n - i;
+                r = read_state(&a, &s.bus, &keep, c, &s.list[i]);
+        }
         if (r >= 0 && holders && s.n > 0)
                 r = look_for_holders(root, &s);
         if (r < 0)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <arpa/inet.h>
-#include <stdarg.h>
 
 #include "confvalid.h"
 #include "fs.h"
 #include "guestwish.h"
 #include "parse.h"
+#include "refuse.h"
 #include "strv.h"
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
@@ -187,28 +187,14 @@ bool guestwish_is_list(GuestKey k) {
                         k == GUEST_OLLAMA_MODELS;
 }
 
-static int refuse(char **reterr, const char *format, ...) _printf_(2, 3);
-
-static int refuse(char **reterr, const char *format, ...) {
-        va_list ap;
-        int n;
-
-        va_start(ap, format);
-        n = vasprintf(reterr, format, ap);
-        va_end(ap);
-        if (n >= 0)
-                return -EINVAL;
-        *reterr = NULL;
-        return -ENOMEM;
-}
-
 static int check_values(const GuestWish *w, char **reterr) {
         for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++) {
                 if (w->values[k] && k >= GUEST_ENGINE && !w->llm)
-                        return refuse(reterr, "--%s is for machines of the kind llm", rows[k].option);
+                        return refuse(reterr, -EINVAL, "--%s is for machines of the kind llm",
+                                      rows[k].option);
                 STRV_FOREACH(value, w->values[k])
                         if (rows[k].is_valid && !rows[k].is_valid(*value))
-                                return refuse(reterr, "'%s' is no %s for --%s", *value, rows[k].what,
+                                return refuse(reterr, -EINVAL, "'%s' is no %s for --%s", *value, rows[k].what,
                                               rows[k].option);
         }
         return 0;
@@ -221,10 +207,10 @@ static int check_ports(const GuestWish *w, char **reterr) {
             parse_uint(guestwish_value(w, GUEST_OLLAMA_PORT), UINT16_MAX, &ollama) < 0)
                 return -EINVAL;
         if (vllm == ollama)
-                return refuse(reterr, "--vllm-port and --ollama-port are the same");
+                return refuse(reterr, -EINVAL, "--vllm-port and --ollama-port are the same");
         if (guestwish_engine(w) == GUEST_ON_DEMAND &&
             (own_port(vllm) == ollama || own_port(ollama) == vllm || own_port(vllm) == own_port(ollama)))
-                return refuse(reterr,
+                return refuse(reterr, -EINVAL,
                               "--vllm-port and --ollama-port do not go together on demand: vLLM itself "
                               "listens on %u, and Ollama on %u",
                               own_port(vllm), own_port(ollama));
@@ -238,12 +224,12 @@ int guestwish_check(const GuestWish *w, char **reterr) {
         if (r < 0)
                 return r;
         if (strv_contains(w->values[GUEST_FIREWALL], "off") && strv_length(w->values[GUEST_FIREWALL]) > 1)
-                return refuse(reterr, "--firewall=off beside ports to open: which of them?");
+                return refuse(reterr, -EINVAL, "--firewall=off beside ports to open: which of them?");
         r = w->llm ? check_ports(w, reterr) : 0;
         if (r < 0)
                 return r;
         if (w->llm && !w->gpu && engine && !streq(engine, "ollama"))
-                return refuse(reterr,
+                return refuse(reterr, -EINVAL,
                               "vLLM needs a GPU, and the machine has none: --engine=ollama does without");
         return 0;
 }

@@ -3,7 +3,6 @@
 #include <linux/neighbour.h>
 #include <net/ethernet.h>
 #include <net/if_arp.h>
-#include <stdarg.h>
 
 #include "fs.h"
 #include "hostnet.h"
@@ -11,6 +10,7 @@
 #include "netnetworkd.h"
 #include "netowner.h"
 #include "probe.h"
+#include "refuse.h"
 #include "strv.h"
 
 #define NAT_NETWORK "default"
@@ -21,20 +21,6 @@
 void ipcheck_done(IpCheck *c) {
         free(c->entries);
         *c = (IpCheck){};
-}
-
-static int refuse(char **reterr, int error, const char *format, ...) _printf_(3, 4);
-static int refuse(char **reterr, int error, const char *format, ...) {
-        va_list ap;
-        int n;
-
-        va_start(ap, format);
-        n = vasprintf(reterr, format, ap);
-        va_end(ap);
-        if (n >= 0)
-                return error;
-        *reterr = NULL;
-        return -ENOMEM;
 }
 
 /* The first of them that matters has the last word. */
@@ -275,6 +261,25 @@ int ipcheck_look(int root, const char *link, const IpRange *wanted, const IpKnow
                 return refuse(reterr, r, "Cannot look at the network: %s", strerror(-r));
         r = read_networkd(root, &s, link, &networkd);
         return r < 0 ? r : ipcheck_plan(&s, link, wanted, networkd, known, ret, reterr);
+}
+
+int ipcheck_one(int root, const char *link, const IpRange *address, IpEntry *ret) {
+        _cleanup_(ipcheck_done) IpCheck c = {};
+        _cleanup_free_ char *said = NULL;
+        const IpKnown nothing = {};
+        int r;
+
+        r = ipcheck_look(root, link, address, &nothing, &c, &said);
+        if (r < 0)
+                return r;
+        if (c.n != 1)
+                return -EINVAL;
+        c.entries[0] = (IpEntry){ .state = IP_FREE };
+        r = ipcheck_ask(&c, 1);
+        if (r < 0)
+                return r;
+        *ret = c.entries[0];
+        return ret->state != IP_FREE;
 }
 
 static int collect(const IpCheck *c, bool asked, size_t max, char ***ret) {

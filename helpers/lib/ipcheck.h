@@ -55,6 +55,10 @@ int ipcheck_link(int root, const Conf *conf, const NetState *s, char *const *net
 int ipcheck_look(int root, const char *link, const IpRange *wanted, const IpKnown *known, IpCheck *ret,
                  char **reterr) _must_check_ __attribute__((nonnull(2, 4, 5, 6)));
 
+/* Whether somebody on that link has this one address, or is about to take it, whatever is known of it. Takes
+ * 0.6 s. Returns 1 and who, or 0. Else as ipcheck_ask(), or ipcheck_plan() without its sentence. */
+int ipcheck_one(int root, const char *link, const IpRange *address, IpEntry *ret) _must_check_ _nonnull_all_;
+
 /* Addresses for new machines, the lowest first, with prefix length: of IpRange=, or else of the bridge's
  * network, up to max. Takes 0.6 s or a little more. Returns how many. 0: there is none to be chosen here, and
  * ret_why says why, in words that go on after a colon. Below another root than the machine's own nobody is

@@ -237,19 +237,44 @@ int rollback_recover(int root, RollbackUndo undo, void *userdata) {
         return result < 0 ? result : n;
 }
 
-static int claim(int root, const char *name, RollbackKind kind, char ***l) {
-        _cleanup_(rollback_done) Rollback b = {};
+/* Returns 1, or 0 for one that was finished meanwhile. */
+static int read_record(int root, const char *name, Rollback *ret) {
         _cleanup_free_ char *path = NULL, *text = NULL;
         size_t size;
         int r;
 
-        if (record_path(name, &path) < 0 || fs_read(root, path, RECORD_MAX, &text, &size) < 0)
-                return 0; /* finished meanwhile */
-        r = rollback_parse(text, size, &b);
+        if (record_path(name, &path) < 0)
+                return 0; /* not ours */
+        r = fs_read(root, path, RECORD_MAX, &text, &size);
+        if (r == -ENOENT)
+                return 0;
+        if (r >= 0)
+                r = rollback_parse(text, size, ret);
+        return r < 0 ? r : 1;
+}
+
+int rollback_find_broken(int root, char **ret_path) {
+        _cleanup_strv_ char **names = NULL;
+
+        if (fs_list(root, ROLLBACK_DIR, &names) < 0)
+                return 0;
+        STRV_FOREACH(name, names) {
+                _cleanup_(rollback_done) Rollback b = {};
+
+                if (read_record(root, *name, &b) < 0)
+                        return str_printf(ret_path, ROLLBACK_DIR "/%s", *name) < 0 ? -ENOMEM : 1;
+        }
+        return 0;
+}
+
+static int claim(int root, const char *name, RollbackKind kind, char ***l) {
+        _cleanup_(rollback_done) Rollback b = {};
+        int r = read_record(root, name, &b);
+
         for (size_t i = 0; r >= 0 && i < b.n; i++)
                 if (b.steps[i].kind == kind)
                         r = strv_extend(l, b.steps[i].object);
-        return r;
+        return MIN(r, 0);
 }
 
 int rollback_claimed(int root, RollbackKind kind, char ***l) {

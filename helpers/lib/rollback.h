@@ -61,6 +61,9 @@ int rollback_recover(int root, RollbackUndo undo, void *userdata) _must_check_ _
  * if not, or only root could see. */
 int rollback_is_cut(int root, const char *name, const char *uuid) _must_check_ _nonnull_all_;
 
+/* Which record an error of these is about. Returns 1 and its path, 0 if all of them can be read. */
+int rollback_find_broken(int root, char **ret_path) _must_check_ _nonnull_all_;
+
 /* What they have claimed of that kind, appended. */
 int rollback_claimed(int root, RollbackKind kind, char ***l) _must_check_ __attribute__((nonnull(3)));
 

@@ -67,3 +67,19 @@ int virtgpus_mark(Virt *v, int root, GpuStates *s, char **ret_culprit) {
         }
         return r;
 }
+
+int virtgpus_find_user(Virt *v, const char *gpu, const char *but, char **ret_machine) {
+        _cleanup_(virtvms_done) VirtVms l = {};
+        int r = virtvm_list(v, METADATA_URI, &l);
+
+        for (size_t i = 0; i < l.n && r >= 0; i++) {
+                _cleanup_strv_ char **has = NULL;
+
+                if (!vm_state_is_on(l.vms[i].state) || streq(l.vms[i].name, but))
+                        continue;
+                r = collect(v, l.vms[i].name, virtvm_xml_now, &has);
+                if (r >= 0 && has && strv_contains(has, gpu))
+                        return free_and_strdup(ret_machine, l.vms[i].name) < 0 ? -ENOMEM : 1;
+        }
+        return MIN(r, 0);
+}

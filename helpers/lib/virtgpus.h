@@ -16,3 +16,7 @@ int virtgpus_collect(Virt *v, const VirtVm *vm, char ***l) _must_check_ _nonnull
 /* Marks the GPUs of all, also of those in the making. ret_culprit: the machine that an error is about, for a
  * message; NULL: none. */
 int virtgpus_mark(Virt *v, int root, GpuStates *s, char **ret_culprit) _must_check_ _nonnull_all_;
+
+/* The machine that is on and has it now, but for that one. Returns 1, or 0 if none has. */
+int virtgpus_find_user(Virt *v, const char *gpu, const char *but,
+                       char **ret_machine) _must_check_ _nonnull_all_;

@@ -104,11 +104,35 @@ static int compare_names(const void *a, const void *b) {
         return strverscmp(((const VirtVm *) a)->name, ((const VirtVm *) b)->name);
 }
 
-int virtvm_list(Virt *v, const char *metadata_uri, VirtVms *ret) {
+/* One that was deleted meanwhile is left out. So are those with errors where ret_missing says how many. */
+static int read_records(Virt *v, virDomainStatsRecordPtr *records, int n, const char *uri, VirtVms *l,
+                        size_t *ret_missing) {
+        int error = 0;
+
+        for (int i = 0; i < n; i++) {
+                VirtVm *m = &l->vms[l->n];
+                int r = from_record(v, records[i], uri, m);
+
+                if (r >= 0) {
+                        l->n++;
+                        continue;
+                }
+                virtvm_done(m);
+                if (r == -ENOENT)
+                        continue;
+                if (r == -ENOMEM || !ret_missing)
+                        return r;
+                ++*ret_missing;
+                error = r;
+        }
+        return l->n == 0 ? error : 0; /* of none at all: that is not the machines' fault */
+}
+
+static int list(Virt *v, const char *metadata_uri, VirtVms *ret, size_t *ret_missing) {
         _cleanup_(stats_freep) virDomainStatsRecordPtr *records = NULL;
         _cleanup_(virtvms_done) VirtVms l = {};
         const unsigned stats = VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_VCPU | VIR_DOMAIN_STATS_BALLOON;
-        int n;
+        int n, r;
 
         /* NOWAIT: one that hangs does not hold up the list. */
         n = lv.virConnectGetAllDomainStats(v->connection, stats, &records,
@@ -118,22 +142,22 @@ int virtvm_list(Virt *v, const char *metadata_uri, VirtVms *ret) {
         l.vms = calloc((size_t) n + 1, sizeof(*l.vms));
         if (!l.vms)
                 return -ENOMEM;
-        for (int i = 0; i < n; i++) {
-                VirtVm *m = &l.vms[l.n];
-                int r = from_record(v, records[i], metadata_uri, m);
-
-                if (r == -ENOENT) { /* deleted meanwhile */
-                        virtvm_done(m);
-                        continue;
-                }
-                l.n++;
-                if (r < 0)
-                        return r;
-        }
+        r = read_records(v, records, n, metadata_uri, &l, ret_missing);
+        if (r < 0)
+                return r;
         qsort(l.vms, l.n, sizeof(*l.vms), compare_names);
         *ret = l;
         l = (VirtVms){};
         return 0;
+}
+
+int virtvm_list(Virt *v, const char *metadata_uri, VirtVms *ret) {
+        return list(v, metadata_uri, ret, NULL);
+}
+
+int virtvm_list_known(Virt *v, const char *metadata_uri, VirtVms *ret, size_t *ret_missing) {
+        *ret_missing = 0;
+        return list(v, metadata_uri, ret, ret_missing);
 }
 
 int virtvm_find(Virt *v, const char *name, const char *metadata_uri, VirtVm *ret) {

@@ -42,6 +42,9 @@ void virtvms_done(VirtVms *l);
 
 /* All machines. State, CPUs and memory of all of them in one call, the metadata with one more for each. */
 int virtvm_list(Virt *v, const char *metadata_uri, VirtVms *ret) _must_check_ _nonnull_all_;
+/* Those that libvirt tells of; ret_missing: how many others there are. */
+int virtvm_list_known(Virt *v, const char *metadata_uri, VirtVms *ret,
+                      size_t *ret_missing) _must_check_ _nonnull_all_;
 
 /* One of them, by its name. */
 int virtvm_find(Virt *v, const char *name, const char *metadata_uri, VirtVm *ret) _must_check_ _nonnull_all_;

@@ -3,11 +3,11 @@
 #include "vmgpu.h"
 #include "bdf.h"
 #include "bus.h"
-#include "cloudinit.h"
 #include "fs.h"
 #include "nodes.h"
 #include "pci.h"
 #include "stop.h"
+#include "vmtaken.h"
 
 enum {
         TIMEOUT_SEC = 6 * 60, /* longer than the unit's own */
@@ -22,124 +22,6 @@ bool vmgpu_has_units(const Phase *p) {
 
 static void gpu_unit(const char *gpu, char ret[static UNIT_MAX]) {
         (void) snprintf(ret, UNIT_MAX, "gpuvm-vfio@%s.service", gpu);
-}
-
-/* Both are names in a directory, and no paths. */
-static int record_path(const char *machine, const char *gpu, char **ret) {
-        Bdf b;
-
-        if (cloudinit_check_hostname(machine) < 0 || (gpu && bdf_parse(gpu, &b) < 0))
-                return -EINVAL;
-        return str_printf(ret, VMGPU_DIR "/%s%s%s", machine, gpu ? "/" : "", strempty(gpu));
-}
-
-/* What is noted already stays noted. */
-static int record(int root, const char *machine, const char *gpu) {
-        _cleanup_free_ char *path = NULL;
-        int r = record_path(machine, gpu, &path);
-
-        if (r >= 0)
-                r = fs_exists(root, path);
-        return r != 0 ? MIN(r, 0) : fs_write_atomic(root, path, "", 0, 0644);
-}
-
-static int forget(int root, const char *machine, const char *gpu) {
-        _cleanup_free_ char *path = NULL;
-        int r = record_path(machine, gpu, &path);
-
-        return r < 0 ? r : fs_remove(root, path);
-}
-
-int vmgpu_taken(int root, const char *machine, char ***ret) {
-        _cleanup_strv_ char **names = NULL, **l = NULL;
-        _cleanup_free_ char *path = NULL;
-        int r;
-
-        r = record_path(machine, NULL, &path);
-        if (r >= 0)
-                r = fs_list(root, path, &names);
-        if (r < 0 && r != -ENOENT)
-                return r;
-        STRV_FOREACH(name, names) {
-                Bdf b;
-
-                if (bdf_parse(*name, &b) >= 0 && strv_extend(&l, *name) < 0)
-                        return -ENOMEM;
-        }
-        *ret = TAKE_PTR(l);
-        return 0;
-}
-
-int vmgpu_taken_for(int root, const char *gpu, char **ret_machine) {
-        _cleanup_strv_ char **machines = NULL;
-        int r;
-
-        r = fs_list(root, VMGPU_DIR, &machines);
-        if (r < 0)
-                return r == -ENOENT ? 0 : r;
-        STRV_FOREACH(m, machines) {
-                _cleanup_free_ char *path = NULL;
-
-                r = record_path(*m, gpu, &path);
-                if (r >= 0)
-                        r = fs_exists(root, path);
-                if (r == -ENOMEM)
-                        return r;
-                if (r > 0)
-                        return free_and_strdup(ret_machine, *m) < 0 ? -ENOMEM : 1;
-        }
-        return 0;
-}
-
-int vmgpu_hand_on(int root, const char *machine, const char *gpu) {
-        _cleanup_free_ char *from = NULL, *to = NULL, *directory = NULL, *other = NULL;
-        int r;
-
-        r = vmgpu_taken_for(root, gpu, &other);
-        if (r <= 0 || streq(other, machine))
-                return MIN(r, 0);
-        r = record_path(other, gpu, &from);
-        if (r >= 0)
-                r = record_path(machine, gpu, &to);
-        if (r >= 0)
-                r = record_path(machine, NULL, &directory);
-        if (r >= 0)
-                r = fs_mkdir_p(root, directory, 0755);
-        if (r >= 0)
-                r = fs_rename(root, from, to);
-        return r < 0 ? r : 1;
-}
-
-static int read_stopped(int root, const char *machine, const char *gpu, char ***ret) {
-        _cleanup_free_ char *path = NULL, *text = NULL;
-        int r;
-
-        r = record_path(machine, gpu, &path);
-        if (r >= 0)
-                r = fs_read(root, path, FS_ATTR_MAX, &text, NULL);
-        return r < 0 ? r : strv_split(text, "\n", ret);
-}
-
-int vmgpu_note_stopped(int root, const char *machine, const char *gpu, char *const *units) {
-        _cleanup_free_ char *path = NULL, *text = NULL, *whole = NULL;
-        _cleanup_strv_ char **l = NULL;
-        int r;
-
-        r = record_path(machine, gpu, &path);
-        if (r >= 0)
-                r = read_stopped(root, machine, gpu, &l);
-        if (r == -ENOENT)
-                r = 0;
-        STRV_FOREACH(unit, units)
-                if (r >= 0 && !strv_contains(l, *unit))
-                        r = strv_extend(&l, *unit);
-        if (r < 0)
-                return r;
-        text = strv_join(l, "\n");
-        if (!text)
-                return -ENOMEM;
-        r = str_printf(&whole, "%s\n", text);
-        return r < 0 ? r : fs_write_atomic(root, path, whole, strlen(whole), 0644);
 }
 
 /* One that cannot be started costs the others nothing. */
@@ -159,11 +41,11 @@ static int settle(Phase *p, Bus *bus, const char *machine, const char *gpu) {
         _cleanup_strv_ char **units = NULL;
         int r;
 
-        r = read_stopped(p->root, machine, gpu, &units);
+        r = vmtaken_stopped(p->root, machine, gpu, &units);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
         start_stopped(p, bus, units);
-        return p->dry_run ? 0 : forget(p->root, machine, gpu);
+        return p->dry_run ? 0 : vmtaken_forget(p->root, machine, gpu);
 }
 
 int vmgpu_settle(Phase *p, const char *gpu) {
@@ -173,12 +55,12 @@ int vmgpu_settle(Phase *p, const char *gpu) {
 
         if (!vmgpu_has_units(p))
                 return 0;
-        r = vmgpu_taken_for(p->root, gpu, &machine);
+        r = vmtaken_for(p->root, gpu, &machine);
         if (r > 0)
                 r = bus_open(&bus);
         if (machine && r >= 0)
                 r = settle(p, bus, machine, gpu);
-        return r < 0 ? phase_fail(p, r, "Remove its file in " VMGPU_DIR,
+        return r < 0 ? phase_fail(p, r, "Remove its file in " VMTAKEN_DIR,
                                   "Cannot forget for whom %s was taken", gpu)
                      : 0;
 }
@@ -230,7 +112,7 @@ static int prepare(Phase *p, Bus *bus, const char *machine, const char *gpu) {
 
         gpu_unit(gpu, unit);
         if (!p->dry_run)
-                r = vmgpu_hand_on(p->root, machine, gpu);
+                r = vmtaken_hand_on(p->root, machine, gpu);
         if (r >= 0)
                 r = bus_unit_state(bus, unit, &u);
         if (r < 0)
@@ -240,7 +122,7 @@ static int prepare(Phase *p, Bus *bus, const char *machine, const char *gpu) {
         r = phase_change(p, "start", unit, "for '%s'", machine);
         if (r <= 0 || is_on_vfio(p->root, gpu))
                 return r;
-        r = record(p->root, machine, gpu);
+        r = vmtaken_note(p->root, machine, gpu);
         return r < 0 ? phase_fail(p, r, "Make /run/gpuvm writable", "Cannot note that GPU %s is taken", gpu)
                      : 1;
 }
@@ -357,7 +239,7 @@ int vmgpu_note_owner(Phase *p, const char *owner, const char *gpu) {
         char unit[UNIT_MAX];
         int r;
 
-        r = vmgpu_has_units(p) && !p->dry_run ? vmgpu_taken_for(p->root, gpu, &machine) : 0;
+        r = vmgpu_has_units(p) && !p->dry_run ? vmtaken_for(p->root, gpu, &machine) : 0;
         if (r > 0)
                 r = bus_open(&bus);
         if (!machine || r < 0)
@@ -366,7 +248,7 @@ int vmgpu_note_owner(Phase *p, const char *owner, const char *gpu) {
         r = bus_unit_state(bus, unit, &u);
         if (r < 0 || streq(u.active_state, "active") || is_on_vfio(p->root, owner))
                 return r;
-        return record(p->root, machine, owner);
+        return vmtaken_note(p->root, machine, owner);
 }
 
 static bool is_off(const BusUnit *u) {
@@ -421,12 +303,9 @@ static int stop_and_look(Phase *p, Bus *bus, const char *gpu, const char *unit) 
 int vmgpu_return(Phase *p, const char *machine, const char *gpu) {
         _cleanup_bus_ Bus *bus = NULL;
         char unit[UNIT_MAX];
-        _cleanup_free_ char *path = NULL;
         int r;
 
-        r = record_path(machine, gpu, &path);
-        if (r >= 0)
-                r = fs_exists(p->root, path);
+        r = vmtaken_is(p->root, machine, gpu);
         if (r == 0 || !vmgpu_has_units(p))
                 return MIN(r, 0);
         if (r > 0)
@@ -442,7 +321,7 @@ int vmgpu_return(Phase *p, const char *machine, const char *gpu) {
         if (bus_reset_failed(bus, unit) < 0) /* what it was about is over, and told */
                 log_debug("%s had not failed", unit);
         r = settle(p, bus, machine, gpu); /* of one that was never started */
-        return r < 0 ? phase_fail(p, r, "Remove its file in " VMGPU_DIR,
+        return r < 0 ? phase_fail(p, r, "Remove its file in " VMTAKEN_DIR,
                                   "Cannot forget that GPU %s was taken", gpu)
                      : 1;
 }

@@ -48,20 +48,6 @@ void vmplan_done(VmPlan *p) {
         *p = (VmPlan){};
 }
 
-int vmplan_refuse(Making *m, int error, const char *format, ...) {
-        va_list ap;
-        int n;
-
-        va_start(ap, format);
-        n = vasprintf(m->reterr, format, ap);
-        va_end(ap);
-        if (n < 0) {
-                *m->reterr = NULL;
-                return -ENOMEM;
-        }
-        return error;
-}
-
 int vmplan_choose(Making *m, const char *what, const char *why, const char *format, ...) {
         VmChoice *c = &m->p.choices[m->p.n_choices];
         va_list ap;

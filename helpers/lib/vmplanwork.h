@@ -3,6 +3,7 @@
 
 /* Vmplanwork: a plan at work, for vmplan, vmplangpu and vmplannet. Not for others. */
 
+#include "refuse.h"
 #include "vmplan.h"
 
 #define ASKED "asked for"
@@ -16,7 +17,7 @@ typedef struct Making {
 } Making;
 
 /* To be returned; the sentence is told by who asked for a plan. */
-int vmplan_refuse(Making *m, int error, const char *format, ...) _printf_(3, 4);
+#define vmplan_refuse(m, ...) refuse((m)->reterr, __VA_ARGS__)
 
 /* A line of what is shown: 0 or -ENOMEM. */
 int vmplan_choose(Making *m, const char *what, const char *why, const char *format, ...) _printf_(4, 5);

@@ -141,7 +141,8 @@ int vmprobe_look(VmProbe *p, Virt *v) {
         return tell(p, v, news, &f, lacks);
 }
 
-int vmprobe_may_restart(const VmProbe *p) {
+/* Returns 1, or 0 if that has been often enough. */
+static int note_restart(const VmProbe *p) {
         _cleanup_free_ char *path = NULL, *before = NULL, *after = NULL;
         int r = str_printf(&path, VMPROBE_DIR "/%s", p->name);
 
@@ -153,4 +154,17 @@ int vmprobe_may_restart(const VmProbe *p) {
         if (r > 0)
                 r = fs_write_atomic(p->root, path, after, strlen(after), 0644);
         return r < 0 ? r : after != NULL;
+}
+
+const char *vmprobe_may_restart(const VmProbe *p) {
+        int r;
+
+        if (p->stopped)
+                return "somebody may want it so";
+        if (p->agent_left)
+                return "the guest has ended its agent itself, and may be shutting down";
+        r = note_restart(p);
+        return r > 0            ? NULL
+                        : r < 0 ? "how often it was started again cannot be noted in " VMPROBE_DIR
+                                : "it was started again for that three times within an hour";
 }

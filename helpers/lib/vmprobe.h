@@ -34,5 +34,5 @@ uint64_t vmprobe_wait_usec(const VmProbe *p) _nonnull_all_;
 /* If it is time. Returns the news (VmHealthNews), or -errno; errors of libvirt as in virtvm.h. */
 int vmprobe_look(VmProbe *p, Virt *v) _must_check_ _nonnull_all_;
 
-/* Notes that it is going to be started again. Returns 1, or 0 if that has been often enough. */
-int vmprobe_may_restart(const VmProbe *p) _must_check_ _nonnull_all_;
+/* Notes that it is going to be started again. Returns NULL, or for a user why it is not to be. */
+const char *vmprobe_may_restart(const VmProbe *p) _must_check_ _nonnull_all_;

@@ -126,3 +126,19 @@ int vmctl_connect(Context *c) {
         /* No such libvirt is no such thing as not finding a machine. */
         return r == -ENOENT ? -ECONNREFUSED : r;
 }
+
+int vmctl_connect_again(Context *c) {
+        unsigned long version;
+        Virt *before = c->virt;
+        int r;
+
+        if (before && virt_version(before, &version) >= 0)
+                return 0;
+        c->virt = NULL;
+        r = vmctl_connect(c);
+        if (r < 0)
+                c->virt = before;
+        else
+                virt_close(before);
+        return r;
+}

@@ -42,8 +42,10 @@ int plan_offers(Context *c, Create *n) {
         _cleanup_free_ char *why = NULL;
         int r;
 
-        if (vmctl_has(c, OPT_IP) || vmctl_has(c, OPT_NETWORK))
+        if (vmctl_has(c, OPT_NETWORK))
                 return 0;
+        if (vmctl_has(c, OPT_IP))
+                return plan_ask(c, n);
         r = c->virt ? vmctl_known(c, n->root, &known, NULL) : 0;
         if (r < 0)
                 return r;

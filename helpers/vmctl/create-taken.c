@@ -7,6 +7,7 @@
 #include "fs.h"
 #include "gpulease.h"
 #include "hostdevs.h"
+#include "ipcheck.h"
 #include "netstate.h"
 #include "parse.h"
 #include "vmhost.h"
@@ -119,6 +120,60 @@ static int take_memory(int root, VmHost *h) {
         return r;
 }
 
+/* A router that answers for others (proxy ARP) tells nothing. */
+static bool is_gateway(const NetState *s, int family, const uint8_t mac[6]) {
+        const NetRoute *route = netstate_default(s, family);
+
+        for (size_t i = 0; route && route->has_gateway && i < s->n_neighbours; i++) {
+                const NetNeighbour *n = &s->neighbours[i];
+
+                if (n->family == route->gateway_family && memcmp(n->mac, mac, sizeof(n->mac)) == 0 &&
+                    memcmp(n->bytes, route->gateway, net_address_size(n->family)) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* Returns 1 and who answers, 0 if nobody does, -errno if nobody can be asked here. */
+static int ask_link(Context *c, const Create *n, const IpRange *address, char **ret_link, IpEntry *ret) {
+        _cleanup_strv_ char **networks = NULL;
+        _cleanup_(netstate_done) NetState s = {};
+        int r;
+
+        r = netstate_load(n->root, &s);
+        if (r >= 0 && c->virt)
+                r = virt_networks(c->virt, &networks);
+        if (r >= 0)
+                r = ipcheck_link(n->root, &n->conf, &s, networks, ret_link);
+        if (r >= 0)
+                r = ipcheck_one(n->root, *ret_link, address, ret);
+        return r > 0 && ret->state == IP_ANSWERS ? !is_gateway(&s, address->family, ret->mac) : r;
+}
+
+/* Who cannot ask leaves it to whoever gave the address. */
+int plan_ask(Context *c, const Create *n) {
+        const char *given = vmctl_value(c, OPT_IP);
+        _cleanup_free_ char *address = strndup(given, strcspn(given, "/")), *link = NULL;
+        IpRange range;
+        IpEntry who;
+        int r;
+
+        if (!address)
+                return log_oom();
+        if (!fs_is_host(n->root) || iprange_parse(address, &range) < 0)
+                return 0;
+        r = ask_link(c, n, &range, &link, &who);
+        if (r < 0)
+                log_debug("Whether somebody has %s is not known: %s", address, strerror(-r));
+        if (r <= 0)
+                return 0;
+        return log_full_errno(
+                        LOG_ERR, EEXIST,
+                        "%s %s %s on '%s'. Give another one by --ip; 'vmctl ip check' shows which are free",
+                        who.state == IP_WANTED ? "Somebody" : net_mac_to_string(who.mac),
+                        who.state == IP_WANTED ? "is about to take" : "answers for", address, link);
+}
+
 int plan_look(Context *c, Create *n) {
         _cleanup_(virtvms_done) VirtVms l = {};
         _cleanup_strv_ char **gpus = NULL;
@@ -143,7 +198,7 @@ int plan_look(Context *c, Create *n) {
         if (r >= 0)
                 r = mark_leased(n->root, &n->host);
         if (r < 0)
-                return log_error_errno(r, "Cannot find out what is taken: %m");
+                return vmctl_tell_record(n->root, r, "Cannot find out what is taken");
         r = c->virt ? virtvm_list(c->virt, METADATA_URI, &l) : 0;
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot list the virtual machines");

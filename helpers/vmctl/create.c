@@ -106,7 +106,7 @@ void create_recover(Context *c, int root) {
                 log_notice("Took back what %d machine%s had left that %s cut while being made", r,
                            r == 1 ? "" : "s", r == 1 ? "was" : "were");
         if (r < 0)
-                log_warning_errno(r, "Failed to take back what was cut before, ignoring: %m");
+                (void) !vmctl_tell_record(root, r, "Cannot take back all that was cut before");
 }
 
 void create_take_signals(void) {
@@ -224,6 +224,8 @@ static int make_or_take_back(Context *c, Create *n) {
 
         if (r >= 0)
                 return r;
+        /* libvirtd may have been restarted meanwhile. Without it what else was made goes all the same. */
+        (void) vmctl_connect_again(c);
         if (rollback_run(&n->rollback, undo, c) < 0)
                 log_error("Not all could be taken back; the next 'vmctl create' tries again");
         else

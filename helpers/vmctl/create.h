@@ -69,14 +69,16 @@ int create_step(Create *n, RollbackKind kind, const char *object,
 /* create-plan.c */
 /* What is wrong with what was asked for, before anybody is asked. */
 int plan_check(Context *c, Create *n) _must_check_ _nonnull_all_;
-/* Asks on the bridge for addresses that nobody has. Before the lock is taken, because it takes half a second:
- * who is quicker takes one of them, the next one takes another. */
+/* Asks on the bridge for addresses that nobody has, or for the one that was given. Before the lock is taken,
+ * because it takes half a second: who is quicker takes one of them, the next one takes another. */
 int plan_offers(Context *c, Create *n) _must_check_ _nonnull_all_;
 int plan_fill(Context *c, Create *n) _must_check_ _nonnull_all_;
 /* Looks, fills and claims what is chosen, with others kept out meanwhile. */
 int plan_claim(Context *c, Create *n) _must_check_ _nonnull_all_;
 
 /* create-taken.c */
+/* Refuses an address that somebody on the link answers for. */
+int plan_ask(Context *c, const Create *n) _must_check_ _nonnull_all_;
 int plan_look(Context *c, Create *n) _must_check_ _nonnull_all_;
 /* Once its GPUs are leased: whether one was given away between the look and the lease. */
 int plan_look_again(Context *c, Create *n) _must_check_ _nonnull_all_;

@@ -8,7 +8,7 @@
 #include "gpu.h"
 #include "hostdevs.h"
 #include "json.h"
-#include "vmgpu.h"
+#include "vmtaken.h"
 
 enum { KIB_SHIFT = 10 };
 
@@ -193,7 +193,7 @@ static json_object *gpu_to_json(int root, const GpuState *g) {
         _cleanup_free_ char *taken_for = NULL;
         char ids[16];
 
-        if (vmgpu_taken_for(root, d->name, &taken_for) == -ENOMEM)
+        if (vmtaken_for(root, d->name, &taken_for) == -ENOMEM)
                 return NULL;
         (void) snprintf(ids, sizeof(ids), "%04x:%04x", d->vendor, d->device);
         if (json_add_text(o, "address", d->name) < 0 || json_add_text_or_null(o, "path", d->path) < 0 ||
@@ -287,7 +287,7 @@ static int show_one(int root, const GpuState *g) {
         char group[16], node[16];
         const PciDevice *d = g->gpu;
 
-        if (gpustate_describe_owner(g, &owner) < 0 || vmgpu_taken_for(root, d->name, &taken_for) == -ENOMEM)
+        if (gpustate_describe_owner(g, &owner) < 0 || vmtaken_for(root, d->name, &taken_for) == -ENOMEM)
                 return log_oom();
         (void) snprintf(node, sizeof(node), "%d", d->numa_node);
         print_text("GPU", d->name);

@@ -13,6 +13,7 @@
 #include "parse.h"
 #include "stop.h"
 #include "vmgpu.h"
+#include "vmtaken.h"
 
 enum { WAIT_SEC = 10 * 60, LOOK_SEC = 1, STOP_SEC = 100, LEAVE_SEC = 10, QUIET_SEC = 5 };
 
@@ -159,10 +160,11 @@ static int confirm(const Move *m, char *const *units) {
 }
 
 static int stop_all(Move *m, Bus *bus, const char *gpu, char *const *units) {
-        int r = vmgpu_note_stopped(m->phase.root, m->vm.name, gpu, units);
+        int r = vmtaken_note_stopped(m->phase.root, m->vm.name, gpu, units);
 
         if (r < 0)
-                return log_error_errno(r, "Cannot note in " VMGPU_DIR " what is stopped for GPU %s: %m", gpu);
+                return log_error_errno(r, "Cannot note in " VMTAKEN_DIR " what is stopped for GPU %s: %m",
+                                       gpu);
         STRV_FOREACH(unit, units) {
                 log_info("stop %s: it uses GPU %s", *unit, gpu);
                 r = bus_stop_unit(bus, *unit, STOP_SEC * USEC_PER_SEC, phase_alive, &m->phase);

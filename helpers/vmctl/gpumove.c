@@ -80,7 +80,7 @@ static int look(Move *m) {
         /* First those of machines in the making: one that is finished meanwhile is among libvirt's then. */
         r = rollback_claimed(m->phase.root, ROLLBACK_GPU, &claimed);
         if (r < 0 && r != -EACCES)
-                return log_error_errno(r, "Cannot find out which GPUs are taken: %m");
+                return vmctl_tell_record(m->phase.root, r, "Cannot find out which GPUs are taken");
         r = virtvm_list(m->c->virt, METADATA_URI, &l);
         if (r < 0)
                 return vmctl_tell(m->c, r, "Cannot list the virtual machines");

@@ -8,7 +8,7 @@
 #include "gpulease.h"
 #include "gpumove.h"
 #include "virtgpus.h"
-#include "vmgpu.h"
+#include "vmtaken.h"
 
 /* PCI_CLASS_DISPLAY_3D of pci_ids.h, with its programming interface. */
 enum { CLASS_3D = 0x030200 };
@@ -173,7 +173,7 @@ int move_pick_for_attach(Move *m, char *const *words) {
 
 /* All that may be meant: by what it says of itself, what it has, and what was taken for it and never came. */
 static int list_own(const Move *m, char ***l) {
-        int r = vmgpu_taken(m->phase.root, m->vm.name, l);
+        int r = vmtaken_list(m->phase.root, m->vm.name, l);
 
         STRV_FOREACH(gpu, m->metadata.gpus)
                 if (r >= 0 && !strv_contains(*l, *gpu))

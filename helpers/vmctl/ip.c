@@ -38,8 +38,7 @@ static int add_claims(int root, IpKnown *k) {
         STRV_FOREACH(a, addresses)
                 if (r >= 0)
                         r = ipknown_add(k, IP_CLAIMED, *a, NULL);
-        return r < 0 ? log_error_errno(r, "Cannot read which machines are being made in " ROLLBACK_DIR ": %m")
-                     : 0;
+        return r < 0 ? vmctl_tell_record(root, r, "Cannot tell which machines are being made") : 0;
 }
 
 static int add_networks(Context *c, IpKnown *k, char ***ret) {

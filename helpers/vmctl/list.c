@@ -62,12 +62,21 @@ static int add_verdict(Context *c, json_object *o, const VirtVm *vm) {
         return json_add(o, "verdict", TAKE_PTR(verdict));
 }
 
+static bool is_cut(Context *c, const VirtVm *vm) {
+        int r = vmctl_is_cut(c, vm);
+
+        if (r < 0)
+                log_debug("Whether '%s' is whole is not known: %s", vm->name, strerror(-r));
+        return r > 0;
+}
+
 static json_object *vm_to_json(Context *c, const VirtVm *vm, const Metadata *m, const Addresses *a) {
         _cleanup_json_ json_object *o = json_object_new_object();
 
         if (json_add_text(o, "name", vm->name) < 0 || json_add_text(o, "uuid", vm->uuid) < 0 ||
             json_add_text_or_null(o, "kind", m->kind) < 0 ||
             json_add_text(o, "state", vm_state_to_string(vm->state)) < 0 ||
+            json_add(o, "unfinished", json_object_new_boolean(m->kind && is_cut(c, vm))) < 0 ||
             json_add(o, "cpus", json_object_new_int64(vm->vcpus)) < 0 ||
             json_add(o, "memory_kib", json_object_new_int64((int64_t) vm->memory_kib)) < 0 ||
             json_add(o, "gpus", json_new_list((const char *const *) m->gpus)) < 0 ||
@@ -105,7 +114,8 @@ static int state_text(Context *c, const VirtVm *vm, const Metadata *m, char **re
         bool bad = m->kind && vm->state == VM_RUNNING && virtverdict_get(c->virt, vm->name, &v) > 0 &&
                         streq(v.level, "fail");
 
-        return str_printf(ret, "%s%s", vm_state_to_string(vm->state), bad ? ", not well" : "");
+        return str_printf(ret, "%s%s%s", vm_state_to_string(vm->state), bad ? ", not well" : "",
+                          m->kind && is_cut(c, vm) ? ", unfinished" : "");
 }
 
 static int list_row(Context *c, Seen *s, size_t i, struct libscols_table *t) {
@@ -299,6 +309,9 @@ int cmd_info(Context *c, char **args) {
         if (vmctl_has(c, OPT_JSON))
                 return info_json(c, &vm, &m, &a, autostart);
         info_text(&vm, &m, &a, autostart);
+        if (is_cut(c, &vm))
+                printf("%-11s it was cut while it was made; the next 'vmctl create' or 'vmctl apply' takes it back\n",
+                       "Unfinished");
         info_verdict(c, vm.name);
         info_screen(c, &vm);
         return 0;

@@ -118,13 +118,16 @@ static void add_machines(Gathering *g) {
         unsigned counts[_VM_STATE_MAX] = {};
         _cleanup_(virtvms_done) VirtVms l = {};
         int r = connect_quietly(g->c);
+        size_t missing = 0;
 
         if (r >= 0)
-                r = virtvm_list(g->c->virt, METADATA_URI, &l);
+                r = virtvm_list_known(g->c->virt, METADATA_URI, &l, &missing);
         metrics_gauge(&g->m, "gpuvm_libvirt_up", "Whether libvirt answers.");
         metrics_add(&g->m, "gpuvm_libvirt_up", NULL, r >= 0);
         if (r < 0)
                 return;
+        metrics_gauge(&g->m, "gpuvm_vms_unknown", "Virtual machines that libvirt does not tell about.");
+        metrics_add(&g->m, "gpuvm_vms_unknown", NULL, (double) missing);
         keep_ours(&l);
         for (size_t i = 0; i < l.n; i++)
                 counts[l.vms[i].state]++;

@@ -197,8 +197,7 @@ int power_take_back(Context *c, const char *name, const char *uuid) {
 
 /* The next create or apply would take it away while somebody works in it. */
 static int check_whole(Context *c, const VirtVm *vm) {
-        _cleanup_close_ int root = vmctl_is_local(c) ? fs_open_root(NULL) : -EBADF;
-        int r = root < 0 ? 0 : rollback_is_cut(root, vm->name, vm->uuid);
+        int r = vmctl_is_cut(c, vm);
 
         if (r > 0)
                 return log_full_errno(

@@ -10,6 +10,7 @@
 
 #include "fs.h"
 #include "nearest.h"
+#include "rollback.h"
 #include "vmctl.h"
 
 #define NAME "vmctl"
@@ -59,6 +60,24 @@ int vmctl_tell(Context *c, int r, const char *format, ...) {
         else
                 log_error_errno(r, "%s: %m", text);
         return r;
+}
+
+int vmctl_is_cut(Context *c, const VirtVm *vm) {
+        const char *directory = secure_getenv("GPUVM_ROOT");
+        _cleanup_close_ int root = directory || vmctl_is_local(c) ? fs_open_root(directory) : -EBADF;
+
+        return root < 0 ? 0 : rollback_is_cut(root, vm->name, vm->uuid);
+}
+
+int vmctl_tell_record(int root, int error, const char *what) {
+        _cleanup_free_ char *path = NULL;
+
+        if (rollback_find_broken(root, &path) <= 0)
+                return log_error_errno(error, "%s: %m", what);
+        return log_error_errno(
+                        error,
+                        "%s: '%s' cannot be read: %m. It names what 'vmctl create' had made of that machine; once that is looked after, remove the file",
+                        what, path);
 }
 
 /* Rooms take absolute paths below a root. */

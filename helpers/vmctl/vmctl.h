@@ -167,6 +167,8 @@ int vmctl_status(int r);
 
 /* In connect.c. Connects once. Tells what is wrong; another host gets half a minute. */
 int vmctl_connect(Context *c) _must_check_ _nonnull_all_;
+/* If libvirt does not answer any more, because it was restarted; without success all stays as it was. */
+int vmctl_connect_again(Context *c) _nonnull_all_;
 const char *vmctl_uri(Context *c) _nonnull_all_;
 /* True if it is the system's libvirt on this machine: what it runs are this machine's files and GPUs. */
 bool vmctl_is_local(Context *c) _nonnull_all_;
@@ -176,6 +178,12 @@ bool vmctl_is_elsewhere(const char *uri) _nonnull_all_;
 /* A machine of ours by its name. Tells what is wrong: -ENOENT, -EPERM for one that is somebody else's. */
 int vmctl_find(Context *c, const char *name, VirtVm *ret_vm,
                Metadata *ret_metadata) _must_check_ _nonnull_all_;
+
+/* Whether it was cut while it was made, as far as that can be seen: it is not whole. Returns 1, 0 or -errno.
+ */
+int vmctl_is_cut(Context *c, const VirtVm *vm) _must_check_ _nonnull_all_;
+/* An error of rollback.h's, with the record that it is about. what: "Cannot ..." Returns the error. */
+int vmctl_tell_record(int root, int error, const char *what) _must_check_ _nonnull_all_;
 
 /* For the user: what libvirt said, or else the error. */
 int vmctl_tell(Context *c, int r, const char *format, ...) _must_check_ _printf_(3, 4);

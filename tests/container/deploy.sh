@@ -11,70 +11,22 @@
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=gpus.sh
+. "$(dirname "$0")/gpus.sh"
 
 container_require
 release=${1:-trixie} fakesys=$2 fakelimit=$3
 machine_new "$release" libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils libarchive13t64 libxml2
 
-# One GPU in a group of its own; see vfio.sh.
-dev=$shared/pci/devices/0000:01:00.0
-mkdir -p "$dev" "$shared/pci/drivers/vfio-pci" "$shared/pci/drivers/nouveau" "$shared/groups/12/devices"
-for file in drivers_probe drivers/vfio-pci/bind drivers/vfio-pci/unbind drivers/nouveau/bind drivers/nouveau/unbind; do
-        : >"$shared/pci/$file"
-done
-echo 0x10de >"$dev/vendor"
-echo 0x2d04 >"$dev/device"
-echo 0x030000 >"$dev/class"
-echo '(null)' >"$dev/driver_override"
-echo nouveau >"$dev/fake_drivers"
-head -c 256 /dev/zero >"$dev/config"
-ln -s ../../../../kernel/iommu_groups/12 "$dev/iommu_group"
-ln -s /sys/bus/pci/devices/0000:01:00.0 "$shared/groups/12/devices/0000:01:00.0"
-ln -s /sys/bus/pci/drivers/nouveau "$dev/driver"
-ln -s /sys/bus/pci/devices/0000:01:00.0 "$shared/pci/drivers/nouveau/0000:01:00.0"
-cp "$fakesys" "$shared/fakesys.so"
+gpus_new "$fakesys" 2d04 0000:01:00.0=12
+gpus_libvirt
+gpus_for_qemu "$fakelimit"
 echo 0-63 >"$shared/cpus"
 printf 'MemTotal: 100663296 kB\nMemFree: 90000000 kB\nMemAvailable: 90000000 kB\n' >"$shared/meminfo"
-cat >"$shared/before-init" <<'S'
-mount --bind /shared/pci /sys/bus/pci
-mount --bind /shared/groups /sys/kernel/iommu_groups
+cat >>"$shared/before-init" <<'S'
 mount --bind /shared/meminfo /proc/meminfo
 mount --bind /shared/cpus /sys/devices/system/cpu/online
-mkdir -p /dev/vfio
-touch /dev/vfio/vfio /dev/vfio/12
 S
-mkdir -p "$machine/etc/systemd/system/gpuvm-vfio@.service.d"
-cat >"$machine/etc/systemd/system/gpuvm-vfio@.service.d/fake.conf" <<'UNIT'
-[Service]
-Environment=LD_PRELOAD=/shared/fakesys.so FAKESYS_ROOT= FAKESYS_LOG=/shared/log
-ReadWritePaths=/shared
-UNIT
-# Nor may a container raise limits.
-mkdir "$machine/etc/systemd/system/libvirtd.service.d"
-printf '[Service]\nEnvironment=LD_PRELOAD=/shared/fakelimit.so\n' >"$machine/etc/systemd/system/libvirtd.service.d/fake.conf"
-cp "$fakelimit" "$shared/fakelimit.so"
-ln -s /dev/null "$machine/etc/systemd/system/libvirtd-tls.socket"
-ln -s /dev/null "$machine/etc/systemd/system/libvirtd-tcp.socket"
-# What a container may not do.
-printf 'namespaces = []\ncgroup_controllers = []\nsecurity_driver = "none"\nuser = "root"\n' >"$machine/etc/libvirt/qemu.conf"
-qemu=$machine/usr/bin/qemu-system-x86_64
-mv "$qemu" "$qemu.real"
-cat >"$qemu" <<'S'
-#!/bin/bash
-words=()
-for word; do
-        case $word in
-        *'"driver":"vfio-pci"'*)
-                echo "$word" >>/shared/given
-                [ -e /shared/gpu-fails ] || { unset 'words[-1]' && continue; }
-                ;;
-        esac
-        word=${word//53687091200/67108864}
-        words+=("${word//52428800k/65536k}")
-done
-exec "$0.real" "${words[@]}"
-S
-chmod +x "$qemu"
 python3 "$(dirname "$0")/../mock/bootsector.py" polite "$machine/var/lib/libvirt/images/base.raw"
 printf '<network><name>lan</name><bridge name="virbr9" stp="off"/></network>' >"$shared/network.xml"
 printf '%s\n' 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVdKqZ8r3mZJ0C1k7u2f9h1Zx3bqW7yL5oT2vN8pQe ada' >"$shared/ada.pub"

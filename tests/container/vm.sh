@@ -10,6 +10,8 @@
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=gpus.sh
+. "$(dirname "$0")/gpus.sh"
 
 container_require
 release=${1:-trixie} fakesys=$2
@@ -18,38 +20,11 @@ archive=libarchive13t64
 [ "$release" != bookworm ] || archive=libarchive13
 machine_new "$release" libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "$archive" libxml2
 
-# One GPU in a group of its own; see vfio.sh.
-dev=$shared/pci/devices/0000:01:00.0
-mkdir -p "$dev" "$shared/pci/drivers/vfio-pci" "$shared/pci/drivers/nouveau" "$shared/groups/12/devices"
-for file in drivers_probe drivers/vfio-pci/bind drivers/vfio-pci/unbind drivers/nouveau/bind drivers/nouveau/unbind; do
-        : >"$shared/pci/$file"
-done
-echo 0x10de >"$dev/vendor"
-echo 0x2684 >"$dev/device"
-echo 0x030000 >"$dev/class"
-echo '(null)' >"$dev/driver_override"
-echo nouveau >"$dev/fake_drivers"
-ln -s ../../../../kernel/iommu_groups/12 "$dev/iommu_group"
-ln -s /sys/bus/pci/devices/0000:01:00.0 "$shared/groups/12/devices/0000:01:00.0"
-ln -s /sys/bus/pci/drivers/nouveau "$dev/driver"
-ln -s /sys/bus/pci/devices/0000:01:00.0 "$shared/pci/drivers/nouveau/0000:01:00.0"
-cp "$fakesys" "$shared/fakesys.so"
-echo 'mount --bind /shared/pci /sys/bus/pci
-mount --bind /shared/groups /sys/kernel/iommu_groups' >"$shared/before-init"
-mkdir -p "$machine/etc/systemd/system/gpuvm-vfio@.service.d" "$machine/etc/systemd/system/gpuvm-vm@deaf.service.d" \
-        "$machine/etc/systemd/system/gpuvm-vm@polite.service.d"
-cat >"$machine/etc/systemd/system/gpuvm-vfio@.service.d/fake.conf" <<'UNIT'
-[Service]
-Environment=LD_PRELOAD=/shared/fakesys.so FAKESYS_ROOT= FAKESYS_LOG=/shared/log
-ReadWritePaths=/shared
-UNIT
+gpus_new "$fakesys" 2684 0000:01:00.0=12
+gpus_libvirt
+mkdir -p "$machine/etc/systemd/system/gpuvm-vm@deaf.service.d" "$machine/etc/systemd/system/gpuvm-vm@polite.service.d"
 printf '[Service]\nTimeoutStopSec=6s\n' >"$machine/etc/systemd/system/gpuvm-vm@deaf.service.d/short.conf"
 printf '[Unit]\nAfter=gpuvm-vfio@0000:01:00.0.service\n' >"$machine/etc/systemd/system/gpuvm-vm@polite.service.d/gpus.conf"
-# A first boot enables whatever there is, also what wants certificates.
-ln -s /dev/null "$machine/etc/systemd/system/libvirtd-tls.socket"
-ln -s /dev/null "$machine/etc/systemd/system/libvirtd-tcp.socket"
-# What a container may not do.
-printf 'namespaces = []\ncgroup_controllers = []\nsecurity_driver = "none"\nuser = "root"\n' >"$machine/etc/libvirt/qemu.conf"
 
 # define NAME [METADATA]: of that kind of machine.
 define() {
@@ -291,14 +266,7 @@ is "$release: and goes before libvirt does" "$(machine_journal -b -o cat | grep 
         "'polite' has shut down"
 is "$release: nothing is handed back then" "$(machine_journal -b -o cat | grep -c "stop gpuvm-vfio@0000:01:00.0.service: 'polite' is off" || true)" 0
 [ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
-# The kernel's bus is a new one at each boot: nothing is on VFIO that nobody has put there.
-new_bus() {
-        rm -f "$shared/pci/drivers"/*/0000:01:00.0 "$dev/driver"
-        ln -s /sys/bus/pci/drivers/nouveau "$dev/driver"
-        ln -s /sys/bus/pci/devices/0000:01:00.0 "$shared/pci/drivers/nouveau/0000:01:00.0"
-        echo '(null)' >"$dev/driver_override"
-}
-new_bus
+gpus_reset
 machine_boot makes
 is "$release: vmctl makes it whole, and takes it away" "$output" 'made: 0 active enabled 1
 "autostart":true
@@ -320,7 +288,7 @@ killed: 0 inactive disabled 0
 like "$release: and says what failed" "$(<"$shared/second")" "Cannot start 'second'.*has been taken back"
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr" "$shared/second")
 $(machine_journal -b -o cat -n 60)"
-new_bus
+gpus_reset
 machine_boot hands_over
 is "$release: two declared machines hand their GPU over" "$output" 'polite: 0 active running vfio-pci
 gpuvm-vm@polite.service
@@ -334,7 +302,7 @@ gpuvm-vm@other.service
 the last word: 0 active running vfio-pci
 and the one before: 0 inactive shutoff vfio-pci'
 [ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
-new_bus
+gpus_reset
 machine_boot declared_at_boot
 is "$release: a declared one comes with the host" "$output" 'declared, and wanted at boot: 0 active running vfio-pci
 inactive

@@ -177,6 +177,30 @@ is 'two with the same address' "$status $(count conflict) $(member '["ranges"][0
 answer 10.77.0.44 3 2 how=want
 run 10.77.0.44
 like 'somebody else who is about to take it' "$status:$out" '^4:.*wanted'
+# --- an address that is given to a new machine
+# create ADDRESS: sets status and err.
+create() {
+        status=0
+        "$vmctl" -c "test:///$work/node.xml" create debian --dry-run --no-gpu --quiet --ssh-key "$work/key" --ip "$1/24" --gateway 10.77.0.1 \
+                >/dev/null 2>"$work/err" </dev/null || status=$?
+        err=$(<"$work/err")
+}
+echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVdKqZ8r3mZJ0C1k7u2f9h1Zx3bqW7yL5oT2vN8pQe ada' >"$work/key"
+create 10.77.0.44
+like 'is not one that somebody is about to take' "$status:$err" "^4:.*Somebody is about to take 10\.77\.0\.44 on 'br0'"
+answer 10.77.0.44 3 2
+create 10.77.0.44
+like 'nor one that somebody answers for' "$status:$err" "^4:.*02:10:0a:4d:00:2c answers for 10\.77\.0\.44 on 'br0'.*ip check"
+create 10.77.0.45
+is 'but one that nobody has' "$status:$err" 0:
+ip neigh replace 10.77.0.45 lladdr 02:10:0a:4d:00:2d dev br0 nud reachable
+create 10.77.0.45
+is 'whoever had it a moment ago' "$status:$err" 0:
+ip neigh del 10.77.0.45 dev br0
+ip neigh replace 10.77.0.1 lladdr 02:10:0a:4d:00:2c dev br0 nud stale
+create 10.77.0.44
+is 'a gateway that answers for others tells nothing' "$status:$err" 0:
+ip neigh del 10.77.0.1 dev br0
 answer 10.77.0.3 1 100 how=wrong
 run 10.77.0.50-10.77.0.59 --json
 is 'answers that are none are none' "$(count free)" 10

@@ -180,6 +180,7 @@ has_second='<hostdev mode="subsystem" type="pci" managed="no"><source><address d
         echo '<node>'
         wishing any 1
         wishing other 1 "$has_second" 1
+        wishing named 1 | sed 's#<g:wish [^>]*>#<g:gpu address="0000:21:00.0"/>#'
         echo '</node>'
 } >"$work/taken.xml"
 cp -r "$hosts/amd-two-twins" "$work/twins"
@@ -203,7 +204,15 @@ like 'nor nonsense' "$status:$(<"$work/told")" "^1:.*'nonsense' asks for GPUs '%
 GPUVM_LIBVIRT_URI=test://$work/taken.xml
 wish any
 like 'nor what another machine has' "$status:$(<"$work/told")" "^1:.*0000:21:00\.0 .*: machine 'other' has it"
+mkdir -p "$work/twins/run/gpuvm/vms/other"
+: >"$work/twins/run/gpuvm/vms/other/0000:21:00.0"
+wish named
+like 'nor by name' "$status:$(<"$work/told")" "^1:.*GPU 0000:21:00\.0 of 'named' is with 'other', which is on"
+is 'and whose it was it stays' "$(find "$work/twins/run/gpuvm/vms" -type f)" "$work/twins/run/gpuvm/vms/other/0000:21:00.0"
 mkdir -p "$work/twins/etc/gpuvm/vms"
+printf '[Vm]\nKind=debian\n[Gpu]\nGpu=21:00.0\nWhenIdle=3\n' >"$work/twins/etc/gpuvm/vms/named.vm"
+wish named
+like 'it waits for that as well' "$status:$(<"$work/told")" "^1:.*Waiting for GPU 0000:21:00\.0, which 'other' has"
 printf '[Vm]\nKind=debian\n[Gpu]\nGpu=1\nWhenIdle=3\n' >"$work/twins/etc/gpuvm/vms/any.vm"
 wish any
 like 'unless it waits for that' "$status:$(<"$work/told")" "Waiting for GPUs: 1: .*machine 'other' has it"

@@ -163,6 +163,23 @@ TEST(claims_of_those_at_work) {
         rollback_done(&b);
 }
 
+TEST(one_that_cannot_be_read_is_named) {
+        _cleanup_strv_ char **gpus = NULL;
+        _cleanup_free_ char *path = NULL;
+        int root = tree_new();
+
+        ASSERT_EQ(rollback_find_broken(root, &path), 0);
+        tree_put(ROLLBACK_DIR "/a", "file /one\nfile /tw");
+        ASSERT_EQ(rollback_find_broken(root, &path), 0);
+        tree_put(ROLLBACK_DIR "/b", "nonsense\n");
+        tree_put(ROLLBACK_DIR "/c", "gpu 0000:01:00.0\n");
+        ASSERT_EQ(rollback_claimed(root, ROLLBACK_GPU, &gpus), -EBADMSG);
+        ASSERT_EQ(rollback_recover(root, note, NULL), -EBADMSG);
+        ASSERT(strstr(taken_back, "a:0:/one ") && strstr(taken_back, "c:6:0000:01:00.0 ")); /* the others */
+        ASSERT_EQ(rollback_find_broken(root, &path), 1);
+        ASSERT_STREQ(path, ROLLBACK_DIR "/b");
+}
+
 TEST(a_line_that_was_cut_is_no_step) {
         static const char text[] = "file /one\nmachine u\nfile /tw";
         Rollback b = {};

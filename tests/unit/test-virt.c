@@ -2,19 +2,8 @@
 
 #include <sys/mman.h>
 
-#include "tests/tap.h"
+#include "tests/libvirt.h"
 #include "virt.h"
-
-static Virt *connect_to_test(void) {
-        Virt *v = NULL;
-        int r;
-
-        r = virt_open("test:///default", &v, NULL);
-        if (r == -ENOPKG)
-                SKIP("libvirt's library is not installed");
-        ASSERT_EQ(r, 0);
-        return v;
-}
 
 TEST(pool_xml_escapes) {
         _cleanup_free_ char *xml = NULL;

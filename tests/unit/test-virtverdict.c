@@ -1,18 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "tests/tap.h"
+#include "tests/libvirt.h"
 #include "virtverdict.h"
 #include "virtvm.h"
-
-static Virt *connect_to_test(void) {
-        Virt *v = NULL;
-        int r = virt_open("test:///default", &v, NULL);
-
-        if (r == -ENOPKG)
-                SKIP("libvirt's library is not installed");
-        ASSERT_EQ(r, 0);
-        return v;
-}
 
 TEST(as_long_as_the_machine_runs) {
         _cleanup_(virt_closep) Virt *v = connect_to_test();

@@ -2,25 +2,15 @@
 
 #include "metadata.h"
 #include "strv.h"
-#include "tests/tap.h"
+#include "tests/libvirt.h"
 #include "virtaddress.h"
+#include "virtlib.h"
 #include "virtvm.h"
 
 #define MACHINE                                                                               \
         "<domain type='test'><name>talos-01</name><metadata><g:vm xmlns:g='" METADATA_URI     \
         "' kind='talos'><g:gpu address='0000:01:00.0'/></g:vm></metadata><memory unit='KiB'>" \
         "4194304</memory><vcpu>4</vcpu><os><type>hvm</type></os></domain>"
-
-static Virt *connect_to_test(void) {
-        Virt *v = NULL;
-        int r;
-
-        r = virt_open("test:///default", &v, NULL);
-        if (r == -ENOPKG)
-                SKIP("libvirt's library is not installed");
-        ASSERT_EQ(r, 0);
-        return v;
-}
 
 TEST(listed_with_its_metadata_and_others_without) {
         _cleanup_(virt_closep) Virt *v = connect_to_test();
@@ -40,6 +30,34 @@ TEST(listed_with_its_metadata_and_others_without) {
         ASSERT_STREQ(l.vms[1].name, "test");
         ASSERT_EQ(l.vms[1].state, VM_RUNNING);
         ASSERT(!l.vms[1].metadata);
+}
+
+static char *no_metadata(virDomainPtr d, int type, const char *uri, unsigned flags) {
+        (void) type;
+        (void) uri;
+        (void) flags;
+        return streq(lv.virDomainGetName(d), "talos-01") ? NULL : strdup("<vm/>");
+}
+
+/* Whose claims are looked for has to be known; who shows what there is shows the others. */
+TEST(one_that_libvirt_does_not_tell_about) {
+        _cleanup_(virtvms_done) VirtVms l = {}, known = {}, none = {};
+        _cleanup_(virt_closep) Virt *v = connect_to_test();
+        size_t missing = 7;
+
+        ASSERT_EQ(virtvm_define(v, MACHINE), 0);
+        lv.virResetLastError();
+        lv.virDomainGetMetadata = no_metadata;
+        ASSERT_EQ(virtvm_list(v, METADATA_URI, &l), -EIO);
+        ASSERT_EQ(l.n, 0);
+        ASSERT_EQ(virtvm_list_known(v, METADATA_URI, &known, &missing), 0);
+        ASSERT_EQ(missing, 1);
+        ASSERT_EQ(known.n, 1);
+        ASSERT_STREQ(known.vms[0].name, "test");
+        ASSERT_EQ(virtvm_destroy(v, "test"), 0);
+        ASSERT_EQ(virtvm_undefine(v, "test"), 0);
+        lv.virResetLastError();
+        ASSERT_EQ(virtvm_list_known(v, METADATA_URI, &none, &missing), -EIO); /* of none at all */
 }
 
 TEST(from_its_definition_to_its_end) {

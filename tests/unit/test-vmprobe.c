@@ -1,24 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The guest is a directory: mock/fakeagent.c stands in for libvirt's library. */
-
-#include "tests/tree.h"
+#include "tests/guest.h"
 #include "virtverdict.h"
 #include "virtvm.h"
 #include "vmprobe.h"
-
-static Virt *connect_to_guest(void) {
-        Virt *v = NULL;
-        int r;
-
-        (void) tree_new();
-        ASSERT(setenv("FAKEAGENT_ROOT", tree_path, 1) >= 0);
-        r = virt_open("test:///default", &v, NULL);
-        if (r == -ENOPKG)
-                SKIP("libvirt's library is not installed");
-        ASSERT_EQ(r, 0);
-        return v;
-}
 
 /* "" for none. */
 static char *verdict(Virt *v) {

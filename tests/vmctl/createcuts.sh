@@ -60,9 +60,10 @@ happens() {
                 case $1 in
                 interrupt) kill -INT "$victim" ;;
                 kill) kill -KILL "$victim" ;;
-                libvirtd)
+                libvirtd | restart)
                         kill -KILL "$(cat /run/libvirtd.pid)"
                         sleep 0.5
+                        [ "$1" != restart ] || restart_libvirtd
                         ;;
                 esac
                 kill -CONT "$victim" 2>/dev/null || true
@@ -95,6 +96,10 @@ cuts() {
                         state | diff /run/before - || echo "$what at $step: something is left: $(cat /run/cut.err)"
                 done
         done
+        # libvirtd is back by then: what was made is taken back at once, the machine as well.
+        happens restart 4
+        [ "$status" -ne 0 ] || echo 'restarted libvirtd: made all the same'
+        state | diff /run/before - || echo "restarted libvirtd: something is left: $(cat /run/cut.err)"
         starts
         ends
         echo 'cut at each step'

@@ -173,6 +173,25 @@ touch -d '11 minutes ago' "$root/run/gpuvm/metrics.hung"
 run metrics --root "$root"
 is 'but not for ever' "$(parse gpuvm_gpu_driver_answers)" 'gpuvm_gpu_driver_answers 1'
 
+# Nor do many that hang take the time of each.
+usual
+for n in 03 04 05 06 07 08 09 0a 0b 0c; do
+        card 0000:$n:00.0 10de 2684 030000 $((16#$n + 20)) nvidia
+done
+for n in "$root"/sys/bus/pci/devices/*; do
+        mkdir -p "$root/proc/driver/nvidia/gpus/${n##*/}"
+        printf 'Model: \t\t NVIDIA Test\n' >"$root/proc/driver/nvidia/gpus/${n##*/}/information"
+done
+run metrics --root "$root"
+is 'twelve that answer' "$(parse gpuvm_gpu_driver_answers gpuvm_gpus,stuck)" 'gpuvm_gpu_driver_answers 1
+gpuvm_gpus,stuck 0'
+start=$SECONDS
+FAKESYS_HANG=/information LD_PRELOAD=$fakesys ASAN_OPTIONS=verify_asan_link_order=0 run metrics --root "$root"
+check 'twelve that hang are given up together' test $((SECONDS - start)) -lt 15
+is 'which is told of each' "$(parse gpuvm_gpu_driver_answers gpuvm_gpus,stuck)" 'gpuvm_gpu_driver_answers 0
+gpuvm_gpus,stuck 12'
+usual
+
 # A file, for everybody, replaced as a whole.
 umask 077
 run metrics --root "$root" --output "$work/gpuvm.prom"

@@ -180,6 +180,31 @@ print(v["disks"], v["seed"], v["gateway"], v["autostart"], v["addresses"][0]["so
 vm info talos-02
 like 'a machine that is not there' "$status:$err" "^3:.*Did you mean 'talos-01'\?"
 
+# What was cut while it was made is shown as that.
+mkdir -p "$work/cut/var/lib/gpuvm/creating"
+uuid=5a1a3f0c-6f0b-4d0e-9a51-6b1f5d1b7a11
+echo "machine $uuid" >"$work/cut/var/lib/gpuvm/creating/ubuntu-02"
+{
+        echo '<node>'
+        machine ubuntu-02 5 "$ours kind='ubuntu'/>" | sed "s#</name>#&<uuid>$uuid</uuid>#"
+        machine debian-01 5 "$ours kind='debian'/>"
+        echo '</node>'
+} >"$work/cut.xml"
+cut_vm() {
+        GPUVM_ROOT=$work/cut run -c "test:///$work/cut.xml" "$@"
+}
+cut_vm list
+is 'what was cut is unfinished, what was not is not' "$(awk 'NR > 1 { print $1, $3, $4 }' <<<"$out" | grep -c unfinished):$(grep -c '^ubuntu-02 .* off, unfinished ' <<<"$out")" 1:1
+cut_vm list --json
+is 'as JSON' "$(python3 -c 'import json, sys; print([v["name"] for v in json.load(sys.stdin) if v["unfinished"]])' <<<"$out")" "['ubuntu-02']"
+cut_vm info ubuntu-02
+like 'and info tells what becomes of it' "$out" "Unfinished  it was cut .* the next 'vmctl create' or 'vmctl apply' takes it back"
+cut_vm start ubuntu-02
+like 'it is not started' "$status:$err" "'ubuntu-02' was cut while it was made"
+echo nonsense >"$work/cut/var/lib/gpuvm/creating/ubuntu-02"
+cut_vm start ubuntu-02
+like 'nor if that cannot be read' "$status:$err" "/var/lib/gpuvm/creating/ubuntu-02'.*Bad message"
+
 vm ip list
 is 'addresses: reserved and leased, each once' "$(awk '$1 == "talos-01" { print $2, $3 }' <<<"$out" | tr '\n' ';' |
         sed -E 's/192\.168\.122\.[0-9]+/LEASED/')" '203.0.113.7/32 reserved;LEASED/24 lease;'

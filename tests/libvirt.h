@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Libvirt: its test driver, with a machine "test" that runs. Each connection has a host of its own. */
+
+#include "tests/tap.h"
+#include "virt.h"
+
+static inline Virt *connect_to_test(void) {
+        Virt *v = NULL;
+        int r;
+
+        r = virt_open("test:///default", &v, NULL);
+        if (r == -ENOPKG)
+                SKIP("libvirt's library is not installed");
+        ASSERT_EQ(r, 0);
+        return v;
+}

@@ -8,73 +8,21 @@
 
 # shellcheck source=stage.sh
 . "$(dirname "$0")/stage.sh"
+# shellcheck source=guestvm.sh
+. "$(dirname "$0")/guestvm.sh"
 
-export LAB_DISK_CACHE=writeback
 rounds=${L16_ROUNDS:-10}
-reboots=${L16_REBOOTS:-1}
 races=${L16_RACES:-5}
-guest=$("$scenario_here/guest.sh")
-stage_up L16 bootstrapped
-gpu=$stage_twin
-audio=${gpu%0}1
-log=/var/log/libvirt/qemu/lab.console
-LAB_TIMEOUT=600
-lab_put "$guest"
-stage_run "install -m 644 /root/$(basename "$guest") /var/lib/libvirt/images/guest.qcow2 && rm /root/*.qcow2"
-# QEMU's SVM is not made for it: Debian 12's ends at the first guest (tcg_handle_interrupt: assertion failed).
-stage_run 'modprobe -r kvm_amd'
+guestvm_up L16
 
-# vmctl ARGUMENT...: sets status and said.
-vmctl() {
-        status=0
-        said=$(stage_run "vmctl $* 2>&1") || status=$?
-}
-drivers() {
-        echo "$(stage_driver "$gpu") $(stage_driver "$audio")"
-}
-# QEMU looks once a second whether somebody has opened the console: what is written in less is lost.
-says='says() { exec 3<>"$(virsh -q ttyconsole lab)"; cat <&3 >/dev/null & echo "$1" >&3; }; unsays() { kill $!; exec 3>&-; }'
-# NVIDIA's functions that the guest's kernel sees, asked anew.
-sees() {
-        local word=look$RANDOM
-
-        stage_run "$says; says $word
-                for i in \$(seq 1500); do ! grep -q 'guest: told $word' $log || break; sleep 0.2; done; unsays
-                tr -d '\r' <$log | awk '/^guest: told $word\$/ { print last; told = 1 } /^guest: (told|up)/ { last = \"\" }
-                        /^guest: pci/ && \$4 ~ /^10de:/ { last = last \" \" \$4 } END { if (!told) print \"(no answer)\" }' |
-                        xargs -n1 | sort | xargs"
-}
-# The kernel of the guest looks for a card when it has time to: until it sees these, or five minutes.
-soon() {
-        local end=$((SECONDS + 300)) got
-
-        while got=$(sees) && [ "$got" != "$1" ] && [ $SECONDS -lt $end ]; do sleep 2; done
-        echo "$got"
-}
-# What machines have, now and at their next start: hostdevs, and what they say of themselves.
-has() {
-        stage_run "virsh -q dumpxml $1 | grep -c '<hostdev'; virsh -q dumpxml --inactive $1 | grep -c '<hostdev'
-                virsh -q metadata $1 urn:gpuvm:vm:1 --config | grep -c '<gpu '; ls /run/gpuvm/vms/$1 2>/dev/null | wc -l" | xargs
-}
-# What the guest says of its disk; it writes anew at each start.
-data() {
-        stage_run "tr -d '\\r' <$log | sed -n 's/^guest: data //p' | tail -n 2 | paste -sd,"
-}
-create() {
-        stage_run "vmctl create debian --name $1 --image /var/lib/libvirt/images/guest.qcow2 --no-gpu --cpus 1 --memory 200 \
-                --disk 10 --ssh-key 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVdKqZ8r3mZJ0C1k7u2f9h1Zx3bqW7yL5oT2vN8pQe ada' \
-                >/root/said 2>&1 || { cat /root/said; exit 1; }"
-}
 hold() {
         stage_run "node=\$(sed -n 's|^Device Minor:[ \t]*|/dev/nvidia|p' /proc/driver/nvidia/gpus/$gpu/information)
                 systemd-run --quiet --unit=$1 sh -c \"exec sleep infinity 3<\$node\"
                 until test -e /proc/\$(systemctl show -P MainPID $1)/fd/3; do sleep 0.2; done"
 }
 
-is "the host's driver has the GPU" "$(drivers)" "nvidia snd_hda_intel"
-host=$(drivers) both="10de:22ba 10de:2684"
-check "a VM without a GPU" create lab
-check "its guest is up" stage_wait 1800 yes "grep -q 'guest: up' $log && echo yes"
+check "a VM without a GPU" guestvm_create lab
+check "its guest is up" guestvm_wait
 scenario_time "guest up"
 is "and sees none" "$(sees)" ""
 is "its disk is empty" "$(data)" "of 0 starts whole"
@@ -118,7 +66,7 @@ diag "$said"
 scenario_time "in use"
 
 # Another one wants it.
-check "a second VM" create other
+check "a second VM" guestvm_create other
 stage_run 'vmctl stop --force other'
 won=0
 for ((i = 1; i <= races; i++)); do
@@ -147,7 +95,7 @@ scenario_time "pulled out"
 # A guest that shuts down.
 vmctl gpu attach lab "$gpu"
 is "the VM has it once more" "$status $(drivers)" "0 vfio-pci vfio-pci"
-stage_run "$says; says off; sleep 5; unsays"
+says off
 check "its guest shuts down" stage_wait 200 "shut off" 'virsh -q domstate lab'
 check "and the host has the GPU again" stage_wait 60 nvidia "basename \"\$(readlink /sys/bus/pci/devices/$gpu/driver)\""
 is "it is the VM's all the same" "$(has lab)" "2 2 1 0"
@@ -157,7 +105,7 @@ scenario_time "shut down"
 
 # It starts with the whole card in one slot.
 stage_run ": >$log; vmctl start lab"
-check "the guest is up again" stage_wait 1800 yes "grep -q 'guest: up' $log && echo yes"
+check "the guest is up again" guestvm_wait
 is "with both functions" "$(soon "$both")" "$both"
 is "and what the last start wrote" "$(data)" "of 1 starts whole"
 is "of one slot" "$(stage_run "tr -d '\r' <$log | sed -n 's/^guest: pci \(.*\)\.[0-7] 10de:.*/\1/p' | sort -u | wc -l")" 1
@@ -165,17 +113,6 @@ vmctl gpu detach lab
 like "of which libvirt takes nothing while it runs, which is said" "$status:$said" '^1:.*in one slot'
 is "and nothing is changed" "$(has lab)" "2 2 1 1"
 scenario_time "cold start"
-
-# A guest that starts again, which resets the card through VFIO and no more: L16_REBOOTS times, of which each takes its minutes here.
-bad=0
-for i in $(seq "$reboots"); do
-        stage_run ": >$log; virsh -q reset lab"
-        stage_wait 1800 yes "grep -q 'guest: up' $log && echo yes" || bad=$((bad + 1))
-        got="$(soon "$both"), $(has lab), $(data)"
-        [ "$got" = "$both, 2 2 1 1, of $((i + 1)) starts whole" ] || { diag "reboot $i: $got"; bad=$((bad + 1)); }
-done
-is "after each of $reboots reboots the guest has the card, and its data" "$bad" 0
-scenario_time "reboots"
 
 # The power is cut: nothing of this boot is left, and the definition is whole.
 stage_run sync

@@ -121,7 +121,7 @@ lab_boot unused "${stage_hardware[@]}"
 lab_wait_boot 900
 scenario_time "power cut"
 stage_run 'timeout 300 systemctl is-system-running --wait' >/dev/null || true
-stage_run 'modprobe -r kvm_amd'
+guestvm_emulate
 is "after the power was cut nothing is held" "$(drivers), $(has lab)" "$host, 2 2 1 0"
 vmctl gpu detach lab
 is "it can be taken from the VM, which is off" "$status $(has lab)" "0 0 0 0 0"

@@ -4,6 +4,7 @@
 # VMs of a machine of the lab, with guest.sh's guest in them. Source it after stage.sh.
 #
 #     guestvm_up NAME          a machine after its bootstrap, with that guest's disk; sets gpu, audio, both, host and log
+#     guestvm_emulate          without KVM, from this boot on
 #     guestvm_create NAME      a VM without a GPU
 #     guestvm_wait             until the guest of the VM 'lab' is up
 #     vmctl ARGUMENT...        sets status and said
@@ -24,10 +25,14 @@ guestvm_up() {
         LAB_TIMEOUT=600
         lab_put "$guest"
         stage_run "install -m 644 /root/$(basename "$guest") /var/lib/libvirt/images/guest.qcow2 && rm /root/*.qcow2"
-        # QEMU's SVM is not made for it: Debian 12's ends at the first guest (tcg_handle_interrupt: assertion failed).
-        stage_run 'modprobe -r kvm_amd'
+        guestvm_emulate
         host=$(drivers)
         is "the host's driver has the GPU" "$host" "nvidia snd_hda_intel"
+}
+# QEMU's SVM is not made for it: Debian 12's ends at the first guest (tcg_handle_interrupt: assertion failed). A libvirt that
+# has just started looks what QEMU can do with it, for a moment.
+guestvm_emulate() {
+        stage_wait 120 gone 'modprobe -q -r kvm_amd; test -e /sys/module/kvm_amd || echo gone'
 }
 guestvm_create() {
         stage_run "vmctl create debian --name $1 --image /var/lib/libvirt/images/guest.qcow2 --no-gpu --cpus 1 --memory 200 \

@@ -18,6 +18,7 @@ void vmdefined_done(VmDefined *d) {
         free(d->description);
         free(d->network);
         free(d->mac);
+        free(d->store);
         *d = (VmDefined){};
 }
 
@@ -136,6 +137,8 @@ int vmdefined_parse(const char *xml, VmDefined *ret) {
                 r = read_size(domain, &d);
         if (r >= 0)
                 r = read_network(domain, &d);
+        if (r >= 0)
+                r = read_store(domain, &d.store);
         if (r < 0)
                 return r;
         *ret = d;
@@ -223,6 +226,8 @@ int vmdefined_format(const VmDefined *d, bool autostart, char **ret) {
                 r = add_network(&f, d);
         if (r >= 0)
                 r = vmfile_add(&f, VMKEY_USER, d->metadata.user);
+        if (r >= 0)
+                r = vmfile_add(&f, VMKEY_MODEL_STORE, d->store);
         if (r >= 0 && autostart)
                 r = vmfile_add(&f, VMKEY_WANTED_BY, "multi-user.target");
         return r < 0 ? r : vmfile_format(&f, ret);

@@ -16,6 +16,7 @@ typedef struct VmDefined {
         char *description; /* NULL: none */
         char *network;     /* libvirt's; NULL: a bridge, or none */
         char *mac;         /* of its first interface; NULL: none */
+        char *store;       /* the host's directory that it has as its store of models; NULL: none */
 } VmDefined;
 
 void vmdefined_done(VmDefined *d);

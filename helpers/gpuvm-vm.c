@@ -7,7 +7,9 @@
  * this process nor libvirtd takes it along by its own end, and a second "run" finds it running. Now and then
  * it looks whether the machine is well, and the unit is active once that is ready for what its file asks.
  * Told to stop, it asks the guest to shut down, and pulls the plug shortly before systemd's patience ends.
- * "release" comes after that in every case and gives back the GPUs that were taken. */
+ * "look" comes before that, outside the unit's sandbox, in which all is read-only: whether what the machine
+ * shares is so on the host. "release" comes after that in every case and gives back the GPUs that were taken.
+ */
 
 #include <systemd/sd-daemon.h>
 
@@ -265,21 +267,28 @@ static int run_machine(Phase *p, const char *name) {
         return r < 0 ? r : tell_end(&m, look.end);
 }
 
+static bool is_verb(const char *word) {
+        return streq(word, "look") || streq(word, "run") || streq(word, "release");
+}
+
 static int run(Phase *p, int argc, char *argv[]) {
         int r;
 
         p->no_record = true;
-        if (argc != 2 || (!streq(argv[0], "run") && !streq(argv[0], "release"))) {
-                log_error("Usage: gpuvm-vm run NAME | release NAME");
+        if (argc != 2 || !is_verb(argv[0])) {
+                log_error("Usage: gpuvm-vm look NAME | run NAME | release NAME");
                 return PHASE_USAGE;
         }
         if (cloudinit_check_hostname(argv[1]) < 0) {
                 log_error("'%s' is no name of a virtual machine", argv[1]);
                 return PHASE_USAGE;
         }
-        if (streq(argv[0], "release"))
+        if (streq(argv[0], "release")) {
+                (void) unsetenv("NOTIFY_SOCKET"); /* why it has not started stays the unit's status */
                 return vmrelease_gpus(p, argv[1]);
-        r = run_machine(p, argv[1]);
+        }
+        p->quiet_record = p->quiet_record || streq(argv[0], "look");
+        r = streq(argv[0], "look") ? vmstart_look(p, argv[1]) : run_machine(p, argv[1]);
         if (r < 0 && p->failure)
                 (void) sd_notifyf(false, "STATUS=%s", p->failure);
         return r;
@@ -287,7 +296,7 @@ static int run(Phase *p, int argc, char *argv[]) {
 
 static const Helper helper = {
         .name = "gpuvm-vm",
-        .arguments = "run|release NAME",
+        .arguments = "look|run|release NAME",
         .summary = "Runs a virtual machine as a unit, and gives back its GPUs.",
         .run = run,
         .no_turn = true,

@@ -18,7 +18,7 @@ layers=(
         'xml yamldoc metadata virtlib seed guestlog gpuname gpuwish vmplace'
         'phase'
         'conf confkey vmfile vmfileformat catalog gpudriver talos imagecache imageentry imagefile imagepull imageplan imagesource imageask image aptline cmdline claims pci pcigroup qemuimg restore undo dpkg module'
-        'domain hostdevs vmdefined vmimport vmimportdev vmimportmake vmimportwork'
+        'domain hostdevs vmdefined vmstore vmimport vmimportdev vmimportmake vmimportwork'
         'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind firewalld containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
         'guestfilter buildguest buildplan buildinit imagebuilt nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgezone bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan planvm virt preflight gpucheck gpustate gpuchoice iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'

@@ -94,6 +94,10 @@ for name in vfio vm; do
         is "gpuvm-$name@ stays as it is when a target is isolated" "$(sed -n 's/^IgnoreOnIsolate=//p' "$work/gpuvm-$name@.service")" yes
 done
 
+# In a sandbox where all is read-only nobody sees what is so on the host; and who refuses a start there is heard.
+is 'a machine is looked at outside the sandbox of its unit' "$(sed -n 's/^ExecStartPre=\(.\).*gpuvm-vm \(.*\)/\1 \2/p; s/^NotifyAccess=//p' "$work/gpuvm-vm@.service" | paste -sd' ')" \
+        'exec + look %i'
+
 # What builds an initramfs runs hooks that call LVM and cryptsetup: without their directories those fail or wait. They take
 # along what lies in /root as well, and only warn when it is not there.
 for unit in "$work"/*.service; do

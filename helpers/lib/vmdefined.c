@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 
+#include "domain.h"
 #include "fs.h"
 #include "imagesource.h"
 #include "parse.h"
@@ -17,6 +18,7 @@ void vmdefined_done(VmDefined *d) {
         free(d->description);
         free(d->network);
         free(d->mac);
+        free(d->store);
         *d = (VmDefined){};
 }
 
@@ -58,6 +60,35 @@ static int read_network(const XmlNode *domain, VmDefined *d) {
 
         r = free_and_strdup(&d->network, xml_attribute(xml_child(i, "source"), "network"));
         return r < 0 ? r : free_and_strdup(&d->mac, xml_attribute(xml_child(i, "mac"), "address"));
+}
+
+/* NULL if it has none. */
+static const XmlNode *find_store(const XmlNode *domain) {
+        const XmlNode *i = xml_child(xml_child(domain, "devices"), "filesystem");
+
+        while (i && !streq_ptr(xml_attribute(xml_child(i, "target"), "dir"), DOMAIN_STORE_TAG))
+                i = xml_next(i);
+        return i;
+}
+
+static int read_store(const XmlNode *domain, char **ret) {
+        return free_and_strdup(ret, xml_attribute(xml_child(find_store(domain), "source"), "dir"));
+}
+
+int vmdefined_store(const char *xml, char **ret, bool *ret_readonly) {
+        _cleanup_xml_doc_ XmlDoc *doc = NULL;
+        const XmlNode *domain;
+        int r;
+
+        *ret = NULL;
+        r = xml_read(xml, &doc);
+        if (r < 0)
+                return r;
+        domain = xml_root(doc);
+        if (!xml_is(domain, "domain"))
+                return -EBADMSG;
+        *ret_readonly = xml_child(find_store(domain), "readonly");
+        return MIN(read_store(domain, ret), 0);
 }
 
 int vmdefined_disks(const char *xml, char ***ret) {
@@ -106,6 +137,8 @@ int vmdefined_parse(const char *xml, VmDefined *ret) {
                 r = read_size(domain, &d);
         if (r >= 0)
                 r = read_network(domain, &d);
+        if (r >= 0)
+                r = read_store(domain, &d.store);
         if (r < 0)
                 return r;
         *ret = d;
@@ -193,6 +226,8 @@ int vmdefined_format(const VmDefined *d, bool autostart, char **ret) {
                 r = add_network(&f, d);
         if (r >= 0)
                 r = vmfile_add(&f, VMKEY_USER, d->metadata.user);
+        if (r >= 0)
+                r = vmfile_add(&f, VMKEY_MODEL_STORE, d->store);
         if (r >= 0 && autostart)
                 r = vmfile_add(&f, VMKEY_WANTED_BY, "multi-user.target");
         return r < 0 ? r : vmfile_format(&f, ret);

@@ -16,6 +16,7 @@ typedef struct VmDefined {
         char *description; /* NULL: none */
         char *network;     /* libvirt's; NULL: a bridge, or none */
         char *mac;         /* of its first interface; NULL: none */
+        char *store;       /* the host's directory that it has as its store of models; NULL: none */
 } VmDefined;
 
 void vmdefined_done(VmDefined *d);
@@ -26,6 +27,10 @@ int vmdefined_parse(const char *xml, VmDefined *ret) _must_check_ _nonnull_all_;
 
 /* Files and devices that its disks are in, of any machine's definition. Returns 0, or as above. */
 int vmdefined_disks(const char *xml, char ***ret) _must_check_ _nonnull_all_;
+
+/* Its store of models, NULL for none, and whether libvirt keeps it read-only; of any machine's definition.
+ * What somebody shares beside it is theirs. As vmdefined_disks(). */
+int vmdefined_store(const char *xml, char **ret, bool *ret_readonly) _must_check_ _nonnull_all_;
 
 /* Of the image that it was made from: "24.04"; NULL where that is not known. Borrowed. */
 const char *vmdefined_release(const VmDefined *d) _nonnull_all_;

@@ -135,6 +135,15 @@ static int compare_network(Comparison *c, const VmDefined *d) {
         return r < 0 ? r : compare_word(c, VMKEY_USER, VMCHANGE_ANEW, m->user);
 }
 
+/* Its guest was set up with it, or without. Paths have capitals. */
+static int compare_store(Comparison *c, const VmDefined *d) {
+        const char *wanted = vmfile_value(c->f, VMKEY_MODEL_STORE);
+
+        return !wanted || streq_ptr(wanted, d->store)
+                        ? 0
+                        : add(c, VMKEY_MODEL_STORE, VMCHANGE_ANEW, d->store, wanted);
+}
+
 static bool is_same_set(char *const *a, char *const *b) {
         STRV_FOREACH(i, a)
                 if (!strv_contains(b, *i))
@@ -177,6 +186,8 @@ int vmdiff(const VmFile *f, const VmPlan *wanted, char *const *gpus, const VmDef
                 r = compare_gpus(&c, gpus, d);
         if (r >= 0)
                 r = compare_network(&c, d);
+        if (r >= 0)
+                r = compare_store(&c, d);
         if (r < 0) {
                 vmdifferences_done(&c.l);
                 return r;

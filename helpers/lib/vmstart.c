@@ -6,9 +6,15 @@
 #include "virtgpus.h"
 #include "vmchoice.h"
 #include "vmgpu.h"
+#include "vmstore.h"
 
 int vmstart_fail_file(Phase *p, const char *name, int error) {
         return phase_fail(p, error, "'vmctl validate' may tell more", "Cannot read the file of '%s'", name);
+}
+
+static int fail_connect(Phase *p, int error, const char *message) {
+        return phase_fail(p, error, "'systemctl status libvirtd' may tell why", "libvirt does not answer: %s",
+                          strempty(message));
 }
 
 int vmstart_connect(Phase *p, VmWatch *w) {
@@ -18,9 +24,30 @@ int vmstart_connect(Phase *p, VmWatch *w) {
         if (r == -ENOENT)
                 return phase_fail(p, 0, "'vmctl list' shows what there is",
                                   "There is no virtual machine '%s'", w->name);
-        return r < 0 ? phase_fail(p, r, "'systemctl status libvirtd' may tell why",
-                                  "libvirt does not answer: %s", strempty(message))
-                     : 0;
+        return r < 0 ? fail_connect(p, r, message) : 0;
+}
+
+int vmstart_look(Phase *p, const char *name) {
+        _cleanup_(vmstore_refusal_done) VmStoreRefusal refusal = {};
+        _cleanup_free_ char *message = NULL, *xml = NULL;
+        _cleanup_(virt_closep) Virt *v = NULL;
+        VmState state;
+        int r;
+
+        r = virt_open_root(p->root, &v, &message);
+        if (r < 0)
+                return fail_connect(p, r, message);
+        r = virtvm_state(v, name, &state);
+        if (r == -ENOENT || (r >= 0 && vm_state_is_on(state)))
+                return 0;
+        if (r >= 0)
+                r = virtvm_xml(v, name, &xml);
+        if (r >= 0)
+                r = vmstore_may_start(p->root, name, xml, &refusal);
+        if (r < 0)
+                return phase_fail(p, r, "'vmctl list --all' shows what there is",
+                                  "Cannot look at virtual machine '%s'", name);
+        return r == 0 ? phase_fail(p, 0, refusal.remedy, "%s", refusal.cause) : 0;
 }
 
 int vmstart_read(Phase *p, VmWatch *w, Metadata *ret) {

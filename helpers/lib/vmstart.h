@@ -8,6 +8,11 @@
 #include "phase.h"
 #include "vmwatch.h"
 
+/* Whether it may start as far as the host's directory goes that it shares (vmstore.h), in the host's own name
+ * space. One that runs, or is not there, is for others to tell of. Returns 0; a negative result has been
+ * told. */
+int vmstart_look(Phase *p, const char *name) _must_check_ _nonnull_all_;
+
 /* Where libvirt does not answer on the connection that there is, a new one. Returns 0; a negative result has
  * been told. */
 int vmstart_connect(Phase *p, VmWatch *w) _must_check_ _nonnull_all_;

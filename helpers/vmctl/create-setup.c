@@ -4,11 +4,11 @@
  */
 
 #include <ctype.h>
-#include <sys/statvfs.h>
 
 #include "create.h"
 #include "fs.h"
 #include "virt.h"
+#include "vmstore.h"
 
 enum {
         SECRET_MAX = 4096,
@@ -108,12 +108,6 @@ static bool has_virtiofsd(int root) {
                         fs_exists(root, "/usr/libexec/virtiofsd") > 0;
 }
 
-static bool is_readonly(int fd) {
-        struct statvfs st;
-
-        return fstatvfs(fd, &st) == 0 && (st.f_flag & ST_RDONLY) != 0;
-}
-
 /* A guest's root mounts it as it likes: what keeps it from writing has to be on the host. */
 static int check_readonly(Context *c, Create *n, int fd) {
         unsigned long version = 0;
@@ -122,7 +116,7 @@ static int check_readonly(Context *c, Create *n, int fd) {
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot ask libvirt for its version");
         n->store_readonly = version >= STORE_READONLY_LIBVIRT;
-        if (n->store_readonly || is_readonly(fd))
+        if (n->store_readonly || vmstore_is_readonly(fd) > 0)
                 return 0;
         return log_full_errno(
                         LOG_ERR, EOPNOTSUPP,
@@ -136,7 +130,7 @@ int store_find(Context *c, Create *n) {
 
         if (!path)
                 return 0;
-        fd = fs_open(n->root, path, O_PATH | O_DIRECTORY, 0);
+        fd = vmstore_open(n->root, path);
         if (fd < 0)
                 return log_error_errno(fd, "--model-store: cannot open the directory '%s': %m", path);
         if (!has_virtiofsd(n->root))

@@ -10,6 +10,7 @@
 #include "guestlook.h"
 #include "json.h"
 #include "parse.h"
+#include "vmstore.h"
 #include "vmunit.h"
 
 /* In seconds: for the guest to shut down, and between two requests; for GPUs and the machine to start; for
@@ -109,6 +110,21 @@ static int tell_unit(Bus *bus, int error, const char *name, const char *unit) {
         return log_full_errno(LOG_ERR, error, "Cannot start '%s': %s", name, u.status_text);
 }
 
+/* What its unit looks at as well. */
+static int check_store(Context *c, const char *name) {
+        _cleanup_close_ int root = vmctl_is_local(c) ? fs_open_root(NULL) : -EBADF;
+        _cleanup_(vmstore_refusal_done) VmStoreRefusal refusal = {};
+        _cleanup_free_ char *xml = NULL;
+        int r;
+
+        r = virtvm_xml(c->virt, name, &xml);
+        if (r >= 0)
+                r = vmstore_may_start(root, name, xml, &refusal);
+        if (r == 0)
+                return log_full_errno(LOG_ERR, EROFS, "%s. %s", refusal.cause, refusal.remedy);
+        return r < 0 ? vmctl_tell(c, r, "Cannot look at what '%s' shares", name) : 0;
+}
+
 /* Whoever may use libvirt and not systemd starts it there. */
 static int start_by_libvirt(Context *c, const char *name) {
         _cleanup_(metadata_done) Metadata m = {};
@@ -121,7 +137,10 @@ static int start_by_libvirt(Context *c, const char *name) {
                                 "'%s' asks for GPUs by number or model, which its unit chooses: on its host, as root or whoever systemd lets, 'systemctl start gpuvm-vm@%s' starts it",
                                 name, name);
         if (r >= 0)
-                r = virtvm_start(c->virt, name);
+                r = check_store(c, name);
+        if (r < 0)
+                return r;
+        r = virtvm_start(c->virt, name);
         return r < 0 ? vmctl_tell(c, r, "Cannot start '%s'", name) : 0;
 }
 

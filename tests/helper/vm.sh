@@ -56,6 +56,8 @@ machine() {
         echo '<node><cpu><mhz>1</mhz><nodes>1</nodes><sockets>1</sockets><cores>2</cores><threads>1</threads><active>2</active><memory>3145728</memory></cpu>'
         machine talos-01 '<g:vm xmlns:g="urn:gpuvm:vm:1" kind="talos"><g:gpu address="0000:01:00.0"/></g:vm>'
         machine theirs ''
+        machine llm-01 '<g:vm xmlns:g="urn:gpuvm:vm:1" kind="llm"/>' |
+                sed 's#</os>#&<devices><filesystem type="mount" accessmode="passthrough"><driver type="virtiofs"/><source dir="/srv/models"/><target dir="gpuvm-models"/></filesystem></devices>#'
         echo '</node>'
 } >"$work/node.xml"
 mkdir "$work/root"
@@ -153,6 +155,27 @@ for argument in ../x a/b '' -x; do
         down
         is "'$argument' is no name" "$status" 2
 done
+# What is shared, before it starts.
+look() {
+        up --root="$work/root" look "$1"
+        down
+}
+look talos-01
+is 'a machine that shares nothing may start' "$status:$(<"$work/err")" 0:
+look none
+is 'and one that is not there is told of by "run"' "$status" 0
+look llm-01
+like 'nothing is started without what it shares' "$status:$(<"$work/told")" "^1:.*STATUS=Cannot open '/srv/models', which 'llm-01' shares: No such file.*'sudo mount /srv/models'"
+mkdir -p "$work/root/srv/models"
+look llm-01
+like 'nor where the guest could write to it' "$status:$(<"$work/told")" "^1:.*STATUS='/srv/models' is not mounted read-only, and 'llm-01'"
+if unshare -m true 2>/dev/null; then
+        # shellcheck disable=SC2016 # for the other shell
+        is 'which it cannot below a mount that is read-only' "$(unshare -m sh -c 'mount --bind -o ro "$1" "$1" && shift && "$@"; echo $?' sh \
+                "$work/root/srv/models" "$helper" --root="$work/root" look llm-01 2>&1)" 0
+else
+        skip 'which it cannot below a mount that is read-only' 'needs root'
+fi
 up --root="$work/root" --dry-run run talos-01
 down
 is 'a dry run says what it would do' "$status:$(<"$work/out")" '0:vm: would start talos-01: a virtual machine of kind talos'

@@ -17,6 +17,8 @@ cat >"$work/node.xml" <<'XML'
 <devices><interface type="network"><mac address="52:54:00:00:00:0a"/><source network="default"/></interface></devices></domain>
 <domain type="test"><name>bare</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"/></metadata><memory unit="KiB">2097152</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>
 <domain type="test"><name>wishes</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="ubuntu"><g:wish gpus="2 x A100"/></g:vm></metadata><memory unit="KiB">2097152</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>
+<domain type="test"><name>llm</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="llm"/></metadata><memory unit="KiB">2097152</memory><vcpu>2</vcpu><os firmware="efi"><type>hvm</type></os>
+<devices><filesystem type="mount" accessmode="passthrough"><driver type="virtiofs"/><source dir="/srv/Models"/><target dir="gpuvm-models"/></filesystem></devices></domain>
 <domain type="test"><name>theirs</name><memory unit="KiB">1048576</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>
 </node>
 XML
@@ -112,6 +114,25 @@ run export wishes
 like 'and as a file' "$out" '\[Gpu\].Gpu=2 x A100'
 run list --all --json
 is 'as the list has it' "$(jq -r '.[] | select(.name == "wishes") | .gpu_wish' <<<"$out")" '2 x A100'
+run export llm
+like 'a store of models' "$out" '\[Llm\].ModelStore=/srv/Models$'
+printf '%s\n' "$out" >"$vms/llm.vm"
+check 'is valid' "$vmctl" validate --root "$work/root"
+run diff --root "$work/root"
+is 'and no different' "$status:$out:$err" '0::'
+# of_store LINE: what differs.
+of_store() {
+        printf '[Vm]\nKind=llm\n%s\n' "$1" >"$vms/llm.vm"
+        run diff --root "$work/root" --json llm
+        jq -r '.[0].differences[] | .key + ", " + .is + ", " + .declared + ", " + .takes' <<<"$out"
+}
+is 'another one' "$(of_store $'[Llm]\nModelStore=/srv/models')" 'ModelStore, /srv/Models, /srv/models, anew'
+is 'one that nobody speaks of' "$(of_store '')" ''
+rm "$vms/llm.vm"
+printf '[Vm]\nKind=llm\n[Llm]\nModelStore=/srv/models\n' >"$vms/bare.vm"
+run diff --root "$work/root" --json bare
+is 'one for a machine without' "$(jq -c '.[0].differences[] | select(.key == "ModelStore") | [.is, .takes]' <<<"$out")" '["none","anew"]'
+rm "$vms/bare.vm"
 declare_vm one 'Cpus=3\nMemory=4G\nPin=no\nServer=yes\n[Gpu]\nGpu=01:00.0\n[Network]\nMac=52:54:00:00:00:0A\n[Guest]\nSshKey=/k.pub\n[Install]\nWantedBy=x.target\n'
 run diff --root "$work/root"
 is 'what is the same by another name, and what no definition shows' "$status:$out:$err" '0::'

@@ -275,4 +275,20 @@ like 'no libvirt is told with the remedy' "$status:$err" '^1:.*Is libvirtd runni
 status=0
 "$vmctl" -c "test:///$work/node.xml" list >/dev/full 2>"$work/err" || status=$?
 is 'a full disk is no success' "$status" 1
+# A store of models that libvirt does not keep read-only: nobody sees from here how it is mounted.
+# shares NAME MORE
+shares() {
+        machine "$1" 5 "$ours kind='llm'/>" |
+                sed "s#<devices>#&<filesystem type='mount' accessmode='passthrough'><driver type='virtiofs'/><source dir='/srv/models'/><target dir='gpuvm-models'/>$2</filesystem>#"
+}
+{
+        echo '<node>'
+        shares plain ''
+        shares kept '<readonly/>'
+        echo '</node>'
+} >"$work/shares.xml"
+run -c "test:///$work/shares.xml" start plain
+like 'what might be written to is left to its host' "$status:$err" "^1:.*'plain' shares '/srv/models', which has to be mounted read-only on its host.*'systemctl start gpuvm-vm@plain' there"
+run -c "test:///$work/shares.xml" start kept
+is 'what libvirt keeps read-only is not' "$status:$out:$err" '0:kept is running:'
 done_testing

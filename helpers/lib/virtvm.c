@@ -303,8 +303,12 @@ int virtvm_reboot(Virt *v, const char *name) {
         return call(v, name, reboot);
 }
 
+/* One that has ended since somebody looked is refused as one that libvirt is busy with. */
 int virtvm_destroy(Virt *v, const char *name) {
-        return call(v, name, lv.virDomainDestroy);
+        int r = call(v, name, lv.virDomainDestroy);
+        VmState state;
+
+        return r == -EBUSY && virtvm_state(v, name, &state) >= 0 && !vm_state_is_on(state) ? 0 : r;
 }
 
 int virtvm_eject(Virt *v, const char *name, const char *drive, const char *bus) {

@@ -77,7 +77,7 @@ int virtvm_shutdown(Virt *v, const char *name) _must_check_ _nonnull_all_;
 /* The button alone, without waiting. */
 int virtvm_press_button(Virt *v, const char *name) _must_check_ _nonnull_all_;
 int virtvm_reboot(Virt *v, const char *name) _must_check_ _nonnull_all_;
-/* As if its plug were pulled. */
+/* As if its plug were pulled; nothing to do if it is off. */
 int virtvm_destroy(Virt *v, const char *name) _must_check_ _nonnull_all_;
 /* Takes the medium out of a CD drive, "sda" of the bus "sata", now and for its next start. */
 int virtvm_eject(Virt *v, const char *name, const char *drive, const char *bus) _must_check_ _nonnull_all_;

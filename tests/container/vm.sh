@@ -46,6 +46,12 @@ define 'done'
 sed 's/polite</refused</; s/01:00.0/09:00.0/' "$shared/polite.xml" >"$shared/refused.xml"
 sed 's/polite/other/g' "$shared/polite.xml" >"$shared/other.xml"
 cp "$machine/var/lib/libvirt/images/polite.raw" "$machine/var/lib/libvirt/images/other.raw"
+# There is no virtiofsd: it is not started in the end.
+sed 's/deaf/sharing/g; s#<vcpu>#<memoryBacking><source type="memfd"/><access mode="shared"/></memoryBacking>&#
+s#<memballoon#<filesystem type="mount" accessmode="passthrough"><driver type="virtiofs"/><source dir="/srv/models"/><target dir="gpuvm-models"/></filesystem>&#' \
+        "$shared/deaf.xml" >"$shared/sharing.xml"
+cp "$machine/var/lib/libvirt/images/deaf.raw" "$machine/var/lib/libvirt/images/sharing.raw"
+mkdir -p "$machine/srv/models"
 sed 's/polite/watched/g; s#<g:gpu [^>]*>##; s#<memballoon#<interface type="network"><mac address="52:54:00:00:00:07"/><source network="leased"/><model type="e1000"/></interface>&#' \
         "$shared/polite.xml" >"$shared/watched.xml"
 cp "$machine/var/lib/libvirt/images/polite.raw" "$machine/var/lib/libvirt/images/watched.raw"
@@ -68,7 +74,7 @@ lives() {
         local main unit=gpuvm-vm@polite.service
 
         systemctl is-system-running --wait >/dev/null
-        for main in polite deaf 'done' refused; do
+        for main in polite deaf 'done' refused sharing; do
                 virsh -q -c qemu:///system define "/shared/$main.xml" >/dev/null
         done
         systemctl start "$unit"; say started polite
@@ -109,6 +115,11 @@ lives() {
         journalctl --no-pager -q -u gpuvm-vm@deaf -o cat | grep -c 'did not shut down in time'
         systemctl start gpuvm-vm@refused.service 2>/dev/null; say 'without its GPU' refused
         systemctl show --value -p StatusText gpuvm-vm@refused.service | cut -c 1-39
+        systemctl start gpuvm-vm@sharing.service 2>/dev/null; say 'what it shares is writable' sharing
+        systemctl show --value -p StatusText gpuvm-vm@sharing
+        mount --bind -o ro /srv/models /srv/models
+        systemctl start gpuvm-vm@sharing.service 2>/dev/null
+        echo "read-only: $(systemctl show --value -p StatusText gpuvm-vm@sharing | grep -o -m 1 virtiofsd)"
         systemctl start gpuvm-vm@nobody.service 2>/dev/null; echo "none: $?"
         systemctl enable -q "$unit"
 }
@@ -257,6 +268,9 @@ stopped at last: 0 inactive shutoff nouveau
 1
 without its GPU: 1 failed shutoff nouveau
 GPU 0000:09:00.0 was not handed over to
+what it shares is writable: 1 failed shutoff nouveau
+'\''/srv/models'\'' is not mounted read-only, and '\''sharing'\'', which shares it, could write to it. '\''sudo mount /srv/models'\'' mounts it as /etc/fstab says; a line that is gone there was like '\''DIRECTORY /srv/models none bind,ro'\''
+read-only: virtiofsd
 none: 1'
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr")
 $(machine_journal -o cat -n 60)"

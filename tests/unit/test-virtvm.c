@@ -55,6 +55,8 @@ TEST(one_that_libvirt_does_not_tell_about) {
         ASSERT_EQ(known.n, 1);
         ASSERT_STREQ(known.vms[0].name, "test");
         ASSERT_EQ(virtvm_destroy(v, "test"), 0);
+        ASSERT_EQ(virtvm_destroy(v, "test"), 0); /* it may have ended by itself meanwhile */
+        ASSERT_EQ(virtvm_destroy(v, "nobody"), -ENOENT);
         ASSERT_EQ(virtvm_undefine(v, "test"), 0);
         lv.virResetLastError();
         ASSERT_EQ(virtvm_list_known(v, METADATA_URI, &none, &missing), -EIO); /* of none at all */

@@ -18,10 +18,11 @@ at_exit rm -rf "$work"
 
 restart_libvirtd() {
         libvirtd -d
-        for _ in $(seq 100); do
+        for _ in $(seq 600); do
                 ! virsh -q -c qemu:///system uri >/dev/null 2>&1 || return 0
                 sleep 0.1
         done
+        echo 'libvirtd does not come back'
 }
 # traced INJECTION: vmctl create under strace, in the background; sets tracer.
 traced() {
@@ -93,7 +94,7 @@ cuts() {
                         grep -q "$remedy" /run/cut.err || [ "$what" = kill ] || echo "$what at $step: says $(cat /run/cut.err)"
                         # What is told by the one that failed needs no other.
                         case $what in kill | libvirtd) recover ;; esac
-                        state | diff /run/before - || echo "$what at $step: something is left: $(cat /run/cut.err)"
+                        state | diff /run/before - || echo "$what at $step: something is left: $(cat /run/cut.err /run/recovered)"
                 done
         done
         # libvirtd is back by then: what was made is taken back at once, the machine as well.
@@ -162,7 +163,7 @@ starts() {
                         starting "$what" "$place"
                         [ "$status" -ne 0 ] || echo "$what at $place: made all the same"
                         case $what in kill | libvirtd) recover ;; esac
-                        state | diff /run/before - || echo "$what at $place: something is left: $(cat /run/cut.err)"
+                        state | diff /run/before - || echo "$what at $place: something is left: $(cat /run/cut.err /run/recovered)"
                 done
         done
         # There is no room for the variables of its firmware.

@@ -78,7 +78,7 @@ is 'a guest boots, is used, restarted, stopped and removed' "$got" 'its seed is 
 its address is of the range: 192.0.2 1
 list shows it as well: 1
 ssh: ada debian-01 0
-it is well: state:ok agent:ok address:ok ssh:ok
+it is well: state:ok agent:ok address:ok ssh:ok ping:ok
 as info tells from then on: 1
 its disk has the size asked for: 10
 what was written is there after a restart: kept

@@ -46,7 +46,7 @@ define 'done'
 sed 's/polite</refused</; s/01:00.0/09:00.0/' "$shared/polite.xml" >"$shared/refused.xml"
 sed 's/polite/other/g' "$shared/polite.xml" >"$shared/other.xml"
 cp "$machine/var/lib/libvirt/images/polite.raw" "$machine/var/lib/libvirt/images/other.raw"
-# There is no virtiofsd: it is not started in the end.
+# Where virtiofsd is a package of its own it is not started in the end.
 sed 's/deaf/sharing/g; s#<vcpu>#<memoryBacking><source type="memfd"/><access mode="shared"/></memoryBacking>&#
 s#<memballoon#<filesystem type="mount" accessmode="passthrough"><driver type="virtiofs"/><source dir="/srv/models"/><target dir="gpuvm-models"/></filesystem>&#' \
         "$shared/deaf.xml" >"$shared/sharing.xml"
@@ -119,7 +119,9 @@ lives() {
         systemctl show --value -p StatusText gpuvm-vm@sharing
         mount --bind -o ro /srv/models /srv/models
         systemctl start gpuvm-vm@sharing.service 2>/dev/null
-        echo "read-only: $(systemctl show --value -p StatusText gpuvm-vm@sharing | grep -o -m 1 virtiofsd)"
+        echo "read-only, refused: $(systemctl show --value -p StatusText gpuvm-vm@sharing | grep -c 'not mounted')"
+        virsh -q -c qemu:///system destroy sharing 2>/dev/null
+        systemctl stop gpuvm-vm@sharing.service
         systemctl start gpuvm-vm@nobody.service 2>/dev/null; echo "none: $?"
         systemctl enable -q "$unit"
 }
@@ -270,7 +272,7 @@ without its GPU: 1 failed shutoff nouveau
 GPU 0000:09:00.0 was not handed over to
 what it shares is writable: 1 failed shutoff nouveau
 '\''/srv/models'\'' is not mounted read-only, and '\''sharing'\'', which shares it, could write to it. '\''sudo mount /srv/models'\'' mounts it as /etc/fstab says; a line that is gone there was like '\''DIRECTORY /srv/models none bind,ro'\''
-read-only: virtiofsd
+read-only, refused: 0
 none: 1'
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr")
 $(machine_journal -o cat -n 60)"

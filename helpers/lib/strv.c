@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <stdarg.h>
-
 #include "strv.h"
 
 void strv_free(char **l) {
@@ -46,15 +44,20 @@ int strv_extend(char ***l, const char *s) {
         return strv_consume(l, strdup(s));
 }
 
+int strv_extendfv(char ***l, const char *format, va_list ap) {
+        char *s;
+
+        return strv_consume(l, vasprintf(&s, format, ap) < 0 ? NULL : s);
+}
+
 int strv_extendf(char ***l, const char *format, ...) {
         va_list ap;
-        char *s;
-        int n;
+        int r;
 
         va_start(ap, format);
-        n = vasprintf(&s, format, ap);
+        r = strv_extendfv(l, format, ap);
         va_end(ap);
-        return strv_consume(l, n < 0 ? NULL : s);
+        return r;
 }
 
 int strv_split(const char *s, const char *separators, char ***ret) {

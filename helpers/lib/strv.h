@@ -3,6 +3,8 @@
 
 /* Strv: NULL terminated arrays of strings, owned together. NULL is the empty one. */
 
+#include <stdarg.h>
+
 #include "macro.h"
 
 #define STRV_FOREACH(s, l) for (char *const *s = (l); s && *s; s++)
@@ -16,6 +18,7 @@ bool strv_contains(char *const *l, const char *s) __attribute__((nonnull(2)));
 
 /* Appends a copy of s. Returns 0 or -ENOMEM. */
 int strv_extend(char ***l, const char *s) _must_check_;
+int strv_extendfv(char ***l, const char *format, va_list ap) _must_check_ _printf_(2, 0);
 int strv_extendf(char ***l, const char *format, ...) _must_check_ _printf_(2, 3);
 
 /* Splits at any byte of separators; empty pieces are left out. Returns 0 or -ENOMEM. */

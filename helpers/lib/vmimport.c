@@ -99,18 +99,13 @@ int vmimport_tell(Reading *g, unsigned line, const char *format, ...) {
 }
 
 int vmimport_note(Reading *g, const char *format, ...) {
-        _cleanup_free_ char *text = NULL;
         va_list ap;
-        int n;
+        int r;
 
         va_start(ap, format);
-        n = vasprintf(&text, format, ap);
+        r = strv_extendfv(&g->vm->notes, format, ap);
         va_end(ap);
-        if (n < 0) {
-                text = NULL;
-                return -ENOMEM;
-        }
-        return strv_extend(&g->vm->notes, text);
+        return r;
 }
 
 int vmimport_text(Reading *g, Slot s, const char **ret) {

@@ -14,17 +14,31 @@ layers=(
         'macro'
         'bdf library log nearest parse refuse strv json agentanswer'
         'fs fswrite curllib digest qcow2 scrub tar unpack'
-        'account aptsource turn queue grouplock checkpoint bootfile confvalid grubcfg grubplace kernel child ini dropin ledger cloudinit guestwish gueststeps setupsteps setupcheck nodeinit guestnet gpuarch ubuntudrivers osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner netpeer ping netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile metrics'
+        'account aptsource turn queue grouplock checkpoint bootfile confvalid grubcfg grubplace kernel child ini
+         dropin ledger cloudinit guestwish gueststeps setupsteps setupcheck nodeinit guestnet gpuarch ubuntudrivers
+         osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner
+         netpeer ping netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile
+         metrics'
         'xml yamldoc metadata virtlib seed guestlog gpuname gpuwish vmplace'
         'phase'
-        'conf confkey vmfile vmfileformat catalog gpudriver talos imagecache imageentry imagefile imagepull imageplan imagesource imageask image aptline cmdline claims pci pcigroup qemuimg restore undo dpkg module'
+        'conf confkey vmfile vmfileformat catalog gpudriver talos imagecache imageentry imagefile imagepull imageplan
+         imagesource imageask image aptline cmdline claims pci pcigroup qemuimg restore undo dpkg module'
         'domain hostdevs vmdefined vmstore vmimport vmimportdev vmimportmake vmimportwork'
-        'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus sdbus stop logind firewalld containerengine keep keepsearch keepconsole known modeset netmode nvidia early reboot trial grubenv grubtrial entrytrial'
-        'guestfilter buildguest buildplan buildinit imagebuilt nvidiasource repository nvidiahost nvidiacheck nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgezone bridgeowner bridgeplan hostnet vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan planvm virt preflight gpucheck gpustate gpuchoice iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
-        'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake gpuswitch'
+        'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker
+         errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus
+         sdbus stop logind firewalld containerengine keep keepsearch keepconsole known modeset netmode nvidia early
+         reboot trial grubenv grubtrial entrytrial'
+        'guestfilter buildguest buildplan buildinit imagebuilt nvidiasource repository nvidiahost nvidiacheck
+         nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgezone bridgeowner bridgeplan hostnet
+         vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan planvm virt preflight gpucheck gpustate gpuchoice
+         iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
+        'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake
+         gpuswitch'
         'exclusive gpureset'
         'evidence checkup checklook checkhost checkgpu checknet bundle bundletext'
-        'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtevent virtverdict virtvm virtwatch vmgpu vmplan vmplangpu vmplannet vmplanwork vmdiff vmchange vmhealth vmhost vmprobe vmchoice vmrelease vmstart vmstop vmtaken vmwatch virtgpus vmunit rollback gpulease smoke guestjob'
+        'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtevent virtverdict virtvm virtwatch
+         vmgpu vmplan vmplangpu vmplannet vmplanwork vmdiff vmchange vmhealth vmhost vmprobe vmchoice vmrelease
+         vmstart vmstop vmtaken vmwatch virtgpus vmunit rollback gpulease smoke guestjob'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do

@@ -38,6 +38,10 @@ check 'the median function has at most 25 lines' test "$median" -le 25
 later='TO''DO|FIX''ME|not ''implemented|for ''now\b'
 is 'nothing is left for later' "$(grep -nE "$later" "${sources[@]}" || true)" ''
 
+# lintian takes what is longer for a file that no one wrote.
+is 'no line is longer than 400 characters' \
+        "$(awk 'length > 400 { print FILENAME ":" FNR }' "${sources[@]}" meson.build ./*.sh)" ''
+
 # Whatever changes what a program or a test does has to be found in one place.
 variables=$({
         grep -rhoE 'getenv\("[A-Z_]+"' helpers generators

@@ -116,6 +116,12 @@ bool confvalid_path(const char *s) {
         return true;
 }
 
+bool confvalid_plain_path(const char *s) {
+        static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-/+@";
+
+        return confvalid_path(s) && strlen(s) <= 200 && s[strspn(s, allowed)] == '\0';
+}
+
 bool confvalid_url(const char *s) {
         static const char allowed[] =
                         "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~:/[]";

@@ -24,6 +24,9 @@ bool confvalid_clocks(const char *s) _must_check_ _nonnull_all_;
 /* Absolute, not the root, without "..", backslashes, control characters and what units take for specifiers.
  */
 bool confvalid_path(const char *s) _must_check_ _nonnull_all_;
+/* Such a path of letters, digits and ._-/+@ alone, up to 200 bytes: units, XML and a guest's settings take it
+ * as it is. */
+bool confvalid_plain_path(const char *s) _must_check_ _nonnull_all_;
 /* "https://mirror.example/images": no slash at its end, no query, no user. */
 bool confvalid_url(const char *s) _must_check_ _nonnull_all_;
 /* As parse_size() takes it, from 1G to 1T. */

@@ -115,11 +115,6 @@ static bool is_path(const char *s) {
         return *s != '\0';
 }
 
-/* No blanks and quotes: the guest is told it as well. */
-static bool is_directory(const char *s) {
-        return confvalid_path(s) && consists_of(s, LOWER UPPER DIGITS "._-/+@");
-}
-
 /* "580", "580-server" */
 static bool is_driver(const char *s) {
         size_t n = strspn(s, DIGITS);
@@ -175,7 +170,7 @@ static const Row rows[_GUEST_KEY_MAX] = {
         [GUEST_IDLE] = { "idle", "time like 15min", "15min", "IDLE", is_time },
         [GUEST_MODEL_DAYS] = { "model-days", "number of days", "0", "MODEL_DAYS", is_days },
         [GUEST_MODEL_STORE] = { "model-store", "absolute path of a directory", NULL, "MODEL_STORE",
-                                is_directory },
+                                confvalid_plain_path },
 };
 
 const char *guestwish_option(GuestKey k) {

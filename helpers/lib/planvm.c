@@ -150,6 +150,13 @@ static int add_order(const Machine *m, char ***lines) {
         return r;
 }
 
+/* What is mounted there is shared as it is when the machine starts. */
+static int add_mount(const Machine *m, char ***lines) {
+        const char *store = vmfile_value(m->file, VMKEY_MODEL_STORE);
+
+        return store ? strv_extendf(lines, "RequiresMountsFor=%s\n", store) : 0;
+}
+
 static int add_dropin(Planner *a, const Machine *m, char *const *lines) {
         _cleanup_free_ char *joined = strv_join(lines, ""), *path = NULL, *text = NULL;
 
@@ -180,6 +187,8 @@ static int add_machine(Planner *a, size_t i) {
         int r;
 
         r = add_order(&a->machines[i], &lines);
+        if (r >= 0)
+                r = add_mount(&a->machines[i], &lines);
         if (r >= 0)
                 r = add_conflicts(a, i, &lines);
         if (r >= 0)

@@ -3,9 +3,9 @@
 
 /* Planvm: declared machines as links and drop-ins of their units, gpuvm-vm@NAME.service.
  *
- * Which targets want them, the order behind their GPUs' units, and which of them exclude each other because
- * they share a GPU or its IOMMU group. GPUs that are declared by model or number have no place here: who gets
- * which is known when the machine starts. */
+ * Which targets want them, the order behind their GPUs' units, the mount that what they share is on, and
+ * which of them exclude each other because they share a GPU or its IOMMU group. GPUs that are declared by
+ * model or number have no place here: who gets which is known when the machine starts. */
 
 #include "catalog.h"
 #include "pci.h"

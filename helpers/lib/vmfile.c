@@ -278,6 +278,16 @@ static void check_join(Parser *p, unsigned line) {
                 tell(p, line, "Join= beside UserData=, which is all that the guest is told then");
 }
 
+/* Its unit requires what is mounted there. */
+static void check_store(Parser *p, unsigned line) {
+        const char *store = vmfile_value(p->f, VMKEY_MODEL_STORE);
+
+        if (store && !confvalid_plain_path(store))
+                tell(p, line,
+                     "'%.60s' in ModelStore= is no absolute path of a directory, of letters, digits and ._-+@ alone",
+                     store);
+}
+
 int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
         Parser p = { .f = f,
                      .path = f->files ? f->files[0] : f->name,
@@ -299,6 +309,8 @@ int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
         r = check_gpus(&p, f->lines[VMKEY_GPU]);
         p.path = vmfile_place(f, VMKEY_JOIN).file ?: p.path;
         check_join(&p, f->lines[VMKEY_JOIN]);
+        p.path = vmfile_place(f, VMKEY_MODEL_STORE).file ?: p.path;
+        check_store(&p, f->lines[VMKEY_MODEL_STORE]);
         return r;
 }
 

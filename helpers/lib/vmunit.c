@@ -7,7 +7,8 @@
 #include "unitfile.h"
 
 #define DIRECTORY "/etc/systemd/system"
-#define DROPIN    "gpus.conf"
+#define GPUS      "gpus.conf"
+#define STORE     "store.conf"
 
 VmUnitName vmunit_name(const char *machine) {
         VmUnitName n = {};
@@ -30,7 +31,7 @@ static int write_order(int root, const char *machine, const char *const *gpus) {
         _cleanup_strv_ char **l = NULL;
         int r;
 
-        r = unit_path(machine, DIRECTORY "/%s.d/" DROPIN, &path);
+        r = unit_path(machine, DIRECTORY "/%s.d/" GPUS, &path);
         for (; r >= 0 && *gpus; gpus++)
                 r = strv_extendf(&l, "gpuvm-vfio@%s.service", *gpus);
         if (r < 0)
@@ -41,6 +42,18 @@ static int write_order(int root, const char *machine, const char *const *gpus) {
         r = str_printf(&text,
                        "# By vmctl: the GPUs of this machine. Its process starts these units itself.\n[Unit]\nAfter=%s\n",
                        units);
+        return r < 0 ? r : fs_write_atomic(root, path, text, strlen(text), 0644);
+}
+
+static int write_mount(int root, const char *machine, const char *store) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        int r;
+
+        r = unit_path(machine, DIRECTORY "/%s.d/" STORE, &path);
+        if (r >= 0)
+                r = str_printf(&text,
+                               "# By vmctl: the directory that this machine shares.\n[Unit]\nRequiresMountsFor=%s\n",
+                               store);
         return r < 0 ? r : fs_write_atomic(root, path, text, strlen(text), 0644);
 }
 
@@ -64,21 +77,23 @@ static int write_link(int root, const char *machine) {
         return r == -EEXIST ? 0 : r < 0 ? r : RET_NERRNO(fsync(parent));
 }
 
-int vmunit_write(int root, const char *machine, const char *const *gpus, bool autostart) {
+int vmunit_write(int root, const char *machine, const char *const *gpus, const char *store, bool autostart) {
         int r = gpus && *gpus ? write_order(root, machine, gpus) : 0;
 
+        if (r >= 0 && store)
+                r = write_mount(root, machine, store);
         return r >= 0 && autostart ? write_link(root, machine) : r;
 }
 
 /* What somebody else has put beside ours stays. */
-static int remove_order(int root, const char *machine) {
+static int remove_dropin(int root, const char *machine, const char *dropin) {
         _cleanup_free_ char *directory = NULL, *path = NULL, *name = NULL;
         _cleanup_close_ int parent = -EBADF;
         int r;
 
         r = unit_path(machine, DIRECTORY "/%s.d", &directory);
         if (r >= 0)
-                r = str_printf(&path, "%s/" DROPIN, directory);
+                r = str_printf(&path, "%s/%s", directory, dropin);
         if (r < 0 || fs_exists(root, directory) == 0)
                 return r;
         r = fs_remove(root, path);
@@ -92,7 +107,7 @@ static int remove_order(int root, const char *machine) {
 }
 
 int vmunit_set_gpus(int root, const char *machine, const char *const *gpus) {
-        return gpus && *gpus ? write_order(root, machine, gpus) : remove_order(root, machine);
+        return gpus && *gpus ? write_order(root, machine, gpus) : remove_dropin(root, machine, GPUS);
 }
 
 static int may_remove(int root, const char *path) {
@@ -107,15 +122,18 @@ static int may_remove(int root, const char *path) {
 }
 
 int vmunit_may_remove(int root, const char *machine) {
-        _cleanup_free_ char *link = NULL, *order = NULL;
-        int r;
+        static const char *const formats[] = { DIRECTORY "/multi-user.target.wants/%s",
+                                               DIRECTORY "/%s.d/" GPUS, DIRECTORY "/%s.d/" STORE };
+        int r = 0;
 
-        r = link_path(machine, &link);
-        if (r >= 0)
-                r = unit_path(machine, DIRECTORY "/%s.d/" DROPIN, &order);
-        if (r >= 0)
-                r = may_remove(root, link);
-        return r < 0 ? r : may_remove(root, order);
+        for (size_t i = 0; i < ELEMENTSOF(formats) && r >= 0; i++) {
+                _cleanup_free_ char *path = NULL;
+
+                r = unit_path(machine, formats[i], &path);
+                if (r >= 0)
+                        r = may_remove(root, path);
+        }
+        return r;
 }
 
 int vmunit_remove(int root, const char *machine) {
@@ -125,7 +143,9 @@ int vmunit_remove(int root, const char *machine) {
         r = link_path(machine, &path);
         if (r >= 0)
                 r = fs_remove(root, path);
-        return r < 0 ? r : remove_order(root, machine);
+        if (r >= 0)
+                r = remove_dropin(root, machine, STORE);
+        return r < 0 ? r : remove_dropin(root, machine, GPUS);
 }
 
 int vmunit_is_enabled(int root, const char *machine) {

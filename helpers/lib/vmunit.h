@@ -2,7 +2,7 @@
 #pragma once
 
 /* Vmunit: a machine's unit, gpuvm-vm@NAME.service, and the settings that come with the machine: the order of
- * its GPUs' units, and whether it starts with the host.
+ * its GPUs' units, the mount that it needs, and whether it starts with the host.
  *
  * systemd looks for drop-ins when it loads a unit that it has not in memory, and sees by the directory's time
  * that there is a new one: nothing has to be reloaded (unit_file_build_name_map() of systemd). */
@@ -17,10 +17,10 @@ typedef struct VmUnitName {
 } VmUnitName;
 VmUnitName vmunit_name(const char *machine) _nonnull_all_;
 
-/* Writes them, in /etc/systemd/system. gpus: addresses, or NULL: no order. Returns 0, or -errno with part of
- * it there. */
-int vmunit_write(int root, const char *machine, const char *const *gpus, bool autostart) _must_check_
-                __attribute__((nonnull(2)));
+/* Writes them, in /etc/systemd/system. gpus: addresses, or NULL: no order. store: the directory that it
+ * shares (confvalid_plain_path()), or NULL: no mount. Returns 0, or -errno with part of it there. */
+int vmunit_write(int root, const char *machine, const char *const *gpus, const char *store,
+                 bool autostart) _must_check_ __attribute__((nonnull(2)));
 /* The GPUs alone, whatever they were; none: no order. */
 int vmunit_set_gpus(int root, const char *machine, const char *const *gpus) _must_check_
                 __attribute__((nonnull(2)));

@@ -326,6 +326,7 @@ int machine_define(Context *c, Create *n) {
 
 int unit_prepare(Context *c, Create *n) {
         _cleanup_free_ const char **gpus = calloc(n->plan.n_gpus + 1, sizeof(*gpus));
+        const char *store = guestwish_value(&n->wish, GUEST_MODEL_STORE);
         bool autostart = vmctl_has(c, OPT_AUTOSTART);
         int r;
 
@@ -333,12 +334,12 @@ int unit_prepare(Context *c, Create *n) {
                 return log_oom();
         for (size_t i = 0; i < n->plan.n_gpus; i++)
                 gpus[i] = n->plan.gpus[i]->name;
-        if (!power_has_units(c) || (!*gpus && !autostart))
+        if (!power_has_units(c) || (!*gpus && !store && !autostart))
                 return 0;
         r = create_step(n, ROLLBACK_SETTINGS, n->plan.name, "the settings of its unit");
         if (r < 0)
                 return r;
-        r = vmunit_write(n->root, n->plan.name, gpus, autostart);
+        r = vmunit_write(n->root, n->plan.name, gpus, store, autostart);
         return r < 0 ? log_error_errno(r, "Cannot write the settings of '%s' in /etc/systemd/system: %m",
                                        n->plan.name)
                      : 0;

@@ -102,6 +102,11 @@ int power_end(Context *c, const char *name, char *const *gpus) {
 static int tell_unit(Bus *bus, int error, const char *name, const char *unit) {
         _cleanup_(bus_unit_done) BusUnit u = {};
 
+        if (error == -ENOLINK)
+                return log_full_errno(
+                                LOG_ERR, error,
+                                "Cannot start '%s': a unit that %s requires has failed, like the mount of the models that it shares. 'systemctl --failed' lists it",
+                                name, unit);
         if (bus_unit_state(bus, unit, &u) < 0)
                 u = (BusUnit){};
         if (isempty(u.status_text))
@@ -144,7 +149,8 @@ static int start_by_libvirt(Context *c, const char *name) {
         return r < 0 ? vmctl_tell(c, r, "Cannot start '%s'", name) : 0;
 }
 
-/* Whoever interrupts a create does not wait for its GPUs: their way back is part of what is taken back. */
+/* Whoever interrupts a create does not wait for its GPUs: their way back is part of what is taken back.
+ * -ENOLINK: a unit that it requires did not start. */
 static int start_unit(Bus *bus, const char *unit) {
         uint64_t end = monotonic_usec() + START_SEC * USEC_PER_SEC;
         _cleanup_free_ char *job = NULL, *result = NULL;
@@ -158,7 +164,9 @@ static int start_unit(Bus *bus, const char *unit) {
                         return -ETIMEDOUT;
                 r = bus_job_wait(bus, job, USEC_PER_SEC, &result);
         }
-        return r < 0 ? r : streq(result, "done") || streq(result, "skipped") ? 0 : -EPROTO;
+        if (r < 0 || streq(result, "done") || streq(result, "skipped"))
+                return MIN(r, 0);
+        return streq(result, "dependency") ? -ENOLINK : -EPROTO;
 }
 
 int power_start(Context *c, const char *name) {

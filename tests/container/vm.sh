@@ -214,6 +214,22 @@ declared_at_boot() {
                 virsh -q -c qemu:///system undefine "$name" >/dev/null
         done
 }
+# A declared one that shares models on a mount of their own.
+mounts() {
+        systemctl is-system-running --wait >/dev/null
+        mkdir -p /etc/gpuvm/vms
+        printf '[Vm]\nKind=llm\n[Llm]\nModelStore=/srv/models\n' >/etc/gpuvm/vms/sharing.vm
+        printf '[Mount]\nWhat=tmpfs\nWhere=/srv/models\nType=tmpfs\nOptions=size=none\n' >/etc/systemd/system/srv-models.mount
+        systemctl daemon-reload
+        vmctl start sharing 2>&1 | grep -v '^ '
+        say "not without its mount" sharing
+        sed -i 's#=size=none#=ro#' /etc/systemd/system/srv-models.mount
+        systemctl daemon-reload
+        systemctl start gpuvm-vm@sharing 2>/dev/null
+        echo "mounted first: $(findmnt -rno OPTIONS /srv/models | cut -c 1-2), refused: $(systemctl show --value -p StatusText gpuvm-vm@sharing | grep -c 'not mounted')"
+        systemctl stop gpuvm-vm@sharing
+        rm /etc/gpuvm/vms/sharing.vm
+}
 # lease SECONDS: the network's record of an address that the machine 'watched' has had for so long.
 lease() {
         printf '[{"ip-address":"192.0.2.7","mac-address":"52:54:00:00:00:07","expiry-time":%s}]' $(($(date +%s) - $1 + 3600)) \
@@ -323,6 +339,11 @@ machine_boot declared_at_boot
 is "$release: a declared one comes with the host" "$output" 'declared, and wanted at boot: 0 active running vfio-pci
 inactive
 inactive'
+[ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
+machine_boot mounts
+is "$release: one that shares models comes after their mount, and not without" "$output" "vmctl: Cannot start 'sharing': a unit that gpuvm-vm@sharing.service requires has failed, like the mount of the models that it shares. 'systemctl --failed' lists it
+not without its mount: 0 inactive shutoff nouveau
+mounted first: ro, refused: 0"
 [ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
 machine_boot watches
 is "$release: one that is not well is started again, three times" "$output" 'without an address: 0 activating running nouveau

@@ -21,7 +21,7 @@ TEST(settings_come_and_go) {
         _cleanup_free_ char *text = NULL, *target = NULL;
         int root = tree_new();
 
-        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, true), 0);
+        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, NULL, true), 0);
         ASSERT_EQ(fs_read(root, DROPIN "/gpus.conf", FS_FILE_MAX, &text, NULL), 0);
         ASSERT(strstr(text, "\nAfter=gpuvm-vfio@0000:01:00.0.service gpuvm-vfio@0000:02:00.0.service\n"));
         ASSERT_EQ(fs_readlink(root, LINK, &target), 0);
@@ -30,7 +30,7 @@ TEST(settings_come_and_go) {
         tree_put(GPUVM_UNITDIR "/gpuvm-vm@.service", "");
         ASSERT_EQ(vmunit_is_enabled(root, "talos-01"), 1);
         ASSERT_EQ(vmunit_is_enabled(root, "talos-02"), 0);
-        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, true), 0);
+        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, NULL, true), 0);
         ASSERT_EQ(vmunit_may_remove(root, "talos-01"), 0);
         ASSERT_EQ(vmunit_remove(root, "talos-01"), 0);
         ASSERT_EQ(fs_exists(root, DROPIN), 0);
@@ -41,9 +41,9 @@ TEST(settings_come_and_go) {
 TEST(nothing_more_than_is_needed) {
         int root = tree_new();
 
-        ASSERT_EQ(vmunit_write(root, "talos-01", NULL, false), 0);
+        ASSERT_EQ(vmunit_write(root, "talos-01", NULL, NULL, false), 0);
         ASSERT_EQ(fs_exists(root, "/etc"), 0);
-        ASSERT_EQ(vmunit_write(root, "../x", gpus, true), -EINVAL);
+        ASSERT_EQ(vmunit_write(root, "../x", gpus, NULL, true), -EINVAL);
         ASSERT_EQ(vmunit_remove(root, "../x"), -EINVAL);
         ASSERT_EQ(fs_exists(root, "/etc"), 0);
 }
@@ -51,7 +51,7 @@ TEST(nothing_more_than_is_needed) {
 TEST(what_the_administrator_has_put_there_stays) {
         int root = tree_new();
 
-        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, false), 0);
+        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, NULL, false), 0);
         tree_put(DROPIN "/override.conf", "[Service]\nTimeoutStopSec=10min\n");
         ASSERT_EQ(vmunit_remove(root, "talos-01"), 0);
         ASSERT_EQ(fs_exists(root, DROPIN "/override.conf"), 1);
@@ -61,11 +61,24 @@ TEST(what_the_administrator_has_put_there_stays) {
 TEST(gpus_come_and_go) {
         int root = tree_new();
 
-        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, true), 0);
+        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, NULL, true), 0);
         ASSERT_EQ(vmunit_set_gpus(root, "talos-01", gpus + 1), 0);
         ASSERT_EQ(vmunit_set_gpus(root, "talos-01", NULL), 0);
         ASSERT_EQ(fs_exists(root, DROPIN), 0);
         ASSERT_EQ(vmunit_set_gpus(root, "talos-01", NULL), 0);
         tree_put(GPUVM_UNITDIR "/gpuvm-vm@.service", "");
         ASSERT_EQ(vmunit_is_enabled(root, "talos-01"), 1); /* as it was */
+}
+
+TEST(the_mount_of_what_it_shares) {
+        _cleanup_free_ char *text = NULL;
+        int root = tree_new();
+
+        ASSERT_EQ(vmunit_write(root, "talos-01", gpus, "/srv/models", false), 0);
+        ASSERT_EQ(fs_read(root, DROPIN "/store.conf", FS_FILE_MAX, &text, NULL), 0);
+        ASSERT(endswith(text, "\n[Unit]\nRequiresMountsFor=/srv/models\n"));
+        ASSERT_EQ(vmunit_set_gpus(root, "talos-01", NULL), 0);
+        ASSERT_EQ(fs_exists(root, DROPIN "/store.conf"), 1);
+        ASSERT_EQ(vmunit_remove(root, "talos-01"), 0);
+        ASSERT_EQ(fs_exists(root, DROPIN), 0);
 }

@@ -4,6 +4,7 @@
 
 #include "fs.h"
 #include "gueststeps.h"
+#include "setupsteps.h"
 #include "strv.h"
 
 #define PROGRAMS "/usr/local/lib/gpuvm-setup/"
@@ -102,23 +103,39 @@ static int add_sources(Files *f) {
         return r;
 }
 
-/* Which steps there are, and that each needs the one before. */
+static bool is_optional(const char *step) {
+        return setupsteps_is_optional(setup_step_from_string(step));
+}
+
+/* Of the n-th step: it needs the one before. Optional ones are tried before it, each time, and it can do
+ * without them. */
+static int add_edges(Files *f, const char *const *steps, size_t n) {
+        _cleanup_strv_ char **lines = NULL;
+        const char *needed = NULL;
+        int r = strv_extend(&lines, "[Unit]\n");
+
+        for (size_t i = 0; i < n; i++)
+                if (!is_optional(steps[i]))
+                        needed = steps[i];
+                else if (r >= 0)
+                        r = strv_extendf(&lines, "Wants=" STEP "\nAfter=" STEP "\n", steps[i], steps[i]);
+        if (r >= 0 && needed)
+                r = strv_extendf(&lines, "Requires=" STEP "\nAfter=" STEP "\n", needed, needed);
+        return r < 0 ? r : add(f, strv_join(lines, ""), 0644, UNITS STEP ".d/order.conf", steps[n]);
+}
+
+/* Which steps there are, and in which order. */
 static int add_order(Files *f, const GuestWish *w) {
-        const char *steps[GUESTSTEPS_MAX], *before = NULL;
         _cleanup_strv_ char **wants = NULL;
+        const char *steps[GUESTSTEPS_MAX];
         int r;
 
         gueststeps_list(w, steps);
         r = strv_extend(&wants, "[Unit]\n");
-        for (const char **s = steps; r >= 0 && *s; before = *s++) {
-                char *text = NULL;
-
-                r = strv_extendf(&wants, "Wants=" STEP "\n", *s);
-                if (r < 0 || !before)
-                        continue;
-                if (str_printf(&text, "[Unit]\nRequires=" STEP "\nAfter=" STEP "\n", before, before) < 0)
-                        return -ENOMEM;
-                r = add(f, text, 0644, UNITS STEP ".d/order.conf", *s);
+        for (size_t i = 0; r >= 0 && steps[i]; i++) {
+                r = strv_extendf(&wants, "Wants=" STEP "\n", steps[i]);
+                if (r >= 0 && i > 0)
+                        r = add_edges(f, steps, i);
         }
         return r < 0 ? r : add(f, strv_join(wants, ""), 0644, UNITS "gpuvm-setup.target.d/steps.conf");
 }

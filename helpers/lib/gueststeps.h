@@ -3,8 +3,8 @@
 
 /* Gueststeps: the setup of a guest after its first boot, as small oneshot units of the guest's own systemd,
  * one after the other: gpuvm-setup@driver.service and so on, each wanted by gpuvm-setup.target. One that
- * fails keeps those behind it from starting and nothing else; the target started again goes on there, and so
- * does the next boot.
+ * fails keeps those behind it from starting, unless it is optional, and nothing else; the target started
+ * again goes on there, and so does the next boot.
  *
  * The programs and units are files of this tree (helpers/guest), which are part of vmctl; what differs from
  * machine to machine is in /etc/gpuvm-setup.conf. Pure. */

@@ -39,8 +39,8 @@ static int judge_step(const char *machine, SetupStepName n, const SetupStep *s, 
                 return judge_done(machine, n, s, l);
         if (setupcheck_remedy(n, &remedy) < 0)
                 return -ENOMEM;
-        return findings_add(l, FINDING_FAIL, "setup", machine, remedy, "failed at step %s of its setup",
-                            name);
+        return findings_add(l, FINDING_FAIL, "setup", machine, remedy, "failed at step %s of its setup%s",
+                            name, setupsteps_is_optional(n) ? ", and went on without it" : "");
 }
 
 /* vLLM and Ollama together; the step engines comes behind both. */
@@ -112,7 +112,7 @@ static const struct {
           "'dmesg | grep NVRM' in the guest tells why; a restart of the machine gives the GPU anew" },
         { "kernel", "'dmesg | grep -i -e nvidia -e NVRM' in the guest shows them" },
         { "model-store",
-          "'systemctl restart opt-store.mount' in the guest; where that fails, 'journalctl -u libvirtd' on the host tells of virtiofsd" },
+          "'systemctl start opt-models.mount opt-ollama-models.mount' in the guest; where that fails, 'journalctl -u libvirtd' on the host tells of virtiofsd" },
         { "cuda",
           "'systemctl restart gpuvm-setup@cuda' in the guest, with its file in /var/lib/gpuvm-setup/done removed" },
         { "vllm",

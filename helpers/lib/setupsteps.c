@@ -7,11 +7,12 @@
 static const struct {
         const char *name;
         unsigned limit_sec;
+        bool optional;
 } known[_SETUP_STEP_MAX] = {
         [SETUP_BOOT] = { "boot", SETUPSTEPS_BOOT_SEC },
         [SETUP_FIREWALL] = { "firewall", 0 },
         [SETUP_SWAP] = { "swap", 0 },
-        [SETUP_STORE] = { "store", 0 },
+        [SETUP_STORE] = { "store", 0, .optional = true }, /* the guest has models of its own */
         [SETUP_DRIVER] = { "driver", SETUPSTEPS_DRIVER_SEC },
         [SETUP_GPU] = { "gpu", 0 },
         [SETUP_CUDA] = { "cuda", 0 },
@@ -29,7 +30,11 @@ unsigned setupsteps_limit_sec(SetupStepName s) {
         return s >= 0 && s < _SETUP_STEP_MAX ? known[s].limit_sec : 0;
 }
 
-static SetupStepName find(const char *name) {
+bool setupsteps_is_optional(SetupStepName s) {
+        return s >= 0 && s < _SETUP_STEP_MAX && known[s].optional;
+}
+
+SetupStepName setup_step_from_string(const char *name) {
         SetupStepName s = 0;
 
         while (s < _SETUP_STEP_MAX && !streq(known[s].name, name))
@@ -45,7 +50,7 @@ static void read_line(const char *line, SetupStep steps[static _SETUP_STEP_MAX])
 
         if (sscanf(line, "%15s %15s %23s", name, word, number) != 3 || parse_u64(number, &sec) < 0)
                 return;
-        s = find(name);
+        s = setup_step_from_string(name);
         if (s == _SETUP_STEP_MAX)
                 return;
         if (streq(word, "start"))
@@ -70,18 +75,26 @@ int setupsteps_parse(const char *text, SetupStep ret[static _SETUP_STEP_MAX]) {
 
 SetupState setupsteps_state(const SetupStep steps[static _SETUP_STEP_MAX], const char *const *wanted,
                             SetupStepName *ret_at) {
+        SetupStepName without = _SETUP_STEP_MAX; /* that it has gone on without */
         bool all = true;
 
-        for (SetupStepName s = 0; s < _SETUP_STEP_MAX; s++)
-                if (steps[s].begin > 0 && (steps[s].end == 0 || steps[s].failed)) {
-                        *ret_at = s;
-                        return steps[s].failed ? SETUP_FAILED : SETUP_RUNS;
+        for (SetupStepName s = 0; s < _SETUP_STEP_MAX; s++) {
+                if (steps[s].begin == 0 || (steps[s].end > 0 && !steps[s].failed))
+                        continue;
+                if (steps[s].failed && known[s].optional) {
+                        without = s;
+                        continue;
                 }
-        *ret_at = _SETUP_STEP_MAX;
+                *ret_at = s;
+                return steps[s].failed ? SETUP_FAILED : SETUP_RUNS;
+        }
         for (const char *const *name = wanted; *name; name++) {
-                SetupStepName s = find(*name);
+                SetupStepName s = setup_step_from_string(*name);
 
                 all = all && s < _SETUP_STEP_MAX && steps[s].end > 0;
         }
-        return all ? SETUP_DONE : SETUP_RUNS;
+        *ret_at = all ? without : _SETUP_STEP_MAX;
+        if (!all)
+                return SETUP_RUNS;
+        return without < _SETUP_STEP_MAX ? SETUP_FAILED : SETUP_DONE;
 }

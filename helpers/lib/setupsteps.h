@@ -38,6 +38,10 @@ typedef struct SetupStep {
 } SetupStep;
 
 const char *setup_step_to_string(SetupStepName s);
+/* Returns _SETUP_STEP_MAX for what is no step. */
+SetupStepName setup_step_from_string(const char *name) _nonnull_all_;
+/* Whether those behind it begin also where it has failed. */
+bool setupsteps_is_optional(SetupStepName s);
 /* How long it should take; 0: nobody has said. */
 unsigned setupsteps_limit_sec(SetupStepName s);
 

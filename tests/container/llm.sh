@@ -168,11 +168,10 @@ nvidia=$machine/srv/https/developer.download.nvidia.com/compute/cuda/repos/debia
 mkdir -p "$nvidia"
 echo 'nobody of NVIDIA' >"$nvidia/8793F200.pub"
 
-# What the host shares, without virtiofs; and a place for overlays, which the container may be one of itself.
-mkdir -p "$machine/srv/models/hub/models--a--b" "$machine/srv/models/ollama/manifests" "$machine/etc/systemd/system/opt-store.mount.d"
+# What the host shares, later and without virtiofs; and a place for overlays, which the container may be one of itself.
+mkdir -p "$machine/srv/models/hub/models--a--b" "$machine/srv/models/ollama/manifests"
 echo shared >"$machine/srv/models/hub/models--a--b/ref"
-printf '[Mount]\nWhat=/srv/models\nType=none\nOptions=bind,ro\n' >"$machine/etc/systemd/system/opt-store.mount.d/test.conf"
-echo 'tmpfs /var/lib/gpuvm-store tmpfs mode=755 0 0' >>"$machine/etc/fstab"
+echo 'tmpfs /opt tmpfs mode=755 0 0' >>"$machine/etc/fstab"
 
 # The user-data, and those of other machines for cloud-init to judge.
 seed=$machine/var/lib/cloud/seed/nocloud
@@ -203,6 +202,13 @@ settled() {
 steps() {
         cut -d' ' -f1,2 /var/lib/gpuvm-setup/steps | tail -n +"${1:-1}" | paste -sd' '
 }
+# asleep: until nobody asks the engines any more.
+asleep() {
+        for _ in $(seq 60); do
+                systemctl is-active --quiet vllm ollama || break
+                sleep 0.5
+        done
+}
 http() {
         /usr/bin/curl --silent --max-time 20 --output /dev/null --write-out '%{http_code}' "$@"
 }
@@ -222,7 +228,7 @@ boot() {
         settled
         echo '-- 8'
         echo "first: $(steps)"
-        echo "units: $(systemctl is-failed gpuvm-setup@driver) $(systemctl is-active gpuvm-setup@gpu gpuvm-setup.target multi-user.target | paste -sd' ')"
+        echo "units: $(systemctl is-failed gpuvm-setup@store gpuvm-setup@driver | paste -sd' ') $(systemctl is-active gpuvm-setup@gpu gpuvm-setup.target multi-user.target | paste -sd' ')"
         journalctl -u gpuvm-setup@driver -o cat | grep -o 'ubuntu-drivers did not install driver 580-server-open'
         journalctl -u gpuvm-setup@driver -o cat | grep -o "'systemctl start gpuvm-setup.target' goes on from here"
 
@@ -234,10 +240,26 @@ boot() {
         apt-get -qy install cuda-toolkit-12-9 >/dev/null 2>&1
         systemctl start gpuvm-setup.target
         settled
-        echo "third: $(steps 17)"
+        echo "third: $(steps 19)"
+        runuser -u vllm -- sh -c 'mkdir /opt/models/hub && echo own >/opt/models/hub/own'
+        /usr/local/lib/gpuvm-setup/check | grep ^model-store
+        # The host shares them after all, while an engine runs.
+        mkdir /etc/systemd/system/opt-store.mount.d
+        printf '[Mount]\nWhat=/srv/models\nType=none\nOptions=bind,ro\n' >/etc/systemd/system/opt-store.mount.d/test.conf
+        systemctl daemon-reload
+        while sleep 0.5; do http http://127.0.0.1:11434/; done >/dev/null &
+        keeper=$!
+        http http://127.0.0.1:11434/ >/dev/null
+        pid=$(systemctl show -P MainPID ollama)
         systemctl start gpuvm-setup.target
         settled
-        echo "again: $(steps 17 | wc -w)"
+        echo "fourth: $(steps 31)"
+        echo "own: $(cat /opt/models/hub/own), the engine's: $(nsenter -m -t "$pid" ls /opt/ollama/models | paste -sd' ')"
+        kill "$keeper"
+        asleep
+        systemctl start gpuvm-setup.target
+        settled
+        echo "again: $(steps 31 | wc -w)"
 
         echo '-- 3'
         echo "drivers: $(sort -u /shared/drivers)"
@@ -295,10 +317,7 @@ boot() {
         /usr/local/lib/gpuvm-setup/check | grep ^ollama-
         kill "$keeper"
         echo '-- idle'
-        for _ in $(seq 60); do
-                ! systemctl is-active --quiet vllm ollama || { sleep 0.5; continue; }
-                break
-        done
+        asleep
         echo "idle: $(systemctl is-active vllm ollama | paste -sd' ')"
         echo '-- dies'
         touch /shared/broken
@@ -335,7 +354,7 @@ boot() {
         echo "restart: $status $(tail -n 1 /var/lib/gpuvm-setup/steps | cut -d' ' -f1,2)"
         echo '-- secrets'
         echo "secrets in the journal: $(journalctl -o cat | grep -c -e "$secret" -e $token)"
-        find / -xdev -type f ! -path '/proc/*' ! -path '/shared/*' ! -path '/var/lib/cloud/seed/*' -perm /044 \
+        find / /opt -xdev -type f ! -path '/proc/*' ! -path '/shared/*' ! -path '/var/lib/cloud/seed/*' -perm /044 \
                 -exec grep -l -e "$secret" -e $token {} + 2>/dev/null
 }
 declare -p secret token >"$shared/variables"
@@ -348,14 +367,17 @@ schema desktop: Valid schema /shared/schema/desktop
 schema llm: Valid schema /shared/schema/llm
 schema llm-without: Valid schema /shared/schema/llm-without
 schema server: Valid schema /shared/schema/server"
-is 'scenario 8: a step that fails is told, leaves the machine as it is, and goes on where it was' "$(part 8)" "first: boot start boot done firewall start firewall done swap start swap done store start store done driver start driver failed
-units: failed inactive active active
+is 'scenario 8: a step that fails is told, leaves the machine as it is, and goes on where it was' "$(part 8)" "first: boot start boot done firewall start firewall done swap start swap done store start store failed driver start driver failed
+units: failed failed inactive active active
 ubuntu-drivers did not install driver 580-server-open
 'systemctl start gpuvm-setup.target' goes on from here
-second: driver start driver done gpu start gpu done cuda start cuda failed
+second: store start store failed driver start driver done gpu start gpu done cuda start cuda failed
 no key at https://developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64 is one of NVIDIA's that are known here
-third: cuda start cuda done ollama start ollama done vllm start vllm done engines start engines done models start models done
-again: 20"
+third: store start store failed cuda start cuda done ollama start ollama done vllm start vllm done engines start engines done models start models done
+model-store fail not so: the models of the host are there, read-only
+fourth: store start store done
+own: own, the engine's: manifests tiny
+again: 4"
 is 'scenario 3: the open driver of the distribution is taken, and works at once' "$(part 3)" 'drivers: install --gpgpu nvidia:580-server-open
 held: nvidia-headless-no-dkms-580-server-open nvidia-utils-580-server
 restarts: 0

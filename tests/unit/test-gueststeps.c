@@ -75,6 +75,25 @@ TEST(each_step_needs_the_one_before) {
                           "[Unit]\nWants=gpuvm-setup@firewall.service\nWants=gpuvm-setup@driver.service\n"));
 }
 
+TEST(an_optional_step_is_tried_and_not_needed) {
+        GuestWish w = { .llm = true, .gpu = true };
+
+        w.values[GUEST_MODEL_STORE] = ONE("/srv/models");
+        make(&w, NULL, NULL);
+        ASSERT_STREQ(find("/etc/systemd/system/gpuvm-setup@driver.service.d/order.conf")->text,
+                     "[Unit]\nWants=gpuvm-setup@store.service\nAfter=gpuvm-setup@store.service\n"
+                     "Requires=gpuvm-setup@firewall.service\nAfter=gpuvm-setup@firewall.service\n");
+        ASSERT_STREQ(find("/etc/systemd/system/gpuvm-setup@vllm.service.d/order.conf")->text,
+                     "[Unit]\nWants=gpuvm-setup@store.service\nAfter=gpuvm-setup@store.service\n"
+                     "Requires=gpuvm-setup@ollama.service\nAfter=gpuvm-setup@ollama.service\n");
+        ASSERT_STREQ(find("/etc/systemd/system/gpuvm-setup@store.service.d/order.conf")->text,
+                     "[Unit]\nRequires=gpuvm-setup@firewall.service\nAfter=gpuvm-setup@firewall.service\n");
+        w.values[GUEST_FIREWALL] = ONE("off");
+        make(&w, NULL, NULL);
+        ASSERT_STREQ(find("/etc/systemd/system/gpuvm-setup@driver.service.d/order.conf")->text,
+                     "[Unit]\nWants=gpuvm-setup@store.service\nAfter=gpuvm-setup@store.service\n");
+}
+
 /* Each step that there can be has its program; programs can be run, what they read and units cannot. */
 TEST(programs_and_units) {
         static const char *const steps[] = { "firewall", "swap",   "store", "driver",  "gpu",

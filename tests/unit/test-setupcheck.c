@@ -44,6 +44,13 @@ TEST(the_last_time_counts) {
         expect(0, FINDING_OK, "setup", "has done step driver in 30 s of at most 600");
 }
 
+TEST(what_it_went_on_without) {
+        steps("store start 100\nstore failed 110\ndriver start 200\ndriver done 230\n");
+        ASSERT_EQ(found.n, 2);
+        expect(0, FINDING_FAIL, "setup", "failed at step store of its setup, and went on without it");
+        expect(1, FINDING_OK, "setup", "has done step driver in 30 s of at most 600");
+}
+
 TEST(too_slow) {
         steps("driver start 100\ndriver done 701\n");
         expect(0, FINDING_WARN, "setup", "has done step driver in 601 s of at most 600");

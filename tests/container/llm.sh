@@ -171,6 +171,7 @@ echo 'nobody of NVIDIA' >"$nvidia/8793F200.pub"
 # What the host shares, later and without virtiofs; and a place for overlays, which the container may be one of itself.
 mkdir -p "$machine/srv/models/hub/models--a--b" "$machine/srv/models/ollama/manifests"
 echo shared >"$machine/srv/models/hub/models--a--b/ref"
+touch -d '20 days ago' "$machine/srv/models/hub/models--a--b/ref"
 echo 'tmpfs /opt tmpfs mode=755 0 0' >>"$machine/etc/fstab"
 
 # The user-data, and those of other machines for cloud-init to judge.
@@ -279,6 +280,9 @@ boot() {
         echo "pip: $(cat /opt/vllm/requirements.txt)"
         echo "models: $(find /opt/ollama/models -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | paste -sd' ')"
         echo "store: $(findmnt -rno FSTYPE /opt/models) $(findmnt -rno FSTYPE /opt/ollama/models) $(systemctl is-enabled opt-store.mount)"
+        install -D -o vllm /dev/null /opt/models/hub/models--c--d/ref
+        touch -d '20 days ago' /opt/models/hub/models--c--d/ref
+        echo "cleaned: $(MODEL_DAYS=9 VLLM_MODEL=x/y /usr/local/lib/gpuvm-setup/clean | cut -d' ' -f5), left: $(find /opt/models/hub -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | paste -sd' ')"
         runuser -u vllm -- sh -c 'echo mine >/opt/models/hub/models--a--b/ref-2'
         echo "below: $(cat /opt/models/hub/models--a--b/ref*) $(ls /srv/models/hub/models--a--b) $(touch /opt/store/x 2>&1 | grep -o 'Read-only')" | paste -sd' '
         echo "user: $(id -Gn ada) $(passwd -S ada | cut -d' ' -f2)"
@@ -398,6 +402,7 @@ ollama: /usr/share/ollama:/usr/sbin/nologin ollama video render
 pip: vllm==$version
 models: manifests tiny
 store: overlay overlay enabled
+cleaned: models--c--d, left: models--a--b own
 below: shared mine ref Read-only
 user: ada adm sudo video render L
 Status: active

@@ -14,19 +14,10 @@ release=${1:-trixie}
 archive=libarchive13t64
 [ "$release" != bookworm ] || archive=libarchive13
 machine_new "$release" openssh-server openssh-client libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "$archive" libxml2
-pool=/var/lib/libvirt/images/gpuvm
 for socket in tls tcp; do ln -sf /dev/null "$machine/etc/systemd/system/libvirtd-$socket.socket"; done
 printf 'namespaces = []\ncgroup_controllers = []\nsecurity_driver = "none"\nuser = "root"\n' >"$machine/etc/libvirt/qemu.conf"
 rm "$machine/usr/lib/systemd/system-generators/gpuvm-generator"
-mkdir -p "$machine/$pool"
-python3 "$(dirname "$0")/../mock/bootsector.py" polite "$machine/$pool/worker.raw"
-cat >"$shared/worker.xml" <<XML
-<domain type="qemu"><name>worker</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"><g:user name="ada"/>
-<g:address cidr="192.0.2.7/24"/><g:disk path="$pool/worker.raw"/></g:vm></metadata>
-<memory unit="MiB">64</memory><os><type arch="x86_64" machine="q35">hvm</type></os><features><acpi/></features>
-<devices><disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="$pool/worker.raw"/><target dev="sda" bus="sata"/></disk>
-<serial type="pty"/></devices></domain>
-XML
+machine_guest polite worker '<g:user name="ada"/><g:address cidr="192.0.2.7/24"/>'
 
 # from ARGUMENT...: vmctl on another network, without a terminal; its status and the last that it says.
 from() {

@@ -19,7 +19,7 @@ layers=(
          osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner
          netpeer ping netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile
          metrics'
-        'xml yamldoc metadata virtlib seed guestlog gpuname gpuwish vmplace'
+        'xml yamldoc metadata virtlib virtpulse seed guestlog gpuname gpuwish vmplace'
         'phase'
         'conf confkey vmfile vmfileformat catalog gpudriver talos imagecache imageentry imagefile imagepull imageplan
          imagesource imageask image aptline cmdline claims pci pcigroup qemuimg restore undo dpkg module'

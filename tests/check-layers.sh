@@ -12,7 +12,7 @@ cd "$1/helpers/lib"
 
 layers=(
         'macro'
-        'bdf library log nearest parse refuse strv json agentanswer'
+        'bdf library log memstream nearest parse refuse strv json agentanswer'
         'fs fswrite curllib digest qcow2 scrub tar unpack'
         'account aptsource turn queue grouplock checkpoint bootfile confvalid grubcfg grubplace kernel child ini
          dropin ledger cloudinit guestwish gueststeps setupsteps setupcheck nodeinit guestnet gpuarch ubuntudrivers

@@ -20,7 +20,7 @@ machine_new "$release" polkitd libvirt-daemon-system libvirt-daemon-driver-qemu 
 for unit in gpuvm-vfio@ gpuvm-vm@ gpuvm-bridge gpuvm-vfioX@; do
         mkdir -p "$machine/etc/systemd/system/$unit.service.d"
         [ "$unit" != gpuvm-vfioX@ ] || printf '[Service]\n' >"$machine/etc/systemd/system/$unit.service"
-        printf '[Unit]\nBindsTo=\nAfter=\nRefuseManualStop=no\n[Service]\nType=oneshot\nRestartForceExitStatus=\nRemainAfterExit=yes\nExecStart=\nExecStart=/bin/true\nExecStop=\nExecStopPost=\n' \
+        printf '[Unit]\nBindsTo=\nAfter=\nRefuseManualStop=no\n[Service]\nType=oneshot\nRestartForceExitStatus=\nRemainAfterExit=yes\nExecStartPre=\nExecStart=\nExecStart=/bin/true\nExecStop=\nExecStopPost=\n' \
                 >"$machine/etc/systemd/system/$unit.service.d/stub.conf"
 done
 rm "$machine/usr/lib/systemd/system-generators/gpuvm-generator"

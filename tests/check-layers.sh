@@ -12,14 +12,14 @@ cd "$1/helpers/lib"
 
 layers=(
         'macro'
-        'bdf library log nearest parse refuse strv json agentanswer'
+        'bdf library log memstream nearest parse refuse strv json agentanswer'
         'fs fswrite curllib digest qcow2 scrub tar unpack'
         'account aptsource turn queue grouplock checkpoint bootfile confvalid grubcfg grubplace kernel child ini
          dropin ledger cloudinit guestwish gueststeps setupsteps setupcheck nodeinit guestnet gpuarch ubuntudrivers
          osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner
          netpeer ping netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile
          metrics'
-        'xml yamldoc metadata virtlib seed guestlog gpuname gpuwish vmplace'
+        'xml yamldoc metadata virtlib virtpulse seed guestlog gpuname gpuwish vmplace'
         'phase'
         'conf confkey vmfile vmfileformat catalog gpudriver talos imagecache imageentry imagefile imagepull imageplan
          imagesource imageask image aptline cmdline claims pci pcigroup qemuimg restore undo dpkg module'

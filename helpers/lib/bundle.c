@@ -5,6 +5,7 @@
 #include "bundle.h"
 #include "bundletext.h"
 #include "fs.h"
+#include "memstream.h"
 #include "strv.h"
 
 enum { LINKS_MAX = 40, CONFIG_HEADER = 64, FIRST_USER = 1000, NOBODY = 65534 };
@@ -146,21 +147,20 @@ static int add_link(Bundle *b, const char *path, const char *target) {
 /* What vanishes, or may not be read, is left out. */
 static int add_file(Bundle *b, const char *path, const Source *s) {
         const size_t max = s->filter == bundle_pci_config ? CONFIG_HEADER : TAR_FILE_MAX;
+        _cleanup_(memstream_done) Memstream m = {};
         _cleanup_free_ char *data = NULL, *text = NULL;
         size_t size = 0, written = 0;
-        FILE *out;
         int r;
 
         r = s->filter == bundle_pci_config ? bundle_read_header(b->root, path, max, &data, &size)
                                            : fs_read(b->root, path, max, &data, &size);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
-        out = open_memstream(&text, &written);
-        if (!out)
+        if (!memstream_open(&m))
                 return -ENOMEM;
-        r = s->filter(b->root, b->scrub, data, size, out);
-        if (fclose(out) != 0)
-                return -ENOMEM;
+        r = s->filter(b->root, b->scrub, data, size, m.file);
+        if (r >= 0)
+                r = memstream_close(&m, &text, &written);
         return r < 0 ? r : add(b, path, TAR_FILE, text, written);
 }
 

@@ -10,6 +10,7 @@
 #include "fs.h"
 #include "ini.h"
 #include "log.h"
+#include "memstream.h"
 #include "strv.h"
 
 #define CONF_NAME "gpuvm.conf"
@@ -336,13 +337,10 @@ int conf_load_and_warn(int root, Conf *ret) {
 }
 
 int conf_format(const Conf *c, char **ret) {
-        _cleanup_free_ char *text = NULL;
+        _cleanup_(memstream_done) Memstream m = {};
         const char *section = NULL;
-        size_t size;
-        bool failed;
-        FILE *f;
+        FILE *f = memstream_open(&m);
 
-        f = open_memstream(&text, &size);
         if (!f)
                 return -ENOMEM;
         for (const ConfKey *k = conf_keys; k->name; k++) {
@@ -361,11 +359,7 @@ int conf_format(const Conf *c, char **ret) {
                 confkey_print(confkey_find(CONFKEY_GPU_SECTION, "ApplicationClocks"), &g->application_clocks,
                               f);
         }
-        failed = ferror(f) != 0;
-        if (fclose(f) != 0 || failed)
-                return -ENOMEM;
-        *ret = TAKE_PTR(text);
-        return 0;
+        return memstream_close(&m, ret, NULL);
 }
 
 /* By the stable path rather than by what an address has been found to mean, or by the address. */

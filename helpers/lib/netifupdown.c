@@ -2,6 +2,7 @@
 
 #include "netifupdown.h"
 #include "fs.h"
+#include "memstream.h"
 #include "strv.h"
 
 #include <ctype.h>
@@ -243,26 +244,20 @@ static int put(FILE *f, const NetWish *w, const char *current, char *const *card
 
 int netifupdown_make(const NetWish *w, const char *path, mode_t mode, const char *current, NetFiles *ret,
                      char **ret_reason) {
+        _cleanup_(memstream_done) Memstream m = {};
         _cleanup_strv_ char **card = NULL;
         unsigned stanzas = 0;
-        char *text = NULL;
-        bool failed;
-        size_t size;
-        FILE *f;
+        char *text;
         int r;
 
         r = scan(w, current, &card, &stanzas, ret_reason);
         if (r != 0)
                 return r;
-        f = open_memstream(&text, &size);
-        if (!f)
+        if (!memstream_open(&m))
                 return -ENOMEM;
-        r = put(f, w, current, card, stanzas);
-        failed = ferror(f) != 0;
-        if (fclose(f) != 0 || failed || r < 0) {
-                free(text);
+        r = put(m.file, w, current, card, stanzas);
+        if (r < 0 || memstream_close(&m, &text, NULL) < 0)
                 return -ENOMEM;
-        }
         *ret = (NetFiles){};
         return netfiles_add(ret, text, mode, "%s", path);
 }

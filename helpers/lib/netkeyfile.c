@@ -3,6 +3,7 @@
 #include "netkeyfile.h"
 #include "fs.h"
 #include "ini.h"
+#include "memstream.h"
 #include "parse.h"
 
 #define BRIDGE_FILE    NETKEYFILE_DIR "gpuvm-%s.nmconnection"
@@ -118,19 +119,14 @@ typedef void (*Put)(FILE *f, const NetWish *w, const char *a, const char *b);
 
 static int add(NetFiles *files, const char *path, const NetWish *w, Put put_text, const char *a,
                const char *b) {
-        char *text = NULL;
-        bool failed;
-        size_t size;
-        FILE *f = open_memstream(&text, &size);
+        _cleanup_(memstream_done) Memstream m = {};
+        char *text;
 
-        if (!f)
+        if (!memstream_open(&m))
                 return -ENOMEM;
-        put_text(f, w, a, b);
-        failed = ferror(f) != 0;
-        if (fclose(f) != 0 || failed) {
-                free(text);
+        put_text(m.file, w, a, b);
+        if (memstream_close(&m, &text, NULL) < 0)
                 return -ENOMEM;
-        }
         return netfiles_add(files, text, 0600, path, w->bridge);
 }
 
@@ -148,11 +144,11 @@ static int check(const Writer *w, char **ret_reason) {
 }
 
 static int parse(const char *current, Writer *w, char **bridge, char **port) {
-        size_t n_bridge, n_port;
+        _cleanup_(memstream_done) Memstream b = {}, p = {};
         int r;
 
-        w->bridge = open_memstream(bridge, &n_bridge);
-        w->port = open_memstream(port, &n_port);
+        w->bridge = memstream_open(&b);
+        w->port = memstream_open(&p);
         r = w->bridge && w->port ? 0 : -ENOMEM;
         if (r >= 0)
                 r = ini_parse(&(Ini){ on_section, on_assignment, on_problem, w }, current, strlen(current));
@@ -160,11 +156,9 @@ static int parse(const char *current, Writer *w, char **bridge, char **port) {
                 fputs("\n[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=auto\n", w->bridge);
         if (r >= 0 && !w->type)
                 r = free_and_strdup(&w->type, "ethernet");
-        if (w->bridge && fclose(w->bridge) != 0)
-                r = -ENOMEM;
-        if (w->port && fclose(w->port) != 0)
-                r = -ENOMEM;
-        return r;
+        if (r >= 0)
+                r = memstream_close(&b, bridge, NULL);
+        return r < 0 ? r : memstream_close(&p, port, NULL);
 }
 
 int netkeyfile_make(const NetWish *w, const char *current, NetFiles *ret, char **ret_reason) {

@@ -3,6 +3,7 @@
 #include "netnetworkd.h"
 #include "fs.h"
 #include "ini.h"
+#include "memstream.h"
 #include "parse.h"
 #include "strv.h"
 
@@ -84,16 +85,10 @@ static void put_identity(FILE *f, const char *client_id) {
                 fprintf(f, "\n[DHCPv4]\nIAID=%u\n\n[DHCPv6]\nIAID=%u\n", (unsigned) iaid, (unsigned) iaid);
 }
 
-static int close_text(FILE *f) {
-        bool failed = ferror(f) != 0;
-
-        return fclose(f) != 0 || failed ? -ENOMEM : 0;
-}
-
 static int add_netdev(const NetWish *w, NetFiles *files) {
-        char *text = NULL;
-        size_t size;
-        FILE *f = open_memstream(&text, &size);
+        _cleanup_(memstream_done) Memstream m = {};
+        FILE *f = memstream_open(&m);
+        char *text;
 
         if (!f)
                 return -ENOMEM;
@@ -103,10 +98,8 @@ static int add_netdev(const NetWish *w, NetFiles *files) {
         if (w->mtu > 0 && w->mtu != DEFAULT_MTU)
                 fprintf(f, "MTUBytes=%u\n", w->mtu);
         fputs("\n[Bridge]\nSTP=no\nForwardDelaySec=0\n", f);
-        if (close_text(f) < 0) {
-                free(text);
+        if (memstream_close(&m, &text, NULL) < 0)
                 return -ENOMEM;
-        }
         return netfiles_add(files, text, 0644, NETDEV_FILE, w->bridge);
 }
 
@@ -126,27 +119,24 @@ static int fill(const NetWish *w, const char *current, Writer *out) {
 }
 
 static int add_networks(const NetWish *w, const char *current, NetFiles *files, char **ret_reason) {
-        char *bridge = NULL, *port = NULL;
-        size_t n_bridge, n_port;
-        Writer out = { .bridge = open_memstream(&bridge, &n_bridge), .port = open_memstream(&port, &n_port) };
-        _cleanup_free_ char *master = NULL;
+        _cleanup_(memstream_done) Memstream b = {}, p = {};
+        Writer out = { .bridge = memstream_open(&b), .port = memstream_open(&p) };
+        _cleanup_free_ char *master = NULL, *bridge = NULL, *port = NULL;
         int r = -ENOMEM;
 
         if (out.bridge && out.port)
                 r = fill(w, current, &out);
         master = out.master;
-        if (out.bridge && close_text(out.bridge) < 0)
-                r = -ENOMEM;
-        if (out.port && close_text(out.port) < 0)
-                r = -ENOMEM;
+        if (r >= 0)
+                r = memstream_close(&b, &bridge, NULL);
+        if (r >= 0)
+                r = memstream_close(&p, &port, NULL);
         if (r >= 0 && master)
                 r = netfile_refuse(ret_reason, "its .network file has %s", master);
         if (r == 0)
                 r = netfiles_add(files, TAKE_PTR(bridge), 0644, BRIDGE_FILE, w->bridge);
         if (r == 0)
                 r = netfiles_add(files, TAKE_PTR(port), 0644, PORT_FILE, w->bridge);
-        free(bridge);
-        free(port);
         return r;
 }
 

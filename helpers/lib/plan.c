@@ -2,6 +2,7 @@
 
 #include "plan.h"
 #include "fs.h"
+#include "memstream.h"
 
 #define BOOTSTRAP_TARGET "gpuvm-bootstrap.target"
 #define RESUME_SERVICE   "gpuvm-resume.service"
@@ -211,12 +212,9 @@ static void format_text(const char *text, FILE *f) {
 }
 
 int plan_format(const Plan *p, char **ret) {
-        _cleanup_free_ char *text = NULL;
-        size_t size;
-        bool failed;
-        FILE *f;
+        _cleanup_(memstream_done) Memstream m = {};
+        FILE *f = memstream_open(&m);
 
-        f = open_memstream(&text, &size);
         if (!f)
                 return -ENOMEM;
         for (size_t i = 0; i < p->n; i++) {
@@ -226,9 +224,5 @@ int plan_format(const Plan *p, char **ret) {
                 if (e->text)
                         format_text(e->text, f);
         }
-        failed = ferror(f) != 0;
-        if (fclose(f) != 0 || failed)
-                return -ENOMEM;
-        *ret = TAKE_PTR(text);
-        return 0;
+        return memstream_close(&m, ret, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "fs.h"
+#include "memstream.h"
 #include "report.h"
 
 enum { CHANGES_SHOWN = 20, TEXT_SHOWN = 160 };
@@ -167,15 +168,11 @@ void report_print(json_object *report, FILE *f) {
 }
 
 int report_page(json_object *report, char **ret) {
-        _cleanup_free_ char *text = NULL;
-        size_t size;
-        FILE *f = open_memstream(&text, &size);
+        _cleanup_(memstream_done) Memstream m = {};
+        FILE *f = memstream_open(&m);
 
         if (!f)
                 return -ENOMEM;
         report_print(report, f);
-        if (fclose(f) != 0)
-                return -ENOMEM;
-        *ret = TAKE_PTR(text);
-        return 0;
+        return memstream_close(&m, ret, NULL);
 }

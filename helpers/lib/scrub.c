@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 
+#include "memstream.h"
 #include "scrub.h"
 #include "strv.h"
 
@@ -330,10 +331,9 @@ static const Matcher matchers[] = { match_url,       match_home, match_disk, mat
                                     match_interface, match_mac,  match_ip,   match_host, match_user };
 
 int scrub_text(Scrub *s, const char *text, char **ret) {
-        _cleanup_free_ char *result = NULL;
-        size_t size;
+        _cleanup_(memstream_done) Memstream m = {};
+        FILE *out = memstream_open(&m);
         char before = '\n';
-        FILE *out = open_memstream(&result, &size);
         int r = 0;
 
         if (!out)
@@ -349,10 +349,5 @@ int scrub_text(Scrub *s, const char *text, char **ret) {
                 text += MAX(n, 1);
                 before = text[-1];
         }
-        if (fclose(out) != 0)
-                return -ENOMEM;
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(result);
-        return 0;
+        return r < 0 ? r : memstream_close(&m, ret, NULL);
 }

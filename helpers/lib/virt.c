@@ -4,6 +4,7 @@
 #include "fs.h"
 #include "strv.h"
 #include "virtlib.h"
+#include "virtpulse.h"
 
 static const char *const kinds[_VIRT_KIND_MAX] = { [VIRT_POOL] = "pool", [VIRT_NETWORK] = "network" };
 
@@ -18,8 +19,15 @@ VirtKind virt_kind_from_string(const char *s) {
         return _VIRT_KIND_INVALID;
 }
 
+bool virt_is_elsewhere(const char *uri) {
+        const char *host = strstr(uri, "://");
+
+        return host && host[3] != '/' && host[3] != '\0';
+}
+
 int virt_open(const char *uri, Virt **ret, char **reterr_message) {
         _cleanup_(virt_closep) Virt *v = NULL;
+        bool elsewhere = virt_is_elsewhere(uri);
         int r;
 
         r = virtlib_load();
@@ -28,8 +36,9 @@ int virt_open(const char *uri, Virt **ret, char **reterr_message) {
                         return -ENOMEM;
                 return r;
         }
+        r = elsewhere ? virtpulse_prepare() : 0;
         v = calloc(1, sizeof(*v));
-        if (!v)
+        if (r < 0 || !v)
                 return -ENOMEM;
         v->connection = lv.virConnectOpen(uri);
         if (!v->connection) {
@@ -38,6 +47,9 @@ int virt_open(const char *uri, Virt **ret, char **reterr_message) {
                         *reterr_message = TAKE_PTR(v->message);
                 return r;
         }
+        r = elsewhere ? virtpulse_start(v, uri) : 0;
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(v);
         return 0;
 }
@@ -57,6 +69,7 @@ void virt_close(Virt *v) {
                 return;
         if (v->connection)
                 (void) lv.virConnectClose(v->connection);
+        virtpulse_end(v);
         free(v->message);
         free(v);
 }

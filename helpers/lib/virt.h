@@ -21,8 +21,12 @@ typedef struct VirtState {
         bool defined, active, autostart;
 } VirtState;
 
+/* "qemu+ssh://host/system" has a host, "qemu:///system" has none. */
+bool virt_is_elsewhere(const char *uri) _nonnull_all_;
+
 /* Connects. Returns -ENOPKG if the library is not installed, -EACCES if libvirt refuses us, -ECONNREFUSED if
- * it does not answer. reterr_message: or NULL. */
+ * it does not answer. reterr_message: or NULL. One elsewhere that goes silent later is an error of the call
+ * that waits for it (virtpulse.h). */
 int virt_open(const char *uri, Virt **ret, char **reterr_message) _must_check_;
 
 /* Connects to the libvirt of the machine below root: qemu:///system on the machine itself. A recorded tree

@@ -78,7 +78,7 @@ static int translate(const virError *e) {
 int virtlib_failed(Virt *v) {
         const virError *e = lv.virGetLastError();
 
-        if (free_and_strdup(&v->message, e && e->message ? e->message : "") < 0)
+        if (free_and_strdup(&v->message, v->silence ?: e && e->message ? e->message : "") < 0)
                 return -ENOMEM;
         return translate(e);
 }

@@ -119,9 +119,12 @@ typedef struct VirtlibQemu {
 extern VirtlibQemu lq;
 
 typedef struct Virt Virt;
+typedef struct VirtPulse VirtPulse;
 struct Virt {
         virConnectPtr connection;
         char *message;
+        VirtPulse *pulse;              /* virtpulse.h; NULL: none */
+        _Atomic(const char *) silence; /* what to say of a host that went silent; NULL: it has not */
 };
 
 /* Returns 0; -ENOPKG if it is not installed, -ENOSYS if it is too old. */

@@ -2,6 +2,7 @@
 
 #include "virtwatch.h"
 #include "virtlib.h"
+#include "virtpulse.h"
 
 enum { FILES_MAX = 2, EVENTS = 4, KEEPALIVE_SEC = 5, KEEPALIVE_COUNT = 3 };
 
@@ -152,17 +153,18 @@ int virtwatch_join(VirtWatch *w, Virt *v, const char *name) {
 
         if (!d)
                 return virtlib_failed(v);
-        r = subscribe(w, v, d);
+        r = virtwatch_join_all(w, v);
+        if (r >= 0)
+                r = subscribe(w, v, d);
         (void) lv.virDomainFree(d);
-        if (r < 0) {
-                unsubscribe(w, v);
-                return r;
-        }
-        return virtwatch_join_all(w, v);
+        if (r < 0)
+                virtwatch_leave(w);
+        return r;
 }
 
 /* Drivers inside this process, as the test driver is, know neither: nothing can be lost there. */
 int virtwatch_join_all(VirtWatch *w, Virt *v) {
+        virtpulse_hand_over(v);
         (void) lv.virConnectRegisterCloseCallback(v->connection, on_close, w, NULL);
         (void) lv.virConnectSetKeepAlive(v->connection, KEEPALIVE_SEC, KEEPALIVE_COUNT);
         w->v = v;

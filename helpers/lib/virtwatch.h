@@ -29,7 +29,7 @@ DEFINE_POINTER_CLEANUP(VirtWatch, virtwatch_free)
 int virtwatch_add_file(VirtWatch *w, int fd) _must_check_ _nonnull_all_;
 
 /* From now on this machine of this connection is meant, until virtwatch_leave(), which comes before
- * virt_close(). One that does not answer for about 20 seconds counts as lost. */
+ * virt_close(). One that does not answer for about 20 seconds counts as lost, one elsewhere after 30. */
 int virtwatch_join(VirtWatch *w, Virt *v, const char *name) _must_check_ _nonnull_all_;
 /* The same of the connection alone: no machine of it is news, but its end. */
 int virtwatch_join_all(VirtWatch *w, Virt *v) _must_check_ _nonnull_all_;

@@ -75,18 +75,25 @@ static int read_store(const XmlNode *domain, char **ret) {
         return free_and_strdup(ret, xml_attribute(xml_child(find_store(domain), "source"), "dir"));
 }
 
+/* The element is the document's. */
+static int read_domain(const char *xml, XmlDoc **ret_doc, const XmlNode **ret) {
+        int r = xml_read(xml, ret_doc);
+
+        if (r < 0)
+                return r;
+        *ret = xml_root(*ret_doc);
+        return xml_is(*ret, "domain") ? 0 : -EBADMSG;
+}
+
 int vmdefined_store(const char *xml, char **ret, bool *ret_readonly) {
         _cleanup_xml_doc_ XmlDoc *doc = NULL;
         const XmlNode *domain;
         int r;
 
         *ret = NULL;
-        r = xml_read(xml, &doc);
+        r = read_domain(xml, &doc, &domain);
         if (r < 0)
                 return r;
-        domain = xml_root(doc);
-        if (!xml_is(domain, "domain"))
-                return -EBADMSG;
         *ret_readonly = xml_child(find_store(domain), "readonly");
         return MIN(read_store(domain, ret), 0);
 }
@@ -94,13 +101,13 @@ int vmdefined_store(const char *xml, char **ret, bool *ret_readonly) {
 int vmdefined_disks(const char *xml, char ***ret) {
         _cleanup_xml_doc_ XmlDoc *doc = NULL;
         _cleanup_strv_ char **l = NULL;
-        const XmlNode *disk;
+        const XmlNode *domain, *disk;
         int r;
 
-        r = xml_read(xml, &doc);
+        r = read_domain(xml, &doc, &domain);
         if (r < 0)
                 return r;
-        disk = xml_child(xml_child(xml_root(doc), "devices"), "disk");
+        disk = xml_child(xml_child(domain, "devices"), "disk");
         for (; disk && r >= 0; disk = xml_next(disk)) {
                 const XmlNode *source = xml_child(disk, "source");
                 const char *path = xml_attribute(source, "file") ?: xml_attribute(source, "dev");
@@ -122,12 +129,9 @@ int vmdefined_parse(const char *xml, VmDefined *ret) {
         ours = metadata_parse(xml, &d.metadata);
         if (ours <= 0)
                 return ours;
-        r = xml_read(xml, &doc);
+        r = read_domain(xml, &doc, &domain);
         if (r < 0)
                 return r;
-        domain = xml_root(doc);
-        if (!xml_is(domain, "domain"))
-                return -EBADMSG;
         os = xml_child(domain, "os");
         d.bios = !xml_attribute(os, "firmware") && !xml_child(os, "loader");
         d.pinned = xml_child(xml_child(domain, "cputune"), "vcpupin");

@@ -2,6 +2,7 @@
 
 /* The other way round: a declared machine as the text of its file. */
 
+#include "memstream.h"
 #include "strv.h"
 #include "vmfile.h"
 
@@ -58,15 +59,13 @@ static bool all_fit(const VmFile *f) {
 }
 
 int vmfile_format(const VmFile *f, char **ret) {
-        _cleanup_free_ char *text = NULL;
+        _cleanup_(memstream_done) Memstream m = {};
         const char *section = NULL;
-        size_t size;
-        bool failed;
         FILE *out;
 
         if (!all_fit(f))
                 return -EINVAL;
-        out = open_memstream(&text, &size);
+        out = memstream_open(&m);
         if (!out)
                 return -ENOMEM;
         for (VmKey k = 0; k < _VMKEY_MAX; k++) {
@@ -77,9 +76,5 @@ int vmfile_format(const VmFile *f, char **ret) {
                 section = vmkey_rows[k].section;
                 print_key(out, k, f->values[k]);
         }
-        failed = ferror(out) != 0;
-        if (fclose(out) != 0 || failed)
-                return -ENOMEM;
-        *ret = TAKE_PTR(text);
-        return 0;
+        return memstream_close(&m, ret, NULL);
 }

@@ -333,7 +333,7 @@ static int prepare(Context *c) {
         if (root < 0 || !fs_is_host(root) || vmctl_has(c, OPT_DRY_RUN))
                 return 0; /* declared_look() tells of what cannot be opened */
         r = vmctl_connect(c);
-        if (r >= 0 && vmctl_is_elsewhere(vmctl_uri(c)))
+        if (r >= 0 && virt_is_elsewhere(vmctl_uri(c)))
                 return log_full_errno(
                                 LOG_ERR, EOPNOTSUPP,
                                 "What is declared on a host is made there, not at '%s'. Run it over there",

@@ -190,7 +190,7 @@ int cmd_check(Context *c, char **args) {
         }
         if (*args)
                 return cmd_check_machine(c, args);
-        if (uri && vmctl_is_elsewhere(uri))
+        if (uri && virt_is_elsewhere(uri))
                 return log_full_errno(LOG_ERR, EOPNOTSUPP,
                                       "A host is checked where it is, not at '%s'. Run it over there", uri);
         r = check_open(path, &h);

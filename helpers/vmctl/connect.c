@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Connect: to libvirt, on this host or on another one. libvirt starts ssh for that, and waits for it as long
- * as it takes: a host that accepts the connection and says nothing would hold us for ever. */
+ * as it takes: a host that accepts the connection and says nothing would hold us for ever. One that falls
+ * silent later is virtpulse.h's. */
 
 #include <fcntl.h>
 #include <signal.h>
 
+#include "fs.h"
 #include "vmctl.h"
 
 #define DEFAULT_URI "qemu:///system"
+#define NO_ANSWER   "it does not answer within %d s. Is the host up?"
 
-enum { PATIENCE_SEC = 30 };
+enum { PATIENCE_SEC = 30, GRACE_SEC = 5 };
 
 const char *vmctl_uri(Context *c) {
         return vmctl_value(c, OPT_CONNECT) ?: DEFAULT_URI;
@@ -22,38 +25,44 @@ bool vmctl_is_local(Context *c) {
         return virt_uri(c->virt, &uri) >= 0 && streq(uri, DEFAULT_URI);
 }
 
-bool vmctl_is_elsewhere(const char *uri) {
-        const char *host = strstr(uri, "://");
+static volatile sig_atomic_t late; /* the time was up */
+/* What is said then if nothing else helps; made before, because a handler of signals can do little. */
+static char last_words[512];
 
-        return host && host[3] != '/' && host[3] != '\0';
-}
-
-/* What is said when the time is up; made before, because a handler of signals can do little. */
-static char late[512];
-
-/* ssh, which would wait on without us. */
-static void end_children(void) {
+/* ssh, which would wait on without us. Returns whether there was any. */
+static bool end_children(void) {
         int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
         ssize_t n;
         char text[256];
         pid_t pid = 0;
+        bool any = false;
 
         n = fd < 0 ? 0 : read(fd, text, sizeof(text));
         for (ssize_t i = 0; i < n; i++)
                 if (text[i] >= '0' && text[i] <= '9')
                         pid = pid * 10 + (text[i] - '0');
                 else {
-                        (void) kill(pid, SIGTERM);
+                        any = kill(pid, SIGTERM) >= 0 || any;
                         pid = 0;
                 }
+        (void) safe_close(fd);
+        return any;
 }
 
+/* Without its ssh libvirt gives up by itself. With none, as over TCP, only the end of us ends the call. */
 static void on_late(int number) {
-        ssize_t n = write(STDERR_FILENO, late, strlen(late));
+        int saved = errno;
+        ssize_t n;
 
         (void) number;
+        if (end_children() && !late) {
+                late = true;
+                (void) alarm(GRACE_SEC);
+                errno = saved;
+                return;
+        }
+        n = write(STDERR_FILENO, last_words, strlen(last_words));
         (void) n;
-        end_children();
         _exit(VMCTL_FAILED);
 }
 
@@ -85,7 +94,9 @@ static const char *remedy(int r) {
 static void tell(const char *uri, int r, char *message) {
         const char *host = strstr(uri, "+ssh://");
 
-        if (r == -ENOPKG || !host)
+        if (r == -ETIMEDOUT)
+                log_error("Cannot connect to libvirt at '%s': %s", uri, strempty(message));
+        else if (r == -ENOPKG || !host)
                 log_error("Cannot connect to libvirt at '%s': %s. %s", uri,
                           isempty(message) ? strerror(-r) : message, remedy(r));
         else
@@ -95,22 +106,26 @@ static void tell(const char *uri, int r, char *message) {
 }
 
 /* With half a minute for somebody else's host. */
-static int open_within(const char *uri, Virt **ret, char **reterr_message) {
+int vmctl_open(const char *uri, Virt **ret, char **reterr_message) {
         const struct sigaction action = { .sa_handler = on_late };
         struct sigaction before;
         int r;
 
-        if (!vmctl_is_elsewhere(uri))
+        if (!virt_is_elsewhere(uri))
                 return virt_open(uri, ret, reterr_message);
-        (void) snprintf(late, sizeof(late),
-                        "vmctl: Cannot connect to libvirt at '%.256s': it does not answer within %d s. Is the host up?\n",
-                        uri, PATIENCE_SEC);
+        (void) snprintf(last_words, sizeof(last_words),
+                        "vmctl: Cannot connect to libvirt at '%.256s': " NO_ANSWER "\n", uri, PATIENCE_SEC);
+        late = false;
         (void) sigaction(SIGALRM, &action, &before);
         (void) alarm(PATIENCE_SEC);
         r = virt_open(uri, ret, reterr_message);
         (void) alarm(0);
         (void) sigaction(SIGALRM, &before, NULL);
-        return r;
+        if (r >= 0 || !late)
+                return r;
+        free(*reterr_message);
+        *reterr_message = NULL;
+        return str_printf(reterr_message, NO_ANSWER, PATIENCE_SEC) < 0 ? -ENOMEM : -ETIMEDOUT;
 }
 
 int vmctl_connect(Context *c) {
@@ -120,7 +135,7 @@ int vmctl_connect(Context *c) {
 
         if (c->virt)
                 return 0;
-        r = open_within(uri, &c->virt, &message);
+        r = vmctl_open(uri, &c->virt, &message);
         if (r < 0)
                 tell(uri, r, message);
         /* No such libvirt is no such thing as not finding a machine. */

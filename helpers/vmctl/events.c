@@ -106,7 +106,8 @@ static int join(Follower *f) {
 }
 
 static int come_back(Follower *f) {
-        int r = virt_open(f->uri, &f->c->virt, NULL);
+        _cleanup_free_ char *message = NULL;
+        int r = vmctl_open(f->uri, &f->c->virt, &message);
 
         if (r < 0)
                 return 0;

@@ -80,7 +80,7 @@ static int ask_libvirt(Context *c, Look *l) {
                 return 0;
         }
         /* An alias of libvirt.conf says only now where it leads. */
-        if (virt_uri(c->virt, &uri) >= 0 && vmctl_is_elsewhere(uri))
+        if (virt_uri(c->virt, &uri) >= 0 && virt_is_elsewhere(uri))
                 return gpu_tell_elsewhere(uri);
         return gpu_mark_machines(c, &l->states);
 }
@@ -121,7 +121,7 @@ static int look(Context *c, char **words, bool holders, Look *l) {
         const char *uri = vmctl_value(c, OPT_CONNECT);
         int r;
 
-        if (uri && vmctl_is_elsewhere(uri))
+        if (uri && virt_is_elsewhere(uri))
                 return gpu_tell_elsewhere(uri);
         l->root = fs_open_root(directory);
         if (l->root < 0)

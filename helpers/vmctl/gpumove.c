@@ -122,7 +122,7 @@ static int open_libvirt(Move *m) {
         _cleanup_free_ char *uri = NULL;
         int r, watched;
 
-        if (wanted && vmctl_is_elsewhere(wanted))
+        if (wanted && virt_is_elsewhere(wanted))
                 return gpu_tell_elsewhere(wanted);
         watched = virtwatch_new(&m->watch); /* before the connection is made */
         r = vmctl_connect(m->c);
@@ -132,7 +132,7 @@ static int open_libvirt(Move *m) {
                 return log_error_errno(watched, "Cannot watch libvirt: %m");
         m->phase.alive = virtwatch_answer;
         m->phase.alive_userdata = m->watch;
-        if (virt_uri(m->c->virt, &uri) >= 0 && vmctl_is_elsewhere(uri))
+        if (virt_uri(m->c->virt, &uri) >= 0 && virt_is_elsewhere(uri))
                 return gpu_tell_elsewhere(uri);
         if (fs_is_host(m->phase.root) && !vmctl_is_local(m->c))
                 return log_full_errno(

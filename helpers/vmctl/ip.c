@@ -114,7 +114,7 @@ static int look_begin(const Context *c, Look *l, const char *addresses) {
 static int check_here(Context *c) {
         _cleanup_free_ char *uri = NULL;
 
-        if (virt_uri(c->virt, &uri) < 0 || !vmctl_is_elsewhere(uri))
+        if (virt_uri(c->virt, &uri) < 0 || !virt_is_elsewhere(uri))
                 return 0;
         return log_full_errno(
                         LOG_ERR, EOPNOTSUPP,

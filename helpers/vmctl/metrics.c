@@ -107,7 +107,7 @@ static void keep_ours(VirtVms *l) {
 /* That it does not answer is a metric, and no error that somebody reads twice a minute. */
 static int connect_quietly(Context *c) {
         _cleanup_free_ char *message = NULL;
-        int r = c->virt ? 0 : virt_open(vmctl_uri(c), &c->virt, &message);
+        int r = c->virt ? 0 : vmctl_open(vmctl_uri(c), &c->virt, &message);
 
         if (r < 0)
                 log_debug("libvirt does not answer: %s", strempty(message));
@@ -284,7 +284,7 @@ static int add_gpus(Gathering *g) {
 /* A recorded host has no libvirt but one that is named, and one elsewhere is not asked what is here. */
 static int gather(Gathering *g) {
         const char *uri = vmctl_value(g->c, OPT_CONNECT);
-        bool elsewhere = uri && vmctl_is_elsewhere(uri);
+        bool elsewhere = uri && virt_is_elsewhere(uri);
         int r = 0;
 
         metrics_gauge(&g->m, "gpuvm_info", "The version of gpuvm; always 1.");

@@ -165,15 +165,15 @@ const char *vmctl_value(const Context *c, Opt o) _nonnull_all_;
 /* Maps what a command returned. */
 int vmctl_status(int r);
 
-/* In connect.c. Connects once. Tells what is wrong; another host gets half a minute. */
+/* In connect.c. virt_open(), with half a minute for another host: -ETIMEDOUT. */
+int vmctl_open(const char *uri, Virt **ret, char **reterr_message) _must_check_ _nonnull_all_;
+/* Connects once. Tells what is wrong. */
 int vmctl_connect(Context *c) _must_check_ _nonnull_all_;
 /* If libvirt does not answer any more, because it was restarted; without success all stays as it was. */
 int vmctl_connect_again(Context *c) _nonnull_all_;
 const char *vmctl_uri(Context *c) _nonnull_all_;
 /* True if it is the system's libvirt on this machine: what it runs are this machine's files and GPUs. */
 bool vmctl_is_local(Context *c) _nonnull_all_;
-/* "qemu+ssh://host/system" has a host, "qemu:///system" has none. */
-bool vmctl_is_elsewhere(const char *uri) _nonnull_all_;
 
 /* A machine of ours by its name. Tells what is wrong: -ENOENT, -EPERM for one that is somebody else's. */
 int vmctl_find(Context *c, const char *name, VirtVm *ret_vm,

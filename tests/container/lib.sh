@@ -87,6 +87,20 @@ machine_keep_proc() {
         done
 }
 
+# machine_guest KIND NAME METADATA: a guest of bootsector.py's with its disk in the pool, for libvirt as /shared/NAME.xml.
+machine_guest() {
+        local disk=/var/lib/libvirt/images/gpuvm/$2.raw
+
+        mkdir -p "$machine/${disk%/*}"
+        python3 "$container_dir/../mock/bootsector.py" "$1" "$machine/$disk"
+        cat >"$shared/$2.xml" <<XML
+<domain type="qemu"><name>$2</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"><g:disk path="$disk"/>$3</g:vm></metadata>
+<memory unit="MiB">64</memory><os><type arch="x86_64" machine="q35">hvm</type></os><features><acpi/></features>
+<devices><disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="$disk"/><target dev="sda" bus="sata"/></disk>
+<serial type="pty"/></devices></domain>
+XML
+}
+
 # A machine with an Intel processor and nothing else that matters: tests change what they are about.
 machine_hardware() {
         echo 'root=/dev/vda1 ro quiet' >"$shared/cmdline"

@@ -20,7 +20,7 @@ machine_new "$release" polkitd libvirt-daemon-system libvirt-daemon-driver-qemu 
 for unit in gpuvm-vfio@ gpuvm-vm@ gpuvm-bridge gpuvm-vfioX@; do
         mkdir -p "$machine/etc/systemd/system/$unit.service.d"
         [ "$unit" != gpuvm-vfioX@ ] || printf '[Service]\n' >"$machine/etc/systemd/system/$unit.service"
-        printf '[Unit]\nBindsTo=\nAfter=\nRefuseManualStop=no\n[Service]\nType=oneshot\nRestartForceExitStatus=\nRemainAfterExit=yes\nExecStart=\nExecStart=/bin/true\nExecStop=\nExecStopPost=\n' \
+        printf '[Unit]\nBindsTo=\nAfter=\nRefuseManualStop=no\n[Service]\nType=oneshot\nRestartForceExitStatus=\nRemainAfterExit=yes\nExecStartPre=\nExecStart=\nExecStart=/bin/true\nExecStop=\nExecStopPost=\n' \
                 >"$machine/etc/systemd/system/$unit.service.d/stub.conf"
 done
 rm "$machine/usr/lib/systemd/system-generators/gpuvm-generator"
@@ -75,8 +75,8 @@ XML
 # One that can run, with all that a machine has; an image, and the file of one that is to be made.
 rm -r "$machine/etc/systemd/system/gpuvm-vm@.service.d"
 pool=/var/lib/libvirt/images/gpuvm
-mkdir -p "$machine/$pool" "$machine/var/cache/gpuvm/images" "$machine/etc/gpuvm/vms" "$machine/var/log/libvirt/qemu"
-python3 "$(dirname "$0")/../mock/bootsector.py" polite "$machine/$pool/plain.raw"
+mkdir -p "$machine/var/cache/gpuvm/images" "$machine/etc/gpuvm/vms" "$machine/var/log/libvirt/qemu"
+machine_guest polite plain "<g:seed path='$pool/plain-seed.iso'/><g:log path='/var/log/libvirt/qemu/plain.console'/>"
 touch "$machine/$pool/plain-seed.iso" "$machine/var/log/libvirt/qemu/plain.console"
 printf '[Vm]\nKind=debian\n[Gpu]\nGpu=none\n' >"$machine/etc/gpuvm/vms/declared.vm"
 echo image >"$machine/var/cache/gpuvm/images/debian-13-amd64-0.raw"
@@ -84,13 +84,6 @@ cat >"$machine/var/cache/gpuvm/images/debian-13-amd64.json" <<'JSON'
 {"name":"debian-13-amd64","kind":"debian","release":"13","arch":"amd64","file":"debian-13-amd64-0.raw","format":"raw","schematic":"",
 "url":"https://example.com/","digest":"sha256:0","content":"","signature":"good","size":6,"length":6,"used":0,"pulled":1}
 JSON
-cat >"$shared/plain.xml" <<XML
-<domain type="qemu"><name>plain</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"><g:disk path="$pool/plain.raw"/>
-<g:seed path="$pool/plain-seed.iso"/><g:log path="/var/log/libvirt/qemu/plain.console"/></g:vm></metadata>
-<memory unit="MiB">64</memory><os><type arch="x86_64" machine="q35">hvm</type></os><features><acpi/></features>
-<devices><disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="$pool/plain.raw"/><target dev="sda" bus="sata"/></disk>
-<serial type="pty"/></devices></domain>
-XML
 # Commands that write: root's; and those of libvirt's, and what is only looked at there.
 roots=('create debian' 'create talos --no-gpu' 'delete --yes plain' 'image pull debian' 'image pull talos --no-gpu' 'image remove --yes debian-13-amd64'
         'image remove --yes none' 'image gc' 'image gc --all' 'image build gpu-worker' 'apply' 'apply declared' 'gpu attach plain 0' 'gpu mode 0 exclusive'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Machines of another host over a real sshd, with keys and known hosts, from a network of its own; and what is said of a host
-# that is not there, hangs, or is not the one that is known: ssh.sh RELEASE
+# that is not there, hangs, dies while somebody waits for it, or is not the one that is known: ssh.sh RELEASE
 #
 # shellcheck disable=SC2317,SC2086,SC2016 # the steps are called inside the container; commands are words; scripts are expanded there
 # shellcheck source=../lib.sh
@@ -14,26 +14,18 @@ release=${1:-trixie}
 archive=libarchive13t64
 [ "$release" != bookworm ] || archive=libarchive13
 machine_new "$release" openssh-server openssh-client libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "$archive" libxml2
-pool=/var/lib/libvirt/images/gpuvm
 for socket in tls tcp; do ln -sf /dev/null "$machine/etc/systemd/system/libvirtd-$socket.socket"; done
 printf 'namespaces = []\ncgroup_controllers = []\nsecurity_driver = "none"\nuser = "root"\n' >"$machine/etc/libvirt/qemu.conf"
 rm "$machine/usr/lib/systemd/system-generators/gpuvm-generator"
-mkdir -p "$machine/$pool"
-python3 "$(dirname "$0")/../mock/bootsector.py" polite "$machine/$pool/worker.raw"
-cat >"$shared/worker.xml" <<XML
-<domain type="qemu"><name>worker</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"><g:user name="ada"/>
-<g:address cidr="192.0.2.7/24"/><g:disk path="$pool/worker.raw"/></g:vm></metadata>
-<memory unit="MiB">64</memory><os><type arch="x86_64" machine="q35">hvm</type></os><features><acpi/></features>
-<devices><disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="$pool/worker.raw"/><target dev="sda" bus="sata"/></disk>
-<serial type="pty"/></devices></domain>
-XML
+machine_guest deaf deaf ''
+machine_guest polite worker '<g:user name="ada"/><g:address cidr="192.0.2.7/24"/>'
 
 # from ARGUMENT...: vmctl on another network, without a terminal; its status and the last that it says.
 from() {
-        local r=0
+        local r=0 said=/run/said.$BASHPID
 
-        ip netns exec elsewhere timeout 100 vmctl "$@" </dev/null >/run/out 2>/run/err || r=$?
-        echo "$r $(tail -n 1 /run/out | tr -s ' ')$(tail -n 1 /run/err)"
+        ip netns exec elsewhere timeout 100 vmctl "$@" </dev/null >"$said" 2>"$said.err" || r=$?
+        echo "$r $(tail -n 1 "$said" | tr -s ' ')$(tail -n 1 "$said.err")"
 }
 took() {
         local began=$SECONDS
@@ -50,13 +42,44 @@ network() {
         ip -n elsewhere link set far up
         echo '192.0.2.1 gpu-a' >>/etc/hosts
 }
+# within SECONDS COMMAND...: waits until it succeeds.
+within() {
+        local end=$((SECONDS + $1))
+
+        until "${@:2}"; do
+                [ "$SECONDS" -lt "$end" ] || return
+                sleep 0.5
+        done
+}
+both_wait() {
+        grep -q 'deaf running' /run/follows && [ "$(pgrep -fc '^virt-ssh-helper ')" -eq 2 ]
+}
+# One command waits for a machine that does not shut down, another one for what happens: the cable is pulled meanwhile.
+pull_cable() {
+        from -c "$1" start deaf >/dev/null
+        took from -c "$1" stop --timeout 90 deaf >/run/waits &
+        waiter=$!
+        ip netns exec elsewhere vmctl -c "$1" events --follow </dev/null >/run/follows 2>&1 &
+        follower=$!
+        within 20 both_wait
+        sleep 4
+        ip link set near down
+}
+put_cable_back() {
+        wait "$waiter"
+        within 20 grep -q ' is gone' /run/follows
+        ip link set near up
+        within 40 grep -q ' answers' /run/follows
+        kill "$follower"
+        wait "$follower"
+}
 hosts() {
         local there=qemu+ssh://root@gpu-a/system
 
         systemctl is-system-running --wait >/dev/null
         network
         systemctl start ssh.service
-        virsh -q -c qemu:///system "define /shared/worker.xml; pool-define-as gpuvm dir --target /var/lib/libvirt/images/gpuvm; pool-start gpuvm" >/dev/null
+        virsh -q -c qemu:///system "define /shared/worker.xml; define /shared/deaf.xml; pool-define-as gpuvm dir --target /var/lib/libvirt/images/gpuvm; pool-start gpuvm" >/dev/null
         mkdir -p /root/.ssh
         chmod 700 /root/.ssh
         ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
@@ -77,14 +100,18 @@ hosts() {
         for words in 'apply' 'gpu attach worker 0' 'gpu status' 'ip check' 'check'; do
                 echo "-- $words: $(from -c "$there" $words)"
         done
-        echo "-- delete: $(from -c "$there" delete --yes --quiet worker)$(virsh -q -c qemu:///system list --all --name)$(ls /var/lib/libvirt/images/gpuvm)."
+        echo "-- delete: $(from -c "$there" delete --yes --quiet worker)$(virsh -q -c qemu:///system list --all --name)$(ls /var/lib/libvirt/images/gpuvm)"
         ip -n elsewhere route add unreachable 192.0.2.99
         echo "-- no host there: $(from -c qemu+ssh://root@192.0.2.99/system list)"
         echo "-- no sshd there: $(from -c qemu+ssh://root@gpu-a:2222/system list)"
         ip netns exec elsewhere systemd-socket-activate -l 192.0.2.2:22 sleep 600 2>/dev/null &
         sleep 1
         echo "192.0.2.2 hangs" >>/etc/hosts
+        pull_cable "$there"
         echo "-- one that hangs: $(took from -c qemu+ssh://root@hangs/system list)"
+        put_cable_back
+        echo "-- one that dies: $(cat /run/waits)"
+        echo "-- who follows it: $(cut -d ' ' -f 3- /run/follows | grep -v deaf | sort -u)"
         echo "-- and nobody waits on: $(pgrep -c '^ssh$')"
         echo "gpu-a $(ssh-keygen -q -t ed25519 -N '' -f /root/other && cut -d ' ' -f 1,2 /root/other.pub)" >/root/.ssh/known_hosts
         echo "-- another host of that name: $(from -c "$there" list)"
@@ -109,10 +136,13 @@ is "$release: over ssh" "$output" "-- a host that is not known: 1 ${said}gpu-a/s
 -- gpu status: 1 vmctl: GPUs are looked at on this machine, not at 'qemu+ssh://root@gpu-a/system'. Run it over there
 -- ip check: 1 vmctl: Addresses are asked for on this machine's own network, not at 'qemu+ssh://root@gpu-a/system'. Run it over there
 -- check: 1 vmctl: A host is checked where it is, not at 'qemu+ssh://root@gpu-a/system'. Run it over there
--- delete: 0 .
+-- delete: 0 deafdeaf.raw
 -- no host there: 1 ${said}192.0.2.99/system': Cannot recv data: ssh: connect to host 192.0.2.99 port 22: No route to host. 'ssh ssh://root@192.0.2.99 virsh list' $question
 -- no sshd there: 1 ${said}gpu-a:2222/system': Cannot recv data: ssh: connect to host gpu-a port 2222: Connection refused. 'ssh ssh://root@gpu-a:2222 virsh list' $question
 -- one that hangs: 1 ${said}hangs/system': it does not answer within 30 s. Is the host up?
+-- one that dies: 1 vmctl: Lost sight of 'deaf': 'qemu+ssh://root@gpu-a/system' has not answered for 30 s. Is the host up?
+-- who follows it: qemu+ssh://root@gpu-a/system answers
+qemu+ssh://root@gpu-a/system is gone: waiting for it
 -- and nobody waits on: 0
 -- another host of that name: 1 ${said}gpu-a/system': Host key verification failed. 'ssh ssh://root@gpu-a virsh list' $question"
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 60 "$shared/stderr")"

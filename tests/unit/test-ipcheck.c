@@ -9,6 +9,7 @@
 #include "arp.h"
 #include "ipcheck.h"
 #include "strv.h"
+#include "tests/netrecord.h"
 #include "tests/tree.h"
 
 static const uint8_t our_mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
@@ -190,17 +191,6 @@ static IpState state_of(const IpCheck *c, const char *s) {
         return c->entries[iprange_place(&c->range, r.first)].state;
 }
 
-static void record(const char *name, NetState *ret) {
-        _cleanup_close_ int root = fs_open_root(getenv("GPUVM_SOURCE"));
-        _cleanup_free_ char *path = NULL, *data = NULL;
-        size_t size;
-
-        ASSERT_EQ(str_printf(&path, "/tests/fuzz/corpus/netstate/%s", name), 0);
-        ASSERT_EQ(fs_read(root, path, FS_FILE_MAX, &data, &size), 0);
-        *ret = (NetState){};
-        ASSERT_EQ(netstate_parse(ret, data, size), 0);
-}
-
 TEST(what_a_machine_knows) {
         static const char networkd[] =
                         "[Network]\nDHCPServer=yes\n[DHCPServer]\nPoolOffset=200\nPoolSize=20\n";
@@ -210,7 +200,7 @@ TEST(what_a_machine_knows) {
         _cleanup_free_ char *said = NULL;
         size_t n = 0;
 
-        record("plain", &s);
+        netrecord_load("plain", &s);
         ASSERT_EQ(ipknown_add(&k, IP_RESERVED, "192.0.2.20/24", "talos-01"), 0);
         ASSERT_EQ(ipknown_add(&k, IP_CLAIMED, "192.0.2.20", NULL), 0);
         ASSERT_EQ(ipknown_add(&k, IP_LEASED, "192.0.1.0-192.0.2.2", "lan"), 0);
@@ -242,7 +232,7 @@ TEST(what_is_asked_for) {
         IpRange r = range("192.0.1.254-192.0.3.0");
         char *said = NULL;
 
-        record("plain", &s);
+        netrecord_load("plain", &s);
         ASSERT_EQ(ipcheck_plan(&s, "eth0", &r, NULL, &none, &c, &said), 0);
         ASSERT_EQ(state_of(&c, "192.0.1.255"), IP_FREE);
         ASSERT_EQ(state_of(&c, "192.0.2.0"), IP_SPECIAL);
@@ -264,7 +254,7 @@ TEST(what_is_asked_for) {
         ASSERT_EQ(ipcheck_plan(&s, "lo", NULL, NULL, &none, &c, &said), -ENODEV);
         free(said);
         netstate_done(&s);
-        record("onlink", &s);
+        netrecord_load("onlink", &s);
         ASSERT_EQ(ipcheck_plan(&s, "eth0", NULL, NULL, &none, &c, &said), -EADDRNOTAVAIL);
         ASSERT(strstr(said, "/32"));
         free(said);
@@ -344,12 +334,9 @@ static int find_free(const char *conf, const IpKnown *k, size_t max, char **ret_
 }
 
 static void put_record(const char *name) {
-        _cleanup_close_ int source = fs_open_root(getenv("GPUVM_SOURCE"));
-        _cleanup_free_ char *path = NULL, *data = NULL;
         size_t size;
+        _cleanup_free_ char *data = netrecord_read(name, &size);
 
-        ASSERT_EQ(str_printf(&path, "/tests/fuzz/corpus/netstate/%s", name), 0);
-        ASSERT_EQ(fs_read(source, path, FS_FILE_MAX, &data, &size), 0);
         ASSERT_EQ(fs_write_atomic(tree_root, NETSTATE_RECORD, data, size, 0644), 0);
 }
 

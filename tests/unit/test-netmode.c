@@ -5,6 +5,7 @@
 #include "netmode.h"
 #include "netowner.h"
 #include "strv.h"
+#include "tests/netrecord.h"
 #include "tests/tree.h"
 
 enum { ETHER = 1, PPP = 512 };
@@ -152,17 +153,6 @@ TEST(choices) {
         }
 }
 
-static void load(const char *name, NetState *ret) {
-        _cleanup_close_ int root = fs_open_root(getenv("GPUVM_SOURCE"));
-        _cleanup_free_ char *path = NULL, *data = NULL;
-        size_t size;
-
-        *ret = (NetState){};
-        ASSERT_EQ(str_printf(&path, "/tests/fuzz/corpus/netstate/%s", name), 0);
-        ASSERT_EQ(fs_read(root, path, FS_FILE_MAX, &data, &size), 0);
-        ASSERT_EQ(netstate_parse(ret, data, size), 0);
-}
-
 TEST(facts_of_recorded_states) {
         static const struct {
                 const char *record, *want;
@@ -177,7 +167,7 @@ TEST(facts_of_recorded_states) {
                 NetModeFacts f = {};
                 char text[128];
 
-                load(table[i].record, &s);
+                netrecord_load(table[i].record, &s);
                 netmode_from_state(&s, "br0", NULL, &f);
                 (void) snprintf(text, sizeof(text), "%s %s %d%d%d%d", strna(f.uplink),
                                 streq(f.uplink_kind, "veth") ? "" : f.uplink_kind, f.has_ports, f.split,
@@ -193,7 +183,7 @@ TEST(uplink_by_name) {
         _cleanup_(netstate_done) NetState s = {};
         NetModeFacts f = {};
 
-        load("bridged", &s);
+        netrecord_load("bridged", &s);
         netmode_from_state(&s, "br1", "eth0", &f);
         ASSERT_STREQ(f.uplink, "eth0");
         ASSERT_STREQ(f.master, "br0");

@@ -13,33 +13,15 @@
 #include "netlink.h"
 #include "netpeer.h"
 #include "netstate.h"
+#include "tests/netrecord.h"
 #include "tests/tree.h"
-
-/* The answers that the fuzzer starts from; recorded in network namespaces by Linux 6.18. */
-static char *recorded(const char *name, size_t *ret_size) {
-        _cleanup_close_ int root = fs_open_root(getenv("GPUVM_SOURCE"));
-        _cleanup_free_ char *path = NULL;
-        char *data;
-
-        ASSERT_EQ(str_printf(&path, "/tests/fuzz/corpus/netstate/%s", name), 0);
-        ASSERT_EQ(fs_read(root, path, FS_FILE_MAX, &data, ret_size), 0);
-        return data;
-}
-
-static void load(const char *name, NetState *ret) {
-        size_t size;
-        _cleanup_free_ char *data = recorded(name, &size);
-
-        *ret = (NetState){};
-        ASSERT_EQ(netstate_parse(ret, data, size), 0);
-}
 
 TEST(plain_uplink) {
         _cleanup_(netstate_done) NetState s = {};
         const NetRoute *v4, *v6;
         const NetLink *l;
 
-        load("plain", &s);
+        netrecord_load("plain", &s);
         l = netstate_named(&s, "eth0");
         ASSERT(l && netstate_link(&s, l->index) == l);
         ASSERT_STREQ(l->kind, "veth");
@@ -69,7 +51,7 @@ TEST(addresses_have_prefix_and_scope) {
         unsigned global = 0, local = 0;
         int eth0;
 
-        load("plain", &s);
+        netrecord_load("plain", &s);
         eth0 = netstate_named(&s, "eth0")->index;
         for (size_t i = 0; i < s.n_addresses; i++) {
                 const NetAddress *a = &s.addresses[i];
@@ -90,7 +72,7 @@ TEST(gateway_outside_of_the_network) {
         _cleanup_(netstate_done) NetState s = {};
         NetRoute r;
 
-        load("onlink", &s);
+        netrecord_load("onlink", &s);
         ASSERT(netstate_default(&s, AF_INET));
         r = *netstate_default(&s, AF_INET);
         ASSERT(r.onlink);
@@ -103,7 +85,7 @@ TEST(gateway_outside_of_the_network) {
         ASSERT(!netstate_default(&s, AF_INET6));
         /* As ifupdown makes each default route: the flag, and a gateway in our network. */
         netstate_done(&s);
-        load("plain", &s);
+        netrecord_load("plain", &s);
         r = *netstate_default(&s, AF_INET);
         r.onlink = true;
         ASSERT(!netstate_gateway_is_onlink(&s, &r));
@@ -113,7 +95,7 @@ TEST(bridge_and_its_port) {
         _cleanup_(netstate_done) NetState s = {};
         const NetLink *bridge, *port;
 
-        load("bridged", &s);
+        netrecord_load("bridged", &s);
         bridge = netstate_named(&s, "br0");
         port = netstate_named(&s, "eth0");
         ASSERT(bridge && port && port->master == bridge->index);
@@ -127,7 +109,7 @@ TEST(several_gateways) {
         _cleanup_(netstate_done) NetState s = {};
         const NetRoute *r;
 
-        load("two-gateways", &s);
+        netrecord_load("two-gateways", &s);
         r = netstate_default(&s, AF_INET); /* metric 0 is before 7 */
         ASSERT(r && r->many && r->has_gateway);
         ASSERT_STREQ(net_address_to_string(AF_INET, r->gateway), "192.0.2.1");
@@ -137,7 +119,7 @@ TEST(several_gateways) {
 TEST(ipv6_alone) {
         _cleanup_(netstate_done) NetState s = {};
 
-        load("ipv6-only", &s);
+        netrecord_load("ipv6-only", &s);
         ASSERT(!netstate_default(&s, AF_INET));
         ASSERT(netstate_default(&s, AF_INET6) &&
                !netstate_gateway_is_onlink(&s, netstate_default(&s, AF_INET6)));
@@ -148,7 +130,7 @@ TEST(half_an_answer_is_none) {
         _cleanup_free_ char *data = NULL;
         size_t size;
 
-        data = recorded("plain", &size);
+        data = netrecord_read("plain", &size);
         ASSERT_EQ(netstate_parse(&s, data, size - 1), -EBADMSG);
         ASSERT_EQ(netstate_parse(&s, data, 15), -EBADMSG);
         data[0] = data[1] = data[2] = data[3] = 0; /* a message of no length would be read for ever */

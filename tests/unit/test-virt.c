@@ -93,6 +93,15 @@ TEST(a_broken_definition_says_why) {
         ASSERT(*virt_message(v));
 }
 
+TEST(hosts_elsewhere) {
+        ASSERT(virt_is_elsewhere("qemu+ssh://root@gpu-a/system"));
+        ASSERT(virt_is_elsewhere("qemu+tcp://192.0.2.1:16509/system"));
+        ASSERT(!virt_is_elsewhere("qemu:///system"));
+        ASSERT(!virt_is_elsewhere("qemu+unix:///system?socket=/run/x"));
+        ASSERT(!virt_is_elsewhere("qemu://"));
+        ASSERT(!virt_is_elsewhere("qemu"));
+}
+
 TEST(who_does_not_answer_is_told) {
         _unused_ _cleanup_(virt_closep) Virt *v = connect_to_test();
         _cleanup_free_ char *message = NULL;

@@ -227,6 +227,7 @@ mounts() {
         systemctl daemon-reload
         systemctl start gpuvm-vm@sharing 2>/dev/null
         echo "mounted first: $(findmnt -rno OPTIONS /srv/models | cut -c 1-2), refused: $(systemctl show --value -p StatusText gpuvm-vm@sharing | grep -c 'not mounted')"
+        virsh -q -c qemu:///system destroy sharing 2>/dev/null
         systemctl stop gpuvm-vm@sharing
         rm /etc/gpuvm/vms/sharing.vm
 }

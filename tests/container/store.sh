@@ -113,7 +113,9 @@ shares() {
         echo "back after $((SECONDS - began)) s" >>/shared/times
         see again
         say 'what was written, what was removed' "$(inside "cat $model/new; ls $model")"
+        find /etc/systemd/system -path '*llm-01*' -type f -printf '%f, and '
         vmctl delete --yes --force --quiet llm-01
+        say 'deleted' "$(find /etc/systemd/system -path '*llm-01*' | wc -l)"
         on_host | diff /run/before - && echo 'the host has what it had'
 }
 machine_boot shares
@@ -129,6 +131,7 @@ the host has what it had
 again: mounted: virtiofs overlay overlay
 again: read: as the host has it
 what was written, what was removed: new new weights
+store.conf, and deleted: 0
 the host has what it had'
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr" "$machine"/var/log/libvirt/qemu/*)
 $(machine_journal -b -o cat -n 60)"

@@ -36,7 +36,7 @@ layers=(
          gpuswitch'
         'exclusive gpureset'
         'evidence checkup checklook checkhost checkgpu checknet bundle bundletext'
-        'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtevent virtverdict virtvm virtwatch
+        'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtdisk virtevent virtverdict virtvm virtwatch
          vmgpu vmplan vmplangpu vmplannet vmplanwork vmdiff vmchange vmhealth vmhost vmprobe vmchoice vmrelease
          vmstart vmstop vmtaken vmwatch virtgpus vmunit rollback gpulease smoke guestjob'
 )

@@ -78,6 +78,15 @@ const char *virt_message(const Virt *v) {
         return strempty(v->message);
 }
 
+int virt_uri(Virt *v, char **ret) {
+        *ret = lv.virConnectGetURI(v->connection);
+        return *ret ? 0 : virtlib_failed(v);
+}
+
+const char *virt_type(Virt *v) {
+        return strempty(lv.virConnectGetType(v->connection));
+}
+
 int virt_version(Virt *v, unsigned long *ret) {
         unsigned long version;
 

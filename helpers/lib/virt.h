@@ -39,6 +39,11 @@ DEFINE_POINTER_CLEANUP(Virt, virt_close)
 /* The last message of libvirt on this connection; "" if none. */
 const char *virt_message(const Virt *v) _nonnull_all_;
 
+/* The URI of the connection, "qemu:///system". */
+int virt_uri(Virt *v, char **ret) _must_check_ _nonnull_all_;
+/* Its driver: "QEMU", "TEST". Borrowed; "" if that is not known. */
+const char *virt_type(Virt *v) _nonnull_all_;
+
 /* Of the daemon: 9000000 is 9.0.0. */
 int virt_version(Virt *v, unsigned long *ret) _must_check_ _nonnull_all_;
 int virt_count_running(Virt *v, unsigned *ret) _must_check_ _nonnull_all_;

@@ -85,20 +85,3 @@ int virtvm_eject(Virt *v, const char *name, const char *drive, const char *bus) 
 int virtvm_undefine(Virt *v, const char *name) _must_check_ _nonnull_all_;
 int virtvm_set_autostart(Virt *v, const char *name, bool on) _must_check_ _nonnull_all_;
 int virtvm_get_autostart(Virt *v, const char *name, bool *ret) _must_check_ _nonnull_all_;
-
-/* Bytes that the guest sees of a disk, by its path. */
-int virtvm_disk_size(Virt *v, const char *name, const char *path, uint64_t *ret) _must_check_ _nonnull_all_;
-
-/* Makes it larger while the machine runs; one that is off is -EBUSY: its disk may be of no storage pool. */
-int virtvm_grow_disk(Virt *v, const char *name, const char *path, uint64_t bytes) _must_check_ _nonnull_all_;
-
-/* The URI of the connection, "qemu:///system". */
-int virt_uri(Virt *v, char **ret) _must_check_ _nonnull_all_;
-/* Its driver: "QEMU", "TEST". Borrowed; "" if that is not known. */
-const char *virt_type(Virt *v) _nonnull_all_;
-
-/* Whether a storage pool has a file; what came into its directory by other ways is looked for first. Returns
- * 1; 0 if the pool of its directory has not; -ENXIO: it is no pool's directory, or the pool is off. */
-int virt_find_volume(Virt *v, const char *path) _must_check_ _nonnull_all_;
-/* Removes a file in a storage pool, by its path. Returns 1, or 0 if no pool has such a file. */
-int virt_remove_volume(Virt *v, const char *path) _must_check_ _nonnull_all_;

@@ -11,6 +11,7 @@
 #include "json.h"
 #include "plan.h"
 #include "planvm.h"
+#include "virtdisk.h"
 #include "vmchange.h"
 #include "vmunit.h"
 
@@ -162,7 +163,7 @@ static int grow(const Apply *a, const Compared *m) {
         }
         if (a->dry_run)
                 return 1;
-        r = virtvm_grow_disk(a->c->virt, m->file->name, m->machine.metadata.disks[0], m->wanted.disk);
+        r = virtdisk_grow(a->c->virt, m->file->name, m->machine.metadata.disks[0], m->wanted.disk);
         return r < 0 ? vmctl_tell(a->c, r, "Cannot make the disk of '%s' larger", m->file->name) : 1;
 }
 

@@ -3,6 +3,7 @@
 #include "declared.h"
 #include "confvalid.h"
 #include "fs.h"
+#include "virtdisk.h"
 
 void declared_done(Declared *d) {
         for (size_t i = 0; i < d->n; i++) {
@@ -70,8 +71,7 @@ int declared_machine(Context *c, const char *name, VmDefined *ret) {
                                 "Virtual machine '%s' was not made by gpuvm and is left alone; use virsh",
                                 name);
         if (ret->metadata.disks &&
-            virtvm_disk_size(c->virt, name, ret->metadata.disks[0], &ret->disk) <
-                            0) /* on a host that is away */
+            virtdisk_size(c->virt, name, ret->metadata.disks[0], &ret->disk) < 0) /* on a host that is away */
                 ret->disk = 0;
         return 0;
 }

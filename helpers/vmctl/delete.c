@@ -7,6 +7,7 @@
 #include "create.h"
 #include "fs.h"
 #include "json.h"
+#include "virtdisk.h"
 #include "vmunit.h"
 
 enum { LOGS_MAX = 10 };
@@ -16,7 +17,7 @@ static int remove_file(Context *c, const char *path) {
         struct stat st;
         int r;
 
-        r = virt_remove_volume(c->virt, path);
+        r = virtdisk_remove(c->virt, path);
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot remove '%s'", path);
         if (r > 0 || !vmctl_is_local(c))
@@ -47,7 +48,7 @@ static int check_parent(const char *path) {
 
 /* libvirt elsewhere tells nothing of a file that no pool of its has. */
 static int check_file(Context *c, const char *path) {
-        int r = virt_find_volume(c->virt, path);
+        int r = virtdisk_find(c->virt, path);
 
         if (r < 0 && r != -ENXIO)
                 return vmctl_tell(c, r, "Cannot look for '%s'", path);

@@ -93,6 +93,15 @@ TEST(a_broken_definition_says_why) {
         ASSERT(*virt_message(v));
 }
 
+TEST(the_connection_says_what_it_is) {
+        _cleanup_(virt_closep) Virt *v = connect_to_test();
+        _cleanup_free_ char *uri = NULL;
+
+        ASSERT_EQ(virt_uri(v, &uri), 0);
+        ASSERT_STREQ(uri, "test:///default");
+        ASSERT_STREQ(virt_type(v), "TEST");
+}
+
 TEST(hosts_elsewhere) {
         ASSERT(virt_is_elsewhere("qemu+ssh://root@gpu-a/system"));
         ASSERT(virt_is_elsewhere("qemu+tcp://192.0.2.1:16509/system"));

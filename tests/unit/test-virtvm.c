@@ -159,14 +159,3 @@ TEST(leases_of_all_networks) {
         ASSERT_EQ(virtaddress_leases(v, &l), 0);
         ASSERT_EQ(l.n, 0);
 }
-
-TEST(the_connection_says_what_it_is) {
-        _cleanup_(virt_closep) Virt *v = connect_to_test();
-        _cleanup_free_ char *uri = NULL;
-
-        ASSERT_EQ(virt_uri(v, &uri), 0);
-        ASSERT_STREQ(uri, "test:///default");
-        ASSERT_STREQ(virt_type(v), "TEST");
-        ASSERT_EQ(virt_remove_volume(v, "/no/such/volume"), 0);
-        ASSERT_EQ(virt_find_volume(v, "/no/such/volume"), -ENXIO);
-}

@@ -41,14 +41,24 @@ static int import(const char *text, VmImportWish w) {
         return vmimport_read(root, "c.yml", &w, note, NULL, &got, &unknown);
 }
 
+/* The first machine of such a catalog. */
+_printf_(1, 2) static const VmFile *import_one(const char *format, ...) {
+        _cleanup_free_ char *catalog = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        ASSERT(vasprintf(&catalog, format, ap) >= 0);
+        va_end(ap);
+        ASSERT_EQ(import(catalog, (VmImportWish){}), 0);
+        return &got.machines[0].file;
+}
+
 /* The file of a machine with these lines, without what all of them have; or what is wrong. */
 static const char *one(const char *lines) {
         static char *text;
-        _cleanup_free_ char *catalog = NULL;
+        const VmFile *f = import_one("vms:\n - name: a\n   os: debian-13\n%s", lines);
         char *start;
 
-        ASSERT_EQ(str_printf(&catalog, "vms:\n - name: a\n   os: debian-13\n%s", lines), 0);
-        ASSERT_EQ(import(catalog, (VmImportWish){}), 0);
         ASSERT_EQ(got.n, 1);
         free(text);
         text = NULL;
@@ -56,7 +66,7 @@ static const char *one(const char *lines) {
                 text = strv_join(told, "|");
                 return text;
         }
-        ASSERT_EQ(vmfile_format(&got.machines[0].file, &text), 0);
+        ASSERT_EQ(vmfile_format(f, &text), 0);
         start = strstr(text, "\n\n[Gpu]\nGpu=none\n");
         if (start)
                 memmove(start, start + strlen("\n\n[Gpu]\nGpu=none"),
@@ -96,12 +106,8 @@ TEST(sizes_that_are_none) {
 /* What system a text is. */
 static const char *system_of(const char *key, const char *text) {
         static char said[400];
-        _cleanup_free_ char *catalog = NULL;
-        const VmFile *f;
+        const VmFile *f = import_one("vms: {a: {%s: \"%s\"}}\n", key, text);
 
-        ASSERT_EQ(str_printf(&catalog, "vms: {a: {%s: \"%s\"}}\n", key, text), 0);
-        ASSERT_EQ(import(catalog, (VmImportWish){}), 0);
-        f = &got.machines[0].file;
         (void) snprintf(said, sizeof(said), "%s %s%s", strempty(vmfile_value(f, VMKEY_KIND)),
                         strempty(vmfile_value(f, VMKEY_RELEASE)),
                         vmfile_flag(f, VMKEY_SERVER) ? " server" : "");
@@ -168,12 +174,8 @@ TEST(gpus_in_each_way_to_write_them) {
 
 static const char *address_of(const char *lines, const char *rest) {
         static char said[200];
-        _cleanup_free_ char *catalog = NULL;
-        const VmFile *f;
+        const VmFile *f = import_one("vms: {a: {os: debian-13, %s}}\n%s", lines, rest);
 
-        ASSERT_EQ(str_printf(&catalog, "vms: {a: {os: debian-13, %s}}\n%s", lines, rest), 0);
-        ASSERT_EQ(import(catalog, (VmImportWish){}), 0);
-        f = &got.machines[0].file;
         (void) snprintf(said, sizeof(said), "%s %s", strna(vmfile_value(f, VMKEY_ADDRESS)),
                         strna(vmfile_value(f, VMKEY_GATEWAY)));
         return told ? told[0] : said;

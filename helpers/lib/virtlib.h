@@ -18,10 +18,10 @@
         X(virConnectClose)                    \
         X(virConnectDomainEventDeregisterAny) \
         X(virConnectDomainEventRegisterAny)   \
-        X(virConnectGetAllDomainStats)        \
         X(virConnectGetLibVersion)            \
         X(virConnectGetType)                  \
         X(virConnectGetURI)                   \
+        X(virConnectListAllDomains)           \
         X(virConnectListAllNetworks)          \
         X(virConnectNumOfDomains)             \
         X(virConnectOpen)                     \
@@ -53,7 +53,6 @@
         X(virDomainSetMetadata)               \
         X(virDomainShutdown)                  \
         X(virDomainShutdownFlags)             \
-        X(virDomainStatsRecordListFree)       \
         X(virDomainUndefineFlags)             \
         X(virDomainUpdateDeviceFlags)         \
         X(virEventAddHandle)                  \
@@ -95,10 +94,7 @@
         X(virStoragePoolUndefine)             \
         X(virStorageVolDelete)                \
         X(virStorageVolFree)                  \
-        X(virStorageVolLookupByPath)          \
-        X(virTypedParamsGetInt)               \
-        X(virTypedParamsGetUInt)              \
-        X(virTypedParamsGetULLong)
+        X(virStorageVolLookupByPath)
 
 /* One pointer of the right type for each, named as the function. */
 typedef struct Virtlib {

@@ -40,7 +40,7 @@ typedef struct VirtVms {
 
 void virtvms_done(VirtVms *l);
 
-/* All machines. State, CPUs and memory of all of them in one call, the metadata with one more for each. */
+/* All machines, by two calls for each, neither of which asks a QEMU. */
 int virtvm_list(Virt *v, const char *metadata_uri, VirtVms *ret) _must_check_ _nonnull_all_;
 /* Those that libvirt tells of; ret_missing: how many others there are. */
 int virtvm_list_known(Virt *v, const char *metadata_uri, VirtVms *ret,

@@ -255,6 +255,9 @@ json.dump(dict({k: "" for k in ("url", "schematic", "digest", "content", "signat
         echo "addresses: $(vm list | awk '$1 ~ /near|far/ { print $1, $NF }' | tr '\n' ' ')"
         vm list --json | python3 -c 'import json, sys
 print("with sources:", *(a["source"] for v in json.load(sys.stdin) for a in v["addresses"]))'
+        kill -STOP "$(</run/libvirt/qemu/near.pid)"
+        echo "one hangs: $(timeout 20 env LD_PRELOAD="$preload" "$vmctl" list | awk '$1 ~ /near|far/ { print $1, $3, $4 }' | tr '\n' ' ')"
+        kill -CONT "$(</run/libvirt/qemu/near.pid)"
         status=0
         make --name again --mac 52:54:00:ab:CD:EF >/dev/null 2>/run/again || status=$?
         echo "a MAC is one in any case: $status $(grep -o 'belongs to another machine' /run/again)"
@@ -294,6 +297,7 @@ and those are removed as well
 who waits holds nothing: free 1
 addresses: far 198.51.100.57/24 near 192.0.2.60 
 with sources: lease arp
+one hangs: far running 1 near running 1 
 a MAC is one in any case: 4 belongs to another machine
 who waits can be stopped: 124 Interrupted while another 'vmctl create' was at work; nothing was made
 names a backing file

@@ -19,8 +19,6 @@ mkdir -p /run/netns /run/gpuvm/phases
 at_exit rm -rf "$work"
 mount -t tmpfs tmpfs /var/lib
 
-# What libvirt's library brings along has no place for LeakSanitizer's look at threads.
-export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}intercept_tls_get_addr=0
 ip netns add far
 ip link set lo up
 ip link add br0 address 52:54:00:12:34:56 type bridge

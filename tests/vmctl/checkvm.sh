@@ -15,7 +15,6 @@ fi
 ip link set lo up
 work=$(mktemp -d)
 at_exit rm -rf "$work"
-export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}intercept_tls_get_addr=0
 export FAKEAGENT_ROOT=$work/guest GPUVM_ROOT=$hosts/intel-one-gpu
 
 hostdev='<hostdev mode="subsystem" type="pci" managed="no"><source><address domain="0x0000" bus="0x01" slot="0x00" function="0x%d"/></source></hostdev>'

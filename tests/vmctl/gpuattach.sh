@@ -15,8 +15,6 @@ hosts=$2/tests/hosts
 . "$(dirname "$0")/createlib.sh"
 work=$(mktemp -d)
 at_exit rm -rf "$work"
-# libvirt's libraries bring thread-local storage with them, and LeakSanitizer looks for its size where there is none.
-export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}intercept_tls_get_addr=0
 
 ports='<controller type="pci" index="0" model="pcie-root"/>'
 for i in 1 2 3; do ports+="<controller type='pci' index='$i' model='pcie-root-port'/>"; done

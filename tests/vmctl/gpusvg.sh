@@ -8,7 +8,6 @@ vmctl=$1 expected=$2/tests/vmctl/gpusvg.svg
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 root=$work/host
-export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}intercept_tls_get_addr=0
 
 # device PATH VENDOR DEVICE CLASS GROUP DRIVER NODE: a function at its place below /sys/devices.
 device() {

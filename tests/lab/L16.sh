@@ -45,25 +45,6 @@ done
 is "both functions come and leave, $rounds times" "$bad" 0
 is "and it goes on running" "$(stage_run 'virsh -q domstate lab' | xargs)" running
 
-# What an attach takes, beside its parts by hand: a start of the unit, and libvirt's part for each function.
-took() {
-        stage_run "TIMEFORMAT=%R; { time { $1; } >/dev/null 2>&1; } 2>&1"
-}
-parts="systemctl start $(stage_unit "$gpu")" whole=() hand=()
-for function in "$gpu" "$audio"; do
-        stage_run "echo '<hostdev mode=\"subsystem\" type=\"pci\" managed=\"no\"><source><address domain=\"0x${function%%:*}\" \
-                bus=\"0x${function:5:2}\" slot=\"0x${function:8:2}\" function=\"0x${function##*.}\"/></source></hostdev>' >/root/$function.xml"
-        parts+=" && virsh attach-device lab /root/$function.xml"
-done
-for ((i = 0; i < 3; i++)); do
-        whole+=("$(took "vmctl gpu attach lab $gpu")")
-        vmctl gpu detach lab --timeout 120
-        hand+=("$(took "$parts")")
-        is "by hand it gets the same" "$(has lab | cut -c1)" 2
-        vmctl gpu detach lab --timeout 120
-done
-diag "attach, s, emulated: ${whole[*]}; its parts by hand: ${hand[*]}"
-
 # In use.
 hold lab-holder
 vmctl gpu attach lab "$gpu"

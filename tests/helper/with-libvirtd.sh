@@ -42,8 +42,6 @@ for _ in $(seq 600); do
         virsh -q -c qemu:///system uri >/dev/null 2>&1 && break
         sleep 0.1
 done
-# libvirt's libraries bring thread-local storage with them, and LeakSanitizer looks for its size where there is none.
-export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}intercept_tls_get_addr=0
 status=0
 "$@" || status=$?
 virsh -q -c qemu:///system net-destroy default >/dev/null 2>&1 || true

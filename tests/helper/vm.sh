@@ -13,14 +13,16 @@ mock=$(realpath "$(dirname "$0")/../mock")
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 
-# A socket as systemd's; each message becomes a line.
+# A socket as systemd's; each message becomes a line, but a barrier, which ends with its message (sd_notify_barrier(3)).
 cat >"$work/notify.py" <<'PY'
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
 with open(sys.argv[2], "a", buffering=1) as f:
     while True:
-        f.write(s.recv(65536).decode().replace("\n", " ") + "\n")
+        text = s.recv(65536).decode()
+        if text not in ("BARRIER=1", "X_LAST=1"):
+            f.write(text.replace("\n", " ") + "\n")
 PY
 
 # up [ARGUMENT...]: starts the helper, sets pid; what it says is in out and err, what it tells systemd in told.
@@ -41,10 +43,11 @@ until_in() {
         echo "no '$1' in ${2##*/}: $(tail -n 3 "$2" "$work/err")"
         return 1
 }
-# down: waits for its end.
+# down: waits for its end, and for the last of what it has told.
 down() {
         status=0
         wait "$pid" || status=$?
+        systemd-notify X_LAST=1
 }
 
 # machine NAME METADATA: off.

@@ -119,7 +119,7 @@ rm "$work/guest/agent"
 left_again() {
         local i
 
-        for ((i = 0; i < 100; i++)); do
+        for ((i = 0; i < 300; i++)); do
                 [ "$(grep -c 'is left as it is' "$work/err")" -lt 2 ] || return 0
                 sleep 0.1
         done
@@ -243,11 +243,14 @@ printf '[Vm]\nKind=debian\n[Gpu]\nGpu=1\nWhenIdle=3\n' >"$work/twins/etc/gpuvm/v
 wish any
 like 'unless it waits for that' "$status:$(<"$work/told")" "Waiting for GPUs: 1: .*machine 'other' has it"
 is 'for a while' "$status" 1
+# For as long as it takes to be told.
+sed -i 's/^WhenIdle=.*/WhenIdle=60/' "$work/twins/etc/gpuvm/vms/any.vm"
 up --root="$work/twins" run any
 check 'who is told to stop' until_in 'Waiting for GPUs' "$work/told"
 kill -TERM "$pid"
 down
 like 'waits no longer' "$status:$(<"$work/err")" '^1:.*Stopped while waiting for a GPU'
+sed -i 's/^WhenIdle=.*/WhenIdle=3/' "$work/twins/etc/gpuvm/vms/any.vm"
 # Two at once: the second finds what the first has leased and libvirt does not know of yet.
 GPUVM_LIBVIRT_URI=test://$work/wishes.xml
 exec 9>>"$work/twins/run/gpuvm/leases/0000:21:00.0"
@@ -334,6 +337,10 @@ real() {
         kill "$(cat /run/libvirtd.pid)"
         until_in 'does not answer; the machine runs on' "$work/told"
         : >"$work/told"
+        # Its clients are gone a moment before itself, and no other one starts beside it.
+        while [ -e /run/libvirtd.pid ]; do
+                sleep 0.1
+        done
         libvirtd -d
         until_in 'The machine is running' "$work/told"
         kill -TERM "$pid"

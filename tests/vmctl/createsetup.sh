@@ -35,6 +35,8 @@ step() {
 # created NAME [ARGUMENT...]: vmctl create in the background; what it says is in /run/said.
 created() {
         rm -f /run/guest/var/lib/gpuvm-setup/steps
+        # Not what the one before has said, however late this one begins.
+        : >/run/said
         vm create llm "${standard[@]}" --firmware bios --name "$1" --ip 192.0.2.9/24 --gateway 192.0.2.1 --wait "${@:2}" >/run/said 2>&1 &
 }
 # ended: its status, and what it said of the setup.

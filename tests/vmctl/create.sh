@@ -222,7 +222,7 @@ print("disk:", d["virtual-size"] >> 30, d["backing-filename"], d["backing-filena
         kill %1
         status=0
         make --name late --wait --timeout 1 >/dev/null 2>/run/late || status=$?
-        echo "late: $status $(grep -o 'is not ready after . s: it runs; it has no agent' /run/late) $(vm list | awk '$1 == "late" { print $3, $4, $5 }')"
+        echo "late: $status $(grep -o 'is not ready after [0-9]* s: it runs; it has no agent' /run/late | sed 's/[0-9][0-9]*/N/') $(vm list | awk '$1 == "late" { print $3, $4, $5 }')"
         vm delete --yes --force --quiet debian-01 late
         state | diff /run/before - && echo 'and those are removed as well'
 
@@ -265,8 +265,11 @@ print("with sources:", *(a["source"] for v in json.load(sys.stdin) for a in v["a
         virsh -q -c qemu:///system "net-destroy leased; net-undefine leased" >/dev/null
 
         flock /run/gpuvm/vm.lock sleep 100 &
+        until ! flock -n /run/gpuvm/vm.lock true; do
+                sleep 0.1
+        done
         status=0
-        timeout -s INT 3 env LD_PRELOAD="$preload" "$vmctl" create debian "${standard[@]}" >/dev/null 2>/run/waits || status=$?
+        timeout -s INT 10 env LD_PRELOAD="$preload" "$vmctl" create debian "${standard[@]}" >/dev/null 2>/run/waits || status=$?
         echo "who waits can be stopped: $status $(grep -o "Interrupted while another.*" /run/waits)"
         kill %% && wait %% 2>/dev/null
 
@@ -292,7 +295,7 @@ taken: 4 belongs to another
 delete removes what create made
 waited: - debian-01.qcow2
 verdict: warn, runs and its ssh answers; it has no agent that answers: Guest agent is not responding: QEMU guest agent is not connected
-late: 1 is not ready after 1 s: it runs; it has no agent running, not well
+late: 1 is not ready after N s: it runs; it has no agent running, not well
 and those are removed as well
 who waits holds nothing: free 1
 addresses: far 198.51.100.57/24 near 192.0.2.60 

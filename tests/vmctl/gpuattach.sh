@@ -251,8 +251,13 @@ real() {
         uri=test+unix:///default
         virsh -q -c $uri event --domain test --event lifecycle --loop >/dev/null 2>&1 &
         keeper=$!
-        sleep 1
-        define test one two
+        # It is connected once what another connection has made outlives that one.
+        for _ in $(seq 600); do
+                define test two
+                ! virsh -q -c $uri list --all --name | grep -qx two || break
+                sleep 0.1
+        done
+        define test one
         cuts
         cut_detaches
         race

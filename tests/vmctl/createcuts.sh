@@ -16,8 +16,12 @@ vmctl=$(realpath "$1")
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 
+# One that was told to end, or killed, may be there for another moment, and keeps the next one from starting.
 restart_libvirtd() {
-        libvirtd -d
+        for _ in $(seq 600); do
+                ! libvirtd -d 2>/run/libvirtd.err || break
+                sleep 0.1
+        done
         for _ in $(seq 600); do
                 ! virsh -q -c qemu:///system uri >/dev/null 2>&1 || return 0
                 sleep 0.1

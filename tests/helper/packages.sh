@@ -185,10 +185,11 @@ import fcntl, sys, time
 f = open(sys.argv[1], 'w')
 fcntl.lockf(f, fcntl.LOCK_EX)
 open(sys.argv[1] + '.held', 'w')
-time.sleep(60)
+time.sleep(600)
 P
 holder=$!
-for _ in $(seq 100); do
+at_exit bash -c "kill $holder 2>/dev/null || true"
+for _ in $(seq 600); do
         [ -e "$root/var/lib/dpkg/lock-frontend.held" ] && break
         sleep 0.05
 done

@@ -42,14 +42,14 @@ printf 'Types: deb\nURIs: file:/srv/archive\nSuites: ./\nTrusted: yes\n' >"$mach
 for tool in ca-certificates iproute2 kmod; do
         [ "$(chroot "$machine" dpkg-query -W -f '${db:Status-Abbrev}' "$tool" 2>/dev/null)" = 'ii ' ] || package "$tool" 0
 done
-package pciutils 8 libslow
+package pciutils 20 libslow
 package libslow 0
 package other 15
 (cd "$machine/srv/archive" && dpkg-scanpackages -m . 2>/dev/null >Packages)
 is "$release: the stand-in is not there yet" "$(chroot "$machine" dpkg-query -W -f '${db:Status-Abbrev}' pciutils 2>/dev/null | cut -c2)" ''
 
 wait_for() {
-        for _ in $(seq 300); do
+        for _ in $(seq 1200); do
                 [ ! -e "$1" ] || return 0
                 sleep 0.1
         done

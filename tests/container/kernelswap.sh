@@ -123,15 +123,19 @@ boot_loader() {
 begin() {
         systemctl start gpuvm-bootstrap.target
         systemctl is-system-running 2>/dev/null | grep -q stopping && sleep 60
+        journalctl --sync
         journalctl -b --no-pager -o cat SYSLOG_IDENTIFIER=gpuvm-packages
 }
 resumed() {
+        local i
+
         systemctl is-system-running --wait >/dev/null
-        for _ in $(seq 300); do
-                systemctl list-jobs --no-legend 'gpuvm-*' | grep -q . || [ "$_" -lt 20 ] || break
+        for i in $(seq 300); do
+                systemctl list-jobs --no-legend 'gpuvm-*' | grep -q . || [ "$i" -lt 20 ] || break
                 sleep 0.1
         done
         systemctl is-active gpuvm-bootstrap.target
+        journalctl --sync
         journalctl -b --no-pager -o cat SYSLOG_IDENTIFIER=gpuvm-packages
 }
 undone() {

@@ -230,6 +230,7 @@ boot() {
         echo '-- 8'
         echo "first: $(steps)"
         echo "units: $(systemctl is-failed gpuvm-setup@store gpuvm-setup@driver | paste -sd' ') $(systemctl is-active gpuvm-setup@gpu gpuvm-setup.target multi-user.target | paste -sd' ')"
+        journalctl --sync
         journalctl -u gpuvm-setup@driver -o cat | grep -o 'ubuntu-drivers did not install driver 580-server-open'
         journalctl -u gpuvm-setup@driver -o cat | grep -o "'systemctl start gpuvm-setup.target' goes on from here"
 
@@ -237,6 +238,7 @@ boot() {
         systemctl start gpuvm-setup.target
         settled
         echo "second: $(steps 11)"
+        journalctl --sync
         journalctl -u gpuvm-setup@cuda -o cat | grep -o 'no key at https.* known here'
         apt-get -qy install cuda-toolkit-12-9 >/dev/null 2>&1
         systemctl start gpuvm-setup.target
@@ -326,6 +328,11 @@ boot() {
         echo '-- dies'
         touch /shared/broken
         echo "asked: $(http --max-time 8 http://192.0.2.7:8000/health)"
+        for _ in $(seq 60); do
+                journalctl --sync
+                ! journalctl -u vllm -o cat | grep -q 'dies as it is asked to' || break
+                sleep 0.5
+        done
         echo "noticed: $(journalctl -u vllm -o cat | grep 'dies as it is asked to' | sort -u)"
         echo "sockets: $(systemctl is-failed vllm-proxy.socket ollama-proxy.socket | paste -sd' ')"
         rm /shared/broken
@@ -354,9 +361,10 @@ boot() {
         cp -r /usr/local/lib/gpuvm-setup /run/steps
         echo ': >/run/gpuvm-setup.restarts; exit 1' >/run/steps/gpu.sh
         status=0
-        timeout 3 /run/steps/step gpu >/dev/null || status=$?
+        timeout 10 /run/steps/step gpu >/dev/null || status=$?
         echo "restart: $status $(tail -n 1 /var/lib/gpuvm-setup/steps | cut -d' ' -f1,2)"
         echo '-- secrets'
+        journalctl --sync
         echo "secrets in the journal: $(journalctl -o cat | grep -c -e "$secret" -e $token)"
         find / /opt -xdev -type f ! -path '/proc/*' ! -path '/shared/*' ! -path '/var/lib/cloud/seed/*' -perm /044 \
                 -exec grep -l -e "$secret" -e $token {} + 2>/dev/null

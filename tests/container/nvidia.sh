@@ -227,6 +227,7 @@ stranger() {
         phase first
         packages
         ls /etc/gpuvm.conf.d
+        journalctl --sync
         journalctl --no-pager -o cat -u gpuvm-nvidia.service >/shared/journal
         taken_back
 }
@@ -274,6 +275,7 @@ held() {
         apt-get -q -y install libnvidia-ml1=580.95.05-1 >/dev/null 2>&1
         apt-mark hold libnvidia-ml1 >/dev/null
         phase first
+        journalctl --sync
         journalctl --no-pager -o cat -u gpuvm-nvidia.service >/shared/journal
         apt-mark showhold
         packages | grep -c driver-cuda

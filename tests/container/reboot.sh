@@ -44,10 +44,12 @@ start_and_wait() {
         systemctl is-system-running 2>/dev/null | grep -q stopping && sleep 60
 }
 wait_for_target() {
+        local i
+
         systemctl is-system-running --wait
-        for _ in $(seq 100); do
+        for i in $(seq 100); do
                 systemctl is-active --quiet gpuvm-bootstrap.target && break
-                systemctl list-jobs --no-legend 'gpuvm-*' | grep -q . || [ "$_" -lt 20 ] || break
+                systemctl list-jobs --no-legend 'gpuvm-*' | grep -q . || [ "$i" -lt 20 ] || break
                 sleep 0.1
         done
         systemctl is-active gpuvm-bootstrap.target
@@ -57,6 +59,7 @@ wait_for_target() {
 }
 failure() {
         systemctl show -P Result,ExecMainStatus,StatusText gpuvm-reboot.service
+        journalctl --sync
         journalctl -b --no-pager -o cat SYSLOG_IDENTIFIER=gpuvm-reboot
         systemctl is-active gpuvm-vfio.service
 }
@@ -121,7 +124,7 @@ fresh
 mkdir -p "$machine/var/lib/gpuvm"
 printf 'gpuvm-pending 1\nboot' >"$machine/var/lib/gpuvm/pending"
 refused_twice() {
-        for _ in $(seq 50); do
+        for _ in $(seq 300); do
                 systemctl is-failed --quiet gpuvm-resume.service && break
                 sleep 0.1
         done
@@ -155,15 +158,24 @@ done
 # What stands against it.
 fresh
 configure auto 60
-cancelled() {
-        systemctl start --no-block gpuvm-bootstrap.target
-        for _ in $(seq 100); do
+wait_until_announced() {
+        for _ in $(seq 600); do
                 systemctl show -P StatusText gpuvm-reboot.service | grep -q Restarting && break
                 sleep 0.1
         done
+}
+wait_until_failed() {
+        for _ in $(seq 300); do
+                systemctl is-failed --quiet gpuvm-reboot.service && break
+                sleep 0.1
+        done
+}
+cancelled() {
+        systemctl start --no-block gpuvm-bootstrap.target
+        wait_until_announced
         systemctl show -P StatusText gpuvm-reboot.service
         shutdown -c
-        sleep 2.5
+        wait_until_failed
         failure
 }
 machine_boot cancelled
@@ -174,12 +186,6 @@ like "$release: the administrator's restart would be resumed from" "$(story)" 'c
 # An administrator's own shutdown: neither replaced nor cancelled, whichever came first.
 scheduled() {
         busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager ScheduledShutdown
-}
-wait_until_announced() {
-        for _ in $(seq 100); do
-                systemctl show -P StatusText gpuvm-reboot.service | grep -q Restarting && break
-                sleep 0.1
-        done
 }
 fresh
 scheduled_before() {
@@ -201,7 +207,7 @@ scheduled_since() {
         systemctl start --no-block gpuvm-bootstrap.target
         wait_until_announced
         shutdown -P +60
-        sleep 2.5
+        wait_until_failed
         failure
         scheduled
         shutdown -c
@@ -231,10 +237,7 @@ killed() {
         systemctl start --no-block gpuvm-bootstrap.target
         wait_until_announced
         systemctl kill --signal=KILL gpuvm-reboot.service
-        for _ in $(seq 100); do
-                systemctl is-failed --quiet gpuvm-reboot.service && break
-                sleep 0.1
-        done
+        wait_until_failed
         systemctl show -P Result gpuvm-reboot.service
         scheduled
 }
@@ -295,7 +298,10 @@ is "$release: and the bootstrap does not go on" "$(story)" ''
 fresh
 inhibited() {
         systemd-inhibit --what=shutdown --mode=block --who=surgeon --why='operating' sleep 50 &
-        sleep 0.5
+        for _ in $(seq 300); do
+                systemd-inhibit --list --no-legend | grep -q surgeon && break
+                sleep 0.1
+        done
         start_and_wait
         failure
         kill %1 # or it keeps the machine up at the end as well
@@ -308,7 +314,10 @@ fresh
 with_vm() {
         cp /bin/sleep /tmp/qemu-system-x86_64
         setpriv --reuid=1234 --clear-groups /tmp/qemu-system-x86_64 50 &
-        sleep 0.5
+        for _ in $(seq 300); do
+                pgrep -f '^/tmp/qemu-system-x86_64 ' >/dev/null && break
+                sleep 0.1
+        done
         start_and_wait
         failure
 }
@@ -332,10 +341,7 @@ like "$release: a VM that starts meanwhile calls it off" "$status $output" \
 fresh
 stopped() {
         systemctl start --no-block gpuvm-bootstrap.target
-        for _ in $(seq 100); do
-                systemctl show -P StatusText gpuvm-reboot.service | grep -q Restarting && break
-                sleep 0.1
-        done
+        wait_until_announced
         systemctl stop gpuvm-reboot.service
         sleep 0.5
         systemctl is-active gpuvm-reboot.service gpuvm-vfio.service

@@ -31,7 +31,7 @@ took() {
         local began=$SECONDS
 
         "$@"
-        [ $((SECONDS - began)) -lt 45 ] || echo "that took $((SECONDS - began)) s"
+        [ $((SECONDS - began)) -lt 75 ] || echo "that took $((SECONDS - began)) s"
 }
 network() {
         ip netns add elsewhere

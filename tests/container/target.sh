@@ -107,6 +107,7 @@ start_and_say() {
         systemctl is-system-running --wait
         systemctl start gpuvm-bootstrap.target 2>&1
         echo "$?"
+        journalctl --sync
         journalctl -b --no-pager -o cat -u gpuvm-bootstrap.target
         systemctl show -P InvocationID gpuvm-resume.service | tr -d '\n'
 }

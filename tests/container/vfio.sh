@@ -229,7 +229,8 @@ is "$release: and the overrides" "$(cat "$shared"/pci/devices/*/driver_override 
 dying() {
         systemctl is-system-running --wait >/dev/null
         begin gpuvm-vfio@0000:01:00.0.service
-        sleep 0.3 # the kernel is at work on what follows for two seconds
+        # The kernel is at work on what follows for two seconds from there on.
+        until grep -q drivers_probe /shared/log; do sleep 0.05; done
         wc -l </shared/log >/shared/count
         systemctl list-jobs --no-legend 'gpuvm-vfio@*' | awk '{ print $3, $4 }'
 }
@@ -290,6 +291,7 @@ cdi() {
         echo theirs >/etc/cdi/nvidia.yaml
         systemctl start "$first"; listed 0
         cat /etc/cdi/nvidia.yaml
+        journalctl --sync
         journalctl --no-pager -o cat -u "$first" | grep -c 'nvidia.yaml has the GPUs of before'
 }
 machine_boot cdi
@@ -346,7 +348,7 @@ tuned() {
         systemctl start "$first"
         echo "on VFIO: $(runs)"
         systemctl stop "$first"; settle
-        for _ in $(seq 100); do
+        for _ in $(seq 300); do
                 [ "$(runs)" = 0 ] || break
                 sleep 0.1
         done

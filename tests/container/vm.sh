@@ -79,6 +79,7 @@ lives() {
         done
         systemctl start "$unit"; say started polite
         systemctl stop "$unit"; settle polite inactive; say stopped polite
+        journalctl --sync
         journalctl --no-pager -q -t polite -o cat | head -n 1
 
         systemctl start gpuvm-vfio@0000:01:00.0.service
@@ -112,6 +113,7 @@ lives() {
 
         systemctl start gpuvm-vm@deaf.service; say 'a deaf one' deaf
         systemctl stop gpuvm-vm@deaf.service; say 'stopped at last' deaf
+        journalctl --sync
         journalctl --no-pager -q -u gpuvm-vm@deaf -o cat | grep -c 'did not shut down in time'
         systemctl start gpuvm-vm@refused.service 2>/dev/null; say 'without its GPU' refused
         systemctl show --value -p StatusText gpuvm-vm@refused.service | cut -c 1-39
@@ -196,6 +198,7 @@ hands_over() {
                 systemctl start "gpuvm-vm@$name"; say "$name" "$name"
                 systemctl list-units --no-legend --plain --state active 'gpuvm-vm@*' | awk '{ print $1 }'
         done
+        journalctl --sync
         journalctl --no-pager -q -b -u gpuvm-vm@polite -o cat | grep -c 'has shut down'
         # Both at once: one has it in the end, and nobody is left half way.
         systemctl start --no-block gpuvm-vm@polite
@@ -245,7 +248,11 @@ watches() {
         virsh -q -c qemu:///system 'define /shared/watched.xml; net-define /shared/leased.xml; net-start leased' >/dev/null
         systemctl daemon-reload
         systemctl start --no-block "$unit"
-        sleep 5
+        for _ in $(seq 300); do
+                [ "$(virsh -q -c qemu:///system domstate watched | head -n 1)" != running ] || break
+                sleep 0.1
+        done
+        sleep 2
         say 'without an address' watched
         for i in 0 1 2 3; do
                 lease 0
@@ -262,6 +269,7 @@ watches() {
                 sleep 0.1
         done
         say "$(systemctl show --value -p NRestarts "$unit"), and again" watched
+        journalctl --sync
         journalctl --no-pager -q -b -u "$unit" -o cat | grep -c 'has shut down, and starts again'
         systemctl stop "$unit"; settle watched inactive; say 'stopped all the same' watched
         systemctl show --value -p Result "$unit"

@@ -168,7 +168,7 @@ for drain in 0 999; do
                 ln -s "$root/dev/null" "$root/proc/99/fd/5"
         ) &
         status=0
-        FAKENVML_FAIL=nvmlDeviceModifyDrainState:$drain FAKESYS_SLOW=1000:drivers_probe vfio attach $gpu 2>/dev/null || status=$?
+        FAKENVML_FAIL=nvmlDeviceModifyDrainState:$drain FAKESYS_SLOW=4000:drivers_probe vfio attach $gpu 2>/dev/null || status=$?
         wait $!
         if [ "$drain" = 0 ]; then
                 is 'a second GPU whose door is shut is not looked at again' "$status" 0

@@ -188,7 +188,7 @@ done
 finish
 SCRIPT
 # shellcheck disable=SC2016 # for the shell inside
-check 'udevd with a hundred events for each' unshare -mnp --fork timeout 100 bash -c 'bash "$@" >"$0/out" 2>"$0/err"' \
+check 'udevd with a hundred events for each' unshare -mnp --fork timeout 300 bash -c 'bash "$@" >"$0/out" 2>"$0/err"' \
         "$work" "$work/inside" "$work" "$udevd" "${real[@]}"
 [ ! -s "$work/err" ] || diag "$(cat "$work/err")"
 

@@ -286,9 +286,16 @@ if mknod "$work/nodes/some name" c 1 5 2>/dev/null && unshare -m true 2>/dev/nul
         is 'and nothing written' "$(writes)" 0
         check 'its twin is free' inside attach $twin
         check 'and goes back' inside detach $twin
-        printf '[Gpu]\nIdleWaitSec=30\n' >"$root/etc/gpuvm.conf"
-        (sleep 1; kill "$holder") &
-        check 'one that ends while we wait' inside attach $gpu
+        printf '[Gpu]\nIdleWaitSec=90\n' >"$root/etc/gpuvm.conf"
+        : >"$work/said"
+        (
+                for _ in {1..600}; do
+                        ! grep -q 'Waiting until' "$work/said" || break
+                        sleep 0.1
+                done
+                kill "$holder"
+        ) &
+        check 'one that ends while we wait' inside --verbose attach $gpu
         check 'is waited for' attached
 
         usual

@@ -3,7 +3,8 @@
 #include "errand.h"
 #include "tests/tree.h"
 
-#define SEC USEC_PER_SEC
+/* For what is done at once, but on a busy machine. */
+#define SEC (60 * USEC_PER_SEC)
 
 static const PciDevice gpu = {
         .bdf = { 0, 1, 0, 0 },

@@ -88,10 +88,10 @@ TEST(a_queue_that_moves_is_waited_for) {
         pid_t pid;
 
         ASSERT_EQ(fs_mkdir_p(root, "/run", 0755), 0);
-        pid = holders(root, 10);
-        fd = queue_enter(root, PATH, 1, 6 * STEP_USEC, NULL);
+        pid = holders(root, 20);
+        fd = queue_enter(root, PATH, 1, 15 * STEP_USEC, NULL);
         ASSERT(fd >= 0);
-        ASSERT(monotonic_usec() - start >= 9 * STEP_USEC);
+        ASSERT(monotonic_usec() - start >= 19 * STEP_USEC);
         (void) close(fd);
         (void) waitpid(pid, NULL, 0);
 }

@@ -7,6 +7,8 @@
 #include "worker.h"
 
 #define SEC USEC_PER_SEC
+/* For what takes no time, but on a busy machine. */
+#define PATIENCE (60 * SEC)
 
 static unsigned ticks;
 
@@ -21,11 +23,11 @@ TEST(writes_and_reads) {
 
         tree_put("/attr", "0000000000\n");
         ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
-        ASSERT_EQ(worker_write(w, "/attr", "vfio-pci\n", SEC), 0);
-        ASSERT_EQ(worker_read(w, "/attr", SEC, &line), 0);
+        ASSERT_EQ(worker_write(w, "/attr", "vfio-pci\n", PATIENCE), 0);
+        ASSERT_EQ(worker_read(w, "/attr", PATIENCE, &line), 0);
         ASSERT_STREQ(line, "vfio-pci");
-        ASSERT_EQ(worker_write(w, "/none", "x", SEC), -ENOENT);
-        ASSERT_EQ(worker_write(w, "/attr", "\n", SEC), 0);
+        ASSERT_EQ(worker_write(w, "/none", "x", PATIENCE), -ENOENT);
+        ASSERT_EQ(worker_write(w, "/attr", "\n", PATIENCE), 0);
 }
 
 /* devices/ADDRESS/driver/unbind is another file for each driver; what is read again is what is there now. */
@@ -38,15 +40,15 @@ TEST(opens_anew_what_it_writes) {
         tree_put("/two/unbind", "");
         tree_link("/driver", "one");
         ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
-        ASSERT_EQ(worker_write(w, "/driver/unbind", "a", SEC), 0);
-        ASSERT_EQ(worker_read(w, "/two/unbind", SEC, &first), 0);
+        ASSERT_EQ(worker_write(w, "/driver/unbind", "a", PATIENCE), 0);
+        ASSERT_EQ(worker_read(w, "/two/unbind", PATIENCE, &first), 0);
         ASSERT_STREQ(first, "");
         ASSERT_EQ(unlinkat(root, "driver", 0), 0);
         tree_link("/driver", "two");
-        ASSERT_EQ(worker_write(w, "/driver/unbind", "b", SEC), 0);
+        ASSERT_EQ(worker_write(w, "/driver/unbind", "b", PATIENCE), 0);
         ASSERT_EQ(fs_read_line(root, "/one/unbind", &line), 0);
         ASSERT_STREQ(line, "a");
-        ASSERT_EQ(worker_read(w, "/two/unbind", SEC, &second), 0);
+        ASSERT_EQ(worker_read(w, "/two/unbind", PATIENCE, &second), 0);
         ASSERT_STREQ(second, "b");
 }
 
@@ -60,10 +62,10 @@ TEST(gives_up_at_the_deadline) {
         ASSERT_EQ(mkfifoat(root, "stuck", 0600), 0); /* opening it for writing blocks */
         ASSERT_EQ(worker_start(root, tick, NULL, &w), 0);
         ASSERT_EQ(worker_write(w, "/stuck", "x", SEC + SEC / 2), -ETIMEDOUT);
-        ASSERT_EQ(worker_write(w, "/attr", "x", SEC), -ETIMEDOUT);
-        ASSERT_EQ(worker_read(w, "/attr", SEC, &line), -ETIMEDOUT);
+        ASSERT_EQ(worker_write(w, "/attr", "x", PATIENCE), -ETIMEDOUT);
+        ASSERT_EQ(worker_read(w, "/attr", PATIENCE, &line), -ETIMEDOUT);
         ASSERT(ticks >= 1);
-        ASSERT(time(NULL) - start <= 5);
+        ASSERT(time(NULL) - start <= 30);
 }
 
 TEST(says_when_the_child_is_killed) {
@@ -75,8 +77,8 @@ TEST(says_when_the_child_is_killed) {
         ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
         (void) snprintf(command, sizeof(command), "pkill -KILL -P %d -x test-worker", getpid());
         ASSERT_EQ(system(command), 0);
-        ASSERT_EQ(worker_write(w, "/attr", "x", SEC), -ECHILD);
-        ASSERT_EQ(worker_write(w, "/attr", "x", SEC), -ECHILD);
+        ASSERT_EQ(worker_write(w, "/attr", "x", PATIENCE), -ECHILD);
+        ASSERT_EQ(worker_write(w, "/attr", "x", PATIENCE), -ECHILD);
 }
 
 TEST(holds_no_lock_of_ours) {
@@ -88,7 +90,7 @@ TEST(holds_no_lock_of_ours) {
         ASSERT_EQ(flock(lock, LOCK_EX), 0);
         ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
         /* One answer, so that the child is known to have got past its start. */
-        ASSERT_EQ(worker_write(w, "/none", "x", SEC), -ENOENT);
+        ASSERT_EQ(worker_write(w, "/none", "x", PATIENCE), -ENOENT);
         (void) close(lock);
         other = fs_open(root, "/lock", O_RDWR, 0);
         ASSERT_EQ(flock(other, LOCK_EX | LOCK_NB), 0);
@@ -113,11 +115,11 @@ TEST(serves_whatever_it_is_given) {
         int root = tree_new();
 
         ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
-        ASSERT_EQ(worker_call(w, serve, "abc", 3, SEC, &text), 3);
+        ASSERT_EQ(worker_call(w, serve, "abc", 3, PATIENCE, &text), 3);
         ASSERT_STREQ(text, "cba");
-        ASSERT_EQ(worker_call(w, serve, "abcde", 5, SEC, &none), -ENOSYS);
+        ASSERT_EQ(worker_call(w, serve, "abcde", 5, PATIENCE, &none), -ENOSYS);
         ASSERT(!none);
-        ASSERT_EQ(worker_call(w, serve, "die", 3, SEC, NULL), -ECHILD);
+        ASSERT_EQ(worker_call(w, serve, "die", 3, PATIENCE, NULL), -ECHILD);
         ASSERT_EQ(worker_start(root, NULL, NULL, &stuck), 0);
         ASSERT_EQ(worker_call(stuck, serve, "hang", 4, SEC / 10, NULL), -ETIMEDOUT);
         ASSERT_EQ(worker_end(TAKE_PTR(stuck)), 0);

@@ -26,7 +26,7 @@ exec env -u LD_PRELOAD nsenter --target "$(<"$(dirname "$0")/$host.pid")" --moun
 SSH
 chmod +x "$work/ssh"
 
-# On host $1: one machine of ours, with a GPU by its record, and somebody else's.
+# On host $1: one machine of ours, with a GPU by its record, and somebody else's. It ends with the directory of the test.
 inside() {
         python3 "$mock/bootsector.py" polite /run/guest.img
         chmod 666 /run/guest.img
@@ -40,7 +40,7 @@ XML
                 virsh -q -c qemu:///system define /run/vm.xml
         done
         touch "$work/$1.up"
-        while [ ! -e "$work/end" ]; do sleep 0.2; done
+        while [ -e "$work/$1.up" ]; do sleep 0.2; done
 }
 mock=$(realpath "$(dirname "$0")/../mock")
 uri=$(sed -n 's/^#define METADATA_URI *"\(.*\)"/\1/p' "$source/helpers/lib/metadata.h")
@@ -56,7 +56,6 @@ for host in a bb; do
         [ -e "$work/$host.up" ] || skip_all "no libvirtd here: $(tail -n 1 "$work/$host.log")"
         pgrep -P $pid >"$work/$host.pid"
 done
-at_exit touch "$work/end"
 
 GPUVM_HOSTS="qemu+ssh://a/system?command=$work/ssh qemu+ssh://bb/system?command=$work/ssh"
 printf '#!/bin/bash\nexec env LD_PRELOAD="%s" ASAN_OPTIONS=detect_leaks=0:intercept_tls_get_addr=0 "%s" "$@"\n' "$preload" "$vmctl" >"$work/vmctl"

@@ -101,10 +101,11 @@ static bool is_model(const char *s) {
                         !strstr(s, "..");
 }
 
-/* The key is none of these: whoever lists processes reads them. */
+/* No secret is one of these: whoever lists processes reads them. */
 static bool is_argument(const char *s) {
         return startswith(s, "--") && consists_of(s, LOWER UPPER DIGITS "-_=.,:/@") &&
-                        !startswith(s, "--api-key") && !startswith(s, "--host") && !startswith(s, "--port");
+                        !startswith(s, "--api-key") && !startswith(s, "--hf-token") &&
+                        !startswith(s, "--host") && !startswith(s, "--port");
 }
 
 static bool is_sum(const char *s) {
@@ -183,15 +184,11 @@ bool guestwish_is_list(GuestKey k) {
 }
 
 static int check_values(const GuestWish *w, char **reterr) {
-        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++) {
-                if (w->values[k] && k >= GUEST_ENGINE && !w->llm)
-                        return refuse(reterr, -EINVAL, "--%s is for machines of the kind llm",
-                                      rows[k].option);
+        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++)
                 STRV_FOREACH(value, w->values[k])
                         if (rows[k].is_valid && !rows[k].is_valid(*value))
                                 return refuse(reterr, -EINVAL, "'%s' is no %s for --%s", *value, rows[k].what,
                                               rows[k].option);
-        }
         return 0;
 }
 

@@ -92,10 +92,6 @@ int user_find(Context *c, Create *n) {
         const struct passwd *who = caller();
         const char *user = vmctl_value(c, OPT_USER);
 
-        if (user && !has_own_user(c, n) && cloudinit_check_user(user) < 0) {
-                log_error("'%s' is no name for a user in the guest", user);
-                return -EINVAL;
-        }
         if (!user && !has_own_user(c, n))
                 user = who && cloudinit_check_user(who->pw_name) >= 0 ? who->pw_name : "admin";
         return free_and_strdup(&n->user, user) < 0 ? log_oom() : 0;

@@ -232,6 +232,15 @@ const char *guestwish_value(const GuestWish *w, GuestKey k) {
         return n > 0 ? w->values[k][n - 1] : rows[k].standard;
 }
 
+const char *guest_engine_to_string(GuestEngine e) {
+        static const char *const names[] = { [GUEST_ON_DEMAND] = "on-demand",
+                                             [GUEST_VLLM] = "vllm",
+                                             [GUEST_OLLAMA] = "ollama",
+                                             [GUEST_BOTH] = "both" };
+
+        return (size_t) e < ELEMENTSOF(names) ? names[e] : NULL;
+}
+
 GuestEngine guestwish_engine(const GuestWish *w) {
         const char *s = guestwish_value(w, GUEST_ENGINE) ?: w->gpu ? "on-demand" : "ollama";
 
@@ -322,12 +331,11 @@ static int add_firewall(const GuestWish *w, char ***lines) {
 }
 
 static int add_engines(const GuestWish *w, char ***lines) {
-        static const char *const names[] = { "on-demand", "vllm", "ollama", "both" };
         int r;
 
         if (!w->llm)
                 return 0;
-        r = add(lines, "ENGINE", names[guestwish_engine(w)]);
+        r = add(lines, "ENGINE", guest_engine_to_string(guestwish_engine(w)));
         if (r >= 0)
                 r = add(lines, "VLLM_OPEN", guestwish_is_open(w, GUEST_LISTEN) ? "yes" : "no");
         return r < 0 ? r : add(lines, "DRIVER_UPDATES", w->values[GUEST_DRIVER_UPDATES] ? "yes" : "no");

@@ -86,6 +86,26 @@ static int change_mac(const Change *c) {
         return mac ? xml_set(mac, "address", vmfile_value(c->f, VMKEY_MAC)) : -EBADMSG;
 }
 
+/* Of all cards, at their first function in the guest: where create puts it. */
+static int change_rom(const Change *c) {
+        const char *value = vmfile_value(c->f, VMKEY_ROM);
+        const XmlNode *i = xml_child(xml_child(c->domain, "devices"), "hostdev");
+
+        for (; i; i = xml_next(i)) {
+                const XmlNode *old = xml_child(i, "rom");
+                const char *function = xml_attribute(xml_child(i, "address"), "function");
+
+                if (old)
+                        xml_remove(c->doc, old);
+                if (streq(value, "on") || (function && strspn(function, "0x") != strlen(function)))
+                        continue;
+                if (!xml_add(c->doc, i, "rom", "bar", streq(value, "off") ? "off" : "on", "file",
+                             *value == '/' ? value : NULL, NULL))
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 static int change_description(const Change *c) {
         const XmlNode *title = child(c, c->domain, "title");
 
@@ -108,6 +128,8 @@ static int change(const Change *c, VmKey k) {
         switch (k) {
         case VMKEY_GPU:
                 return change_wish(c);
+        case VMKEY_ROM:
+                return change_rom(c);
         case VMKEY_DESCRIPTION:
                 return change_description(c);
         case VMKEY_CPUS:

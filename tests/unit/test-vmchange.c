@@ -127,6 +127,29 @@ TEST(network_and_mac_address) {
                   -EBADMSG);
 }
 
+TEST(firmware_of_cards) {
+        static const char cards[] =
+                        "<domain><devices>"
+                        "<hostdev type='pci'><rom bar='off'/><address type='pci' function='0x0'/></hostdev>"
+                        "<hostdev type='pci'><address type='pci' function='0x1'/></hostdev></devices></domain>";
+        int r = change(cards, "[Vm]\nKind=debian\n[Gpu]\nRom=/srv/a.rom\n", KEYS(VMKEY_ROM),
+                       VMCHANGE_RESTART);
+        _cleanup_free_ char *with = NULL;
+
+        if (r == -ENOPKG)
+                SKIP("libxml2 is not installed");
+        ASSERT_EQ(r, 1);
+        ASSERT(strstr(got, "function=\"0x0\"/><rom bar=\"on\" file=\"/srv/a.rom\"/></hostdev>"));
+        ASSERT(strstr(got, "function=\"0x1\"/></hostdev>"));
+        ASSERT(!strstr(got, "off"));
+        with = strdup(got);
+        ASSERT(with);
+        ASSERT_EQ(change(with, "[Vm]\nKind=debian\n[Gpu]\nRom=off\n", KEYS(VMKEY_ROM), VMCHANGE_RESTART), 1);
+        ASSERT(strstr(got, "<rom bar=\"off\"/>"));
+        ASSERT_EQ(change(with, "[Vm]\nKind=debian\n[Gpu]\nRom=on\n", KEYS(VMKEY_ROM), VMCHANGE_RESTART), 1);
+        ASSERT(!strstr(got, "rom"));
+}
+
 TEST(what_is_not_for_the_next_start) {
         int r = change(definition, "[Vm]\nKind=debian\nCpus=6\n", KEYS(VMKEY_CPUS), VMCHANGE_ANEW);
 

@@ -61,7 +61,7 @@ real() {
 
         echo '-- what only another machine has'
         frozen >/run/before
-        declare_vm one 'Cpus=2\nMemory=160\nDisk=20G\nFirmware=bios\n'
+        declare_vm one 'Cpus=2\nMemory=160\nDisk=20G\nFirmware=bios\n' 'Packages=vim\n'
         apply one
         frozen | diff /run/before - && echo 'and it is left alone'
 
@@ -196,6 +196,7 @@ status: 0
 -- what only another machine has
 one: Firmware uefi -> bios: only for a machine that is made again
 one: Disk 60 GiB -> 20 GiB: only for a machine that is made again
+one: Packages none -> vim: only for a machine that is made again
 status: 1
 and it is left alone
 -- one that cannot be made keeps nobody

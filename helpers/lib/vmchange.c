@@ -64,12 +64,9 @@ static int change_pages(const Change *c) {
                         : -ENOMEM;
 }
 
-static const XmlNode *first_interface(const Change *c) {
-        return xml_child(xml_child(c->domain, "devices"), "interface");
-}
-
 static int change_network(const Change *c) {
-        const XmlNode *i = first_interface(c), *source = xml_child(i, "source");
+        const XmlNode *i = xml_child(xml_child(c->domain, "devices"), "interface"),
+                      *source = xml_child(i, "source");
         int r;
 
         r = i ? xml_set(i, "type", "network") : -EBADMSG;
@@ -78,12 +75,6 @@ static int change_network(const Change *c) {
         if (source)
                 xml_remove(c->doc, source);
         return xml_add(c->doc, i, "source", "network", vmfile_value(c->f, VMKEY_NETWORK), NULL) ? 0 : -ENOMEM;
-}
-
-static int change_mac(const Change *c) {
-        const XmlNode *i = first_interface(c), *mac = i ? child(c, i, "mac") : NULL;
-
-        return mac ? xml_set(mac, "address", vmfile_value(c->f, VMKEY_MAC)) : -EBADMSG;
 }
 
 /* Of all cards, at their first function in the guest: where create puts it. */
@@ -140,8 +131,6 @@ static int change(const Change *c, VmKey k) {
                 return change_pages(c);
         case VMKEY_NETWORK:
                 return change_network(c);
-        case VMKEY_MAC:
-                return change_mac(c);
         default:
                 return -EBADMSG;
         }

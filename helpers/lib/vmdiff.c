@@ -158,8 +158,8 @@ static int compare_network(Comparison *c, const VmDefined *d) {
         int r;
 
         r = compare_word(c, VMKEY_NETWORK, VMCHANGE_RESTART, d->network);
-        if (r >= 0)
-                r = compare_word(c, VMKEY_MAC, VMCHANGE_RESTART, d->mac);
+        if (r >= 0) /* its guest knows its interface by that, and would not know another one */
+                r = compare_word(c, VMKEY_MAC, VMCHANGE_ANEW, d->mac);
         if (r >= 0)
                 r = compare_word(c, VMKEY_ADDRESS, VMCHANGE_ANEW, m->address);
         if (r >= 0)

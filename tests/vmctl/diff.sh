@@ -109,7 +109,7 @@ differs 'no GPU' '[Gpu]\nGpu=none\n' Gpu 0000:01:00.0 none now
 differs 'GPUs that are chosen each time' '[Gpu]\nGpu=2 x RTX 4090\n' Gpu 0000:01:00.0 '2 x RTX 4090' now
 differs 'another address' '[Network]\nAddress=203.0.113.9/24\n' Address 203.0.113.7/24 203.0.113.9/24 anew
 differs 'another network' '[Network]\nNetwork=lab\n' Network default lab restart
-differs 'another MAC address' '[Network]\nMac=52:54:00:00:00:0b\n' Mac 52:54:00:00:00:0a 52:54:00:00:00:0b restart
+differs 'another MAC address' '[Network]\nMac=52:54:00:00:00:0b\n' Mac 52:54:00:00:00:0a 52:54:00:00:00:0b anew
 differs 'another user' '[Guest]\nUser=bob\n' User ada bob anew
 differs 'another kind' 'Kind=debian\n' Kind ubuntu debian anew
 

@@ -59,6 +59,17 @@ real() {
         vm restart --force --quiet one
         virsh -q -c qemu:///system dumpxml one | grep -oE '>2</vcpu>'
 
+        echo '-- a disk while nobody is on it'
+        declare_vm one 'Cpus=2\nMemory=160\nDisk=61G\n'
+        virsh -q -c qemu:///system managedsave one
+        apply one
+        virsh -q -c qemu:///system managedsave-remove one
+        apply --dry-run one
+        qemu-img info --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
+        apply one
+        qemu-img info --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
+        apply one
+
         echo '-- what only another machine has'
         frozen >/run/before
         declare_vm one 'Cpus=2\nMemory=160\nDisk=20G\nFirmware=bios\n' 'Packages=vim\n[Network]\nMac=52:54:00:00:00:0b\n'
@@ -190,9 +201,21 @@ cores='2'
 one: as it is declared
 status: 0
 >2</vcpu>
+-- a disk while nobody is on it
+vmctl: The memory of '"'one'"' was saved, with its disk as it is: '"'vmctl start one'"' and apply again
+one: Disk 60 GiB -> 61 GiB: not done
+status: 1
+one: Disk 60 GiB -> 61 GiB: would be done
+status: 0
+60
+one: Disk 60 GiB -> 61 GiB: done
+status: 0
+61
+one: as it is declared
+status: 0
 -- what only another machine has
 one: Firmware uefi -> bios: only for a machine that is made again
-one: Disk 60 GiB -> 20 GiB: only for a machine that is made again
+one: Disk 61 GiB -> 20 GiB: only for a machine that is made again
 one: Mac MAC -> 52:54:00:00:00:0b: only for a machine that is made again
 one: Packages none -> vim: only for a machine that is made again
 status: 1

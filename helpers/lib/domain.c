@@ -45,6 +45,12 @@ static void metadata(Xml *x, const Domain *d) {
                 xml_empty(x, "gpuvm:image", "name", d->image, NULL);
         if (d->user)
                 xml_empty(x, "gpuvm:user", "name", d->user, NULL);
+        if (d->told) {
+                xml_open(x, "gpuvm:told", NULL);
+                STRV_FOREACH(line, d->told)
+                        xml_text(x, "gpuvm:line", *line, NULL);
+                xml_close(x);
+        }
         if (d->gpu_wish)
                 xml_empty(x, "gpuvm:wish", "gpus", d->gpu_wish, NULL);
         for (size_t i = 0; i < d->n_gpus; i++) {

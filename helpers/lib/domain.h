@@ -74,6 +74,7 @@ typedef struct Domain {
         const char *gateway; /* NULL: by DHCP */
         const char *image;   /* what its disk was made from, for people */
         const char *user;    /* whom ssh asks for, or NULL */
+        char *const *told;   /* what else it was asked for (vmtold.h), up to NULL; NULL: not known */
         const char *created; /* when, "2026-11-21T20:40:00Z", or NULL */
         unsigned took_sec;   /* what it took until then; 0: nobody has said */
 } Domain;

@@ -101,10 +101,11 @@ static bool is_model(const char *s) {
                         !strstr(s, "..");
 }
 
-/* The key is none of these: whoever lists processes reads them. */
+/* No secret is one of these: whoever lists processes reads them. */
 static bool is_argument(const char *s) {
         return startswith(s, "--") && consists_of(s, LOWER UPPER DIGITS "-_=.,:/@") &&
-                        !startswith(s, "--api-key") && !startswith(s, "--host") && !startswith(s, "--port");
+                        !startswith(s, "--api-key") && !startswith(s, "--hf-token") &&
+                        !startswith(s, "--host") && !startswith(s, "--port");
 }
 
 static bool is_sum(const char *s) {
@@ -183,15 +184,11 @@ bool guestwish_is_list(GuestKey k) {
 }
 
 static int check_values(const GuestWish *w, char **reterr) {
-        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++) {
-                if (w->values[k] && k >= GUEST_ENGINE && !w->llm)
-                        return refuse(reterr, -EINVAL, "--%s is for machines of the kind llm",
-                                      rows[k].option);
+        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++)
                 STRV_FOREACH(value, w->values[k])
                         if (rows[k].is_valid && !rows[k].is_valid(*value))
                                 return refuse(reterr, -EINVAL, "'%s' is no %s for --%s", *value, rows[k].what,
                                               rows[k].option);
-        }
         return 0;
 }
 
@@ -233,6 +230,15 @@ const char *guestwish_value(const GuestWish *w, GuestKey k) {
         size_t n = strv_length(w->values[k]);
 
         return n > 0 ? w->values[k][n - 1] : rows[k].standard;
+}
+
+const char *guest_engine_to_string(GuestEngine e) {
+        static const char *const names[] = { [GUEST_ON_DEMAND] = "on-demand",
+                                             [GUEST_VLLM] = "vllm",
+                                             [GUEST_OLLAMA] = "ollama",
+                                             [GUEST_BOTH] = "both" };
+
+        return (size_t) e < ELEMENTSOF(names) ? names[e] : NULL;
 }
 
 GuestEngine guestwish_engine(const GuestWish *w) {
@@ -325,12 +331,11 @@ static int add_firewall(const GuestWish *w, char ***lines) {
 }
 
 static int add_engines(const GuestWish *w, char ***lines) {
-        static const char *const names[] = { "on-demand", "vllm", "ollama", "both" };
         int r;
 
         if (!w->llm)
                 return 0;
-        r = add(lines, "ENGINE", names[guestwish_engine(w)]);
+        r = add(lines, "ENGINE", guest_engine_to_string(guestwish_engine(w)));
         if (r >= 0)
                 r = add(lines, "VLLM_OPEN", guestwish_is_open(w, GUEST_LISTEN) ? "yes" : "no");
         return r < 0 ? r : add(lines, "DRIVER_UPDATES", w->values[GUEST_DRIVER_UPDATES] ? "yes" : "no");

@@ -39,6 +39,8 @@ typedef enum GuestKey {
 
 typedef enum GuestEngine { GUEST_ON_DEMAND, GUEST_VLLM, GUEST_OLLAMA, GUEST_BOTH } GuestEngine;
 
+const char *guest_engine_to_string(GuestEngine e);
+
 typedef struct GuestWish {
         bool llm;                            /* a machine for language models */
         bool gpu;                            /* it has one */

@@ -172,7 +172,7 @@ static int plan_talos(ImagePlan *p, const ImageWant *w, bool network, ImageFailu
                 return r;
         p->schematic = w->schematic;
         if (w->schematic) {
-                if (strlen(w->schematic) != 64 || strspn(w->schematic, "0123456789abcdef") != 64)
+                if (!talos_is_schematic(w->schematic))
                         return image_fail(reterr, -EINVAL,
                                           "Give the 64 hex digits that the image factory shows.",
                                           "'%s' is no schematic", w->schematic);

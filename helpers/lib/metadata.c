@@ -17,6 +17,7 @@ void metadata_done(Metadata *m) {
         free(m->gpu_wish);
         strv_free(m->disks);
         strv_free(m->gpus);
+        strv_free(m->told);
         *m = (Metadata){};
 }
 
@@ -56,6 +57,20 @@ static int read_gpus(const XmlNode *n, char ***ret) {
         return 0;
 }
 
+static int read_told(const XmlNode *n, char ***ret) {
+        const XmlNode *told = xml_child(n, "told");
+
+        if (!told)
+                return 0;
+        *ret = calloc(1, sizeof(**ret)); /* none is not "it does not say" */
+        if (!*ret)
+                return -ENOMEM;
+        for (const XmlNode *l = xml_child(told, "line"); l; l = xml_next(l))
+                if (strv_extend(ret, xml_content(l)) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
 static int read_element(const XmlNode *n, Metadata *m) {
         const char *took = xml_attribute(n, "took");
         int r;
@@ -73,7 +88,9 @@ static int read_element(const XmlNode *n, Metadata *m) {
         if (took && parse_uint(took, UINT32_MAX, &m->took_sec) < 0)
                 m->took_sec = 0;
         r = read_disks(n, &m->disks);
-        return r < 0 ? r : read_gpus(n, &m->gpus);
+        if (r >= 0)
+                r = read_gpus(n, &m->gpus);
+        return r < 0 ? r : read_told(n, &m->told);
 }
 
 /* libvirt gives the element alone without its name space: virDomainGetMetadata() of libvirt. */

@@ -22,6 +22,7 @@ typedef struct Metadata {
         char **disks;   /* paths: what create made, and delete removes */
         char **gpus;    /* "0000:01:00.0", each card's first function */
         char *gpu_wish; /* "2 x RTX 4090": chosen at each start; NULL: none (gpuwish.h) */
+        char **told;    /* what else it was asked for (vmtold.h); NULL: it does not say */
 } Metadata;
 
 /* xml: the element, with or without its prefix, or a whole <domain> that has it. Returns 1; 0 if there is

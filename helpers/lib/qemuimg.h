@@ -18,5 +18,8 @@ typedef struct QemuImg {
 int qemuimg_flatten(const QemuImg *q, const char *from, const char *to,
                     bool compress) _must_check_ _nonnull_all_;
 
+/* Makes the disk in a qcow2 image larger. qemu-img fails where a machine has the image. */
+int qemuimg_grow(const QemuImg *q, const char *path, uint64_t bytes) _must_check_ _nonnull_all_;
+
 /* That a qcow2 image is sound. */
 int qemuimg_check(const QemuImg *q, const char *path) _must_check_ _nonnull_all_;

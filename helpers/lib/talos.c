@@ -199,6 +199,10 @@ int talos_schematic(char *const *extensions, char **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
+bool talos_is_schematic(const char *s) {
+        return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64;
+}
+
 int talos_schematic_id(const char *answer, char **ret) {
         _cleanup_json_ json_object *o = json_tokener_parse(answer);
         json_object *id;
@@ -207,7 +211,7 @@ int talos_schematic_id(const char *answer, char **ret) {
         if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, "id", &id))
                 return -EBADMSG;
         s = strempty(json_object_get_string(id));
-        if (strlen(s) != 64 || strspn(s, "0123456789abcdef") != 64)
+        if (!talos_is_schematic(s))
                 return -EBADMSG;
         *ret = strdup(s);
         return *ret ? 0 : -ENOMEM;

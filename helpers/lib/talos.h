@@ -52,7 +52,9 @@ int talos_extensions_check(const char *answer, char *const *names, const char **
 /* What to POST to /schematics. */
 int talos_schematic(char *const *extensions, char **ret) _must_check_ __attribute__((nonnull(2)));
 
-/* The id in the answer: 64 hex digits, or -EBADMSG. */
+/* The id of one: 64 hex digits. */
+bool talos_is_schematic(const char *s) _nonnull_all_;
+/* The id in the answer, or -EBADMSG. */
 int talos_schematic_id(const char *answer, char **ret) _must_check_ _nonnull_all_;
 
 /* The URL of the image. arch: as Talos calls it, "amd64" or "arm64". */

@@ -64,12 +64,9 @@ static int change_pages(const Change *c) {
                         : -ENOMEM;
 }
 
-static const XmlNode *first_interface(const Change *c) {
-        return xml_child(xml_child(c->domain, "devices"), "interface");
-}
-
 static int change_network(const Change *c) {
-        const XmlNode *i = first_interface(c), *source = xml_child(i, "source");
+        const XmlNode *i = xml_child(xml_child(c->domain, "devices"), "interface"),
+                      *source = xml_child(i, "source");
         int r;
 
         r = i ? xml_set(i, "type", "network") : -EBADMSG;
@@ -80,10 +77,24 @@ static int change_network(const Change *c) {
         return xml_add(c->doc, i, "source", "network", vmfile_value(c->f, VMKEY_NETWORK), NULL) ? 0 : -ENOMEM;
 }
 
-static int change_mac(const Change *c) {
-        const XmlNode *i = first_interface(c), *mac = i ? child(c, i, "mac") : NULL;
+/* Of all cards, at their first function in the guest: where create puts it. */
+static int change_rom(const Change *c) {
+        const char *value = vmfile_value(c->f, VMKEY_ROM);
+        const XmlNode *i = xml_child(xml_child(c->domain, "devices"), "hostdev");
 
-        return mac ? xml_set(mac, "address", vmfile_value(c->f, VMKEY_MAC)) : -EBADMSG;
+        for (; i; i = xml_next(i)) {
+                const XmlNode *old = xml_child(i, "rom");
+                const char *function = xml_attribute(xml_child(i, "address"), "function");
+
+                if (old)
+                        xml_remove(c->doc, old);
+                if (streq(value, "on") || (function && strspn(function, "0x") != strlen(function)))
+                        continue;
+                if (!xml_add(c->doc, i, "rom", "bar", streq(value, "off") ? "off" : "on", "file",
+                             *value == '/' ? value : NULL, NULL))
+                        return -ENOMEM;
+        }
+        return 0;
 }
 
 static int change_description(const Change *c) {
@@ -108,6 +119,8 @@ static int change(const Change *c, VmKey k) {
         switch (k) {
         case VMKEY_GPU:
                 return change_wish(c);
+        case VMKEY_ROM:
+                return change_rom(c);
         case VMKEY_DESCRIPTION:
                 return change_description(c);
         case VMKEY_CPUS:
@@ -118,8 +131,6 @@ static int change(const Change *c, VmKey k) {
                 return change_pages(c);
         case VMKEY_NETWORK:
                 return change_network(c);
-        case VMKEY_MAC:
-                return change_mac(c);
         default:
                 return -EBADMSG;
         }

@@ -9,6 +9,7 @@
 #include "strv.h"
 #include "vmdefined.h"
 #include "vmfile.h"
+#include "vmtold.h"
 #include "xml.h"
 
 #define GIB (UINT64_C(1) << 30)
@@ -19,6 +20,7 @@ void vmdefined_done(VmDefined *d) {
         free(d->network);
         free(d->mac);
         free(d->store);
+        free(d->rom);
         *d = (VmDefined){};
 }
 
@@ -60,6 +62,17 @@ static int read_network(const XmlNode *domain, VmDefined *d) {
 
         r = free_and_strdup(&d->network, xml_attribute(xml_child(i, "source"), "network"));
         return r < 0 ? r : free_and_strdup(&d->mac, xml_attribute(xml_child(i, "mac"), "address"));
+}
+
+static int read_rom(const XmlNode *domain, VmDefined *d) {
+        const XmlNode *card = xml_child(xml_child(domain, "devices"), "hostdev"),
+                      *rom = xml_child(card, "rom");
+
+        if (!card)
+                return 0;
+        return free_and_strdup(&d->rom,
+                               streq_ptr(xml_attribute(rom, "bar"), "off") ? "off"
+                                                                           : xml_attribute(rom, "file") ?: "on");
 }
 
 /* NULL if it has none. */
@@ -135,6 +148,7 @@ int vmdefined_parse(const char *xml, VmDefined *ret) {
         os = xml_child(domain, "os");
         d.bios = !xml_attribute(os, "firmware") && !xml_child(os, "loader");
         d.pinned = xml_child(xml_child(domain, "cputune"), "vcpupin");
+        d.screen = xml_child(xml_child(domain, "devices"), "graphics");
         title = xml_child(domain, "title");
         r = free_and_strdup(&d.description, title ? xml_content(title) : NULL);
         if (r >= 0)
@@ -143,6 +157,8 @@ int vmdefined_parse(const char *xml, VmDefined *ret) {
                 r = read_network(domain, &d);
         if (r >= 0)
                 r = read_store(domain, &d.store);
+        if (r >= 0)
+                r = read_rom(domain, &d);
         if (r < 0)
                 return r;
         *ret = d;
@@ -171,6 +187,19 @@ _printf_(3, 4) static int add(VmFile *f, VmKey k, const char *format, ...) {
         return n < 0 ? (text = NULL, -ENOMEM) : vmfile_add(f, k, text);
 }
 
+/* What it was made from. Of a machine of before that was written down (vmtold.h) the image's name alone is
+ * known. */
+static int add_system(VmFile *f, const VmDefined *d) {
+        const char *kind = d->metadata.kind, *release = vmdefined_release(d), *image = d->metadata.image;
+        int r = 0;
+
+        if (image && !release && !d->metadata.told && vmfile_fits(image))
+                r = vmfile_add(f, VMKEY_IMAGE, image);
+        if (r >= 0)
+                r = vmfile_add(f, streq(kind, "talos") ? VMKEY_TALOS_VERSION : VMKEY_RELEASE, release);
+        return r < 0 || d->screen || !streq(kind, "ubuntu") ? r : vmfile_add(f, VMKEY_SERVER, "yes");
+}
+
 static int add_vm(VmFile *f, const VmDefined *d) {
         const char *kind = d->metadata.kind;
         int r;
@@ -178,8 +207,8 @@ static int add_vm(VmFile *f, const VmDefined *d) {
         r = vmfile_add(f, VMKEY_KIND, kind);
         if (r >= 0 && !isempty(d->description) && vmfile_fits(d->description))
                 r = vmfile_add(f, VMKEY_DESCRIPTION, d->description);
-        if (r >= 0 && !streq(kind, "talos"))
-                r = vmfile_add(f, VMKEY_RELEASE, vmdefined_release(d));
+        if (r >= 0)
+                r = add_system(f, d);
         if (r >= 0)
                 r = add(f, VMKEY_CPUS, "%u", d->cpus);
         if (r >= 0)
@@ -195,7 +224,8 @@ static int add_vm(VmFile *f, const VmDefined *d) {
         return r;
 }
 
-static int add_gpus(VmFile *f, const Metadata *m) {
+static int add_gpus(VmFile *f, const VmDefined *d) {
+        const Metadata *m = &d->metadata;
         int r = 0;
 
         if (m->gpu_wish)
@@ -205,7 +235,7 @@ static int add_gpus(VmFile *f, const Metadata *m) {
         STRV_FOREACH(gpu, m->gpus)
                 if (r >= 0)
                         r = vmfile_add(f, VMKEY_GPU, *gpu);
-        return r;
+        return r < 0 || !d->rom || streq(d->rom, "on") ? r : vmfile_add(f, VMKEY_ROM, d->rom);
 }
 
 static int add_network(VmFile *f, const VmDefined *d) {
@@ -225,11 +255,13 @@ int vmdefined_format(const VmDefined *d, bool autostart, char **ret) {
 
         r = add_vm(&f, d);
         if (r >= 0)
-                r = add_gpus(&f, &d->metadata);
+                r = add_gpus(&f, d);
         if (r >= 0)
                 r = add_network(&f, d);
         if (r >= 0)
                 r = vmfile_add(&f, VMKEY_USER, d->metadata.user);
+        if (r >= 0)
+                r = vmtold_read(d->metadata.told, &f);
         if (r >= 0)
                 r = vmfile_add(&f, VMKEY_MODEL_STORE, d->store);
         if (r >= 0 && autostart)

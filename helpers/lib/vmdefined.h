@@ -13,6 +13,8 @@ typedef struct VmDefined {
         uint64_t page;     /* KiB, of hugepages; 0: ordinary ones */
         uint64_t disk;     /* bytes of the first one; 0: unknown. Its reader's to set */
         bool bios, pinned; /* pinned: each CPU has one of the host's to itself */
+        bool screen;
+        char *rom;         /* of its first card: "on", "off" or a file; NULL: it has no card */
         char *description; /* NULL: none */
         char *network;     /* libvirt's; NULL: a bridge, or none */
         char *mac;         /* of its first interface; NULL: none */

@@ -4,8 +4,11 @@
 #include <strings.h>
 
 #include "fs.h"
+#include "guestwish.h"
+#include "imagesource.h"
 #include "strv.h"
 #include "vmdiff.h"
+#include "vmtold.h"
 
 #define GIB (UINT64_C(1) << 30)
 
@@ -107,15 +110,44 @@ static int compare_size(Comparison *c, const VmPlan *p, const VmDefined *d) {
         return r;
 }
 
-static int compare_system(Comparison *c, const VmDefined *d) {
-        const char *release = vmdefined_release(d);
+/* By whatever name it has: "bookworm", "1.13.9". */
+static int compare_release(Comparison *c, const VmDefined *d) {
+        ImageKind kind = imagesource_kind_of(d->metadata.kind);
+        VmKey key = kind == IMAGE_TALOS ? VMKEY_TALOS_VERSION : VMKEY_RELEASE;
+        const char *is = vmdefined_release(d), *wanted = vmfile_value(c->f, key);
+        const ImageRelease *release = wanted ? imagesource_release(kind, wanted) : NULL;
+
+        if (!is || !wanted)
+                return 0;
+        if (streq(is, release ? release->version : wanted) ||
+            (kind == IMAGE_TALOS && streq(is + (*is == 'v'), wanted + (*wanted == 'v'))))
+                return 0;
+        return add(c, key, VMCHANGE_ANEW, is, wanted);
+}
+
+/* Of a machine of before that was written down the image's own name alone is known. */
+static int compare_image(Comparison *c, const Metadata *m, const VmFile *was) {
+        const char *wanted = vmfile_value(c->f, VMKEY_IMAGE),
+                   *is = vmfile_value(was, VMKEY_IMAGE) ?: m->image,
+                   *slash = wanted ? strrchr(wanted, '/') : NULL;
+
+        if (!wanted || !is || streq(is, wanted) || (!m->told && slash && streq(is, slash + 1)))
+                return 0;
+        return add(c, VMKEY_IMAGE, VMCHANGE_ANEW, is, wanted);
+}
+
+static int compare_system(Comparison *c, const VmDefined *d, const VmFile *was) {
         int r;
 
         r = compare_word(c, VMKEY_KIND, VMCHANGE_ANEW, d->metadata.kind);
         if (r >= 0)
                 r = compare_word(c, VMKEY_DESCRIPTION, VMCHANGE_RESTART, d->description);
-        if (r >= 0 && release)
-                r = compare_word(c, VMKEY_RELEASE, VMCHANGE_ANEW, release);
+        if (r >= 0)
+                r = compare_release(c, d);
+        if (r >= 0)
+                r = compare_image(c, &d->metadata, was);
+        if (r >= 0 && streq(d->metadata.kind, "ubuntu"))
+                r = compare_flag(c, VMKEY_SERVER, VMCHANGE_ANEW, !d->screen);
         if (r >= 0)
                 r = compare_word(c, VMKEY_FIRMWARE, VMCHANGE_ANEW, d->bios ? "bios" : "uefi");
         return r;
@@ -126,8 +158,8 @@ static int compare_network(Comparison *c, const VmDefined *d) {
         int r;
 
         r = compare_word(c, VMKEY_NETWORK, VMCHANGE_RESTART, d->network);
-        if (r >= 0)
-                r = compare_word(c, VMKEY_MAC, VMCHANGE_RESTART, d->mac);
+        if (r >= 0) /* its guest knows its interface by that, and would not know another one */
+                r = compare_word(c, VMKEY_MAC, VMCHANGE_ANEW, d->mac);
         if (r >= 0)
                 r = compare_word(c, VMKEY_ADDRESS, VMCHANGE_ANEW, m->address);
         if (r >= 0)
@@ -154,6 +186,57 @@ static bool is_same_set(char *const *a, char *const *b) {
         return true;
 }
 
+/* A file's path means something from everywhere only if it is absolute. */
+static int compare_rom(Comparison *c, const VmDefined *d) {
+        const char *wanted = vmfile_value(c->f, VMKEY_ROM);
+
+        if (!wanted || !d->rom || streq(wanted, d->rom) ||
+            !(*wanted == '/' || streq(wanted, "on") || streq(wanted, "off")))
+                return 0;
+        return add(c, VMKEY_ROM, VMCHANGE_RESTART, d->rom, wanted);
+}
+
+/* What stands for a key of the guest's that nobody asked for. */
+static const char *standard(const Metadata *m, VmKey k) {
+        const GuestWish w = { .llm = streq(m->kind, "llm"), .gpu = m->gpus || m->gpu_wish };
+
+        if (k == VMKEY_ENGINE)
+                return guest_engine_to_string(guestwish_engine(&w));
+        if (k == VMKEY_CUDA_TOOLKIT)
+                return guestwish_toolkit(&w) ?: "no";
+        for (GuestKey g = 0; g < _GUEST_KEY_MAX; g++)
+                if (streq_ptr(vmkey_rows[k].option, guestwish_option(g)))
+                        return guestwish_value(&w, g);
+        return NULL;
+}
+
+/* As it was when the machine was made, which is what its guest was told. */
+static int compare_told(Comparison *c, const Metadata *m, const VmFile *was, VmKey k) {
+        const char *is = vmfile_value(was, k) ?: standard(m, k);
+        _cleanup_free_ char *old = NULL, *new = NULL;
+
+        if (vmkey_rows[k].type == VMKEY_FLAG)
+                return compare_flag(c, k, VMCHANGE_ANEW, vmfile_flag(was, k));
+        if (vmkey_rows[k].type < VMKEY_WORDS)
+                return streq_ptr(is, vmfile_value(c->f, k))
+                                ? 0
+                                : add(c, k, VMCHANGE_ANEW, is, vmfile_value(c->f, k));
+        if (is_same_set(was->values[k], c->f->values[k]))
+                return 0;
+        old = was->values[k] ? strv_join(was->values[k], " ") : strdup("none");
+        new = strv_join(c->f->values[k], " ");
+        return old && new ? add(c, k, VMCHANGE_ANEW, old, new) : -ENOMEM;
+}
+
+static int compare_all_told(Comparison *c, const Metadata *m, const VmFile *was) {
+        int r = 0;
+
+        for (VmKey k = 0; k < _VMKEY_MAX && r >= 0; k++)
+                if (c->f->values[k] && vmtold_has(k) && k != VMKEY_IMAGE)
+                        r = compare_told(c, m, was, k);
+        return r;
+}
+
 static char *gpus_text(const char *wish, char *const *gpus) {
         return wish ? strdup(wish) : gpus && *gpus ? strv_join(gpus, " ") : strdup("none");
 }
@@ -176,18 +259,25 @@ static int compare_gpus(Comparison *c, char *const *gpus, const VmDefined *d) {
 }
 
 int vmdiff(const VmFile *f, const VmPlan *wanted, char *const *gpus, const VmDefined *d, VmDifferences *ret) {
+        _cleanup_(vmfile_done) VmFile was = {};
         Comparison c = { .f = f };
         int r;
 
-        r = compare_system(&c, d);
+        r = vmtold_read(d->metadata.told, &was);
+        if (r >= 0)
+                r = compare_system(&c, d, &was);
         if (r >= 0)
                 r = compare_size(&c, wanted, d);
         if (r >= 0)
                 r = compare_gpus(&c, gpus, d);
         if (r >= 0)
+                r = compare_rom(&c, d);
+        if (r >= 0)
                 r = compare_network(&c, d);
         if (r >= 0)
                 r = compare_store(&c, d);
+        if (r >= 0 && d->metadata.told)
+                r = compare_all_told(&c, &d->metadata, &was);
         if (r < 0) {
                 vmdifferences_done(&c.l);
                 return r;

@@ -3,8 +3,9 @@
 
 /* Vmdiff: how a machine differs from what its file declares. Pure.
  *
- * Only keys that the file has are compared, and of those only what a definition shows: who may enter a guest,
- * or what cloud-init was told, is inside. */
+ * Only keys that the file has are compared, and of those what a definition shows, or what was written down
+ * when the machine was made (vmtold.h): what is inside of guests nobody looks at, nor into files that a key
+ * names. */
 
 #include "vmdefined.h"
 #include "vmfile.h"

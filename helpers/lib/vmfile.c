@@ -18,66 +18,74 @@ enum {
 };
 
 static const char *const kinds[] = { "talos", "ubuntu", "debian", "llm", "worker", NULL };
+/* Of them, by what they have: */
+static const char *const released[] = { "ubuntu", "debian", "llm", NULL };
+static const char *const desktops[] = { "ubuntu", NULL };
+static const char *const cloud[] = { "ubuntu", "debian", "llm", "worker", NULL };
+static const char *const plain[] = { "ubuntu", "debian", "worker", NULL };
+static const char *const workers[] = { "worker", NULL };
+static const char *const llms[] = { "llm", NULL };
+static const char *const talos[] = { "talos", NULL };
 static const char *const engines[] = { "on-demand", "vllm", "ollama", "both", NULL };
 static const char *const firmwares[] = { "uefi", "bios", NULL };
 static const char *const readies[] = { "started", "agent", "address", "gpu", NULL };
 static const char *const watchdogs[] = { "report", "restart", "off", NULL };
 
 const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
-        [VMKEY_KIND] = { "Vm", "Kind", VMKEY_TEXT, NULL, kinds },
-        [VMKEY_DESCRIPTION] = { "Vm", "Description", VMKEY_TEXT, "description", NULL },
-        [VMKEY_CPUS] = { "Vm", "Cpus", VMKEY_TEXT, "cpus", NULL },
-        [VMKEY_MEMORY] = { "Vm", "Memory", VMKEY_TEXT, "memory", NULL },
-        [VMKEY_DISK] = { "Vm", "Disk", VMKEY_TEXT, "disk", NULL },
-        [VMKEY_IMAGE] = { "Vm", "Image", VMKEY_TEXT, "image", NULL },
-        [VMKEY_RELEASE] = { "Vm", "Release", VMKEY_TEXT, "release", NULL },
-        [VMKEY_SERVER] = { "Vm", "Server", VMKEY_FLAG, "server", NULL },
-        [VMKEY_FIRMWARE] = { "Vm", "Firmware", VMKEY_TEXT, "firmware", firmwares },
-        [VMKEY_HUGEPAGES] = { "Vm", "Hugepages", VMKEY_TEXT, "hugepages", NULL },
-        [VMKEY_PIN] = { "Vm", "Pin", VMKEY_FLAG, "pin", NULL },
-        [VMKEY_READY] = { "Vm", "Ready", VMKEY_TEXT, NULL, readies },
-        [VMKEY_READY_SEC] = { "Vm", "ReadySec", VMKEY_TIME, NULL, NULL },
-        [VMKEY_WATCHDOG] = { "Vm", "Watchdog", VMKEY_TEXT, NULL, watchdogs },
-        [VMKEY_WATCHDOG_SEC] = { "Vm", "WatchdogSec", VMKEY_TIME, NULL, NULL },
-        [VMKEY_GPU] = { "Gpu", "Gpu", VMKEY_WORDS, "gpu", NULL },
-        [VMKEY_ROM] = { "Gpu", "Rom", VMKEY_TEXT, "rom", NULL },
-        [VMKEY_WHEN_IDLE] = { "Gpu", "WhenIdle", VMKEY_WAIT, NULL, NULL },
-        [VMKEY_NETWORK] = { "Network", "Network", VMKEY_TEXT, "network", NULL },
-        [VMKEY_ADDRESS] = { "Network", "Address", VMKEY_TEXT, "ip", NULL },
-        [VMKEY_GATEWAY] = { "Network", "Gateway", VMKEY_TEXT, "gateway", NULL },
-        [VMKEY_MAC] = { "Network", "Mac", VMKEY_TEXT, "mac", NULL },
-        [VMKEY_USER] = { "Guest", "User", VMKEY_TEXT, "user", NULL },
-        [VMKEY_SSH_KEY] = { "Guest", "SshKey", VMKEY_LINES, "ssh-key", NULL },
-        [VMKEY_USER_DATA] = { "Guest", "UserData", VMKEY_TEXT, "user-data", NULL },
-        [VMKEY_JOIN] = { "Guest", "Join", VMKEY_TEXT, "join", NULL },
-        [VMKEY_PACKAGES] = { "Guest", "Packages", VMKEY_WORDS, "packages", NULL },
-        [VMKEY_CUDA_TOOLKIT] = { "Guest", "CudaToolkit", VMKEY_TEXT, "cuda-toolkit", NULL },
-        [VMKEY_FIREWALL] = { "Guest", "Firewall", VMKEY_WORDS, "firewall", NULL },
-        [VMKEY_PERSISTENCED] = { "Guest", "Persistenced", VMKEY_FLAG, "persistenced", NULL },
-        [VMKEY_CLOCKS] = { "Guest", "Clocks", VMKEY_TEXT, "clocks", NULL },
-        [VMKEY_ENGINE] = { "Llm", "Engine", VMKEY_TEXT, "engine", engines },
-        [VMKEY_LISTEN] = { "Llm", "Listen", VMKEY_TEXT, "listen", NULL },
-        [VMKEY_OLLAMA_LISTEN] = { "Llm", "OllamaListen", VMKEY_TEXT, "ollama-listen", NULL },
-        [VMKEY_VLLM_PORT] = { "Llm", "VllmPort", VMKEY_TEXT, "vllm-port", NULL },
-        [VMKEY_OLLAMA_PORT] = { "Llm", "OllamaPort", VMKEY_TEXT, "ollama-port", NULL },
-        [VMKEY_VLLM_MODEL] = { "Llm", "VllmModel", VMKEY_TEXT, "vllm-model", NULL },
-        [VMKEY_VLLM_ARGUMENTS] = { "Llm", "VllmArguments", VMKEY_WORDS, "vllm-arguments", NULL },
-        [VMKEY_OLLAMA_MODELS] = { "Llm", "OllamaModels", VMKEY_WORDS, "ollama-models", NULL },
-        [VMKEY_VLLM_VERSION] = { "Llm", "VllmVersion", VMKEY_TEXT, "vllm-version", NULL },
-        [VMKEY_OLLAMA_VERSION] = { "Llm", "OllamaVersion", VMKEY_TEXT, "ollama-version", NULL },
-        [VMKEY_OLLAMA_SUM] = { "Llm", "OllamaSum", VMKEY_TEXT, "ollama-sum", NULL },
-        [VMKEY_API_KEY_FILE] = { "Llm", "ApiKeyFile", VMKEY_TEXT, "api-key-file", NULL },
-        [VMKEY_HF_TOKEN_FILE] = { "Llm", "HfTokenFile", VMKEY_TEXT, "hf-token-file", NULL },
-        [VMKEY_DRIVER] = { "Llm", "Driver", VMKEY_TEXT, "driver", NULL },
-        [VMKEY_DRIVER_UPDATES] = { "Llm", "DriverUpdates", VMKEY_FLAG, "driver-updates", NULL },
-        [VMKEY_SWAP] = { "Llm", "Swap", VMKEY_TEXT, "swap", NULL },
-        [VMKEY_IDLE] = { "Llm", "Idle", VMKEY_TEXT, "idle", NULL },
-        [VMKEY_MODEL_DAYS] = { "Llm", "ModelDays", VMKEY_TEXT, "model-days", NULL },
-        [VMKEY_MODEL_STORE] = { "Llm", "ModelStore", VMKEY_TEXT, "model-store", NULL },
-        [VMKEY_TALOS_VERSION] = { "Talos", "Version", VMKEY_TEXT, "talos-version", NULL },
-        [VMKEY_SCHEMATIC] = { "Talos", "Schematic", VMKEY_TEXT, "schematic", NULL },
-        [VMKEY_MACHINE_CONFIG] = { "Talos", "MachineConfig", VMKEY_TEXT, "machine-config", NULL },
-        [VMKEY_WANTED_BY] = { "Install", "WantedBy", VMKEY_WORDS, NULL, NULL },
+        [VMKEY_KIND] = { "Vm", "Kind", VMKEY_TEXT, NULL, kinds, NULL },
+        [VMKEY_DESCRIPTION] = { "Vm", "Description", VMKEY_TEXT, "description", NULL, NULL },
+        [VMKEY_CPUS] = { "Vm", "Cpus", VMKEY_TEXT, "cpus", NULL, NULL },
+        [VMKEY_MEMORY] = { "Vm", "Memory", VMKEY_TEXT, "memory", NULL, NULL },
+        [VMKEY_DISK] = { "Vm", "Disk", VMKEY_TEXT, "disk", NULL, NULL },
+        [VMKEY_IMAGE] = { "Vm", "Image", VMKEY_TEXT, "image", NULL, NULL },
+        [VMKEY_RELEASE] = { "Vm", "Release", VMKEY_TEXT, "release", NULL, released },
+        [VMKEY_SERVER] = { "Vm", "Server", VMKEY_FLAG, "server", NULL, desktops },
+        [VMKEY_FIRMWARE] = { "Vm", "Firmware", VMKEY_TEXT, "firmware", firmwares, NULL },
+        [VMKEY_HUGEPAGES] = { "Vm", "Hugepages", VMKEY_TEXT, "hugepages", NULL, NULL },
+        [VMKEY_PIN] = { "Vm", "Pin", VMKEY_FLAG, "pin", NULL, NULL },
+        [VMKEY_READY] = { "Vm", "Ready", VMKEY_TEXT, NULL, readies, NULL },
+        [VMKEY_READY_SEC] = { "Vm", "ReadySec", VMKEY_TIME, NULL, NULL, NULL },
+        [VMKEY_WATCHDOG] = { "Vm", "Watchdog", VMKEY_TEXT, NULL, watchdogs, NULL },
+        [VMKEY_WATCHDOG_SEC] = { "Vm", "WatchdogSec", VMKEY_TIME, NULL, NULL, NULL },
+        [VMKEY_GPU] = { "Gpu", "Gpu", VMKEY_WORDS, "gpu", NULL, NULL },
+        [VMKEY_ROM] = { "Gpu", "Rom", VMKEY_TEXT, "rom", NULL, NULL },
+        [VMKEY_WHEN_IDLE] = { "Gpu", "WhenIdle", VMKEY_WAIT, NULL, NULL, NULL },
+        [VMKEY_NETWORK] = { "Network", "Network", VMKEY_TEXT, "network", NULL, NULL },
+        [VMKEY_ADDRESS] = { "Network", "Address", VMKEY_TEXT, "ip", NULL, NULL },
+        [VMKEY_GATEWAY] = { "Network", "Gateway", VMKEY_TEXT, "gateway", NULL, NULL },
+        [VMKEY_MAC] = { "Network", "Mac", VMKEY_TEXT, "mac", NULL, NULL },
+        [VMKEY_USER] = { "Guest", "User", VMKEY_TEXT, "user", NULL, cloud },
+        [VMKEY_SSH_KEY] = { "Guest", "SshKey", VMKEY_LINES, "ssh-key", NULL, cloud },
+        [VMKEY_USER_DATA] = { "Guest", "UserData", VMKEY_TEXT, "user-data", NULL, plain },
+        [VMKEY_JOIN] = { "Guest", "Join", VMKEY_TEXT, "join", NULL, workers },
+        [VMKEY_PACKAGES] = { "Guest", "Packages", VMKEY_WORDS, "packages", NULL, cloud },
+        [VMKEY_CUDA_TOOLKIT] = { "Guest", "CudaToolkit", VMKEY_TEXT, "cuda-toolkit", NULL, cloud },
+        [VMKEY_FIREWALL] = { "Guest", "Firewall", VMKEY_WORDS, "firewall", NULL, cloud },
+        [VMKEY_PERSISTENCED] = { "Guest", "Persistenced", VMKEY_FLAG, "persistenced", NULL, cloud },
+        [VMKEY_CLOCKS] = { "Guest", "Clocks", VMKEY_TEXT, "clocks", NULL, cloud },
+        [VMKEY_ENGINE] = { "Llm", "Engine", VMKEY_TEXT, "engine", engines, llms },
+        [VMKEY_LISTEN] = { "Llm", "Listen", VMKEY_TEXT, "listen", NULL, llms },
+        [VMKEY_OLLAMA_LISTEN] = { "Llm", "OllamaListen", VMKEY_TEXT, "ollama-listen", NULL, llms },
+        [VMKEY_VLLM_PORT] = { "Llm", "VllmPort", VMKEY_TEXT, "vllm-port", NULL, llms },
+        [VMKEY_OLLAMA_PORT] = { "Llm", "OllamaPort", VMKEY_TEXT, "ollama-port", NULL, llms },
+        [VMKEY_VLLM_MODEL] = { "Llm", "VllmModel", VMKEY_TEXT, "vllm-model", NULL, llms },
+        [VMKEY_VLLM_ARGUMENTS] = { "Llm", "VllmArguments", VMKEY_WORDS, "vllm-arguments", NULL, llms },
+        [VMKEY_OLLAMA_MODELS] = { "Llm", "OllamaModels", VMKEY_WORDS, "ollama-models", NULL, llms },
+        [VMKEY_VLLM_VERSION] = { "Llm", "VllmVersion", VMKEY_TEXT, "vllm-version", NULL, llms },
+        [VMKEY_OLLAMA_VERSION] = { "Llm", "OllamaVersion", VMKEY_TEXT, "ollama-version", NULL, llms },
+        [VMKEY_OLLAMA_SUM] = { "Llm", "OllamaSum", VMKEY_TEXT, "ollama-sum", NULL, llms },
+        [VMKEY_API_KEY_FILE] = { "Llm", "ApiKeyFile", VMKEY_TEXT, "api-key-file", NULL, llms },
+        [VMKEY_HF_TOKEN_FILE] = { "Llm", "HfTokenFile", VMKEY_TEXT, "hf-token-file", NULL, llms },
+        [VMKEY_DRIVER] = { "Llm", "Driver", VMKEY_TEXT, "driver", NULL, llms },
+        [VMKEY_DRIVER_UPDATES] = { "Llm", "DriverUpdates", VMKEY_FLAG, "driver-updates", NULL, llms },
+        [VMKEY_SWAP] = { "Llm", "Swap", VMKEY_TEXT, "swap", NULL, llms },
+        [VMKEY_IDLE] = { "Llm", "Idle", VMKEY_TEXT, "idle", NULL, llms },
+        [VMKEY_MODEL_DAYS] = { "Llm", "ModelDays", VMKEY_TEXT, "model-days", NULL, llms },
+        [VMKEY_MODEL_STORE] = { "Llm", "ModelStore", VMKEY_TEXT, "model-store", NULL, llms },
+        [VMKEY_TALOS_VERSION] = { "Talos", "Version", VMKEY_TEXT, "talos-version", NULL, talos },
+        [VMKEY_SCHEMATIC] = { "Talos", "Schematic", VMKEY_TEXT, "schematic", NULL, talos },
+        [VMKEY_MACHINE_CONFIG] = { "Talos", "MachineConfig", VMKEY_TEXT, "machine-config", NULL, talos },
+        [VMKEY_WANTED_BY] = { "Install", "WantedBy", VMKEY_WORDS, NULL, NULL, NULL },
 };
 
 typedef struct Parser {
@@ -185,6 +193,10 @@ static bool is_word(const char *const *words, const char *value, char ret_expect
         return false;
 }
 
+bool vmkey_is_for(VmKey k, const char *kind, char ret_kinds[static 128]) {
+        return !vmkey_rows[k].kinds || is_word(vmkey_rows[k].kinds, kind, ret_kinds);
+}
+
 /* Somebody may wait for it at boot. */
 static bool is_time(const char *value) {
         uint64_t usec;
@@ -269,15 +281,6 @@ static int check_gpus(Parser *p, unsigned line) {
         return r == -ENOMEM ? r : 0;
 }
 
-static void check_join(Parser *p, unsigned line) {
-        const VmFile *f = p->f;
-
-        if (f->values[VMKEY_JOIN] && !streq_ptr(vmfile_value(f, VMKEY_KIND), "worker"))
-                tell(p, line, "Join= is for machines of the kind worker");
-        else if (f->values[VMKEY_JOIN] && f->values[VMKEY_USER_DATA])
-                tell(p, line, "Join= beside UserData=, which is all that the guest is told then");
-}
-
 /* Its unit requires what is mounted there. */
 static void check_store(Parser *p, unsigned line) {
         const char *store = vmfile_value(p->f, VMKEY_MODEL_STORE);
@@ -307,8 +310,6 @@ int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
                              "'%.60s' in WantedBy= is no unit like multi-user.target", *unit);
         p.path = vmfile_place(f, VMKEY_GPU).file ?: p.path;
         r = check_gpus(&p, f->lines[VMKEY_GPU]);
-        p.path = vmfile_place(f, VMKEY_JOIN).file ?: p.path;
-        check_join(&p, f->lines[VMKEY_JOIN]);
         p.path = vmfile_place(f, VMKEY_MODEL_STORE).file ?: p.path;
         check_store(&p, f->lines[VMKEY_MODEL_STORE]);
         return r;

@@ -81,9 +81,14 @@ typedef struct VmKeyRow {
         VmKeyType type;
         const char *option;       /* of 'vmctl create'; NULL: none */
         const char *const *words; /* what alone it may be, up to NULL; NULL: anything */
+        const char *const *kinds; /* of machines that it is for, likewise */
 } VmKeyRow;
 
 extern const VmKeyRow vmkey_rows[_VMKEY_MAX];
+
+/* Whether it is for machines of that kind. ret_kinds: if not, those that it is for: "ubuntu, debian or llm".
+ */
+bool vmkey_is_for(VmKey k, const char *kind, char ret_kinds[static 128]) _nonnull_all_;
 
 typedef struct VmFile {
         char *name;                 /* of the machine: the file's without ".vm" */

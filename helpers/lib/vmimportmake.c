@@ -307,10 +307,28 @@ static int make_machine(Reading *g) {
                                : MIN(r, 0);
 }
 
+/* Theirs may say of any machine who enters it. */
+static int drop_strangers(Reading *g) {
+        VmFile *f = &g->vm->file;
+        const char *kind = vmfile_value(f, VMKEY_KIND);
+        char kinds[128];
+
+        for (VmKey k = 0; k < _VMKEY_MAX && kind; k++) {
+                if (!f->values[k] || vmkey_is_for(k, kind, kinds))
+                        continue;
+                strv_free(f->values[k]);
+                f->values[k] = NULL;
+                if (vmimport_note(g, "%s= is for machines of the kind %s, and left out", vmkey_rows[k].name,
+                                  kinds) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 int vmimport_make(Reading *g) {
         static int (*const steps[])(Reading * g) = { make_system, make_description,  make_cpus,
                                                      make_sizes,  vmimport_make_gpu, vmimport_make_network,
-                                                     make_guest,  make_machine };
+                                                     make_guest,  make_machine,      drop_strangers };
         int r = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(steps) && r >= 0; i++)

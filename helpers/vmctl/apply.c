@@ -11,6 +11,7 @@
 #include "json.h"
 #include "plan.h"
 #include "planvm.h"
+#include "qemuimg.h"
 #include "virtdisk.h"
 #include "vmchange.h"
 #include "vmunit.h"
@@ -149,6 +150,33 @@ static int define(const Apply *a, const Compared *m) {
         return r < 0 ? vmctl_tell(a->c, r, "Cannot change '%s'; it is as it was", m->file->name) : 1;
 }
 
+static void qemu_said(const char *line, void *userdata) {
+        log_error("qemu-img: %s", line);
+}
+
+/* Not below memory that was saved: what that knows of the disk would be wrong. */
+static int grow_off(const Apply *a, const Compared *m) {
+        const QemuImg q = { .root = a->d.root, .said = qemu_said };
+        const char *name = m->file->name, *path = m->machine.metadata.disks[0];
+        int r;
+
+        r = virtvm_is_saved(a->c->virt, name);
+        if (r < 0)
+                return vmctl_tell(a->c, r, "Cannot tell whether '%s' was saved", name);
+        if (r > 0) {
+                log_notice("The memory of '%s' was saved, with its disk as it is: 'vmctl start %s' and apply again",
+                           name, name);
+                return 0;
+        }
+        if (a->dry_run)
+                return 1;
+        r = qemuimg_grow(&q, path, m->wanted.disk);
+        if (r == 0)
+                return 1;
+        return log_error_errno(r < 0 ? r : -EIO, "Cannot make '%s', the disk of '%s', larger: %m", path,
+                               name);
+}
+
 static int grow(const Apply *a, const Compared *m) {
         VmState state;
         int r;
@@ -156,11 +184,8 @@ static int grow(const Apply *a, const Compared *m) {
         r = virtvm_state(a->c->virt, m->file->name, &state);
         if (r < 0)
                 return vmctl_tell(a->c, r, "Cannot look at virtual machine '%s'", m->file->name);
-        if (!vm_state_is_on(state)) {
-                log_notice("The disk of '%s' grows while it runs: 'vmctl start %s' and apply again",
-                           m->file->name, m->file->name);
-                return 0;
-        }
+        if (!vm_state_is_on(state))
+                return grow_off(a, m);
         if (a->dry_run)
                 return 1;
         r = virtdisk_grow(a->c->virt, m->file->name, m->machine.metadata.disks[0], m->wanted.disk);

@@ -12,6 +12,7 @@
 #include "guestnet.h"
 #include "nodeinit.h"
 #include "seed.h"
+#include "vmtold.h"
 #include "vmunit.h"
 
 enum { KEYS_MAX = 64 * 1024, CONFIG_MAX = 8 * 1024 * 1024 };
@@ -92,10 +93,6 @@ int user_find(Context *c, Create *n) {
         const struct passwd *who = caller();
         const char *user = vmctl_value(c, OPT_USER);
 
-        if (user && !has_own_user(c, n) && cloudinit_check_user(user) < 0) {
-                log_error("'%s' is no name for a user in the guest", user);
-                return -EINVAL;
-        }
         if (!user && !has_own_user(c, n))
                 user = who && cloudinit_check_user(who->pw_name) >= 0 ? who->pw_name : "admin";
         return free_and_strdup(&n->user, user) < 0 ? log_oom() : 0;
@@ -240,6 +237,7 @@ int seed_write(Context *c, Create *n) {
 }
 
 static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **ret) {
+        _cleanup_strv_ char **told = NULL;
         char created[sizeof("2026-11-21T20:40:00Z")];
         Domain d = {
                 .type = n->host.kvm ? DOMAIN_KVM : DOMAIN_QEMU,
@@ -283,7 +281,10 @@ static int write_xml(Context *c, const Create *n, const DomainGpu *gpus, char **
         int r;
 
         (void) strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-        r = domain_xml(&d, ret);
+        r = vmtold_write(&n->asked, &told);
+        d.told = told;
+        if (r >= 0)
+                r = domain_xml(&d, ret);
         return r < 0 ? log_error_errno(r, "Cannot write the definition of '%s': %m", n->plan.name) : 0;
 }
 

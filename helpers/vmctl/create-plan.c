@@ -111,10 +111,6 @@ static int check_words(Context *c, Create *n) {
                 log_error("--description takes one line of at most %d bytes", LINE_MAX_BYTES);
                 return -EINVAL;
         }
-        if (vmctl_has(c, OPT_JOIN) && (!streq(n->kind, "worker") || vmctl_has(c, OPT_USER_DATA))) {
-                log_error("--join is for a worker, without --user-data: what that says is all the guest is told");
-                return -EINVAL;
-        }
         if (rom && gpuwish_parse(c->values[OPT_GPU], &wish, &why) > 0) {
                 log_error("--rom is for one card, which --gpu has to name");
                 return -EINVAL;
@@ -129,23 +125,17 @@ static int check_words(Context *c, Create *n) {
         return -EINVAL;
 }
 
-/* Of an image that was brought nobody knows what it is. */
-static int find_release(Context *c, Create *n) {
+static void find_release(Context *c, Create *n) {
         const char *asked = vmctl_value(c, OPT_RELEASE);
         ImageKind kind = imagesource_kind_of(n->kind);
-        _cleanup_free_ char *versions = NULL;
 
-        if (kind == IMAGE_TALOS || streq(n->kind, "worker") || (vmctl_has(c, OPT_IMAGE) && !asked))
-                return 0;
+        /* Of an image that was brought nobody knows what it is. */
+        if (kind != IMAGE_UBUNTU && kind != IMAGE_DEBIAN)
+                return;
+        if (!asked && vmctl_has(c, OPT_IMAGE))
+                return;
         n->release = imagesource_release(kind, asked ?: streq(n->kind, "llm") ? LLM_RELEASE : NULL);
         n->is_over = n->release && imagesource_is_over(n->release, time(NULL));
-        if (n->release || vmctl_has(c, OPT_IMAGE))
-                return 0;
-        if (imagesource_versions(kind, &versions) < 0)
-                return log_oom();
-        log_error("--release: there is no %s '%s' here; these are known: %s", image_kind_to_string(kind),
-                  asked, versions);
-        return -EINVAL;
 }
 
 int plan_check(Context *c, Create *n) {
@@ -154,13 +144,14 @@ int plan_check(Context *c, Create *n) {
         int r;
 
         r = vmplan_check(&w, &said);
-        if (r >= 0)
-                r = find_release(c, n);
-        else if (!said)
+        if (r < 0 && !said)
                 return log_oom();
-        else
+        if (r < 0) {
                 log_error("%s", said);
-        return r < 0 ? r : check_words(c, n);
+                return r;
+        }
+        find_release(c, n);
+        return check_words(c, n);
 }
 
 int plan_fill(Context *c, Create *n) {
@@ -180,7 +171,7 @@ int plan_fill(Context *c, Create *n) {
                 return r;
         }
         n->wish.gpu = vmplan_has_gpu(&n->plan);
-        r = setup_check(c, n);
+        r = setup_check(n);
         if (r < 0)
                 return r;
         if (str_printf(&n->disk, "%s/%s.qcow2", n->conf.pool_path, n->plan.name) < 0 ||

@@ -17,66 +17,68 @@ enum {
 
 void setup_done(Create *n) {
         gueststeps_free(n->files, n->n_files);
-        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++)
-                strv_free(n->asked[k]);
+        vmfile_done(&n->asked);
         free(n->store);
         strv_free(n->secrets);
         strv_free(n->packages);
 }
 
 /* As in a file of the machine's: several in one value have blanks between, which a path may have itself. */
-static int take_values(GuestKey k, char *const *values, char ***ret) {
+static int take_values(VmKey k, char *const *values, char ***ret) {
+        bool is_list = vmkey_rows[k].type == VMKEY_WORDS && k != VMKEY_GPU;
         int r = 0;
 
         STRV_FOREACH(value, values) {
                 _cleanup_strv_ char **words = NULL;
 
-                r = guestwish_is_list(k) ? strv_split(*value, " ", &words) : 0;
+                r = is_list ? strv_split(*value, " ", &words) : 0;
                 STRV_FOREACH(word, words)
                         if (r >= 0)
                                 r = strv_extend(ret, *word);
                 if (r >= 0 && !words)
-                        r = strv_extend(ret, *value);
+                        r = strv_extend(ret, vmkey_rows[k].type == VMKEY_FLAG ? "yes" : *value);
                 if (r < 0)
                         return r;
         }
         return r;
 }
 
-int setup_read(Context *c, Create *n) {
-        n->wish.llm = streq(n->kind, "llm");
-        n->wish.gpu = !vmctl_has(c, OPT_NO_GPU);
-        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++) {
-                char *const *values = c->values[vmctl_find_option(guestwish_option(k))];
+/* The options as the keys that they are in a file. */
+static int take_options(Context *c, Create *n) {
+        VmFile *f = &n->asked;
+        int r = vmfile_add(f, VMKEY_KIND, n->kind);
 
-                if (values && take_values(k, values, &n->asked[k]) < 0)
-                        return log_oom();
-                n->wish.values[k] = n->asked[k];
-        }
-        return setup_check(c, n);
+        for (VmKey k = 0; k < _VMKEY_MAX && r >= 0; k++)
+                if (vmkey_rows[k].option)
+                        r = take_values(k, c->values[vmctl_find_option(vmkey_rows[k].option)], &f->values[k]);
+        return r < 0 || !vmctl_has(c, OPT_NO_GPU) ? r : vmfile_add(f, VMKEY_GPU, "none");
 }
 
-int setup_check(Context *c, const Create *n) {
-        bool own = vmctl_has(c, OPT_USER_DATA), talos = streq(n->kind, "talos");
-        _cleanup_free_ char *said = NULL;
-        int r;
-
-        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++)
-                if (n->asked[k] && (own || talos)) {
-                        log_error("--%s is told to cloud-init, %s", guestwish_option(k),
-                                  own ? "and --user-data is in its place" : "which Talos has not");
-                        return -EINVAL;
-                }
-        if (own && n->wish.llm) {
-                log_error("--user-data is in place of all that makes a machine of the kind llm; that would be one of the kind ubuntu");
-                return -EINVAL;
-        }
-        r = guestwish_check(&n->wish, &said);
+/* Tells what a check has said. */
+static int tell(int r, const char *said) {
         if (r < 0 && !said)
                 return log_oom();
         if (r < 0)
                 log_error("%s", said);
         return r;
+}
+
+int setup_read(Context *c, Create *n) {
+        _cleanup_free_ char *said = NULL;
+        int r = take_options(c, n);
+
+        if (r < 0)
+                return log_oom();
+        n->wish = vmkind_guest(&n->asked);
+        r = vmkind_check(&n->asked, &said);
+        return tell(r, said);
+}
+
+int setup_check(const Create *n) {
+        _cleanup_free_ char *said = NULL;
+        int r = guestwish_check(&n->wish, &said);
+
+        return tell(r, said);
 }
 
 /* One line. It is never shown. */

@@ -266,8 +266,8 @@ static int prepare(Context *c, Create *n, const char *kind) {
         r = conf_load_and_warn(n->root, &n->conf);
         if (r < 0)
                 return log_oom();
-        r = plan_check(c, n);
-        return r < 0 ? r : setup_read(c, n);
+        r = setup_read(c, n);
+        return r < 0 ? r : plan_check(c, n);
 }
 
 static int check_place(Context *c, const Create *n) {

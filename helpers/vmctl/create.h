@@ -8,6 +8,7 @@
 #include "imagesource.h"
 #include "rollback.h"
 #include "vmctl.h"
+#include "vmkind.h"
 #include "vmplan.h"
 
 #define CREATE_LOG_DIR "/var/log/libvirt/qemu" /* libvirt's own: virtlogd writes there */
@@ -39,8 +40,8 @@ typedef struct Create {
         char *store;         /* a directory of models for the guest; NULL: none */
         bool store_readonly; /* libvirt keeps it so */
         bool bios, rom_off;
-        GuestWish wish;               /* of asked */
-        char **asked[_GUEST_KEY_MAX]; /* as words */
+        VmFile asked;   /* what its options would be in a file */
+        GuestWish wish; /* of that */
         char **secrets, **packages;
         CloudInitFile *files; /* for the guest */
         size_t n_files;
@@ -100,9 +101,10 @@ int machine_define(Context *c, Create *n) _must_check_ _nonnull_all_;
 int unit_prepare(Context *c, Create *n) _must_check_ _nonnull_all_;
 
 /* create-setup.c */
-/* What is asked for inside the guest, as far as it can be looked at before the host is. */
+/* What is asked for, as far as it can be looked at before the host is. */
 int setup_read(Context *c, Create *n) _must_check_ _nonnull_all_;
-int setup_check(Context *c, const Create *n) _must_check_ _nonnull_all_;
+/* What is asked for inside the guest, once it is known whether it has a GPU. */
+int setup_check(const Create *n) _must_check_ _nonnull_all_;
 /* The files that the guest gets, once it is known which GPUs it has. */
 int setup_files(Create *n) _must_check_ _nonnull_all_;
 void setup_done(Create *n);

@@ -4,12 +4,12 @@
 
 #include "catalog.h"
 #include "fs.h"
-#include "guestwish.h"
 #include "json.h"
 #include "planvm.h"
 #include "problems.h"
 #include "vmctl.h"
 #include "vmdiff.h"
+#include "vmkind.h"
 
 /* "--cpus" is Cpus= here. */
 static VmKey find_option(const char *word, size_t n) {
@@ -60,23 +60,8 @@ static VmKey find_value(const VmFile *f, const char *said) {
         return _VMKEY_MAX;
 }
 
-static GuestWish guest_wish(const VmFile *f) {
-        GuestWish w = { .llm = streq_ptr(vmfile_value(f, VMKEY_KIND), "llm"),
-                        .gpu = !strv_contains(f->values[VMKEY_GPU], "none") };
-
-        for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++) {
-                const char *option = guestwish_option(k);
-                VmKey key = find_option(option, strlen(option));
-
-                if (key < _VMKEY_MAX && (vmkey_rows[key].type != VMKEY_FLAG || vmfile_flag(f, key)))
-                        w.values[k] = f->values[key];
-        }
-        return w;
-}
-
 int validate_values(const VmFile *f, ConfProblem problem, void *userdata) {
         const VmWish w = vmdiff_wish(f);
-        const GuestWish guest = guest_wish(f);
         _cleanup_free_ char *said = NULL, *text = NULL;
         VmFilePlace place = {};
         VmKey k;
@@ -84,7 +69,7 @@ int validate_values(const VmFile *f, ConfProblem problem, void *userdata) {
 
         r = vmplan_check(&w, &said);
         if (r >= 0)
-                r = guestwish_check(&guest, &said);
+                r = vmkind_check(f, &said);
         if (r >= 0 || !said)
                 return r;
         r = name_keys(said, &text, &k);

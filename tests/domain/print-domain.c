@@ -71,6 +71,7 @@ static const struct {
             .gateway = "203.0.113.1",
             .image = "ubuntu 25.10",
             .user = "ada",
+            .told = (char *const[]){ (char *) "Packages=a&b", (char *) "SshKey=<c>", NULL },
             .created = "2026-11-21T20:40:00Z",
             .took_sec = 42 } },
         { "plain",

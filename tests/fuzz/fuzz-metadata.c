@@ -4,11 +4,13 @@
  * path. */
 
 #include "metadata.h"
+#include "vmtold.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_(metadata_done) Metadata m = {};
+        _cleanup_(vmfile_done) VmFile f = {};
         _cleanup_free_ char *text = strndup((const char *) data, size);
 
         assert(text);
@@ -19,6 +21,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         assert(!isempty(m.kind));
         STRV_FOREACH(d, m.disks)
                 assert((*d)[0] == '/' && !strstr(*d, "/../"));
+        assert(vmtold_read(m.told, &f) == 0);
+        for (VmKey k = 0; k < _VMKEY_MAX; k++)
+                STRV_FOREACH(value, f.values[k])
+                        assert(vmtold_has(k) && **value && vmfile_fits(*value));
         assert(!m.seed || m.seed[0] == '/');
         return 0;
 }

@@ -6,6 +6,8 @@
 #include "catalog.h"
 #include "planvm.h"
 #include "strv.h"
+#include "vmkind.h"
+#include "vmtold.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,6 +32,26 @@ static void check_entry(const PlanEntry *e) {
                 check(*c == '\n' || (*c >= ' ' && *c < 0x7f && *c != '%' && *c != '\\'));
 }
 
+/* What is kept of it comes back as it was. */
+static void check_told(const VmFile *f) {
+        _cleanup_(vmfile_done) VmFile again = {};
+        _cleanup_strv_ char **told = NULL;
+
+        check(vmtold_write(f, &told) == 0 && vmtold_read(told, &again) == 0);
+        for (VmKey k = 0; k < _VMKEY_MAX; k++)
+                STRV_FOREACH(value, again.values[k])
+                        check(vmtold_has(k) && f->values[k] &&
+                              (vmkey_rows[k].type == VMKEY_FLAG || strv_contains(f->values[k], *value)));
+}
+
+/* A sentence, or nothing. */
+static void check_kind(const VmFile *f) {
+        _cleanup_free_ char *said = NULL;
+        int r = vmkind_check(f, &said);
+
+        check(r == 0 ? !said : r == -EINVAL && said);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         VmFile f = { .name = strdup("a") };
         const Catalog c = { &f, 1 };
@@ -41,6 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check(vmfile_parse(&f, "/a.vm", (const char *) data, size, on_problem, &told) == 0);
         check(vmfile_check(&f, on_problem, &told) == 0);
         check(told == f.n_problems);
+        check_told(&f);
+        check_kind(&f);
         check(planvm_add(&p, &c, &none, NULL, NULL) == 0);
         check(f.n_problems == 0 || p.n == 0);
         for (size_t i = 0; i < p.n; i++)

@@ -72,6 +72,8 @@ TEST(what_is_no_value) {
                 { GUEST_VLLM_MODEL, "a/../b", "'a/../b' is no name of a model for --vllm-model" },
                 { GUEST_VLLM_ARGUMENTS, "--api-key=x",
                   "'--api-key=x' is no argument for vLLM here for --vllm-arguments" },
+                { GUEST_VLLM_ARGUMENTS, "--hf-token=x",
+                  "'--hf-token=x' is no argument for vLLM here for --vllm-arguments" },
                 { GUEST_VLLM_ARGUMENTS, "--x=\"",
                   "'--x=\"' is no argument for vLLM here for --vllm-arguments" },
                 { GUEST_OLLAMA_SUM, "00",
@@ -128,9 +130,6 @@ TEST(what_is_a_value) {
 TEST(what_does_not_go_together) {
         GuestWish w = {};
 
-        w.values[GUEST_SWAP] = ONE("4G");
-        refused(&w, "--swap is for machines of the kind llm");
-        w = llm;
         w.values[GUEST_FIREWALL] = (char *const *) (const char *const[]){ "off", "80", NULL };
         refused(&w, "--firewall=off beside ports to open: which of them?");
         w = llm;

@@ -15,6 +15,7 @@ TEST(all_of_it) {
                                  "<g:seed path='/srv/seed.iso'/>"
                                  "<g:address cidr='203.0.113.7/32' gateway='203.0.113.1'/>"
                                  "<g:image name='ubuntu 25.10'/><g:user name='ada'/><g:nic mac='52:54:00:ab:cd:ef'/>"
+                                 "<g:told><g:line>Packages=vim &amp; more</g:line><g:line/></g:told>"
                                  "<g:wish gpus='2 x RTX 4090'/><g:gpu address='0000:17:00.0'/><g:gpu address='10000:e1:00.0'/>" END,
                                  &m),
                   1);
@@ -32,6 +33,17 @@ TEST(all_of_it) {
         ASSERT_EQ(strv_length(m.gpus), 2);
         ASSERT_STREQ(m.gpus[1], "10000:e1:00.0");
         ASSERT_STREQ(m.gpu_wish, "2 x RTX 4090");
+        ASSERT_EQ(strv_length(m.told), 2);
+        ASSERT_STREQ(m.told[0], "Packages=vim & more");
+}
+
+TEST(nothing_is_not_what_it_does_not_say) {
+        _cleanup_(metadata_done) Metadata m = {}, n = {};
+
+        ASSERT_EQ(metadata_parse(BEGIN "kind='ubuntu'><g:told/>" END, &m), 1);
+        ASSERT(m.told && !*m.told);
+        ASSERT_EQ(metadata_parse(BEGIN "kind='ubuntu'>" END, &n), 1);
+        ASSERT(!n.told);
 }
 
 TEST(as_libvirt_gives_the_element_alone) {

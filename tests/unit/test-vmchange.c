@@ -111,20 +111,42 @@ TEST(what_it_asks_for) {
                   -EBADMSG);
 }
 
-TEST(network_and_mac_address) {
-        int r = change(definition, "[Vm]\nKind=debian\n[Network]\nNetwork=lab&\nMac=52:54:00:00:00:02\n",
-                       KEYS(VMKEY_NETWORK, VMKEY_MAC), VMCHANGE_RESTART);
+TEST(network) {
+        int r = change(definition, "[Vm]\nKind=debian\n[Network]\nNetwork=lab&\n", KEYS(VMKEY_NETWORK),
+                       VMCHANGE_RESTART);
 
         if (r == -ENOPKG)
                 SKIP("libxml2 is not installed");
         ASSERT_EQ(r, 1);
         ASSERT(strstr(got,
-                      "<interface type=\"network\"><mac address=\"52:54:00:00:00:02\"/><model type=\"virtio\"/>"
+                      "<interface type=\"network\"><mac address=\"52:54:00:00:00:01\"/><model type=\"virtio\"/>"
                       "<source network=\"lab&amp;\"/></interface>"));
-        ASSERT_EQ(change("<domain><devices/></domain>",
-                         "[Vm]\nKind=debian\n[Network]\nMac=52:54:00:00:00:02\n", KEYS(VMKEY_MAC),
-                         VMCHANGE_RESTART),
+        ASSERT_EQ(change("<domain><devices/></domain>", "[Vm]\nKind=debian\n[Network]\nNetwork=lab\n",
+                         KEYS(VMKEY_NETWORK), VMCHANGE_RESTART),
                   -EBADMSG);
+}
+
+TEST(firmware_of_cards) {
+        static const char cards[] =
+                        "<domain><devices>"
+                        "<hostdev type='pci'><rom bar='off'/><address type='pci' function='0x0'/></hostdev>"
+                        "<hostdev type='pci'><address type='pci' function='0x1'/></hostdev></devices></domain>";
+        int r = change(cards, "[Vm]\nKind=debian\n[Gpu]\nRom=/srv/a.rom\n", KEYS(VMKEY_ROM),
+                       VMCHANGE_RESTART);
+        _cleanup_free_ char *with = NULL;
+
+        if (r == -ENOPKG)
+                SKIP("libxml2 is not installed");
+        ASSERT_EQ(r, 1);
+        ASSERT(strstr(got, "function=\"0x0\"/><rom bar=\"on\" file=\"/srv/a.rom\"/></hostdev>"));
+        ASSERT(strstr(got, "function=\"0x1\"/></hostdev>"));
+        ASSERT(!strstr(got, "off"));
+        with = strdup(got);
+        ASSERT(with);
+        ASSERT_EQ(change(with, "[Vm]\nKind=debian\n[Gpu]\nRom=off\n", KEYS(VMKEY_ROM), VMCHANGE_RESTART), 1);
+        ASSERT(strstr(got, "<rom bar=\"off\"/>"));
+        ASSERT_EQ(change(with, "[Vm]\nKind=debian\n[Gpu]\nRom=on\n", KEYS(VMKEY_ROM), VMCHANGE_RESTART), 1);
+        ASSERT(!strstr(got, "rom"));
 }
 
 TEST(what_is_not_for_the_next_start) {

@@ -130,6 +130,15 @@ TEST(systems_by_the_names_of_their_images) {
         ASSERT(startswith(system_of("tags", "x"), "c.yml:1: a: nothing says what system it has"));
 }
 
+TEST(what_a_kind_has_not_is_left_out) {
+        const VmFile *f = import_one("vms: {a: {os: talos, user: ada, packages: [vim]}}\n");
+
+        ASSERT(!told && !f->values[VMKEY_USER] && !f->values[VMKEY_PACKAGES]);
+        ASSERT_EQ(strv_length(got.machines[0].notes), 2);
+        ASSERT_STREQ(got.machines[0].notes[0],
+                     "User= is for machines of the kind ubuntu, debian, llm or worker, and left out");
+}
+
 TEST(a_system_that_is_chosen_stands_for_what_is_not_known) {
         VmImportWish w = { .system = imagesource_release(IMAGE_DEBIAN, "13") };
 

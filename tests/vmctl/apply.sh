@@ -48,20 +48,31 @@ real() {
         frozen | diff /run/before - && echo 'nothing changed'
 
         echo '-- changed'
-        declare_vm one 'Description=Jelly & fish\nCpus=2\nMemory=160\nDisk=60G\n' '[Network]\nMac=52:54:00:00:00:0b\n'
+        declare_vm one 'Description=Jelly & fish\nCpus=2\nMemory=160\nDisk=60G\n'
         apply --dry-run one
         virsh -q -c qemu:///system dumpxml --inactive one | grep -c '<vcpu[^>]*>1<'
         apply one
-        virsh -q -c qemu:///system dumpxml --inactive one | grep -oE 'Jelly.*fish|<vcpu[^>]*>2<|cores=.2.|>163840<|52:54:00:00:00:0b'
+        virsh -q -c qemu:///system dumpxml --inactive one | grep -oE 'Jelly.*fish|<vcpu[^>]*>2<|cores=.2.|>163840<'
         virsh -q -c qemu:///system dumpxml one | grep -oE '>1</vcpu>'
         qemu-img info -U --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
         apply one
         vm restart --force --quiet one
         virsh -q -c qemu:///system dumpxml one | grep -oE '>2</vcpu>'
 
+        echo '-- a disk while nobody is on it'
+        declare_vm one 'Cpus=2\nMemory=160\nDisk=61G\n'
+        virsh -q -c qemu:///system managedsave one
+        apply one
+        virsh -q -c qemu:///system managedsave-remove one
+        apply --dry-run one
+        qemu-img info --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
+        apply one
+        qemu-img info --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
+        apply one
+
         echo '-- what only another machine has'
         frozen >/run/before
-        declare_vm one 'Cpus=2\nMemory=160\nDisk=20G\nFirmware=bios\n'
+        declare_vm one 'Cpus=2\nMemory=160\nDisk=20G\nFirmware=bios\n' 'Packages=vim\n[Network]\nMac=52:54:00:00:00:0b\n'
         apply one
         frozen | diff /run/before - && echo 'and it is left alone'
 
@@ -173,29 +184,40 @@ one: Description none -> Jelly & fish: would be at its next start
 one: Cpus 1 -> 2: would be at its next start
 one: Memory 128 MiB -> 160 MiB: would be at its next start
 one: Disk 50 GiB -> 60 GiB: would be done
-one: Mac MAC -> 52:54:00:00:00:0b: would be at its next start
 status: 0
 1
 one: Description none -> Jelly & fish: at its next start
 one: Cpus 1 -> 2: at its next start
 one: Memory 128 MiB -> 160 MiB: at its next start
 one: Disk 50 GiB -> 60 GiB: done
-one: Mac MAC -> 52:54:00:00:00:0b: at its next start
 status: 0
 Jelly &amp; fish
 '">163840<
 >163840<
 <vcpu placement='static'>2<
 cores='2'
-52:54:00:00:00:0b
 >1</vcpu>"'
 60
 one: as it is declared
 status: 0
 >2</vcpu>
+-- a disk while nobody is on it
+vmctl: The memory of '"'one'"' was saved, with its disk as it is: '"'vmctl start one'"' and apply again
+one: Disk 60 GiB -> 61 GiB: not done
+status: 1
+one: Disk 60 GiB -> 61 GiB: would be done
+status: 0
+60
+one: Disk 60 GiB -> 61 GiB: done
+status: 0
+61
+one: as it is declared
+status: 0
 -- what only another machine has
 one: Firmware uefi -> bios: only for a machine that is made again
-one: Disk 60 GiB -> 20 GiB: only for a machine that is made again
+one: Disk 61 GiB -> 20 GiB: only for a machine that is made again
+one: Mac MAC -> 52:54:00:00:00:0b: only for a machine that is made again
+one: Packages none -> vim: only for a machine that is made again
 status: 1
 and it is left alone
 -- one that cannot be made keeps nobody

@@ -51,9 +51,22 @@ print(p["name"]["value"], p["release"]["value"], p["release"]["why"])' <<<"$out"
 run llm --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --engine both
 like 'vLLM needs a GPU' "$status:$err" '^2:.*vLLM needs a GPU'
 run talos --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --packages vim
-like 'Talos takes no packages' "$status:$err" '^2:.*--packages is told to cloud-init, which Talos has not'
+like 'Talos takes no packages' "$status:$err" '^2:.*--packages is for machines of the kind ubuntu, debian, llm or worker'
 run debian --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --user-data /dev/null --firewall 80
 like 'nor does user-data that is given' "$status:$err" '^2:.*--firewall .*--user-data is in its place'
+for words in 'talos --release 24.04' 'talos --user-data /dev/null' 'talos --ssh-key /dev/null' 'ubuntu --machine-config /dev/null' 'debian --server' \
+        'debian --talos-version v1.13.9' 'worker --release 13' 'llm --user-data /dev/null' 'debian --join /dev/null'; do
+        # shellcheck disable=SC2086 # words
+        run $words --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu
+        option=${words#* } option=${option%% *}
+        like "$words: not ignored" "$status:$err" "^2:vmctl: $option is for machines of the kind [a-z, ]+$"
+done
+for words in 'talos --talos-version abc' 'talos --schematic xyz' 'debian --user root' 'ubuntu --release 99' 'llm --cuda-toolkit 12.4'; do
+        # shellcheck disable=SC2086 # words
+        run $words --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu
+        option=${words#* } option=${option%% *}
+        like "$words: refused" "$status:$err" "^2:vmctl: '${words##* }' is .* $option"
+done
 run debian --dry-run --root="$source/tests/hosts/intel-one-gpu" --no-gpu --firewall '80 53/udp x'
 like 'a word in a list' "$status:$err" "^2:.*'x' is no port .* for --firewall"
 

@@ -19,9 +19,23 @@ cat >"$work/node.xml" <<'XML'
 <domain type="test"><name>wishes</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="ubuntu"><g:wish gpus="2 x A100"/></g:vm></metadata><memory unit="KiB">2097152</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>
 <domain type="test"><name>llm</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="llm"/></metadata><memory unit="KiB">2097152</memory><vcpu>2</vcpu><os firmware="efi"><type>hvm</type></os>
 <devices><filesystem type="mount" accessmode="passthrough"><driver type="virtiofs"/><source dir="/srv/Models"/><target dir="gpuvm-models"/></filesystem></devices></domain>
+<domain type="test"><name>node</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="talos"><g:image name="talos v1.13.9"/>
+<g:told><g:line>Schematic=AAAA</g:line><g:line>Idle</g:line><g:line>Cpus=9</g:line><g:line>Colour=red</g:line></g:told></g:vm></metadata>
+<memory unit="KiB">2097152</memory><vcpu>2</vcpu><os firmware="efi"><type>hvm</type></os></domain>
+<domain type="test"><name>old</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="talos"><g:image name="talos v1.13.9"/></g:vm></metadata>
+<memory unit="KiB">2097152</memory><vcpu>2</vcpu><os firmware="efi"><type>hvm</type></os></domain>
+<domain type="test"><name>told</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="llm"><g:image name="golden"/><g:gpu address="0000:01:00.0"/>
+<g:told><g:line>Image=/srv/golden.qcow2</g:line><g:line>Packages=vim</g:line><g:line>Packages=curl</g:line><g:line>Persistenced=yes</g:line>
+<g:line>VllmModel=Qwen/Qwen3-8B</g:line><g:line>SshKey=ssh-ed25519 AAAA ada</g:line></g:told></g:vm></metadata>
+<memory unit="KiB">2097152</memory><vcpu>2</vcpu><os firmware="efi"><type>hvm</type></os><devices><hostdev mode="subsystem" type="pci" managed="no"><source>
+<address domain="0" bus="1" slot="0" function="0"/></source><rom bar="on" file="/srv/vbios.rom"/></hostdev></devices></domain>
+<domain type="test"><name>desk</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="ubuntu"><g:image name="base.qcow2"/></g:vm></metadata>
+<memory unit="KiB">2097152</memory><vcpu>2</vcpu><os firmware="efi"><type>hvm</type></os><devices><graphics type="vnc"/></devices></domain>
 <domain type="test"><name>theirs</name><memory unit="KiB">1048576</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>
 </node>
 XML
+schematic=$(printf 'a%.0s' {1..64})
+sed -i "s/Schematic=AAAA/Schematic=$schematic/" "$work/node.xml"
 
 # run COMMAND ARGUMENT...: sets status, out and err.
 run() {
@@ -49,6 +63,7 @@ Kind=ubuntu
 Cpus=3
 Memory=4096
 Release=24.04
+Server=yes
 Hugepages=2M
 
 [Gpu]
@@ -94,7 +109,7 @@ differs 'no GPU' '[Gpu]\nGpu=none\n' Gpu 0000:01:00.0 none now
 differs 'GPUs that are chosen each time' '[Gpu]\nGpu=2 x RTX 4090\n' Gpu 0000:01:00.0 '2 x RTX 4090' now
 differs 'another address' '[Network]\nAddress=203.0.113.9/24\n' Address 203.0.113.7/24 203.0.113.9/24 anew
 differs 'another network' '[Network]\nNetwork=lab\n' Network default lab restart
-differs 'another MAC address' '[Network]\nMac=52:54:00:00:00:0b\n' Mac 52:54:00:00:00:0a 52:54:00:00:00:0b restart
+differs 'another MAC address' '[Network]\nMac=52:54:00:00:00:0b\n' Mac 52:54:00:00:00:0a 52:54:00:00:00:0b anew
 differs 'another user' '[Guest]\nUser=bob\n' User ada bob anew
 differs 'another kind' 'Kind=debian\n' Kind ubuntu debian anew
 
@@ -133,6 +148,57 @@ printf '[Vm]\nKind=llm\n[Llm]\nModelStore=/srv/models\n' >"$vms/bare.vm"
 run diff --root "$work/root" --json bare
 is 'one for a machine without' "$(jq -c '.[0].differences[] | select(.key == "ModelStore") | [.is, .takes]' <<<"$out")" '["none","anew"]'
 rm "$vms/bare.vm"
+# Exported, valid, and no different.
+again() {
+        run export "$1"
+        printf '%s\n' "$out" >"$vms/$1.vm"
+        check "$1 as a file is valid" "$vmctl" validate --root "$work/root" "$1"
+        run diff --root "$work/root" "$1"
+        is "$1: and no different" "$status:$out:$err" '0::'
+        out=$(<"$vms/$1.vm")
+        rm "$vms/$1.vm"
+}
+# of NAME KIND LINES: what differs of one that is declared so, each with what it takes.
+of() {
+        printf '[Vm]\nKind=%s\n%b' "$2" "$3" >"$vms/$1.vm"
+        run diff --root "$work/root" --json "$1"
+        jq -r '.[0].differences[] | .key + ", " + .is + ", " + .declared + ", " + .takes' <<<"$out"
+        rm "$vms/$1.vm"
+}
+again told
+like 'what its guest was told is in it' "$out" 'Image=/srv/golden.qcow2.*Rom=/srv/vbios.rom.*SshKey=ssh-ed25519 AAAA ada
+Packages=vim curl
+Persistenced=yes.*VllmModel=Qwen/Qwen3-8B$'
+again node
+like 'a version of Talos, and a schematic' "$out" '\[Talos\].Version=v1.13.9.Schematic='"$schematic"'$'
+again desk
+like 'one whose image was not written down' "$out" 'Image=base.qcow2'
+check_fails 'a desktop is no server' 1 grep -q Server <<<"$out"
+is 'another version and schematic' "$(of node talos '[Talos]\nVersion=v1.12.0\nSchematic=b\nMachineConfig=/m\n')" "Version, v1.13.9, v1.12.0, anew
+Schematic, $schematic, b, anew
+MachineConfig, none, /m, anew"
+is 'the same one without its v' "$(of node talos '[Talos]\nVersion=1.13.9\n')" ''
+is 'of one of before what nobody wrote down is not told' "$(of old talos '[Talos]\nVersion=v1.12.0\nSchematic=b\n')" 'Version, v1.13.9, v1.12.0, anew'
+is 'a release by its codename' "$(of one ubuntu 'Release=noble\n')" ''
+is 'another image' "$(of desk ubuntu 'Image=/x/other.qcow2\n')" 'Image, base.qcow2, /x/other.qcow2, anew'
+is 'the same one by its path' "$(of desk ubuntu 'Image=/x/base.qcow2\n')" ''
+is 'in place of a download' "$(of one ubuntu 'Image=/x/base.qcow2\n')" 'Image, ubuntu 24.04, /x/base.qcow2, anew'
+is 'an image of that name elsewhere' "$(of told llm 'Image=/x/golden.qcow2\n')" 'Image, /srv/golden.qcow2, /x/golden.qcow2, anew'
+is 'no desktop any more' "$(of desk ubuntu 'Server=yes\n')" 'Server, no, yes, anew'
+is 'or one' "$(of one ubuntu 'Server=no\n')" 'Server, yes, no, anew'
+is "a card's firmware" "$(of told llm '[Gpu]\nRom=off\n')" 'Rom, /srv/vbios.rom, off, restart'
+is 'of a machine without a card' "$(of one ubuntu '[Gpu]\nGpu=01:00.0\nRom=off\n')" ''
+is 'what a guest was told: the same in another order, and what stands for nothing' \
+        "$(of told llm '[Guest]\nPackages=curl vim\nPersistenced=1\nCudaToolkit=12.9\n[Llm]\nEngine=on-demand\nListen=127.0.0.1\nDriverUpdates=no\n')" ''
+is 'and what is another one' "$(of told llm '[Guest]\nSshKey=/k.pub\nPackages=vim\nPersistenced=no\nCudaToolkit=no\n[Llm]\nEngine=both\nListen=192.0.2.7\nSwap=4G\nVllmModel=Qwen/qwen3-8B\n')" \
+        'SshKey, ssh-ed25519 AAAA ada, /k.pub, anew
+Packages, vim curl, vim, anew
+CudaToolkit, 12.9, no, anew
+Persistenced, yes, no, anew
+Engine, on-demand, both, anew
+Listen, 127.0.0.1, 192.0.2.7, anew
+VllmModel, Qwen/Qwen3-8B, Qwen/qwen3-8B, anew
+Swap, none, 4G, anew'
 declare_vm one 'Cpus=3\nMemory=4G\nPin=no\nServer=yes\n[Gpu]\nGpu=01:00.0\n[Network]\nMac=52:54:00:00:00:0A\n[Guest]\nSshKey=/k.pub\n[Install]\nWantedBy=x.target\n'
 run diff --root "$work/root"
 is 'what is the same by another name, and what no definition shows' "$status:$out:$err" '0::'

@@ -64,10 +64,24 @@ like 'vLLM without a GPU' "$status:$err" "^1:vmctl: $work/x.vm:[0-9]+: vLLM need
 printf '[Vm]\nKind=llm\n[Guest]\nFirewall=\n[Llm]\nListen=192.0.2.7\nVllmArguments=--max-model-len=8192 --dtype=half\nDriverUpdates=no\n' >"$work/x.vm"
 run "$work/x.vm"
 is 'a machine for language models' "$status:$out:$err" '0:x: valid:'
+# refuses_of KIND LINE TEXT EXTENDED-REGEX: one of that kind.
+refuses_of() {
+        printf '[Vm]\nKind=%s\n%b' "$1" "$3" >"$work/x.vm"
+        run "$work/x.vm"
+        like "$1: $3" "$status:$out:$err" "^1::vmctl: $work/x.vm:$2: $4$"
+}
+refuses_of ubuntu 3 'Release=99\n' "'99' is no release of ubuntu for Release=: these are known: .*24.04.*"
+refuses_of talos 4 '[Talos]\nVersion=abc\n' "'abc' is no release of Talos for Version=; 'v1.13.9' would be"
+refuses_of talos 4 '[Talos]\nSchematic=xyz\n' "'xyz' is no schematic for Schematic=: 64 hex digits, .*"
+refuses_of debian 4 '[Guest]\nUser=root\n' "'root' is no name for a user in the guest, for User="
+refuses_of talos 4 '[Guest]\nPackages=vim\n' 'Packages= is for machines of the kind ubuntu, debian, llm or worker'
+refuses_of llm 4 '[Guest]\nUserData=/etc/data\n' 'UserData= is for machines of the kind ubuntu, debian or worker'
+refuses_of llm 4 '[Guest]\nCudaToolkit=12.4\n' "'12.4' is too old for CudaToolkit= on Ubuntu: 12.6 or newer"
+refuses_of debian 3 'Server=yes\n' 'Server= is for machines of the kind ubuntu'
 refuses 'what only workers join with' 4 '[Guest]\nJoin=/etc/join\n' 'Join= is for machines of the kind worker'
 printf '[Vm]\nKind=worker\n[Guest]\nJoin=/etc/join\nUserData=/etc/data\n' >"$work/x.vm"
 run "$work/x.vm"
-like 'and user-data in its place' "$status:$err" "^1:vmctl: $work/x.vm:4: Join= beside UserData="
+like 'and user-data in its place' "$status:$err" "^1:vmctl: $work/x.vm:4: Join= is told to cloud-init, and UserData= is in its place"
 sed -i /UserData/d "$work/x.vm"
 run "$work/x.vm"
 is 'a worker with what it joins with' "$status:$out:$err" '0:x: valid:'

@@ -73,7 +73,7 @@ talos() {
 
         vm create talos --image /var/cache/base.qcow2 --memory 128 --cpus 1 --no-gpu --firmware bios --ip 192.0.2.9/24 --gateway 192.0.2.1 \
                 --wait --timeout 60 --name "$@" >/run/said 2>&1 || status=$?
-        echo "status: $status $(grep -oE 'The seed.*stays' /run/said)"
+        echo "status: $status $(grep -oE 'The seed.*stays|nodes 192.0.2.9 .*yaml' /run/said)"
 }
 real() {
         ground
@@ -209,6 +209,6 @@ status: 0
 seed: - - 
 status: 0 The seed of 'unknown' stays
 seed: unknown-seed.iso unknown-seed.iso 1
-status: 0 
+status: 0 nodes 192.0.2.9 --file controlplane.yaml
 seed: waits-seed.iso waits-seed.iso 1"
 done_testing

@@ -5,7 +5,8 @@
  * "run" takes the machine's GPUs through their units, starts it, and ends when it does: with success when it
  * was shut down or somebody wanted it off, with a failure when it crashed. QEMU is libvirt's child: neither
  * this process nor libvirtd takes it along by its own end, and a second "run" finds it running. Now and then
- * it looks whether the machine is well, and the unit is active once that is ready for what its file asks.
+ * it looks whether the machine is well, and the unit is active once that is ready for what its file asks. A
+ * seed with secrets in it goes once the guest has read it.
  * Told to stop, it asks the guest to shut down, and pulls the plug shortly before systemd's patience ends.
  * "look" comes before that, outside the unit's sandbox, in which all is read-only: whether what the machine
  * shares is so on the host. "release" comes after that in every case and gives back the GPUs that were taken.
@@ -20,6 +21,7 @@
 #include "virtvm.h"
 #include "vmprobe.h"
 #include "vmrelease.h"
+#include "vmseed.h"
 #include "vmstart.h"
 #include "vmstop.h"
 #include "vmwatch.h"
@@ -35,6 +37,7 @@ typedef struct Machine {
         Metadata metadata;
         VmWatch watch;
         VmProbe probe;
+        VmSeed seed;
         VmStop stop;
         bool told_ready;
         bool not_well, again; /* again: it is stopped to be started again */
@@ -46,6 +49,7 @@ static void machine_done(Machine *m) {
         vmwatch_done(&m->watch);
         metadata_done(&m->metadata);
         vmprobe_done(&m->probe);
+        vmseed_done(&m->seed);
         free(m->told);
 }
 
@@ -187,10 +191,26 @@ static int probe(Machine *m) {
         return r == -ENOMEM ? log_oom() : 0;
 }
 
+/* Costs the machine nothing, whatever comes of it. */
+static void take_seed(Machine *m) {
+        int r = m->watch.v && !m->stop.begun ? vmseed_look(&m->seed, m->watch.v) : 0;
+
+        if (r > 0)
+                log_info("'%s' has read its seed, which is removed with the secrets in it", m->name);
+        if (r < 0 && !m->seed.told)
+                log_warning("Failed to remove the seed of '%s', which has secrets in it: %s. 'vmctl apply --wait %s' does it",
+                            m->name, r == -ENXIO ? "it is in no storage pool" : message(m), m->name);
+        m->seed.told = m->seed.told || r < 0;
+}
+
+static uint64_t patience(const Machine *m) {
+        uint64_t work = MIN(vmprobe_wait_usec(&m->probe), vmseed_wait_usec(&m->seed));
+
+        return m->stop.begun ? USEC_PER_SEC : MIN(LOOK_AGAIN_SEC * USEC_PER_SEC, work);
+}
+
 static int wait_for_news(Machine *m) {
-        uint64_t patience = m->stop.begun ? USEC_PER_SEC
-                                          : MIN(LOOK_AGAIN_SEC * USEC_PER_SEC, vmprobe_wait_usec(&m->probe));
-        int r = vmwatch_wait(&m->watch, patience);
+        int r = vmwatch_wait(&m->watch, patience(m));
 
         return r < 0 ? phase_fail(m->p, r, "Start its unit again: the machine is found, and runs on",
                                   "Cannot wait for news of '%s'", m->name)
@@ -209,6 +229,7 @@ static int stay(Machine *m, VmLook *ret) {
                 r = stop_if_told(m);
                 if (r >= 0)
                         r = probe(m);
+                take_seed(m);
                 if (r >= 0)
                         r = wait_for_news(m);
                 if (r < 0)
@@ -260,6 +281,9 @@ static int run_machine(Phase *p, const char *name) {
                 r = vmstart_machine(p, &m.watch, &m.metadata);
         if (r <= 0)
                 return r;
+        r = vmseed_init(&m.seed, p->root, name, &m.metadata);
+        if (r < 0)
+                log_warning_errno(r, "Failed to look for the seed of '%s', ignoring: %m", name);
         vmprobe_begin(&m.probe);
         if (m.probe.health.ready == VMREADY_STARTED)
                 tell_ready(&m);

@@ -38,7 +38,7 @@ layers=(
         'evidence checkup checklook checkhost checkgpu checknet bundle bundletext'
         'ipknown ipcheck guestask guestcheck virtaddress virtagent virtdev virtdisk virtevent virtverdict virtvm virtwatch
          vmgpu vmplan vmplangpu vmplannet vmplanwork vmdiff vmchange vmhealth vmhost vmprobe vmchoice vmrelease
-         vmstart vmstop vmtaken vmwatch virtgpus vmunit rollback gpulease smoke guestjob'
+         vmseed vmstart vmstop vmtaken vmwatch virtgpus vmunit rollback gpulease smoke guestjob'
 )
 declare -A layer=()
 for i in "${!layers[@]}"; do

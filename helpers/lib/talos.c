@@ -224,3 +224,33 @@ int talos_image_url(const char *factory, const char *schematic, TalosVersion v, 
         return str_printf(ret, "%s/image/%s/%s/nocloud-%s.raw.xz", factory, schematic,
                           talos_version_format(v, version), arch);
 }
+
+#define MODULES \
+        "{\"name\":\"nvidia\"},{\"name\":\"nvidia_uvm\"},{\"name\":\"nvidia_drm\"},{\"name\":\"nvidia_modeset\"}"
+#define KERNEL "\"kernel\":{\"modules\":[" MODULES "]}"
+
+/* Talos' own pages ask for the second setting up to 1.12. It lowers a guard, so no other version gets it. */
+const char *talos_gpu_patch(const char *version) {
+        static const TalosVersion does_without = { .major = 1, .minor = 13, .pre = true };
+        TalosVersion v;
+
+        return version && talos_version_parse(version, &v) >= 0 && talos_version_compare(v, does_without) < 0
+                        ? "{\"machine\":{" KERNEL ",\"sysctls\":{\"net.core.bpf_jit_harden\":\"1\"}}}"
+                        : "{\"machine\":{" KERNEL "}}";
+}
+
+/* CUDA needs this one, and nothing else has its name. */
+bool talos_config_has_gpu(const char *config) {
+        return strstr(config, "nvidia_uvm");
+}
+
+int talos_commands(const char *name, const char *address, const char *patch, char **ret) {
+        const char *where = address ?: "ADDRESS";
+
+        return str_printf(ret,
+                          "  talosctl gen config %s https://%s:6443 --install-disk /dev/vda\n"
+                          "  talosctl apply-config --insecure --nodes %s --file controlplane.yaml%s%s%s\n"
+                          "  talosctl bootstrap --nodes %s --endpoints %s --talosconfig talosconfig\n",
+                          name, where, where, patch ? " --config-patch '" : "", strempty(patch),
+                          patch ? "'" : "", where, where);
+}

@@ -60,3 +60,15 @@ int talos_schematic_id(const char *answer, char **ret) _must_check_ _nonnull_all
 /* The URL of the image. arch: as Talos calls it, "amd64" or "arm64". */
 int talos_image_url(const char *factory, const char *schematic, TalosVersion v, const char *arch,
                     char **ret) _must_check_ _nonnull_all_;
+
+/* What a machine config has to say for NVIDIA's driver, as JSON for talosctl's --config-patch. Its extensions
+ * keep the kernel modules from being loaded by themselves. version: NULL, or as somebody has asked for it. */
+const char *talos_gpu_patch(const char *version);
+
+/* Whether that is in a machine config already, as far as it names NVIDIA's modules. */
+bool talos_config_has_gpu(const char *config) _nonnull_all_;
+
+/* The commands that configure a machine which waits for that: lines of two blanks and a command. address:
+ * NULL if it is not known; patch: of talos_gpu_patch(), or NULL. */
+int talos_commands(const char *name, const char *address, const char *patch, char **ret) _must_check_
+                __attribute__((nonnull(1, 4)));

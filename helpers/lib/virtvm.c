@@ -295,14 +295,17 @@ int virtvm_destroy(Virt *v, const char *name) {
         return r == -EBUSY && virtvm_state(v, name, &state) >= 0 && !vm_state_is_on(state) ? 0 : r;
 }
 
-int virtvm_eject(Virt *v, const char *name, const char *drive, const char *bus) {
+int virtvm_eject_seed(Virt *v, const char *name) {
+#ifdef __aarch64__
+        static const char xml[] =
+                        "<disk type='file' device='cdrom'><target dev='sda' bus='scsi'/><readonly/></disk>";
+#else
+        static const char xml[] =
+                        "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>";
+#endif
         _cleanup_domain_ virDomainPtr d = NULL;
-        char xml[128];
         int r;
 
-        (void) snprintf(xml, sizeof(xml),
-                        "<disk type='file' device='cdrom'><target dev='%s' bus='%s'/><readonly/></disk>",
-                        drive, bus);
         r = virtlib_look_up(v, name, &d);
         if (r < 0)
                 return r;

@@ -79,8 +79,8 @@ int virtvm_press_button(Virt *v, const char *name) _must_check_ _nonnull_all_;
 int virtvm_reboot(Virt *v, const char *name) _must_check_ _nonnull_all_;
 /* As if its plug were pulled; nothing to do if it is off. */
 int virtvm_destroy(Virt *v, const char *name) _must_check_ _nonnull_all_;
-/* Takes the medium out of a CD drive, "sda" of the bus "sata", now and for its next start. */
-int virtvm_eject(Virt *v, const char *name, const char *drive, const char *bus) _must_check_ _nonnull_all_;
+/* Takes the seed out of the drive that it has for that (domain.h), now and for its next start. */
+int virtvm_eject_seed(Virt *v, const char *name) _must_check_ _nonnull_all_;
 /* With its firmware's variables, saved state and what else libvirt keeps of it. 0 also if there is none. */
 int virtvm_undefine(Virt *v, const char *name) _must_check_ _nonnull_all_;
 int virtvm_set_autostart(Virt *v, const char *name, bool on) _must_check_ _nonnull_all_;

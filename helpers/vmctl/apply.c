@@ -2,12 +2,13 @@
 
 /* Apply: machines become what is declared, as far as that costs nobody anything: those that are not there are
  * made, what can be changed is changed, and what only a new machine could have is told. A second run changes
- * nothing. */
+ * nothing, but the seeds of those that it has waited for. */
 
 #include "bus.h"
 #include "create.h"
 #include "declared.h"
 #include "fs.h"
+#include "guestlook.h"
 #include "json.h"
 #include "plan.h"
 #include "planvm.h"
@@ -26,7 +27,7 @@ typedef struct Apply {
         Declared d;
         json_object *all; /* for --json */
         bool dry_run, quiet;
-        unsigned n_left; /* machines that are not as they are declared */
+        unsigned n_left; /* machines that are not as they are declared, or not ready */
 } Apply;
 
 static void apply_done(Apply *a) {
@@ -105,6 +106,23 @@ static int make(const Apply *a, const Compared *m) {
                 r = make_options(a, m, &sub);
         if (r >= 0)
                 r = create_kind(&sub, vmfile_value(m->file, VMKEY_KIND), apart);
+        drop_values(&sub);
+        return r;
+}
+
+/* Whoever made it, and whenever. Returns 0, or -errno after a message. */
+static int wait_until_ready(const Apply *a, const Compared *m) {
+        Context sub = { .command = a->c->command, .virt = a->c->virt };
+        const char *timeout = vmctl_value(a->c, OPT_TIMEOUT);
+        int r;
+
+        r = make_options(a, m, &sub);
+        if (r >= 0 && timeout)
+                r = add_value(&sub, "timeout", timeout);
+        if (r >= 0)
+                r = create_wait_made(&sub, vmfile_value(m->file, VMKEY_KIND), m->file->name);
+        else
+                r = log_oom();
         drop_values(&sub);
         return r;
 }
@@ -301,17 +319,25 @@ static int change_machine(Apply *a, const Compared *m) {
         return add_json(a, m->file, true, changed && !a->dry_run, list);
 }
 
-static int apply_one(Apply *a, const Compared *m) {
-        int r;
+static int make_machine(Apply *a, const Compared *m) {
+        int r = make(a, m);
 
-        if (m->made)
-                return change_machine(a, m);
-        r = make(a, m);
         if (r < 0 || r > 0) { /* it has told why; the others are made all the same */
                 a->n_left++;
-                return add_json(a, m->file, false, false, json_object_new_array());
+                r = add_json(a, m->file, false, false, json_object_new_array());
+                return MIN(r, 0);
         }
-        return add_json(a, m->file, !a->dry_run, !a->dry_run, json_object_new_array());
+        r = add_json(a, m->file, !a->dry_run, !a->dry_run, json_object_new_array());
+        return r < 0 ? r : 1;
+}
+
+static int apply_one(Apply *a, const Compared *m) {
+        int r = m->made ? change_machine(a, m) : make_machine(a, m);
+
+        if (r < 0 || a->dry_run || !vmctl_has(a->c, OPT_WAIT) || (!m->made && r == 0))
+                return r;
+        a->n_left += wait_until_ready(a, m) < 0;
+        return 0;
 }
 
 /* True if systemd has not read what the generator makes of the file as it is now. */
@@ -380,8 +406,11 @@ int cmd_apply(Context *c, char **args) {
                                           .all = json_object_new_array(),
                                           .dry_run = vmctl_has(c, OPT_DRY_RUN),
                                           .quiet = vmctl_has(c, OPT_QUIET) };
+        uint64_t timeout;
         int r;
 
+        if (guest_timeout(c, &timeout) < 0)
+                return VMCTL_USAGE;
         r = prepare(c);
         if (r >= 0)
                 r = declared_look(c, args, &a.d);

@@ -12,6 +12,7 @@
 #include "guestnet.h"
 #include "nodeinit.h"
 #include "seed.h"
+#include "talos.h"
 #include "vmtold.h"
 #include "vmunit.h"
 
@@ -174,7 +175,24 @@ static int guest_data(Context *c, const Create *n, const CloudInit *init, char *
         return r < 0 ? r : nodeinit_user_data(init, join, ret);
 }
 
-/* Talos without a machine config gets its network alone, and waits for one. */
+/* Talos without a machine config gets its network alone, and waits for one; but versions that find no file
+ * for it look for that for ever. What is cloud-init's they pass over. */
+static int talos_user_data(Context *c, const Create *n, char **ret) {
+        int r;
+
+        if (!n->machine_config) {
+                *ret = strdup("#cloud-config\n");
+                return *ret ? 0 : log_oom();
+        }
+        r = read_config(n->machine_config, ret, NULL);
+        if (r >= 0 && vmplan_has_gpu(&n->plan) && !talos_config_has_gpu(*ret))
+                log_warning("'%s' loads no kernel modules of NVIDIA's: '%s' is not going to use its GPU. One that does comes of: "
+                            "talosctl machineconfig patch %s --patch '%s'",
+                            n->machine_config, n->plan.name, n->machine_config,
+                            talos_gpu_patch(vmctl_value(c, OPT_TALOS_VERSION)));
+        return r;
+}
+
 static int seed_content(Context *c, const Create *n, char **meta, char **user, char **network) {
         const CloudInit init = {
                 .kind = cloudinit_kind(c, n),
@@ -189,19 +207,17 @@ static int seed_content(Context *c, const Create *n, char **meta, char **user, c
                 .n_files = n->n_files,
                 .setup = gueststeps_wanted(&n->wish),
         };
-        const char *file = streq(n->kind, "talos") ? n->machine_config : vmctl_value(c, OPT_USER_DATA);
+        const char *file = vmctl_value(c, OPT_USER_DATA);
+        bool talos = streq(n->kind, "talos");
         int r;
 
-        if (file) {
-                r = read_config(file, user, NULL);
-                if (r < 0)
-                        return r;
-        }
-        r = streq(n->kind, "talos") || file
-                        ? str_printf(meta, "{\"instance-id\":\"%s\",\"local-hostname\":\"%s\"}\n",
-                                     n->plan.uuid, n->plan.name)
-                        : cloudinit_meta_data(&init, meta);
-        if (r >= 0 && !streq(n->kind, "talos") && !file)
+        r = talos ? talos_user_data(c, n, user) : file ? read_config(file, user, NULL) : 0;
+        if (r < 0)
+                return r;
+        r = talos || file ? str_printf(meta, "{\"instance-id\":\"%s\",\"local-hostname\":\"%s\"}\n",
+                                       n->plan.uuid, n->plan.name)
+                          : cloudinit_meta_data(&init, meta);
+        if (r >= 0 && !talos && !file)
                 r = guest_data(c, n, &init, user);
         if (r >= 0)
                 r = network_config(n, network);

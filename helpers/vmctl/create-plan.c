@@ -9,6 +9,7 @@
 #include "create.h"
 #include "fs.h"
 #include "gpulease.h"
+#include "guestlook.h"
 #include "ini.h"
 #include "ipcheck.h"
 #include "parse.h"
@@ -91,21 +92,18 @@ static bool is_line(const char *s) {
 }
 
 static int check_words(Context *c, Create *n) {
-        const char *firmware = vmctl_value(c, OPT_FIRMWARE), *rom = vmctl_value(c, OPT_ROM),
-                   *timeout = vmctl_value(c, OPT_TIMEOUT);
+        const char *firmware = vmctl_value(c, OPT_FIRMWARE), *rom = vmctl_value(c, OPT_ROM);
         _cleanup_(gpuwish_done) GpuWish wish = {};
         const char *why = NULL;
-        uint64_t usec;
+        uint64_t timeout;
 
         n->bios = firmware && streq(firmware, "bios");
         if (firmware && !n->bios && !streq(firmware, "uefi")) {
                 log_error("'%s' is no --firmware: uefi or bios", firmware);
                 return -EINVAL;
         }
-        if (timeout && parse_sec(timeout, &usec) < 0) {
-                log_error("'%s' is no time for --timeout; '90' or '5min' would be", timeout);
+        if (guest_timeout(c, &timeout) < 0)
                 return -EINVAL;
-        }
         n->description = vmctl_value(c, OPT_DESCRIPTION);
         if (n->description && !is_line(n->description)) {
                 log_error("--description takes one line of at most %d bytes", LINE_MAX_BYTES);

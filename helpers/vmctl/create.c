@@ -8,6 +8,7 @@
 #include "create.h"
 #include "fs.h"
 #include "queue.h"
+#include "talos.h"
 #include "vmunit.h"
 
 #define START_LOCK "/run/gpuvm/start.lock"
@@ -233,24 +234,43 @@ static int make_or_take_back(Context *c, Create *n) {
         return r;
 }
 
-static void show_way_in(const Create *n) {
+/* The reserved one; a lease, once the guest has been waited for. */
+static int find_address(Context *c, const Create *n, char **ret) {
+        if (n->plan.address)
+                return str_printf(ret, "%.*s", (int) strcspn(n->plan.address, "/"), n->plan.address);
+        return vmctl_has(c, OPT_WAIT) ? vmctl_address(c, n->plan.name, &(Metadata){}, ret) : 0;
+}
+
+static int show_talos_way_in(Context *c, const Create *n) {
+        const char *version = vmctl_value(c, OPT_TALOS_VERSION);
+        const char *patch = vmplan_has_gpu(&n->plan) ? talos_gpu_patch(version) : NULL;
+        _cleanup_free_ char *address = NULL, *text = NULL;
+        int r;
+
+        if (n->machine_config)
+                return 0;
+        r = find_address(c, n, &address);
+        if (r >= 0)
+                r = talos_commands(n->plan.name, address, patch, &text);
+        if (r < 0)
+                return r == -ENOMEM ? log_oom() : r;
+        printf("It waits for its configuration%s:\n%s", address ? "" : " at its ADDRESS", text);
+        return 0;
+}
+
+static int show_way_in(Context *c, const Create *n) {
         const char *name = n->plan.name;
 
         if (n->keeper) {
                 printf("%s is made, and off: %s is on, and they share a GPU. 'vmctl start %s' shuts %s down and starts it.\n",
                        name, n->keeper, name, n->keeper);
-                return;
+                return 0;
         }
         printf("%s is running. 'vmctl console %s' shows it, 'vmctl ip list' its address.\n", name, name);
-        if (!streq(n->kind, "talos")) {
-                printf("  vmctl ssh %s\n", name);
-                return;
-        }
-        if (!n->machine_config)
-                printf("It waits for its configuration:\n"
-                       "  talosctl gen config CLUSTER https://ADDRESS:6443\n"
-                       "  talosctl apply-config --insecure --nodes ADDRESS --file controlplane.yaml\n"
-                       "  talosctl bootstrap --nodes ADDRESS --endpoints ADDRESS --talosconfig talosconfig\n");
+        if (streq(n->kind, "talos"))
+                return show_talos_way_in(c, n);
+        printf("  vmctl ssh %s\n", name);
+        return 0;
 }
 
 static int prepare(Context *c, Create *n, const char *kind) {
@@ -316,9 +336,7 @@ static int create(Context *c, Create *n) {
                 r = waited;
         if (vmctl_has(c, OPT_JSON))
                 return r;
-        if (r >= 0 && !vmctl_has(c, OPT_QUIET))
-                show_way_in(n);
-        return r;
+        return r >= 0 && !vmctl_has(c, OPT_QUIET) ? show_way_in(c, n) : r;
 }
 
 /* libvirt knows what is taken. A recorded host has none, unless one is named. */

@@ -113,6 +113,8 @@ int store_find(Context *c, Create *n) _must_check_ _nonnull_all_;
 
 /* create-wait.c. Until the guest is ready; its seed is taken away then. Tells what goes wrong. */
 int create_wait(Context *c, const Create *n) _must_check_ _nonnull_all_;
+/* The same of one that is there, made with such options before; one that is off is not waited for. */
+int create_wait_made(Context *c, const char *kind, const char *name) _must_check_ _nonnull_all_;
 
 /* power.c. Through the machine's unit where systemd runs, through libvirt elsewhere. Each tells what goes
  * wrong. */

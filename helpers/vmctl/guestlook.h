@@ -22,6 +22,9 @@ int guest_tell_once(Context *c, const Finding *x, char ***told) _must_check_ _no
 int guest_poll(const char *name, int (*ask)(void *userdata), void *userdata,
                bool (*interrupted)(void)) _must_check_ __attribute__((nonnull(1, 2)));
 
+/* In guestwait.c. What --timeout says; *usec stays as it is without one. -EINVAL after a message. */
+int guest_timeout(const Context *c, uint64_t *usec) _must_check_ _nonnull_all_;
+
 /* In guestwait.c. Until it is ready, or the deadline: see vmctl(1). need_agent: false for a guest that cannot
  * have one yet. interrupted: asked again and again, or NULL. Tells what goes wrong. */
 int guest_wait(Context *c, const char *name, bool need_agent, bool (*interrupted)(void)) _must_check_

@@ -106,12 +106,20 @@ int guest_poll(const char *name, int (*ask)(void *userdata), void *userdata, boo
         return MIN(r, 0);
 }
 
+int guest_timeout(const Context *c, uint64_t *usec) {
+        const char *s = vmctl_value(c, OPT_TIMEOUT);
+
+        if (!s || parse_sec(s, usec) >= 0)
+                return 0;
+        log_error("'%s' is no time for --timeout; '90' or '5min' would be", s);
+        return -EINVAL;
+}
+
 int guest_wait(Context *c, const char *name, bool need_agent, bool (*interrupted)(void)) {
-        const char *limit = vmctl_value(c, OPT_TIMEOUT);
         _cleanup_(wait_done) Wait w = { .c = c, .name = name, .need_agent = need_agent };
         uint64_t timeout = BOOT_SEC * USEC_PER_SEC;
 
-        if (limit && parse_sec(limit, &timeout) < 0) /* looked at before */
+        if (guest_timeout(c, &timeout) < 0)
                 return -EINVAL;
         w.begin_usec = monotonic_usec();
         w.end_usec = w.begin_usec + timeout;

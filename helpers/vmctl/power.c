@@ -320,16 +320,6 @@ static int stop(Context *c, const Machine *m, uint64_t timeout_usec, bool *chang
         return r;
 }
 
-static int read_timeout(const Context *c, uint64_t *ret_usec) {
-        const char *s = vmctl_value(c, OPT_TIMEOUT);
-
-        *ret_usec = STOP_TIMEOUT_SEC * USEC_PER_SEC;
-        if (!s || parse_sec(s, ret_usec) >= 0)
-                return 0;
-        log_error("'%s' is no time for --timeout; '90' or '5min' would be", s);
-        return -EINVAL;
-}
-
 typedef enum Act { START, STOP, RESTART } Act;
 
 static int act_on(Context *c, const char *name, Act act, uint64_t timeout_usec, bool *changed) {
@@ -372,10 +362,10 @@ static int add_result(Context *c, json_object *all, const char *name, int result
 /* Each of them, whatever became of those before; the first failure is the result. */
 static int act_on_all(Context *c, char **names, Act act) {
         _cleanup_json_ json_object *all = vmctl_has(c, OPT_JSON) ? json_object_new_array() : NULL;
-        uint64_t timeout_usec;
+        uint64_t timeout_usec = STOP_TIMEOUT_SEC * USEC_PER_SEC;
         int r, result = 0;
 
-        if (read_timeout(c, &timeout_usec) < 0)
+        if (guest_timeout(c, &timeout_usec) < 0)
                 return VMCTL_USAGE;
         r = vmctl_connect(c);
         if (r < 0)

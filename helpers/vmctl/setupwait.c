@@ -173,11 +173,10 @@ static int look(void *userdata) {
 }
 
 int setup_wait(Context *c, const char *name, const char *const *wanted, bool (*interrupted)(void)) {
-        const char *limit = vmctl_value(c, OPT_TIMEOUT);
         _cleanup_(wait_done) SetupWait w = { .c = c, .name = name, .wanted = wanted, .at = _SETUP_STEP_MAX };
         uint64_t timeout = WHOLE_SEC * USEC_PER_SEC;
 
-        if (limit && parse_sec(limit, &timeout) < 0) /* looked at before */
+        if (guest_timeout(c, &timeout) < 0)
                 return -EINVAL;
         w.begin_usec = monotonic_usec();
         w.end_usec = w.begin_usec + timeout;

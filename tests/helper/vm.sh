@@ -291,6 +291,44 @@ define() {
 XML
         virsh -q -c qemu:///system define "/run/$1.xml" >/dev/null
 }
+# seeded NAME GUEST-LINE: declared, with a seed that is in its drive and in a pool, and an agent.
+seeded() {
+        define "$1" polite
+        echo secret >"/var/cache/seeds/$1.iso"
+        virsh -q -c qemu:///system pool-refresh seeds
+        sed -i -e 's#<target dev="sda" bus="sata"/>#<target dev="vda" bus="virtio"/>#' -e "s#<g:log #<g:seed path='/var/cache/seeds/$1.iso'/>&#" \
+                -e "s#<serial #<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='/var/cache/seeds/$1.iso'/><target dev='sda' bus='sata'/><readonly/></disk>&#" \
+                "/run/$1.xml"
+        virsh -q -c qemu:///system "undefine $1; define /run/$1.xml" >/dev/null
+        printf '%s\n' '[Vm]' Kind=worker '[Guest]' "$2" >"/run/gpuvm/vms/$1.vm"
+}
+# drive NAME: what is in it now, and from its next start on.
+drive() {
+        virsh -q -c qemu:///system "domblklist $1; domblklist --inactive $1" | awk '$1 == "sda" { print $2 }' | paste -sd' '
+}
+seeds() {
+        mkdir -p /var/cache/seeds /run/gpuvm/vms "$work/guest/run/cloud-init"
+        virsh -q -c qemu:///system 'pool-define-as seeds dir --target /var/cache/seeds; pool-start seeds'
+        : >"$work/guest/agent"
+        : >"$work/guest/asked"
+        printf '{"v1":{"stage":"init"}}' >"$work/guest/run/cloud-init/status.json"
+        seeded joins Join=/root/join
+        LD_LIBRARY_PATH=$fakeagent up run joins
+        until_in cloud-init "$work/guest/asked"
+        echo "seed, not read yet: $(drive joins)"
+        printf '{"v1":{"stage":null,"modules-final":{"finished":1}}}' >"$work/guest/run/cloud-init/status.json"
+        until_in 'has read its seed' "$work/err"
+        echo "seed, read: $(drive joins)$(ls /var/cache/seeds)"
+        kill -TERM "$pid"
+        down
+        seeded plain SshKey=/root/key.pub
+        LD_LIBRARY_PATH=$fakeagent up run plain
+        until_in READY=1 "$work/told"
+        kill -TERM "$pid"
+        down
+        echo "seed without secrets: $status $(ls /var/cache/seeds)"
+        rm "$work/guest/agent"
+}
 state() {
         virsh -q -c qemu:///system domstate "$1" | head -n 1
 }
@@ -347,6 +385,7 @@ real() {
         down
         echo "libvirtd restarted: $status $(state polite)"
 
+        seeds
         kill "$(cat /run/libvirtd.pid)"
         while [ -e /run/libvirtd.pid ]; do
                 sleep 0.1
@@ -357,8 +396,8 @@ real() {
         libvirtd -d
 }
 {
-        declare -p work helper mock preload
-        declare -f up until_in down define state real
+        declare -p work helper mock preload fakeagent FAKEAGENT_ROOT
+        declare -f up until_in down define seeded drive seeds state real
         echo real
 } >"$work/real"
 missing=
@@ -381,6 +420,9 @@ killed: 137 running
 found again: runs already
 destroyed: 0 as if its plug were pulled
 libvirtd restarted: 0 shut off
+seed, not read yet: /var/cache/seeds/joins.iso /var/cache/seeds/joins.iso
+seed, read: - -
+seed without secrets: 0 plain.iso
 without libvirtd: 1 libvirt does not answer'
 [ "$tap_failed" -eq 0 ] || diag "$(grep -v '^$' "$work/real.err" | tail -n 20)"
 done_testing

@@ -160,6 +160,35 @@ TEST(the_schematic_is_what_the_factory_takes) {
                      "{\"customization\":{\"systemExtensions\":{\"officialExtensions\":[\"siderolabs/x\",\"siderolabs/y\"]}}}");
 }
 
+TEST(a_gpu_wants_its_modules_loaded) {
+        const char *patch = talos_gpu_patch(NULL), *old = talos_gpu_patch("v1.12.4");
+
+        ASSERT_STREQ(patch,
+                     "{\"machine\":{\"kernel\":{\"modules\":[{\"name\":\"nvidia\"},{\"name\":\"nvidia_uvm\"},"
+                     "{\"name\":\"nvidia_drm\"},{\"name\":\"nvidia_modeset\"}]}}}");
+        ASSERT_STREQ(talos_gpu_patch("1.13.0-rc.1"), patch);
+        ASSERT_STREQ(talos_gpu_patch("1.13.0"), patch);
+        ASSERT(strstr(old, "\"nvidia_modeset\"}]},\"sysctls\":{\"net.core.bpf_jit_harden\":\"1\"}}}"));
+        ASSERT(talos_config_has_gpu(patch));
+        ASSERT(talos_config_has_gpu("machine:\n  kernel:\n    modules:\n      - name: nvidia_uvm\n"));
+        ASSERT(!talos_config_has_gpu("machine:\n  type: worker\n"));
+}
+
+TEST(the_commands_are_whole) {
+        _cleanup_free_ char *known = NULL, *unknown = NULL;
+
+        ASSERT_EQ(talos_commands("talos-01", "192.0.2.7", "{}", &known), 0);
+        ASSERT_STREQ(known,
+                     "  talosctl gen config talos-01 https://192.0.2.7:6443 --install-disk /dev/vda\n"
+                     "  talosctl apply-config --insecure --nodes 192.0.2.7 --file controlplane.yaml --config-patch '{}'\n"
+                     "  talosctl bootstrap --nodes 192.0.2.7 --endpoints 192.0.2.7 --talosconfig talosconfig\n");
+        ASSERT_EQ(talos_commands("talos-01", NULL, NULL, &unknown), 0);
+        ASSERT_STREQ(unknown,
+                     "  talosctl gen config talos-01 https://ADDRESS:6443 --install-disk /dev/vda\n"
+                     "  talosctl apply-config --insecure --nodes ADDRESS --file controlplane.yaml\n"
+                     "  talosctl bootstrap --nodes ADDRESS --endpoints ADDRESS --talosconfig talosconfig\n");
+}
+
 TEST(only_a_hash_is_an_id) {
         _cleanup_free_ char *id = NULL, *other = NULL, *url = NULL;
 

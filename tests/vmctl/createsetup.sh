@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# create --wait of a guest that sets itself up, with a real libvirtd and QEMU: createsetup.sh VMCTL FAKEAGENT
+# create --wait of a guest that sets itself up, apply --wait, and what becomes of their seeds, with a real libvirtd and QEMU:
+# createsetup.sh VMCTL FAKEAGENT
 #
 # The machine is real and empty; the guest whose agent answers is a directory (../mock/fakeagent.c), and this script writes there
 # what the guest's steps would. FAKEAGENT: the directory of the library.
@@ -48,6 +49,32 @@ ended() {
         echo "status: $status $(virsh -q -c qemu:///system domstate "$1") $(ls $pool/"$1"*.iso 2>/dev/null)"
         vm delete --yes --force --quiet "$1"
 }
+# seed NAME WORD: whether there is a seed, in the drive now and from its next start on, and in how many places it says that.
+seed() {
+        local file=$pool/$1-seed.iso
+
+        echo "seed: $(virsh -q -c qemu:///system "domblklist $1; domblklist --inactive $1" | awk '$1 == "sda" { n = split($2, l, "/"); print l[n] }' | paste -sd' ')" \
+                "$([ ! -e "$file" ] || strings "$file" | grep -c "$2")"
+}
+# applied ARGUMENT...: what vmctl apply says, and its status.
+applied() {
+        local status=0
+
+        vm apply "$@" >/run/said 2>&1 || status=$?
+        grep -vE 'Units do not know|^  |E: Unable|apt did not' /run/said | sed 's/ It runs, and .*//'
+        echo "status: $status"
+}
+frozen() {
+        find /etc/libvirt/qemu "$pool" -type f -exec sha256sum {} + | sort
+}
+# talos NAME ARGUMENT...
+talos() {
+        local status=0
+
+        vm create talos --image /var/cache/base.qcow2 --memory 128 --cpus 1 --no-gpu --firmware bios --ip 192.0.2.9/24 --gateway 192.0.2.1 \
+                --wait --timeout 60 --name "$@" >/run/said 2>&1 || status=$?
+        echo "status: $status $(grep -oE 'The seed.*stays|nodes 192.0.2.9 .*yaml' /run/said)"
+}
 real() {
         ground
         network
@@ -93,9 +120,46 @@ real() {
         step firewall start 100 'is at step firewall'
         virsh -q -c qemu:///system destroy off
         ended off
-        kill %1
+
+        echo '-- declared'
+        mkdir -p /run/gpuvm/vms
+        printf '%s\n' '[Vm]' Kind=llm Image=/var/cache/base.qcow2 Cpus=1 Memory=128 Firmware=bios '[Gpu]' Gpu=none '[Network]' \
+                Address=192.0.2.9/24 Gateway=192.0.2.1 '[Guest]' "SshKey=$key" '[Llm]' 'ApiKeyFile=/run/my keys/llm key' >/run/gpuvm/vms/declared.vm
+        rm /run/guest/var/lib/gpuvm-setup/steps
+        vm apply --quiet >/run/said 2>&1 || cat /run/said
+        seed declared key-1
+        for name in boot firewall ollama engines; do printf '%s\n' "$name start 7" "$name done 9"; done >/run/guest/var/lib/gpuvm-setup/steps
+        vm apply --wait --timeout 0.x 2>&1
+        applied --dry-run --wait
+        seed declared key-1
+        applied --wait --timeout 60
+        seed declared key-1
+        frozen >/run/before
+        applied --wait --quiet --timeout 60
+        frozen | diff /run/before - && echo 'once more changes nothing'
+        printf 'firewall start 7\nfirewall failed 9\n' >/run/guest/var/lib/gpuvm-setup/steps
+        applied --wait --timeout 60
+        virsh -q -c qemu:///system destroy declared
+        applied --wait
+        vm delete --yes --quiet declared
+        rm /run/gpuvm/vms/declared.vm
+
+        # Its API answers with a machine config and without; its agent with one alone.
+        echo '-- Talos'
+        printf 'version: v1alpha1\nmachine:\n  token: secret-1\n' >/run/machine.yaml
+        python3 -m http.server 50000 >/dev/null 2>&1 &
+        talos configured --machine-config /run/machine.yaml
+        seed configured secret-1
+        vm delete --yes --force --quiet configured
+        mv /run/guest/agent /run/guest/asleep
+        talos unknown --machine-config /run/machine.yaml --timeout 3
+        seed unknown secret-1
+        vm delete --yes --force --quiet unknown
+        talos waits
+        seed waits 192.0.2.9
+        kill %1 %%
 }
-create_real "$work" 400 step created ended
+create_real "$work" 400 step created ended seed applied frozen talos
 [ "$status" -ne 77 ] || skip_all 'libvirt, QEMU or namespaces are not there'
 is 'it ends well' "$status" 0
 is 'each step is told, and how one failed' "$got" "-- well
@@ -123,5 +187,28 @@ status: 1 running
 -- off
   off is at step firewall of its setup
 'off' went off while it was set up; 'vmctl start off' starts it, and it goes on
-status: 1 shut off "
+status: 1 shut off 
+-- declared
+seed: declared-seed.iso declared-seed.iso 1
+vmctl: '0.x' is no time for --timeout; '90' or '5min' would be
+declared: as it is declared
+status: 0
+seed: declared-seed.iso declared-seed.iso 1
+declared: as it is declared
+status: 0
+seed: - - 
+status: 0
+once more changes nothing
+declared: as it is declared
+vmctl: 'declared' failed at step firewall of its setup.
+status: 1
+declared: as it is declared
+status: 0
+-- Talos
+status: 0 
+seed: - - 
+status: 0 The seed of 'unknown' stays
+seed: unknown-seed.iso unknown-seed.iso 1
+status: 0 nodes 192.0.2.9 --file controlplane.yaml
+seed: waits-seed.iso waits-seed.iso 1"
 done_testing

@@ -78,7 +78,7 @@ print("schematic:", *json.load(open("/run/server/schematic"))["customization"]["
         qemu-img info -U --output=json $pool/talos-01.qcow2 | python3 -c 'import json, sys
 d = json.load(sys.stdin)
 print("disk:", d["virtual-size"] >> 30, d["full-backing-filename"].replace("'"$id"'", "ID"), d["backing-filename-format"])'
-        echo "waits: $(grep -c talosctl /run/said)"
+        grep -A 3 waits /run/said
         vm ssh talos-01 2>&1 | grep -o 'talosctl --nodes' || true
 
         # The network alone is given to one without a machine config; with one both.
@@ -94,7 +94,7 @@ print("disk:", d["virtual-size"] >> 30, d["full-backing-filename"].replace("'"$i
 	    net = json.loads(re.search(rb'\{[^\0]*"ethernets"[^\0]*\}', iso).group())
 	    net = net.get("network", net)["ethernets"]
 	    for link in net.values():
-	        print("seed:", config in iso, link.get("dhcp4", False), link.get("addresses"), link.get("routes"))
+	        print("seed:", config in iso, b"#cloud-config\n" in iso, link.get("dhcp4", False), link.get("addresses"), link.get("routes"))
 	END
         echo "listed: $(vm list | awk '$2 == "talos" { print $1, $3, $NF }' | tr '\n' ' ')"
         echo "kept: $(vm image remove --yes talos-v1.13.9-amd64 2>&1 | grep -o stays)"
@@ -115,12 +115,15 @@ nothing is left of that
 asked: GET /version/v1.13.9/extensions/official;POST /schematics;GET /image/ID/v1.13.9/nocloud-amd64.raw.xz;
 schematic: siderolabs/qemu-guest-agent
 disk: 50 /var/cache/gpuvm/images/talos-v1.13.9-amd64-ID.raw raw
-waits: 3
+It waits for its configuration at its ADDRESS:
+  talosctl gen config talos-01 https://ADDRESS:6443 --install-disk /dev/vda
+  talosctl apply-config --insecure --nodes ADDRESS --file controlplane.yaml
+  talosctl bootstrap --nodes ADDRESS --endpoints ADDRESS --talosconfig talosconfig
 talosctl --nodes
 a second one asks nobody: 
 and waits for nothing: 0
-seed: False True None None
-seed: True False ['203.0.113.7/32'] [{'to': '0.0.0.0/0', 'via': '198.51.100.1', 'on-link': True}]
+seed: False True True None None
+seed: True False False ['203.0.113.7/32'] [{'to': '0.0.0.0/0', 'via': '198.51.100.1', 'on-link': True}]
 listed: talos-01 running - talos-02 running 203.0.113.7/32 
 kept: stays
 the cache stays, and nothing else

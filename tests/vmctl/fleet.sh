@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Two hosts from one place, as docs/fleet.md has it: fleet.sh VMCTL SOURCE
+# Two hosts from one place, and a cluster's nodes on both, as docs/fleet.md has it: fleet.sh VMCTL SOURCE
 #
 # Each has a libvirtd of its own, in namespaces. libvirt speaks to them as by ssh (qemu+ssh, virt-ssh-helper); what it takes for
 # ssh enters the host's namespaces.
@@ -82,4 +82,54 @@ got=$("$VMCTL" -c "qemu+ssh://a/system?command=$work/ssh" create debian --no-gpu
 like 'machines are made where they run' "$status:$got" '^1:.*on the host that runs vmctl'
 got=$(GPUVM_HOSTS="$GPUVM_HOSTS qemu+ssh://gone/system?command=$work/ssh" "$source/docs/fleet-inventory.py" --list 2>&1 </dev/null) && status=0 || status=$?
 like 'a host that does not answer ends it' "$status:$(tail -n 1 <<<"$got")" '^1:qemu.ssh://gone.*list failed'
+
+# A worker of one Talos cluster on each: its machine config comes by ssh, is declared there, and made there. Nothing boots: the
+# disk is empty.
+printf 'version: v1alpha1\nmachine:\n  type: worker\n  token: secret-1\ncluster:\n  controlPlane:\n    endpoint: https://192.0.2.10:6443\n' >"$work/worker.yaml"
+# on HOST COMMAND: as ssh to it.
+on() {
+        "$work/ssh" -- "$@"
+}
+# talos HOST ADDRESS: what its seed says of the network, and whether the machine config is in it to the letter.
+talos() {
+        on "$1" "umask 077; cat >/run/worker.yaml" <"$work/worker.yaml"
+        on "$1" "mkdir -p $pool /run/gpuvm/vms && qemu-img create -q -f qcow2 /var/cache/base.qcow2 1G && cat >/run/gpuvm/vms/talos-$1.vm" <<-END
+	[Vm]
+	Kind=talos
+	Image=/var/cache/base.qcow2
+	Cpus=1
+	Memory=128
+	[Gpu]
+	Gpu=none
+	[Network]
+	Network=nodes
+	Address=$2/24
+	Gateway=192.0.2.1
+	[Talos]
+	MachineConfig=/run/worker.yaml
+	END
+        on "$1" "cat >/run/nodes.xml; virsh -q -c qemu:///system 'net-define /run/nodes.xml; net-start nodes'" >/dev/null \
+                <<<'<network><name>nodes</name><bridge name="virbr9" stp="off"/></network>'
+        on "$1" "$VMCTL apply --quiet talos-$1" </dev/null 2>&1 | grep -v 'Units do not know'
+        on "$1" "cat $pool/talos-$1-seed.iso" </dev/null | python3 -c 'import json, re, sys
+iso = sys.stdin.buffer.read()
+net = json.loads(re.search(rb"\{[^\0]*\"ethernets\"[^\0]*\}", iso).group())
+for link in net.get("network", net)["ethernets"].values():
+    print(link["match"]["macaddress"], *link["addresses"], link["routes"][0]["via"], open(sys.argv[1], "rb").read() in iso)' "$work/worker.yaml"
+}
+mac='52:54:00:[0-9a-f:]*'
+like 'a worker of Talos on one host' "$(talos a 192.0.2.21)" "^$mac 192\.0\.2\.21/24 192\.0\.2\.1 True\$"
+like 'and one on the other, of the same cluster' "$(talos bb 192.0.2.22)" "^$mac 192\.0\.2\.22/24 192\.0\.2\.1 True\$"
+for host in a bb; do
+        like "$host: it is seen from here, and runs" "$("$VMCTL" -c "qemu+ssh://$host/system?command=$work/ssh" list </dev/null)" \
+                "talos-$host +talos +running .*192\.0\.2\.2"
+        is "$host: who has the secrets of the cluster" "$(on $host "stat -c %a $pool/talos-$host-seed.iso /run/worker.yaml" </dev/null | paste -sd' ')" '600 600'
+done
+got=$("$source/docs/fleet-inventory.py" --list </dev/null | python3 -c 'import json, sys
+d = json.load(sys.stdin)
+print(*d["talos"]["hosts"], *(d["_meta"]["hostvars"][n]["ansible_host"] for n in d["talos"]["hosts"]))')
+is 'the inventory has them as nodes of Talos' "$got" 'talos-a talos-bb 192.0.2.21 192.0.2.22'
+is 'labels say on which host each is' "$("$source/docs/fleet-inventory.py" --labels </dev/null | grep talos)" \
+        'kubectl label --overwrite node talos-a topology.kubernetes.io/zone=a gpuvm/gpus=0
+kubectl label --overwrite node talos-bb topology.kubernetes.io/zone=bb gpuvm/gpus=0'
 done_testing

@@ -156,6 +156,8 @@ complete -c vmctl -n __fish_use_subcommand -f -a apply -d 'Make machines what is
 complete -c vmctl -n '__fish_seen_subcommand_from apply' -f -a '(vmctl list --quiet 2>/dev/null)'
 complete -c vmctl -n '__fish_seen_subcommand_from apply' -l dry-run -s n -d 'Show what would be done, change nothing'
 complete -c vmctl -n '__fish_seen_subcommand_from apply' -l root -r -d 'Look at the host recorded in DIR, or in a bundle'
+complete -c vmctl -n '__fish_seen_subcommand_from apply' -l timeout -s t -r -d 'How long the guest may take'
+complete -c vmctl -n '__fish_seen_subcommand_from apply' -l wait -d 'Until it is ready, with its GPUs'
 complete -c vmctl -n __fish_use_subcommand -f -a export -d 'Write a machine as a file for /etc/gpuvm/vms'
 complete -c vmctl -n '__fish_seen_subcommand_from export' -f -a '(vmctl list --quiet 2>/dev/null)'
 complete -c vmctl -n __fish_use_subcommand -f -a import-catalog -d 'Write the VMs of a Proxmox catalog as such files'

@@ -203,10 +203,23 @@ static int read_gpus(int root, const Conf *c, NvidiaFacts *f) {
         return 0;
 }
 
+/* Whether names that both families have may be of NVIDIA's own repository: it is among apt's sources, and no
+ * pin of ours keeps the driver to the distribution. */
+static bool has_repository(int root, const AptSources *sources) {
+        _cleanup_free_ char *pin = NULL;
+
+        for (size_t i = 0; i < sources->n; i++)
+                STRV_FOREACH(u, sources->items[i].uris)
+                        if (startswith(*u, NVIDIA_REPOSITORY))
+                                return fs_read(root, NVIDIA_PIN_PATH, FS_FILE_MAX, &pin, NULL) < 0 ||
+                                                !strstr(pin, NVIDIA_PIN_NEVER);
+        return false;
+}
+
 int nvidia_facts_read(int root, const Conf *c, const DpkgStatus *packages, const AptSources *sources,
                       NvidiaFacts *ret) {
         _cleanup_(nvidia_facts_done) NvidiaFacts f = {};
-        bool smi, repository = false;
+        bool smi;
         int r;
 
         r = read_system(root, &f);
@@ -216,10 +229,7 @@ int nvidia_facts_read(int root, const Conf *c, const DpkgStatus *packages, const
                 r = osrelease_machine(root, &f.machine);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < sources->n; i++)
-                STRV_FOREACH(u, sources->items[i].uris)
-                        repository |= startswith(*u, NVIDIA_REPOSITORY) != NULL;
-        nvidia_find_installed(packages, repository, &f.host);
+        nvidia_find_installed(packages, has_repository(root, sources), &f.host);
         smi = fs_exists(root, "/usr/bin/nvidia-smi") > 0;
         if (!smi)
                 f.host.branch = 0; /* half of one: to be completed */

@@ -8,6 +8,11 @@
 #include "nvidia.h"
 #include "pci.h"
 
+/* Apt's preferences for the driver, ours. The second is in it where the driver is the distribution's: nothing
+ * of it comes from NVIDIA's own repository then. */
+#define NVIDIA_PIN_PATH  "/etc/apt/preferences.d/gpuvm-nvidia"
+#define NVIDIA_PIN_NEVER "Pin-Priority: -1\n"
+
 typedef struct NvidiaFacts {
         NvidiaHost host; /* borrows from the rest */
         char *id, *version, *codename, *machine, *kernel;

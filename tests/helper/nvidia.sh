@@ -109,7 +109,7 @@ is 'the driver of the archive' "$status" 0
 is 'is this' "$(installed)" \
         'libcuda1 linux-headers-amd64 nvidia-cuda-toolkit nvidia-kernel-dkms nvidia-persistenced nvidia-smi'
 is 'with these files' "$(written)" \
-        './apt/apt.conf.d/52gpuvm-nvidia ./apt/sources.list.d/gpuvm-nvidia.sources ./modprobe.d/gpuvm-nouveau.conf'
+        './apt/apt.conf.d/52gpuvm-nvidia ./apt/preferences.d/gpuvm-nvidia ./apt/sources.list.d/gpuvm-nvidia.sources ./modprobe.d/gpuvm-nouveau.conf'
 is 'from the same mirror, with the same key' "$(grep -v '^#' "$root/etc/apt/sources.list.d/gpuvm-nvidia.sources" | xargs)" \
         'Types: deb URIs: http://mirror.example/debian Suites: bookworm Components: contrib non-free non-free-firmware Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg Types: deb URIs: http://mirror.example/debian Suites: bookworm-updates Components: contrib non-free non-free-firmware Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg'
 like 'its module is built where DKMS has not' "$(cat "$root/calls")" "dkms autoinstall -k $kernel"
@@ -232,6 +232,23 @@ run
 is 'what the kernel has loaded it trusts' "$status" 0
 
 # The two families.
+machine 0x1b06
+echo 'deb https://developer.download.nvidia.com/compute/cuda/repos/debian12/x86_64/ /' >"$root/etc/apt/sources.list.d/cuda.list"
+configure DriverSource=distro CudaToolkit=no ContainerToolkit=no
+run
+is "the archive's driver beside NVIDIA's repository" "$status $(installed)" \
+        '0 libcuda1 linux-headers-amd64 nvidia-kernel-dkms nvidia-persistenced nvidia-smi'
+is 'which has no say in it' "$(grep -v '^#' "$root/etc/apt/preferences.d/gpuvm-nvidia" | grep -E '^(Pin|Package: nvidia-\*)' | cut -d' ' -f1-3 | xargs)" \
+        'Package: nvidia-* libnvidia-* Pin: origin developer.download.nvidia.com Pin-Priority: -1'
+sed -i 's/^Version: .*/Version: 535.261.03-1/' "$root/var/lib/dpkg/status"
+: >"$root/usr/bin/nvidia-smi"
+: >"$root/calls"
+run
+is 'and the next run knows whose it is' "$status $(cat "$root/calls")" '0 '
+rm "$root/etc/apt/preferences.d/gpuvm-nvidia"
+run
+is 'which without the pin nobody could tell' "$status" 1
+
 machine 0x2684 nvidia
 has_package nvidia-kernel-open-dkms 580.95.05-1
 has_package nvidia-driver-cuda 580.95.05-1

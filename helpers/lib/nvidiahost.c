@@ -6,6 +6,7 @@
 #include "containerengine.h"
 #include "fs.h"
 #include "initramfs.h"
+#include "module.h"
 #include "nvidiahost.h"
 #include "osrelease.h"
 
@@ -250,7 +251,8 @@ int nvidia_facts_read(int root, const Conf *c, const DpkgStatus *packages, const
         return 0;
 }
 
-int nvidia_kernel_has_module(int root, const char *kernel) {
+/* Returns 1 and where it is, 0 if that kernel has none. Debian's archive renames it. */
+static int find_module(int root, const char *kernel, char **ret) {
         static const char *const names[] = { "/nvidia.ko", "/nvidia-current.ko" };
         _cleanup_free_ char *path = NULL, *text = NULL;
         int r;
@@ -261,8 +263,32 @@ int nvidia_kernel_has_module(int root, const char *kernel) {
         if (r == -ENOENT)
                 return 0;
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(names); i++)
-                for (const char *s = text; (s = strstr(s, names[i])); s++)
-                        if (strchr(":.", s[strlen(names[i])]))
-                                return 1;
+                for (const char *s = text; (s = strstr(s, names[i])); s++) {
+                        const char *start = s;
+
+                        if (!strchr(":.", s[strlen(names[i])]))
+                                continue;
+                        while (start > text && !strchr(" \n", start[-1]))
+                                start--;
+                        r = str_printf(ret, "/lib/modules/%s/%.*s", kernel, (int) strcspn(start, ": \n"),
+                                       start);
+                        return r < 0 ? r : 1;
+                }
         return MIN(r, 0);
+}
+
+int nvidia_kernel_has_module(int root, const char *kernel) {
+        _cleanup_free_ char *path = NULL;
+
+        return find_module(root, kernel, &path);
+}
+
+int nvidia_kernel_module_version(int root, const char *kernel, char **ret) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = find_module(root, kernel, &path);
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        return module_file_version(root, path, ret);
 }

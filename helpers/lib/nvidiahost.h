@@ -33,3 +33,6 @@ void nvidia_find_installed(const DpkgStatus *packages, bool from_repository, Nvi
 
 /* Returns 1 if that kernel has NVIDIA's module, 0 if not. */
 int nvidia_kernel_has_module(int root, const char *kernel) _must_check_ _nonnull_all_;
+
+/* The version of the module that it would load. Returns 0, -ENOENT if it has none, or another -errno. */
+int nvidia_kernel_module_version(int root, const char *kernel, char **ret) _must_check_ _nonnull_all_;

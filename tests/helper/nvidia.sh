@@ -145,6 +145,35 @@ is 'with it the node is made' "$status $(cat "$root/dev/nvidia-uvm")" '0 -u -c 0
 run
 like 'once' "$said" 'Nothing to do|nothing to do'
 
+# Debian's update has brought a library, and DKMS a module for the next start. module VERSION: for the kernel.
+if command -v gcc >/dev/null; then
+        module() {
+                mkdir -p "$root/lib/modules/$kernel/updates/dkms"
+                printf 'const char a[] __attribute__((section(".modinfo"), used)) = "version=%s";\n' "$1" |
+                        gcc -c -x c -o "$root/lib/modules/$kernel/updates/dkms/nvidia-current.ko" -
+                echo 'updates/dkms/nvidia-current.ko:' >"$root/lib/modules/$kernel/modules.dep"
+        }
+        machine 0x1b06 nvidia
+        run
+        lib=$root/usr/lib/x86_64-linux-gnu/nvidia/current
+        mkdir -p "$lib" "$root/sys/module/nvidia_current"
+        ln -s libcuda.so.535.261.03 "$lib/libcuda.so.1"
+        echo 535.183.01 >"$root/sys/module/nvidia_current/version"
+        module 535.183.01
+        run
+        is 'a library that no module is for is no reason to restart' "$status $(ls "$root/run/gpuvm/reboot.d")" '0 '
+        like 'but it is said' "$said" "library is 535.261.03 and the loaded module 535.183.01, .* kernel $kernel is 535.183.01"
+        module 535.261.03
+        run
+        is 'a module that waits for the next start is one' "$status $(ls "$root/run/gpuvm/reboot.d")" '0 nvidia'
+        like 'which is said' "$said" 'request reboot: for NVIDIA.s module to become that of its library'
+        echo 535.261.03 >"$root/sys/module/nvidia_current/version"
+        run
+        is 'after it none is asked for any more' "$status $(ls "$root/run/gpuvm/reboot.d")" '0 '
+else
+        skip 'a library of another version than the module' 'needs gcc'
+fi
+
 # Nothing to do for this host.
 machine
 run

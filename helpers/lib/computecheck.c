@@ -3,6 +3,9 @@
 #include "computecheck.h"
 #include "child.h"
 #include "compute.h"
+#include "nodes.h"
+#include "nvidiacheck.h"
+#include "nvidiahost.h"
 
 #define PYTHON "/usr/bin/python3"
 
@@ -91,6 +94,28 @@ static int check_gpus(Phase *p, const PciBus *bus, Findings *ret) {
         return r;
 }
 
+/* Whoever is given a driver for a card is told when the driver leaves the card out. */
+static int check_elsewhere(Phase *p, const Conf *c, const PciDevice *gpu, Findings *ret) {
+        bool with_vm = gpu->driver && nodes_is_vfio_driver(gpu->driver);
+        const char *driver = gpu->driver ?: "no driver";
+        DriverNeed need;
+        int r = 0;
+
+        if (!with_vm && !nvidia_gives_away(c, gpu) && driver_need(gpu->device, &need) >= 0)
+                r = nvidiacheck_wants_driver(p->root, c);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return findings_add(ret, FINDING_SKIP, "compute", NULL, NULL,
+                                    "GPU %s is on %s, and not for the host to compute on", gpu->name, driver);
+        return findings_add(
+                        ret, FINDING_FAIL, "compute", NULL,
+                        "Start gpuvm-nvidia.service; 'dmesg | grep NVRM' may say what the driver has against the "
+                        "GPU. One that only VMs are to use needs Mode=exclusive in its [Gpu] section.",
+                        "GPU %s is on %s instead of NVIDIA's, so the host cannot compute on it", gpu->name,
+                        driver);
+}
+
 int computecheck_add(Phase *p, const Conf *c, const PciBus *bus, Findings *ret) {
         size_t n = 0;
         int r = 0;
@@ -105,9 +130,7 @@ int computecheck_add(Phase *p, const Conf *c, const PciBus *bus, Findings *ret) 
                 if (is_on_driver(d))
                         n++;
                 else
-                        r = findings_add(ret, FINDING_SKIP, "compute", NULL, NULL,
-                                         "GPU %s is on %s, and not for the host to compute on", d->name,
-                                         d->driver ?: "no driver");
+                        r = check_elsewhere(p, c, d, ret);
         }
         if (r < 0 || n == 0)
                 return r;

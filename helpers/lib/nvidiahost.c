@@ -180,6 +180,10 @@ static int read_system(int root, NvidiaFacts *f) {
         return r < 0 ? r : strv_extend(&f->kernels, f->kernel);
 }
 
+bool nvidia_gives_away(const Conf *c, const PciDevice *gpu) {
+        return c->vfio && conf_gpu_mode(c, gpu->name, strempty(gpu->path)) == GPU_EXCLUSIVE;
+}
+
 static int read_gpus(int root, const Conf *c, NvidiaFacts *f) {
         int r;
 
@@ -197,8 +201,7 @@ static int read_gpus(int root, const Conf *c, NvidiaFacts *f) {
                 f->gpus[f->host.n_gpus++] = (NvidiaGpu){
                         .name = d->name,
                         .device = d->device,
-                        .given_away = c->vfio &&
-                                        conf_gpu_mode(c, d->name, strempty(d->path)) == GPU_EXCLUSIVE,
+                        .given_away = nvidia_gives_away(c, d),
                 };
         }
         return 0;

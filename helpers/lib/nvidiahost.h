@@ -31,6 +31,9 @@ void nvidia_facts_done(NvidiaFacts *f);
  * repository is among apt's sources, which decides where names and versions are the same in both families. */
 void nvidia_find_installed(const DpkgStatus *packages, bool from_repository, NvidiaHost *h) _nonnull_all_;
 
+/* The host leaves it to VMs for good, and needs no driver for it. */
+bool nvidia_gives_away(const Conf *c, const PciDevice *gpu) _nonnull_all_;
+
 /* Returns 1 if that kernel has NVIDIA's module, 0 if not. */
 int nvidia_kernel_has_module(int root, const char *kernel) _must_check_ _nonnull_all_;
 

@@ -185,6 +185,32 @@ is 'a card on VFIO is not asked' "$status $(ask '[c["text"] for c in d["checks"]
         "0 ['GPU 0000:01:00.0 is on vfio-pci, and not for the host to compute on']"
 unset GPUVM_CUDA
 
+# A card that the driver leaves out, or that nouveau has kept.
+for driver in '' nouveau; do
+        machine 7 "$driver"
+        : >"$root/etc/gpuvm.conf"
+        run
+        is "${driver:-none}: where it cannot be told who needs which driver, nobody does" \
+                "$status $(ask '[c["result"] for c in d["checks"] if c["check"] == "compute"]')" "0 ['skip']"
+        mkdir -p "$root/var/lib/dpkg" "$root/boot"
+        : >"$root/var/lib/dpkg/status"
+        echo x86_64 >"$root/proc/sys/kernel/arch"
+        printf 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n' >"$root/etc/os-release"
+        run
+        is "${driver:-none}: a card that the host should compute on is not ready" "$status $(ask 'd["ready"]')" '1 False'
+        like "${driver:-none}: with what it is on" "$said" \
+                "GPU 0000:01:00.0 is on ${driver:-no driver} instead of NVIDIA's.*Start gpuvm-nvidia.service.*Mode=exclusive"
+        for conf in '[Gpu]\nDriverSource=none' '[Bootstrap]\nNvidia=no'; do
+                printf '%b\n' "$conf" >"$root/etc/gpuvm.conf"
+                run
+                is "${driver:-none}: ${conf#*n}, and it is" "$status" 0
+        done
+        : >"$root/etc/gpuvm.conf"
+        echo 0x0fc6 >"$root/sys/bus/pci/devices/0000:01:00.0/device"
+        run
+        is "${driver:-none}: so is one that is too old for any driver" "$status" 0
+done
+
 # What was turned off, and what is not there.
 machine '' nouveau
 printf '[Bootstrap]\nVfio=no\nKvm=no\n' >"$root/etc/gpuvm.conf"

@@ -208,19 +208,22 @@ static int admit_user(Phase *p, Undo *u, const char *user) {
 
 /* Facts for the report; none of them keeps libvirt from working. */
 static void look_at_kvm(Phase *p) {
-        static const char *const parameters[] = { "/sys/module/kvm_intel/parameters/nested",
-                                                  "/sys/module/kvm_amd/parameters/nested" };
-        _cleanup_free_ char *nested = NULL;
+        static const char *const modules[] = { "kvm_intel", "kvm_amd" };
 
         if (fs_exists(p->root, "/dev/kvm") == 0)
                 phase_note(p,
                            "No /dev/kvm: VMs run slowly (TCG). Turn VT-x or AMD-V on in the firmware; in a VM, "
                            "nested virtualization of its host");
-        for (size_t i = 0; i < ELEMENTSOF(parameters) && !nested; i++)
-                if (fs_read_line(p->root, parameters[i], &nested) < 0)
-                        nested = NULL;
-        if (nested && (streq(nested, "N") || streq(nested, "0")))
-                phase_note(p, "Nested virtualization is off: guests have no /dev/kvm");
+        for (size_t i = 0; i < ELEMENTSOF(modules); i++) {
+                _cleanup_free_ char *path = NULL, *nested = NULL;
+
+                if (str_printf(&path, "/sys/module/%s/parameters/nested", modules[i]) >= 0 &&
+                    fs_read_line(p->root, path, &nested) >= 0 && (streq(nested, "N") || streq(nested, "0")))
+                        phase_note(p,
+                                   "Nested virtualization is off: guests have no /dev/kvm. If they are to have it, "
+                                   "write 'options %s nested=1' into a file in /etc/modprobe.d and restart",
+                                   modules[i]);
+        }
 }
 
 static int run(Phase *p, int argc, char *argv[]) {

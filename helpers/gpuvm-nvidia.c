@@ -194,7 +194,7 @@ static int install_all(State *s) {
 
         r = add_sources(s);
         if (r >= 0)
-                r = nvidia_source_keep_together(s->p, s->u);
+                r = nvidia_source_keep_together(s->p, s->u, &s->plan);
         if (r >= 0)
                 r = keep_nouveau_away(s);
         if (r >= 0)

@@ -18,7 +18,7 @@ layers=(
          dropin ledger cloudinit guestwish gueststeps setupsteps setupcheck nodeinit guestnet gpuarch ubuntudrivers
          osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner
          netpeer ping netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile
-         metrics'
+         metrics nvidiaversion stopped'
         'xml yamldoc metadata virtlib virtpulse seed guestlog gpuname gpuwish vmplace'
         'phase'
         'conf confkey vmfile vmfileformat catalog gpudriver talos imagecache imageentry imagefile imagepull imageplan

@@ -7,6 +7,7 @@
 #include "gpucheck.h"
 #include "known.h"
 #include "nvidiacheck.h"
+#include "nvidiaversion.h"
 #include "parse.h"
 #include "poison.h"
 #include "strv.h"
@@ -276,47 +277,6 @@ int check_holders(CheckLook *l) {
         return r;
 }
 
-/* The version that a library's file has at its end: "libcuda.so.580.95.05". */
-static int read_library_version(int root, char **ret) {
-        static const char *const libraries[] = { "/usr/lib/x86_64-linux-gnu/libcuda.so.1",
-                                                 "/usr/lib/aarch64-linux-gnu/libcuda.so.1",
-                                                 "/usr/lib/x86_64-linux-gnu/nvidia/current/libcuda.so.1",
-                                                 "/usr/lib/aarch64-linux-gnu/nvidia/current/libcuda.so.1" };
-
-        for (size_t i = 0; i < ELEMENTSOF(libraries); i++) {
-                _cleanup_free_ char *name = NULL;
-                const char *version;
-
-                if (fs_readlink_name(root, libraries[i], &name) < 0)
-                        continue;
-                version = startswith(name, "libcuda.so.");
-                if (version && strchr(version, '.'))
-                        return free_and_strdup(ret, version);
-        }
-        return -ENOENT;
-}
-
-/* A module of the distribution's says it in /sys, any in /proc: "NVRM version: NVIDIA UNIX Open Kernel Module
- * for x86_64  580.95.05  Release Build  (...)". */
-static int read_module_version(int root, char **ret) {
-        _cleanup_strv_ char **words = NULL;
-        _cleanup_free_ char *line = NULL;
-        int r;
-
-        r = fs_read_line(root, "/sys/module/nvidia/version", ret);
-        if (r == -ENOENT)
-                r = fs_read_line(root, "/sys/module/nvidia_current/version", ret);
-        if (r != -ENOENT)
-                return r;
-        r = fs_read_line(root, "/proc/driver/nvidia/version", &line);
-        if (r >= 0)
-                r = strv_split(line, " ", &words);
-        STRV_FOREACH(w, words)
-                if (strchr(*w, '.') && strspn(*w, "0123456789.") == strlen(*w))
-                        return free_and_strdup(ret, *w);
-        return r < 0 ? r : -ENODATA;
-}
-
 static bool host_uses_gpus(const CheckLook *l) {
         const PciDevice *d;
         size_t i = 0;
@@ -355,9 +315,9 @@ int check_driver(CheckLook *l) {
                 return look_add(l, FINDING_SKIP, NULL, NULL, "Nvidia=no");
         if (!host_uses_gpus(l))
                 return look_add(l, FINDING_OK, NULL, NULL, "none is needed: the host uses no GPU");
-        if (read_module_version(l->root, &module) < 0)
+        if (nvidiaversion_loaded(l->root, &module) < 0)
                 return check_absent(l);
-        if (read_library_version(l->root, &library) < 0 || streq(module, library))
+        if (nvidiaversion_library(l->root, &library) < 0 || streq(module, library))
                 return look_add(l, FINDING_OK, NULL, NULL, "NVIDIA's %s is loaded", module);
         r = look_add(l, FINDING_WARN, NULL,
                      "Restart the machine: the update that brought the library is not loaded yet.",

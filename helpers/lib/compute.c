@@ -3,6 +3,7 @@
 #include "compute.h"
 #include "computejob.h"
 #include "fs.h"
+#include "nvidiaversion.h"
 
 struct Compute {
         Worker *worker; /* NULL: the next call starts one */
@@ -17,17 +18,6 @@ void compute_proof_done(ComputeProof *p) {
         free(p->gpu);
         free(p->detail);
         *p = (ComputeProof){};
-}
-
-int compute_kernel_version(int root, char **ret) {
-        /* Debian's archive renames the module. */
-        static const char *const paths[] = { "/sys/module/nvidia/version",
-                                             "/sys/module/nvidia_current/version" };
-        int r = -ENOENT;
-
-        for (size_t i = 0; i < ELEMENTSOF(paths) && r == -ENOENT; i++)
-                r = fs_read_line(root, paths[i], ret);
-        return r;
 }
 
 int compute_open(int root, void (*tick)(void *userdata), void *userdata, Compute **ret) {
@@ -80,7 +70,7 @@ int compute_prove(Compute *c, Bdf gpu, uint64_t timeout_usec, ComputeProof *ret)
         _cleanup_free_ char *answer = NULL;
         int r;
 
-        r = compute_kernel_version(c->root, &p.kernel);
+        r = nvidiaversion_loaded(c->root, &p.kernel);
         if (r == -ENOMEM)
                 return r;
         if (r >= 0) {

@@ -57,6 +57,3 @@ const char *compute_remedy(ComputeVerdict v);
 pid_t compute_end(Compute *c) _nonnull_all_;
 void compute_free(Compute *c);
 DEFINE_POINTER_CLEANUP(Compute, compute_free)
-
-/* The version of NVIDIA's loaded kernel module. Returns 0, -ENOENT if none is loaded, or another -errno. */
-int compute_kernel_version(int root, char **ret) _must_check_ __attribute__((nonnull(2)));

@@ -8,7 +8,7 @@
 #include "pci.h"
 #include "phase.h"
 
-/* Adds a check "compute" for each GPU on NVIDIA's driver, one on VFIO or on another driver is skipped, and a
- * check "torch" where the system's python3 has PyTorch. Children do it, with deadlines. Returns 0 or
- * -ENOMEM. */
+/* Adds a check "compute" for each GPU: one on NVIDIA's driver computes, one with VFIO is skipped, and so is
+ * any other that the host is to have no driver for; where it is to have one that is a failure. And a check
+ * "torch" where the system's python3 has PyTorch. Children do it, with deadlines. Returns 0 or -ENOMEM. */
 int computecheck_add(Phase *p, const Conf *c, const PciBus *bus, Findings *ret) _must_check_ _nonnull_all_;

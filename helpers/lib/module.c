@@ -16,8 +16,13 @@
         X(kmod_list_next)                  \
         X(kmod_module_get_initstate)       \
         X(kmod_module_get_module)          \
+        X(kmod_module_get_info)            \
         X(kmod_module_get_name)            \
+        X(kmod_module_info_free_list)      \
+        X(kmod_module_info_get_key)        \
+        X(kmod_module_info_get_value)      \
         X(kmod_module_new_from_lookup)     \
+        X(kmod_module_new_from_path)       \
         X(kmod_module_probe_insert_module) \
         X(kmod_module_unref)               \
         X(kmod_module_unref_list)
@@ -52,6 +57,11 @@ static inline void kmod_list_freep(struct kmod_list **l) {
 static inline void kmod_module_unrefp(struct kmod_module **m) {
         if (*m)
                 (void) km.kmod_module_unref(*m);
+}
+
+static inline void kmod_info_freep(struct kmod_list **l) {
+        if (*l)
+                km.kmod_module_info_free_list(*l);
 }
 
 /* libkmod would print to stderr what the caller says better. */
@@ -289,4 +299,26 @@ int module_find_vfio(int root, const char *modalias, char **ret) {
                 return -ENOMEM;
         *ret = TAKE_PTR(found);
         return 0;
+}
+
+int module_file_version(int root, const char *path, char **ret) {
+        _cleanup_(kmod_unrefp) struct kmod_ctx *ctx = NULL;
+        _cleanup_(kmod_module_unrefp) struct kmod_module *m = NULL;
+        _cleanup_(kmod_info_freep) struct kmod_list *info = NULL;
+        _cleanup_free_ char *file = NULL;
+        int r;
+
+        r = str_printf(&file, "/proc/self/fd/%d%s", root, path);
+        if (r >= 0)
+                r = open_kmod(root, &ctx);
+        if (r >= 0)
+                r = km.kmod_module_new_from_path(ctx, file, &m);
+        if (r >= 0)
+                r = km.kmod_module_get_info(m, &info);
+        if (r < 0)
+                return r;
+        for (struct kmod_list *l = info; l; l = km.kmod_list_next(info, l))
+                if (streq(km.kmod_module_info_get_key(l), "version"))
+                        return free_and_strdup(ret, km.kmod_module_info_get_value(l));
+        return -ENODATA;
 }

@@ -22,3 +22,6 @@ int module_load_alias(int root, const char *modalias) _must_check_ _nonnull_all_
 /* The module that is best at giving this device to a VM: a VFIO variant driver if this kernel has one for
  * exactly such devices ("nvgrace_gpu_vfio_pci"), else "vfio_pci". modalias: the device's own. */
 int module_find_vfio(int root, const char *modalias, char **ret) _must_check_ _nonnull_all_;
+
+/* The version that the file of a module, below root, says it has. -ENODATA: it says none. */
+int module_file_version(int root, const char *path, char **ret) _must_check_ _nonnull_all_;

@@ -84,3 +84,13 @@ int nvidiacheck_add(int root, const Conf *c, Findings *ret) {
         }
         return 0;
 }
+
+int nvidiacheck_wants_driver(int root, const Conf *c) {
+        _cleanup_(look_done) Look l = {};
+        int r;
+
+        r = look(root, c, &l);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        return l.plan.verdict != NVIDIA_NOTHING;
+}

@@ -6,6 +6,7 @@
 #include "containerengine.h"
 #include "fs.h"
 #include "initramfs.h"
+#include "module.h"
 #include "nvidiahost.h"
 #include "osrelease.h"
 
@@ -179,6 +180,10 @@ static int read_system(int root, NvidiaFacts *f) {
         return r < 0 ? r : strv_extend(&f->kernels, f->kernel);
 }
 
+bool nvidia_gives_away(const Conf *c, const PciDevice *gpu) {
+        return c->vfio && conf_gpu_mode(c, gpu->name, strempty(gpu->path)) == GPU_EXCLUSIVE;
+}
+
 static int read_gpus(int root, const Conf *c, NvidiaFacts *f) {
         int r;
 
@@ -196,17 +201,29 @@ static int read_gpus(int root, const Conf *c, NvidiaFacts *f) {
                 f->gpus[f->host.n_gpus++] = (NvidiaGpu){
                         .name = d->name,
                         .device = d->device,
-                        .given_away = c->vfio &&
-                                        conf_gpu_mode(c, d->name, strempty(d->path)) == GPU_EXCLUSIVE,
+                        .given_away = nvidia_gives_away(c, d),
                 };
         }
         return 0;
 }
 
+/* Whether names that both families have may be of NVIDIA's own repository: it is among apt's sources, and no
+ * pin of ours keeps the driver to the distribution. */
+static bool has_repository(int root, const AptSources *sources) {
+        _cleanup_free_ char *pin = NULL;
+
+        for (size_t i = 0; i < sources->n; i++)
+                STRV_FOREACH(u, sources->items[i].uris)
+                        if (startswith(*u, NVIDIA_REPOSITORY))
+                                return fs_read(root, NVIDIA_PIN_PATH, FS_FILE_MAX, &pin, NULL) < 0 ||
+                                                !strstr(pin, NVIDIA_PIN_NEVER);
+        return false;
+}
+
 int nvidia_facts_read(int root, const Conf *c, const DpkgStatus *packages, const AptSources *sources,
                       NvidiaFacts *ret) {
         _cleanup_(nvidia_facts_done) NvidiaFacts f = {};
-        bool smi, repository = false;
+        bool smi;
         int r;
 
         r = read_system(root, &f);
@@ -216,10 +233,7 @@ int nvidia_facts_read(int root, const Conf *c, const DpkgStatus *packages, const
                 r = osrelease_machine(root, &f.machine);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < sources->n; i++)
-                STRV_FOREACH(u, sources->items[i].uris)
-                        repository |= startswith(*u, NVIDIA_REPOSITORY) != NULL;
-        nvidia_find_installed(packages, repository, &f.host);
+        nvidia_find_installed(packages, has_repository(root, sources), &f.host);
         smi = fs_exists(root, "/usr/bin/nvidia-smi") > 0;
         if (!smi)
                 f.host.branch = 0; /* half of one: to be completed */
@@ -240,7 +254,8 @@ int nvidia_facts_read(int root, const Conf *c, const DpkgStatus *packages, const
         return 0;
 }
 
-int nvidia_kernel_has_module(int root, const char *kernel) {
+/* Returns 1 and where it is, 0 if that kernel has none. Debian's archive renames it. */
+static int find_module(int root, const char *kernel, char **ret) {
         static const char *const names[] = { "/nvidia.ko", "/nvidia-current.ko" };
         _cleanup_free_ char *path = NULL, *text = NULL;
         int r;
@@ -251,8 +266,32 @@ int nvidia_kernel_has_module(int root, const char *kernel) {
         if (r == -ENOENT)
                 return 0;
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(names); i++)
-                for (const char *s = text; (s = strstr(s, names[i])); s++)
-                        if (strchr(":.", s[strlen(names[i])]))
-                                return 1;
+                for (const char *s = text; (s = strstr(s, names[i])); s++) {
+                        const char *start = s;
+
+                        if (!strchr(":.", s[strlen(names[i])]))
+                                continue;
+                        while (start > text && !strchr(" \n", start[-1]))
+                                start--;
+                        r = str_printf(ret, "/lib/modules/%s/%.*s", kernel, (int) strcspn(start, ": \n"),
+                                       start);
+                        return r < 0 ? r : 1;
+                }
         return MIN(r, 0);
+}
+
+int nvidia_kernel_has_module(int root, const char *kernel) {
+        _cleanup_free_ char *path = NULL;
+
+        return find_module(root, kernel, &path);
+}
+
+int nvidia_kernel_module_version(int root, const char *kernel, char **ret) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = find_module(root, kernel, &path);
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        return module_file_version(root, path, ret);
 }

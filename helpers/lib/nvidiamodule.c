@@ -5,6 +5,7 @@
 #include "fs.h"
 #include "initramfs.h"
 #include "module.h"
+#include "nvidiaversion.h"
 #include "reboot.h"
 
 #define DKMS            "/usr/sbin/dkms"
@@ -124,6 +125,52 @@ static int make_nodes(Phase *p, const NvidiaFacts *f) {
         return r == -ENOMEM ? log_oom() : 0;
 }
 
+/* An upgrade changes the library at once, and the module with the next start: until then CUDA and NVML refuse
+ * to work. Returns 1 if a restart brings the two together. */
+static int is_outdated(Phase *p, const NvidiaFacts *f) {
+        const char *kernel = f->kernels[strv_length(f->kernels) - 1];
+        _cleanup_free_ char *loaded = NULL, *library = NULL, *next = NULL;
+        int r;
+
+        r = nvidiaversion_loaded(p->root, &loaded);
+        if (r >= 0)
+                r = nvidiaversion_library(p->root, &library);
+        if (r < 0 || streq(loaded, library))
+                return r == -ENOMEM ? log_oom() : 0;
+        r = nvidia_kernel_module_version(p->root, kernel, &next);
+        if (r == -ENOMEM)
+                return log_oom();
+        if (r >= 0 && streq(next, library))
+                return 1;
+        phase_note(p,
+                   "NVIDIA's library is %s and the loaded module %s, and a restart does not help: that of kernel %s is "
+                   "%s. Upgrade both to one version",
+                   library, loaded, kernel, next ?: "unknown");
+        return 0;
+}
+
+/* gpu: which one waits for a restart, or NULL. */
+static int ask_for_restart(Phase *p, const char *gpu, bool outdated) {
+        int r;
+
+        if (!gpu && !outdated)
+                r = reboot_withdraw(p->root, p->name);
+        else if ((gpu ? phase_change(p, "request", "reboot", "for GPU %s to get NVIDIA's driver", gpu)
+                      : phase_change(p, "request", "reboot",
+                                     "for NVIDIA's module to become that of its library")) < 0)
+                return log_oom();
+        else
+                r = reboot_request(
+                                p->root, p->name,
+                                gpu ? "NVIDIA's driver takes its GPUs when the machine starts"
+                                    : "NVIDIA's driver was upgraded, and its module comes when the machine "
+                                      "starts");
+        if (r < 0)
+                return phase_fail(p, r, "See that " STATE_DIR " can be written.",
+                                  "Cannot write down whether to restart");
+        return 0;
+}
+
 int nvidiamodule_bind(Phase *p, const NvidiaFacts *f) {
         const char *waits = NULL;
         DriverNeed need;
@@ -137,17 +184,7 @@ int nvidiamodule_bind(Phase *p, const NvidiaFacts *f) {
                         waits = d->name;
         }
         r = make_nodes(p, f);
-        if (r < 0)
-                return r;
-        if (!waits)
-                r = reboot_withdraw(p->root, p->name);
-        else if (phase_change(p, "request", "reboot", "for GPU %s to get NVIDIA's driver", waits) < 0)
-                return log_oom();
-        else
-                r = reboot_request(p->root, p->name,
-                                   "NVIDIA's driver takes its GPUs when the machine starts");
-        if (r < 0)
-                return phase_fail(p, r, "See that " STATE_DIR " can be written.",
-                                  "Cannot write down whether to restart");
-        return 0;
+        if (r >= 0)
+                r = is_outdated(p, f);
+        return r < 0 ? r : ask_for_restart(p, waits, r > 0);
 }

@@ -11,6 +11,7 @@
  * distribution's. What was installed may have brought a kernel: f learns of it. */
 int nvidiamodule_ensure(Phase *p, const NvidiaPlan *plan, NvidiaFacts *f) _must_check_ _nonnull_all_;
 
-/* Loads the module where a GPU of the host has no driver, and asks for a restart where it has another. CUDA's
- * device node is made where NVIDIA's own program for that is here. */
+/* Loads the module where a GPU of the host has no driver, and asks for a restart where it has another, or
+ * where the loaded module is not of the library's version and the next one is. CUDA's device node is made
+ * where NVIDIA's own program for that is here. */
 int nvidiamodule_bind(Phase *p, const NvidiaFacts *f) _must_check_ _nonnull_all_;

@@ -6,10 +6,14 @@
 #include "repository.h"
 
 #define NONFREE_PATH  SOURCES_DIR "/gpuvm-nvidia.sources"
-#define PIN_PATH      "/etc/apt/preferences.d/gpuvm-nvidia"
 #define UNATTENDED    "/etc/apt/apt.conf.d/52gpuvm-nvidia"
 #define CONTAINER_URI "https://nvidia.github.io/libnvidia-container/"
 #define TAKE_BACK     "'gpuvm-undo nvidia' takes it back.\n"
+#define FROM_NVIDIA   "Pin: origin developer.download.nvidia.com\n"
+
+/* Of the driver, in either family: names that the toolkit's packages have not. */
+#define DRIVER_NAMES \
+        "Package: nvidia-* libnvidia-* *-nvidia* cuda-drivers* libcuda1 libcudadebugger1 libnvcuvid1 libnvoptix1\n"
 
 static int add_components(Phase *p, Undo *u, const NvidiaFacts *f, const AptSources *sources) {
         static const char *const components[] = { "contrib", "non-free", "non-free-firmware", NULL };
@@ -32,17 +36,15 @@ static int pin(Phase *p, Undo *u, const NvidiaPlan *plan) {
         _cleanup_free_ char *branch = NULL, *text = NULL;
 
         if (plan->branch &&
-            str_printf(&branch,
-                       "\nPackage: nvidia-* libnvidia-* cuda-drivers* libcuda1 libcudadebugger1 "
-                       "xserver-xorg-video-nvidia*\nPin: version %u.*\nPin-Priority: 990\n",
-                       plan->branch) < 0)
+            str_printf(&branch, "\n" DRIVER_NAMES "Pin: version %u.*\nPin-Priority: 990\n", plan->branch) < 0)
                 return log_oom();
         if (str_printf(&text,
                        "# Written by gpuvm: NVIDIA's driver from one place, and of one branch; " TAKE_BACK
-                       "%s\nPackage: *\nPin: origin developer.download.nvidia.com\nPin-Priority: 600\n",
+                       "%s\nPackage: *\n" FROM_NVIDIA "Pin-Priority: 600\n",
                        strempty(branch)) < 0)
                 return log_oom();
-        return etcfile_put(p, u, PIN_PATH, text, "keeps the driver to the branch that drives all GPUs");
+        return etcfile_put(p, u, NVIDIA_PIN_PATH, text,
+                           "keeps the driver to the branch that drives all GPUs");
 }
 
 int nvidia_source_add(Phase *p, Undo *u, const NvidiaFacts *f, const NvidiaPlan *plan,
@@ -78,7 +80,23 @@ int nvidia_source_add_containers(Phase *p, Undo *u, const NvidiaFacts *f, const 
                               sources);
 }
 
-int nvidia_source_keep_together(Phase *p, Undo *u) {
+/* NVIDIA's repository has newer packages of the same names. Who has it for a toolkit, or adds it one day,
+ * does not get half of another driver by that. */
+static int keep_to_archive(Phase *p, Undo *u) {
+        return etcfile_put(
+                        p, u, NVIDIA_PIN_PATH,
+                        "# Written by gpuvm: the driver is the distribution's, and nothing of it comes from "
+                        "NVIDIA's own\n# repository; " TAKE_BACK
+                        "\n" DRIVER_NAMES FROM_NVIDIA NVIDIA_PIN_NEVER,
+                        "keeps the driver to the distribution's packages");
+}
+
+int nvidia_source_keep_together(Phase *p, Undo *u, const NvidiaPlan *plan) {
+        int r;
+
+        r = plan->source == NVIDIA_SOURCE_DISTRO ? keep_to_archive(p, u) : 0;
+        if (r < 0)
+                return r;
         return etcfile_put(
                         p, u, UNATTENDED,
                         "// Written by gpuvm: libraries that are newer than the loaded module do not work with "

@@ -17,5 +17,5 @@ int nvidia_source_add_containers(Phase *p, Undo *u, const NvidiaFacts *f,
                                  const AptSources *sources) _must_check_ _nonnull_all_;
 
 /* unattended-upgrades is told to leave the driver alone: its library and the loaded module have to be of one
- * version. */
-int nvidia_source_keep_together(Phase *p, Undo *u) _must_check_ _nonnull_all_;
+ * version. The distribution's driver gets a pin besides that keeps NVIDIA's repository out of it. */
+int nvidia_source_keep_together(Phase *p, Undo *u, const NvidiaPlan *plan) _must_check_ _nonnull_all_;

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "logfile.h"
 #include "phase.h"
+#include "stopped.h"
 #include "turn.h"
 
 enum { EXTEND_SEC = 120 };
@@ -194,6 +195,20 @@ static void write_record(const Phase *p, json_object *o) {
                 log_warning_errno(r, "Failed to write the record of phase '%s', ignoring: %m", p->name);
 }
 
+static void write_word(const Phase *p, int status) {
+        int r;
+
+        if (status == PHASE_REBOOT_NEEDED)
+                return;
+        if (status == PHASE_OK || status == PHASE_NOT_APPLICABLE)
+                r = stopped_clear(p->root, p->name);
+        else
+                r = stopped_note(p->root, p->name, p->failure ?: "It has not said why; its log may.");
+        if (r < 0)
+                log_warning_errno(r, "Failed to write how phase '%s' ended for who logs in, ignoring: %m",
+                                  p->name);
+}
+
 static const char *result_word(int status) {
         switch (status) {
         case PHASE_OK:
@@ -233,8 +248,10 @@ static void phase_end(const Phase *p, const Helper *h, int status) {
         else if (p->dry_run)
                 print_dry_run(p);
         else {
-                if (!h->no_record && !p->no_record)
+                if (!h->no_record && !p->no_record) {
                         write_record(p, o);
+                        write_word(p, status);
+                }
                 tell_end(p, status);
                 if (p->json)
                         puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));

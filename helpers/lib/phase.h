@@ -9,7 +9,7 @@
  * call says 0 and nothing is done. But for a dry run gpuvm-undo is kept out meanwhile. At the end the phase's
  * record is written to /run/gpuvm/phases/NAME.json (world readable; also to /var/lib/gpuvm/phases/ when
  * something was changed, so that the report survives the reboot), and a failure is told with what was changed
- * so far and the command that takes it back. */
+ * so far and the command that takes it back; who logs in later is told as well (stopped.h). */
 
 #include <getopt.h>
 

@@ -9,6 +9,7 @@
 #include "progress.h"
 #include "reboot.h"
 #include "report.h"
+#include "stopped.h"
 
 enum { RECORD_MAX = 1024 * 1024 };
 
@@ -127,6 +128,8 @@ static ProgressState add_up(int root, const Progress *p, int story, const Reboot
                 return PROGRESS_STOPPED;
         if (story > 0) /* gpuvm-resume comes soon, or has given up */
                 return s->resumes >= REBOOT_MAX_RESUMES ? PROGRESS_STOPPED : PROGRESS_RUNNING;
+        if (fs_exists(root, STOPPED_PATH) > 0)
+                return PROGRESS_FAILED; /* in an earlier boot, whose records are gone */
         return fs_exists(root, REPORT_PATH) > 0 ? PROGRESS_DONE : PROGRESS_NOT_STARTED;
 }
 

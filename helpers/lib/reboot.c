@@ -4,6 +4,7 @@
 #include "cmdline.h"
 #include "fs.h"
 #include "parse.h"
+#include "stopped.h"
 #include "strv.h"
 
 #define REQUESTS_DIR "/run/gpuvm/reboot.d"
@@ -291,7 +292,7 @@ int reboot_story_end(int root) {
 
         if (r >= 0)
                 r = reboot_motd(root, NULL);
-        return r < 0 ? r : 0;
+        return r < 0 ? r : stopped_clear(root, NULL);
 }
 
 static RebootCause *story_find(const RebootStory *s, const char *name) {

@@ -67,7 +67,7 @@ int reboot_story_load(int root, RebootStory *ret) _must_check_ _nonnull_all_;
 /* On disk when it returns 0. */
 int reboot_story_save(int root, const RebootStory *s) _must_check_ _nonnull_all_;
 
-/* The bootstrap is done: the next one starts with an empty story. Also ends the login message. Returns 0. */
+/* The bootstrap is done: the next one starts with an empty story. Also ends what a login shows. Returns 0. */
 int reboot_story_end(int root) _must_check_;
 
 typedef enum RebootVerdict {

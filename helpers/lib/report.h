@@ -9,8 +9,7 @@
 #include "conf.h"
 #include "findings.h"
 #include "pci.h"
-
-#define REPORT_PATH "/var/lib/gpuvm/report.json"
+#include "stopped.h"
 
 /* The outcome of one look at the end state. */
 typedef enum CheckResult { CHECK_OK, CHECK_SKIP, CHECK_WARN, CHECK_FAIL, _CHECK_MAX } CheckResult;

@@ -140,7 +140,7 @@ void report_print(json_object *report, FILE *f) {
                     *iommu = json_member(report, "iommu", json_type_object),
                     *ready = json_member(report, "ready", json_type_boolean);
         int64_t groups;
-        const char *verdict = "Not ready: see the checks that fail";
+        const char *verdict = "Not ready: see the checks that fail", *stopped = "";
 
         fputs("gpuvm ", f);
         put_text(f, json_text(report, "version"), TEXT_SHOWN);
@@ -152,7 +152,13 @@ void report_print(json_object *report, FILE *f) {
                 verdict = "Not verified yet";
         else if (json_object_get_boolean(ready))
                 verdict = "Ready for GPU VMs";
-        fprintf(f, "\n%s\n", verdict);
+        else if (*json_text(report, "stopped")) {
+                verdict = "Not ready: after these checks the bootstrap has stopped in phase ";
+                stopped = json_text(report, "stopped");
+        }
+        fprintf(f, "\n%s", verdict);
+        put_text(f, stopped, TEXT_SHOWN);
+        fputc('\n', f);
         groups = json_object_get_int64(json_member(iommu, "groups", json_type_int));
         fprintf(f, "IOMMU: %lld group%s\n", (long long) groups, groups == 1 ? "" : "s");
         for (size_t s = 0; s < ELEMENTSOF(sections); s++) {

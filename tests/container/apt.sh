@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# packages as a unit, with a real apt and dpkg that are cut, killed and kept waiting: apt.sh RELEASE
+# packages as a unit, with a real apt and dpkg that are cut, killed and kept waiting: apt.sh RELEASE [SECONDS-KEPT-WAITING]
 #
 # The archive is a directory with packages of the real names, whose maintainer scripts take their time.
 #
@@ -13,6 +13,7 @@
 container_require
 command -v dpkg-scanpackages >/dev/null || skip_all 'needs dpkg-dev'
 release=${1:-trixie}
+held=${2:-15}
 
 # package NAME SECONDS [DEPENDS]: its postinst takes that long, and says when it started.
 package() {
@@ -44,7 +45,8 @@ for tool in ca-certificates iproute2 kmod; do
 done
 package pciutils 20 libslow
 package libslow 0
-package other 15
+package other "$held"
+echo "$held" >"$shared/held"
 (cd "$machine/srv/archive" && dpkg-scanpackages -m . 2>/dev/null >Packages)
 is "$release: the stand-in is not there yet" "$(chroot "$machine" dpkg-query -W -f '${db:Status-Abbrev}' pciutils 2>/dev/null | cut -c2)" ''
 
@@ -111,7 +113,7 @@ waits() {
         wait_for /run/in-other
         started=$SECONDS
         systemctl start gpuvm-packages.service
-        [ $((SECONDS - started)) -ge 12 ] && echo waited
+        [ $((SECONDS - started)) -ge $(($(</shared/held) - 3)) ] && echo waited
         systemctl show --value -p Result gpuvm-packages.service
         state 'at last'
 }

@@ -270,6 +270,16 @@ is "$release: an old card: the last branch, proprietary modules" \
         "$(grep -E '^nvidia-(driver-cuda|kernel-dkms)' <<<"$output" | xargs)" \
         'nvidia-driver-cuda 580.95.05-1 nvidia-kernel-dkms 580.95.05-1'
 
+# The archive's driver, where the newer one of the repository has the same names and leaves the card out.
+card 0x1b06 DriverSource=distro ContainerToolkit=no CudaToolkit=no
+machine_boot branch
+got=$(grep -v '^first\|^second\|^left' <<<"$output")
+is "$release: the archive's driver, though the repository has a newer one of the same names" \
+        "$(grep -E '^(nvidia-(kernel-|smi|persist)|lib)' <<<"$got" | cut -d' ' -f2 | sort -u)" "$driver"
+like "$release: an upgrade leaves it" "$got" 'nothing to upgrade'
+like "$release: and so does the next run" "$output" 'first success [1-9].*second success 0'
+like "$release: undo takes its pin back" "$output" 'left:  $'
+
 # Held back by the administrator.
 held() {
         apt-get -q -y install libnvidia-ml1=580.95.05-1 >/dev/null 2>&1

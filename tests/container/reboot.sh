@@ -118,6 +118,12 @@ refused() {
 machine_boot refused
 like "$release: a restart that cannot help is not made" "$status $output" '^0 start 1.*cannot help.*inactive$'
 is "$release: and is not in the story" "$(story)" ''
+still_said() {
+        cat /run/motd.d/gpuvm-stopped
+        gpu-vm-bootstrap --status | head -n 1
+}
+machine_boot still_said
+like "$release: which a login is still told after the next start" "$output" "stopped in phase 'reboot'.*cannot help.*bootstrap: failed"
 
 # A story that cannot be read.
 fresh

@@ -206,5 +206,6 @@ up
 mkdir -p "$root/sys/module/kvm_intel/parameters"
 echo N >"$root/sys/module/kvm_intel/parameters/nested"
 run
-like 'nested virtualization off is said' "$said" 'Nested virtualization is off'
+like 'nested virtualization off is said, with what turns it on' "$said" \
+        "Nested virtualization is off.*'options kvm_intel nested=1' into a file in /etc/modprobe.d"
 done_testing

@@ -109,7 +109,7 @@ is 'the driver of the archive' "$status" 0
 is 'is this' "$(installed)" \
         'libcuda1 linux-headers-amd64 nvidia-cuda-toolkit nvidia-kernel-dkms nvidia-persistenced nvidia-smi'
 is 'with these files' "$(written)" \
-        './apt/apt.conf.d/52gpuvm-nvidia ./apt/sources.list.d/gpuvm-nvidia.sources ./modprobe.d/gpuvm-nouveau.conf'
+        './apt/apt.conf.d/52gpuvm-nvidia ./apt/preferences.d/gpuvm-nvidia ./apt/sources.list.d/gpuvm-nvidia.sources ./modprobe.d/gpuvm-nouveau.conf'
 is 'from the same mirror, with the same key' "$(grep -v '^#' "$root/etc/apt/sources.list.d/gpuvm-nvidia.sources" | xargs)" \
         'Types: deb URIs: http://mirror.example/debian Suites: bookworm Components: contrib non-free non-free-firmware Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg Types: deb URIs: http://mirror.example/debian Suites: bookworm-updates Components: contrib non-free non-free-firmware Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg'
 like 'its module is built where DKMS has not' "$(cat "$root/calls")" "dkms autoinstall -k $kernel"
@@ -144,6 +144,35 @@ run
 is 'with it the node is made' "$status $(cat "$root/dev/nvidia-uvm")" '0 -u -c 0'
 run
 like 'once' "$said" 'Nothing to do|nothing to do'
+
+# Debian's update has brought a library, and DKMS a module for the next start. module VERSION: for the kernel.
+if command -v gcc >/dev/null; then
+        module() {
+                mkdir -p "$root/lib/modules/$kernel/updates/dkms"
+                printf 'const char a[] __attribute__((section(".modinfo"), used)) = "version=%s";\n' "$1" |
+                        gcc -c -x c -o "$root/lib/modules/$kernel/updates/dkms/nvidia-current.ko" -
+                echo 'updates/dkms/nvidia-current.ko:' >"$root/lib/modules/$kernel/modules.dep"
+        }
+        machine 0x1b06 nvidia
+        run
+        lib=$root/usr/lib/x86_64-linux-gnu/nvidia/current
+        mkdir -p "$lib" "$root/sys/module/nvidia_current"
+        ln -s libcuda.so.535.261.03 "$lib/libcuda.so.1"
+        echo 535.183.01 >"$root/sys/module/nvidia_current/version"
+        module 535.183.01
+        run
+        is 'a library that no module is for is no reason to restart' "$status $(ls "$root/run/gpuvm/reboot.d")" '0 '
+        like 'but it is said' "$said" "library is 535.261.03 and the loaded module 535.183.01, .* kernel $kernel is 535.183.01"
+        module 535.261.03
+        run
+        is 'a module that waits for the next start is one' "$status $(ls "$root/run/gpuvm/reboot.d")" '0 nvidia'
+        like 'which is said' "$said" 'request reboot: for NVIDIA.s module to become that of its library'
+        echo 535.261.03 >"$root/sys/module/nvidia_current/version"
+        run
+        is 'after it none is asked for any more' "$status $(ls "$root/run/gpuvm/reboot.d")" '0 '
+else
+        skip 'a library of another version than the module' 'needs gcc'
+fi
 
 # Nothing to do for this host.
 machine
@@ -232,6 +261,23 @@ run
 is 'what the kernel has loaded it trusts' "$status" 0
 
 # The two families.
+machine 0x1b06
+echo 'deb https://developer.download.nvidia.com/compute/cuda/repos/debian12/x86_64/ /' >"$root/etc/apt/sources.list.d/cuda.list"
+configure DriverSource=distro CudaToolkit=no ContainerToolkit=no
+run
+is "the archive's driver beside NVIDIA's repository" "$status $(installed)" \
+        '0 libcuda1 linux-headers-amd64 nvidia-kernel-dkms nvidia-persistenced nvidia-smi'
+is 'which has no say in it' "$(grep -v '^#' "$root/etc/apt/preferences.d/gpuvm-nvidia" | grep -E '^(Pin|Package: nvidia-\*)' | cut -d' ' -f1-3 | xargs)" \
+        'Package: nvidia-* libnvidia-* Pin: origin developer.download.nvidia.com Pin-Priority: -1'
+sed -i 's/^Version: .*/Version: 535.261.03-1/' "$root/var/lib/dpkg/status"
+: >"$root/usr/bin/nvidia-smi"
+: >"$root/calls"
+run
+is 'and the next run knows whose it is' "$status $(cat "$root/calls")" '0 '
+rm "$root/etc/apt/preferences.d/gpuvm-nvidia"
+run
+is 'which without the pin nobody could tell' "$status" 1
+
 machine 0x2684 nvidia
 has_package nvidia-kernel-open-dkms 580.95.05-1
 has_package nvidia-driver-cuda 580.95.05-1

@@ -74,7 +74,7 @@ check 'the ledger has the dependency' grep -qa libpci3 -r "$root/var/lib/gpuvm/l
 check_fails 'the ledger has not what was there' 1 grep -qa kmod -r "$root/var/lib/gpuvm/ledger"
 is 'old lists are refreshed once' "$(ran ' update')" 1
 like 'nobody is asked anything' "$(cat "$root/environment")" 'noninteractive NEEDRESTART_SUSPEND=1'
-check 'apt waits for locks' grep -q 'DPkg::Lock::Timeout=' "$root/calls"
+check 'apt waits for locks, for minutes' grep -q 'DPkg::Lock::Timeout=600' "$root/calls"
 check 'changed configuration files are kept' grep -q 'force-confold' "$root/calls"
 check 'nothing may be removed' grep -q -- '--no-remove install -- ' "$root/calls"
 : >"$root/calls"
@@ -195,7 +195,7 @@ for _ in $(seq 600); do
 done
 run
 is 'who holds the lock is not interrupted' "$status $(cat "$root/calls")" '1 '
-like 'and is named' "$said" "PID $holder"
+like 'and is named, when it has been waited for long enough' "$said" "PID $holder\\) has held dpkg's lock for 15 minutes"
 # apt waits by itself where nothing has to be repaired.
 lock=$root/var/lib/dpkg/lock-frontend
 machine kmod

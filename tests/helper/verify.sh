@@ -7,6 +7,7 @@
 here=$(cd "$(dirname "$0")" && pwd)
 helper=$1/gpuvm-verify
 cuda=$1/../tests/fakecuda.so
+nvml=$1/../tests/fakenvml.so
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 unset GPUVM_LIBVIRT_URI
@@ -55,6 +56,9 @@ computing() {
         mkdir -p "$root/sys/module/nvidia"
         echo 580.95.05 >"$root/sys/module/nvidia/version"
         export GPUVM_CUDA=$cuda FAKECUDA_GPUS='0000:01:00.0'
+        mkdir -p "$root/nvml"
+        echo 0 >"$root/nvml/0000:01:00.0.persistent"
+        export GPUVM_NVML=$nvml FAKESYS_ROOT=$root
 }
 
 # python STATUS [WORDS]: one with a PyTorch that ends so.
@@ -140,6 +144,7 @@ computing
 run
 is 'a flexible card on its driver is ready' "$status" 0
 like 'it computes' "$said" 'GPU 0000:01:00.0: NVIDIA Made Up: computes \(driver 580.95.05, CUDA 13.0\)'
+like 'NVML knows it' "$said" 'nvml +GPU 0000:01:00.0: NVML answers'
 like 'and can go' "$said" 'GPU 0000:01:00.0 can be given to a VM \(now on nvidia\)'
 add_function 0000:02:00.0 0x020000 0x8086 0x1572 7 i40e
 mkdir -p "$root/sys/bus/pci/devices/0000:02:00.0/net/eth0"
@@ -164,6 +169,16 @@ is 'the report says so' "$(ask '[c["result"] for c in d["checks"] if c["check"] 
 FAKECUDA_FAIL=cuMemAlloc_v2:2 run
 is 'a card that others use up is a warning' "$status" 0
 like 'in these words' "$said" 'in use by others'
+for broken in nvmlInitWithFlags:18 nvmlDeviceGetHandleByPciBusId_v2:6; do
+        FAKENVML_FAIL=$broken run
+        is "$broken: what computes and NVML cannot be asked about is not ready" \
+                "$status $(ask '[c["result"] for c in d["checks"] if c["check"] in ("compute", "nvml")]')" "1 ['ok', 'fail']"
+        like "$broken: with what is wrong" "$said" 'GPU 0000:01:00.0: NVML, NVIDIA.s management library, fails: .*libnvidia-ml1 of Debian'
+done
+GPUVM_NVML=/nonexistent run
+like 'nor is it without that library' "$status $said" '^1 .*management library, is not here'
+FAKECUDA_FAIL=cuInit:803 FAKENVML_FAIL=nvmlInitWithFlags:18 run
+is 'what is wrong with both is told once' "$(ask '[c["check"] for c in d["checks"] if c["result"] == "fail"]')" "['compute']"
 python 77
 run
 is 'a python3 without PyTorch is none' "$status $(grep -c PyTorch <<<"$said" || true)" '0 0'
@@ -183,7 +198,33 @@ machine
 FAKECUDA_FAIL=cuInit:803 run
 is 'a card on VFIO is not asked' "$status $(ask '[c["text"] for c in d["checks"] if c["check"] == "compute"]')" \
         "0 ['GPU 0000:01:00.0 is on vfio-pci, and not for the host to compute on']"
-unset GPUVM_CUDA
+unset GPUVM_CUDA GPUVM_NVML
+
+# A card that the driver leaves out, or that nouveau has kept.
+for driver in '' nouveau; do
+        machine 7 "$driver"
+        : >"$root/etc/gpuvm.conf"
+        run
+        is "${driver:-none}: where it cannot be told who needs which driver, nobody does" \
+                "$status $(ask '[c["result"] for c in d["checks"] if c["check"] == "compute"]')" "0 ['skip']"
+        mkdir -p "$root/var/lib/dpkg" "$root/boot"
+        : >"$root/var/lib/dpkg/status"
+        echo x86_64 >"$root/proc/sys/kernel/arch"
+        printf 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n' >"$root/etc/os-release"
+        run
+        is "${driver:-none}: a card that the host should compute on is not ready" "$status $(ask 'd["ready"]')" '1 False'
+        like "${driver:-none}: with what it is on" "$said" \
+                "GPU 0000:01:00.0 is on ${driver:-no driver} instead of NVIDIA's.*Start gpuvm-nvidia.service.*Mode=exclusive"
+        for conf in '[Gpu]\nDriverSource=none' '[Bootstrap]\nNvidia=no'; do
+                printf '%b\n' "$conf" >"$root/etc/gpuvm.conf"
+                run
+                is "${driver:-none}: ${conf#*n}, and it is" "$status" 0
+        done
+        : >"$root/etc/gpuvm.conf"
+        echo 0x0fc6 >"$root/sys/bus/pci/devices/0000:01:00.0/device"
+        run
+        is "${driver:-none}: so is one that is too old for any driver" "$status" 0
+done
 
 # What was turned off, and what is not there.
 machine '' nouveau

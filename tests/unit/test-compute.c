@@ -165,13 +165,3 @@ TEST(needs_module_and_library) {
         ASSERT_EQ(fs_remove(root, "/sys/module/nvidia/version"), 1);
         ASSERT_EQ(prove(root, &p), COMPUTE_NO_DRIVER);
 }
-
-TEST(knows_debians_name_of_the_module) {
-        _cleanup_free_ char *version = NULL;
-        int root = tree_new();
-
-        ASSERT_EQ(compute_kernel_version(root, &version), -ENOENT);
-        tree_put("/sys/module/nvidia_current/version", "535.261.03\n");
-        ASSERT_EQ(compute_kernel_version(root, &version), 0);
-        ASSERT_STREQ(version, "535.261.03");
-}

@@ -2,6 +2,7 @@
 
 #include "json.h"
 #include "phase.h"
+#include "stopped.h"
 #include "tests/tree.h"
 
 static int arg_result;
@@ -108,6 +109,33 @@ TEST(a_failure_is_exit_1_and_told_in_the_record) {
         ASSERT(run_record);
         ASSERT_STREQ(string_of(run_record, "result"), "failed");
         ASSERT_STREQ(string_of(run_record, "failure"), "Cannot do 'that': No space left on device. Do this");
+}
+
+TEST(a_failure_is_told_to_who_logs_in_until_it_is_over) {
+        _cleanup_free_ char *text = NULL;
+        int root = tree_new();
+
+        arg_result = -ENOSPC;
+        ASSERT_EQ(main_with("--dry-run"), 1);
+        ASSERT_EQ(fs_exists(root, STOPPED_PATH), 0);
+        ASSERT_EQ(main_with(NULL), 1);
+        ASSERT_EQ(fs_read(root, STOPPED_PATH, FS_FILE_MAX, &text, NULL), 0);
+        ASSERT(strstr(text, "phase 'toy':\nCannot do 'that': No space left on device. Do this\n"));
+        arg_result = PHASE_REBOOT_NEEDED;
+        ASSERT_EQ(main_with(NULL), 75);
+        ASSERT_EQ(fs_exists(root, STOPPED_PATH), 1);
+        arg_result = 0;
+        ASSERT_EQ(main_with("--dry-run"), 0);
+        ASSERT_EQ(fs_exists(root, STOPPED_PATH), 1);
+        ASSERT_EQ(main_with(NULL), 0);
+        ASSERT_EQ(fs_exists(root, STOPPED_PATH), 0);
+        arg_result = 1; /* an error that nothing was said about */
+        ASSERT_EQ(main_with(NULL), 1);
+        ASSERT_EQ(fs_exists(root, STOPPED_PATH), 1);
+        arg_result = PHASE_NOT_APPLICABLE;
+        ASSERT_EQ(main_with(NULL), 77);
+        ASSERT_EQ(fs_exists(root, STOPPED_PATH), 0);
+        arg_result = 0;
 }
 
 TEST(documented_results_become_exit_statuses) {

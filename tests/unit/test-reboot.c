@@ -7,6 +7,7 @@
 
 #include "reboot.h"
 #include "rebootcheck.h"
+#include "stopped.h"
 #include "strv.h"
 #include "tests/tree.h"
 
@@ -109,9 +110,11 @@ TEST(keeps_the_story_on_disk) {
         ASSERT_EQ(t.n_causes, 2);
         ASSERT_STREQ(t.causes[1].name, "iommu");
         ASSERT_EQ(t.causes[1].n, 2);
+        ASSERT_EQ(stopped_note(root, "nvidia", "No route."), 0);
         ASSERT_EQ(reboot_story_end(root), 0);
         ASSERT_EQ(reboot_story_end(root), 0);
         ASSERT_EQ(fs_exists(root, REBOOT_PENDING_PATH), 0);
+        ASSERT_EQ(fs_exists(root, STOPPED_PATH), 0);
 }
 
 TEST(refuses_what_it_did_not_write) {

@@ -158,6 +158,15 @@ TEST(nothing_in_a_file_makes_a_line_of_its_own) {
         ASSERT(strstr(page, "Ready for GPU VMs"));
 }
 
+TEST(says_what_came_after_the_checks) {
+        _cleanup_json_ json_object *o = json_tokener_parse("{\"ready\":false,\"stopped\":\"nv\\nidia\"}"),
+                                   *again = json_tokener_parse("{\"ready\":true,\"stopped\":\"nvidia\"}");
+        _cleanup_free_ char *page = print(o), *ready = print(again);
+
+        ASSERT(strstr(page, "Not ready: after these checks the bootstrap has stopped in phase nv?idia\n"));
+        ASSERT(strstr(ready, "Ready for GPU VMs\n"));
+}
+
 TEST(reads_only_reports) {
         int root = tree_new();
         _cleanup_json_ json_object *o = NULL;

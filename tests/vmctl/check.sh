@@ -13,7 +13,7 @@ golden=$2/tests/vmctl/check
 work=$(mktemp -d)
 chmod 755 "$work"
 at_exit rm -rf "$work"
-unset GPUVM_ROOT GPUVM_LIBVIRT_URI GPUVM_CUDA
+unset GPUVM_ROOT GPUVM_LIBVIRT_URI GPUVM_CUDA GPUVM_NVML
 
 # run ARGUMENT...: sets status, out and err.
 run() {
@@ -225,18 +225,23 @@ gpus=$(cd "$work/computes/sys/bus/pci/devices" && grep -l 0x10de ./*/vendor | se
 export FAKECUDA_GPUS=$gpus
 run check --root "$work/computes" --gpu-compute
 like 'a record cannot compute' "$status:$err" '^2:.*a record of one cannot compute'
-export GPUVM_CUDA=${1%/*}/../tests/fakecuda.so
+export GPUVM_CUDA=${1%/*}/../tests/fakecuda.so GPUVM_NVML=${1%/*}/../tests/fakenvml.so FAKESYS_ROOT=$work/computes
+mkdir "$work/computes/nvml"
+for gpu in $gpus; do
+        echo 0 >"$work/computes/nvml/$gpu.persistent"
+done
 run check --root "$work/computes" --json
 is 'unasked nothing computes' "$(result compute)" none
 run check --root "$work/computes" --gpu-compute --json
 is 'it does on each GPU' "$(result compute) $(grep -o '"text": *"GPU [^"]*: computes' <<<"$out" | wc -l)" "ok $(wc -w <<<"$gpus")"
+is 'and NVML answers' "$(result nvml)" ok
 schema "$status" 'and that is told as all else is'
 FAKECUDA_FAIL=cuInit:803 run check --root "$work/computes" --gpu-compute --json
 is 'or not' "$(result compute) $status" 'fail 1'
 schema 1 'and that is a failure'
 run check --gpu-compute somebody
 like 'machines are asked otherwise' "$status:$err" '^2:.*are about the host'
-unset GPUVM_CUDA FAKECUDA_GPUS
+unset GPUVM_CUDA GPUVM_NVML FAKECUDA_GPUS FAKESYS_ROOT
 
 # --- usage
 run check --root "$work/nowhere"

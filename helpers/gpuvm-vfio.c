@@ -146,14 +146,18 @@ static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
 static int run_settle(const GpuSwitch *s, Bdf bdf, const char *name) {
         _cleanup_(pci_bus_done) PciBus group = {};
         const PciDevice *gpu = NULL, *owner = NULL;
-        int r;
+        int r, bound_early;
 
         if (stop_is_shutdown(s->p->root))
                 return 0;
         r = find(s->p, s->conf, &group, bdf, &gpu, &owner);
         if (r < 0)
                 return phase_fail(s->p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
-        r = gpu && owner == gpu ? gpuswitch_settle(s, bdf, name, &group) : 0;
+        bound_early = gpu ? exclusive_is_remembered(s->p, &group) : 0;
+        if (bound_early < 0)
+                return phase_fail(s->p, bound_early, "Make /run/gpuvm readable", "Cannot tell who bound %s",
+                                  name);
+        r = gpu && owner == gpu ? gpuswitch_settle(s, bdf, name, &group, bound_early > 0) : 0;
         /* The stop is not over as long as this runs: a card may have come since ExecStop=, or since a start
          * that was stopped. One that a start was about and failed is left alone: it would fail again, for
          * ever. */

@@ -19,8 +19,9 @@ typedef struct VfioRequest {
         Bdf gpu;
         const Conf *conf;            /* AcceptSiblings= and IdleWaitSec= */
         uint64_t write_timeout_usec; /* for one write to sysfs; 0: VFIO_WRITE_TIMEOUT_SEC */
-        PciBus *group; /* as pcigroup_read() gave it just now, or NULL; afterwards as it was seen last, so
-                        * that devices of it have to be looked up again */
+        PciBus *group;    /* as pcigroup_read() gave it just now, or NULL; afterwards as it was seen last, so
+                           * that devices of it have to be looked up again */
+        bool bound_early; /* for vfio_settle(): the early rule gave the GPU to VFIO */
 } VfioRequest;
 
 /* For phase_fail(). */
@@ -40,8 +41,9 @@ int vfio_attach(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check
  * Returns and errors as vfio_attach(). A GPU that is gone is done. */
 int vfio_detach(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check_ _nonnull_all_;
 
-/* After a hand-over to VFIO that may have been killed: gives back what it left between. Nothing is done where
- * none was begun, or it has reached its end, or the GPU hangs. Returns and errors as vfio_detach(). */
+/* After a hand-over to VFIO that may have been killed or refused: gives back what it left between, and what
+ * was bound early of a group that may not go. Nothing is done where none was begun, or it has reached its
+ * end, or the GPU hangs. Returns and errors as vfio_detach(). */
 int vfio_settle(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check_ _nonnull_all_;
 
 /* True if each endpoint of the group is on a VFIO driver. */

@@ -643,6 +643,23 @@ check 'detach when the driver has gone after all' vfio detach $gpu
 check 'restores everything' same
 check 'and takes the mark away' test ! -e "$root/$mark"
 
+# It is the driver that takes the GPU which hangs, and not the one that it had when all began.
+usual
+FAKESYS_HANG=drivers_probe hanging 'a VFIO driver that hangs' "$gpu hangs: .* binding it to VFIO \(driver vfio-pci\)" attach
+usual
+prepared attach
+FAKESYS_HANG=drivers/nvidia/bind hanging 'a driver that hangs on the way back' \
+        "$gpu hangs: .* giving it back to its driver \(driver nvidia\)" detach
+is 'the other function is back' "$(driver $audio) $(override $audio)" 'snd_hda_intel (null)'
+like 'so says its mark' "$(cat "$root/$mark")" 'giving it back to its driver \(driver nvidia\)'
+usual
+prepared attach
+FAKESYS_HANG=drivers/vfio-pci/unbind hanging 'a VFIO driver that does not let go' "$gpu hangs: .* unbinding it \(driver vfio-pci\)" detach
+usual
+bound_early $gpu $audio
+FAKESYS_HANG=drivers_probe hanging 'a driver of the host that hangs after a boot' \
+        "$gpu hangs: .* giving it back to the host \(driver nvidia\)" detach
+
 # Somebody else took the GPU from its driver, which waits for one who has it open.
 usual
 mkdir -p "$root/sys/bus/pci/devices/$gpu/drm/card7" "$root/proc/77/fd" "$root/dev"

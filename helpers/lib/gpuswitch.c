@@ -7,7 +7,6 @@
 #include "fs.h"
 #include "gpuswitch.h"
 #include "journal.h"
-#include "vfio.h"
 
 #define UNIT_TIMEOUT_USEC (10 * 60 * USEC_PER_SEC)
 
@@ -59,9 +58,9 @@ int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *grou
         return 0;
 }
 
-int gpuswitch_settle(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group, bool bound_early) {
+int gpuswitch_settle(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group, VfioLeft left) {
         _cleanup_(vfio_failure_done) VfioFailure failure = {};
-        const VfioRequest request = { gpu, s->conf, s->write_timeout_usec, group, bound_early };
+        const VfioRequest request = { gpu, s->conf, s->write_timeout_usec, group, left };
         int r;
 
         r = vfio_settle(s->p, &request, &failure);

@@ -215,7 +215,10 @@ static int attach(VfioJob *j) {
 /* A hand-over that was cut between, or one that could never have been: bound before anybody knew the groups.
  */
 static bool has_left(const VfioJob *j) {
-        return j->before.n > 0 ? !vfio_is_attached(&j->group) : j->q->bound_early && !j->group.viable;
+        if (j->before.n == 0)
+                return j->q->left & VFIO_LEFT_REFUSED && !j->group.viable;
+        return !vfio_is_attached(&j->group) ||
+                        (j->q->left & VFIO_LEFT_WHOLE && handover_find(&j->before, j->gpu->bdf));
 }
 
 /* What is on VFIO, and what a cut hand-over left between. Returns 1 if there is something to do. */

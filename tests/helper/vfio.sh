@@ -495,24 +495,29 @@ for ((n = 1; n < 60; n++)); do
 done
 check 'every change of detach was cut' test "$killed" -ge $((2 * detach_writes))
 
-# --- killed at each change, and then what comes after the unit has stopped
+# --- killed at each change, and then what comes after the unit has stopped, told so by systemd
 for ((n = 1; n < 60; n++)); do
         usual
         status=0
         FAKESYS_KILL_AT=$n vfio attach $gpu 2>/dev/null || status=$?
         [ "$status" -ne 0 ] || break
-        check "attach killed at change $n, then settle" vfio settle $gpu
-        if attached; then
-                is "killed at change $n, when all was done: settle leaves it" "$(writes)" 0
-        else
-                check "killed at change $n: settle restores" same
-                check "killed at change $n: no record stays" test ! -e "$root/run/gpuvm/vfio/$gpu"
-        fi
+        EXIT_CODE=killed EXIT_STATUS=KILL check "attach killed at change $n, then settle" vfio settle $gpu
+        check "killed at change $n: settle restores" same
+        check "killed at change $n: no record stays" test ! -e "$root/run/gpuvm/vfio/$gpu"
 done
 check 'each change was cut' test "$n" -gt "$attach_writes"
 usual
 prepared attach
-check 'settle after a start that is over' vfio settle $gpu
+EXIT_CODE=killed EXIT_STATUS=KILL check 'settle after a start that was killed when all was done' vfio settle $gpu
+check 'gives it back as well' same
+usual
+bound_early $gpu $audio
+state >"$work/before"
+EXIT_CODE=killed EXIT_STATUS=KILL check 'settle after a killed start of a GPU that was bound at boot' vfio settle $gpu
+is 'gives back what the start had changed: nothing' "$(cat "$log")" ''
+usual
+prepared attach
+EXIT_CODE=exited EXIT_STATUS=0 check 'settle after a start that is over' vfio settle $gpu
 check 'leaves it' attached
 is 'and writes nothing' "$(cat "$log")" ''
 check 'a stop' vfio detach $gpu

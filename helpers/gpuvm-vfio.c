@@ -141,11 +141,50 @@ static int run_detach(const GpuSwitch *s, Bdf bdf, const char *name) {
         return r < 0 || gpu ? r : look_again(s, bdf, exclusive_is_replaced);
 }
 
+/* How the unit came to its end, by what systemd tells (systemd.exec(5)): $EXIT_CODE and $EXIT_STATUS are
+ * those of ExecStart=, $SERVICE_RESULT is of whatever failed first. */
+static bool start_was_killed(void) {
+        const char *code = secure_getenv("EXIT_CODE");
+
+        return code && !streq(code, "exited");
+}
+
+/* One that fails by itself has said so, and asked for a start where that makes sense. */
+static bool stop_was_killed(void) {
+        const char *result = secure_getenv("SERVICE_RESULT");
+
+        return streq(strempty(secure_getenv("EXIT_CODE")), "exited") &&
+                        streq(strempty(secure_getenv("EXIT_STATUS")), "0") && result &&
+                        !streq(result, "success") && !streq(result, "exit-code");
+}
+
+static int settle_group(const GpuSwitch *s, Bdf bdf, const char *name, PciBus *group) {
+        int r = exclusive_is_remembered(s->p, group);
+
+        if (r < 0)
+                return phase_fail(s->p, r, "Make /run/gpuvm readable", "Cannot tell who bound %s", name);
+        return gpuswitch_settle(s, bdf, name, group,
+                                (r > 0 ? VFIO_LEFT_REFUSED : 0) | (start_was_killed() ? VFIO_LEFT_WHOLE : 0));
+}
+
+/* As after a stop that was refused: what is on VFIO as a whole has an active unit. */
+static void start_if_whole(const GpuSwitch *s, Bdf bdf, const PciBus *group) {
+        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+        const PciDevice *gpu = pci_find(group, bdf);
+
+        if (gpu &&
+            iommu_group_check(group, gpu, NULL, 0,
+                              conf_gpu_accept_siblings(s->conf, gpu->name, strempty(gpu->path)), &v) >= 0 &&
+            v.viable && vfio_is_attached(&v))
+                gpuswitch_start_again(s, gpu, "its stop was killed, and the GPU is on VFIO");
+}
+
 /* After the unit has stopped, in whatever way. The group of a GPU that is not its owner goes with the owner's
  * unit. */
 static int run_settle(const GpuSwitch *s, Bdf bdf, const char *name) {
         _cleanup_(pci_bus_done) PciBus group = {};
         const PciDevice *gpu = NULL, *owner = NULL;
+        bool owns;
         int r;
 
         if (stop_is_shutdown(s->p->root))
@@ -153,7 +192,10 @@ static int run_settle(const GpuSwitch *s, Bdf bdf, const char *name) {
         r = find(s->p, s->conf, &group, bdf, &gpu, &owner);
         if (r < 0)
                 return phase_fail(s->p, r, "Look at /sys/bus/pci", "Cannot list the PCI devices");
-        r = gpu && owner == gpu ? gpuswitch_settle(s, bdf, name, &group) : 0;
+        owns = gpu && owner == gpu;
+        r = owns ? settle_group(s, bdf, name, &group) : 0;
+        if (r >= 0 && owns && stop_was_killed())
+                start_if_whole(s, bdf, &group);
         /* The stop is not over as long as this runs: a card may have come since ExecStop=, or since a start
          * that was stopped. One that a start was about and failed is left alone: it would fail again, for
          * ever. */

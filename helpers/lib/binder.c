@@ -57,15 +57,20 @@ void binder_poison(Binder *b, const PciDevice *d, const char *driver, const char
         mark(b, d, driver, doing, child, strempty(who));
 }
 
-/* A child that did not come back is left behind; what is asked next gets a new one. */
+/* A child that did not come back is left behind; what is asked next gets a new one. Which driver hangs: what
+ * d says may be old by now. The link is there from before probe() until before remove() (drivers/base/dd.c of
+ * the kernel, really_probe() and __device_release_driver()). */
 static int settle(Binder *b, const PciDevice *d, int r, const char *doing) {
+        _cleanup_free_ char *driver = NULL;
         pid_t stuck;
 
         if (r != -ETIMEDOUT && r != -ECHILD)
                 return r;
         stuck = binder_end_worker(b);
+        if (r == -ETIMEDOUT && pci_read_driver(b->root, d, &driver) < 0)
+                log_debug("Cannot tell which driver has %s", d->name);
         if (r == -ETIMEDOUT)
-                binder_poison(b, d, d->driver ?: "n/a", doing, stuck);
+                binder_poison(b, d, driver ?: d->driver ?: "n/a", doing, stuck);
         return r;
 }
 

@@ -34,7 +34,8 @@ int binder_load(Binder *b, const PciDevice *d, const char *module) _must_check_ 
 /* The first line of an attribute that the kernel may wake the device up for, or take its lock. */
 int binder_get(Binder *b, const PciDevice *d, const char *attribute, char **ret) _must_check_ _nonnull_all_;
 
-/* One write(2). doing: "unbinding it", for the mark. -ETIMEDOUT: the function is marked. */
+/* One write(2). doing: "unbinding it", for the mark. -ETIMEDOUT: the function is marked, with the driver that
+ * has it then; if none has, d's: the one that is to take it, or to let it go. */
 int binder_put(Binder *b, const PciDevice *d, const char *path, const char *value,
                const char *doing) _must_check_ _nonnull_all_;
 

@@ -124,13 +124,21 @@ int binder_check(Binder *b, const PciDevice *d, char **ret_why) {
         return r;
 }
 
-static int unbind(Binder *b, const PciDevice *d) {
+/* A write about which it is known whose part it is: driver's, or NULL for nobody knows. */
+static int put_for(Binder *b, const PciDevice *d, const char *driver, const char *path, const char *doing) {
+        PciDevice with_driver = *d;
+
+        with_driver.driver = (char *) driver;
+        return binder_put(b, &with_driver, path, d->name, doing);
+}
+
+static int unbind(Binder *b, const PciDevice *d, const char *driver) {
         _cleanup_free_ char *path = NULL;
         int r;
 
         if (str_printf(&path, PCI_DEVICES "/%s/driver/unbind", d->name) < 0)
                 return -ENOMEM;
-        r = binder_put(b, d, path, d->name, "unbinding it");
+        r = put_for(b, d, driver, path, "unbinding it");
         return r == -ENOENT ? 0 : r; /* it has none */
 }
 
@@ -159,9 +167,9 @@ int binder_bind(Binder *b, const PciDevice *d, const char *driver) {
 
         r = put_override(b, d, driver);
         if (r >= 0)
-                r = unbind(b, d);
+                r = unbind(b, d, d->driver);
         if (r >= 0)
-                r = binder_put(b, d, DRIVERS_PROBE, d->name, "binding it to VFIO");
+                r = put_for(b, d, driver, DRIVERS_PROBE, "binding it to VFIO");
         if (r >= 0)
                 r = await_driver(b, d, driver);
         if (r != -EIO)
@@ -187,9 +195,9 @@ static int rebind(Binder *b, const PciDevice *d, const char *driver) {
 
         if (str_printf(&bind, PCI_DRIVERS "/%s/bind", driver) < 0)
                 return -ENOMEM;
-        r = binder_put(b, d, bind, d->name, doing);
+        r = put_for(b, d, driver, bind, doing);
         if (r == -ENOENT)
-                r = binder_put(b, d, DRIVERS_PROBE, d->name, doing);
+                r = put_for(b, d, driver, DRIVERS_PROBE, doing);
         if (r == -ETIMEDOUT)
                 return come_late(b, d, driver);
         /* A driver that is loaded, just now by us perhaps, takes what is free: bind comes too late then
@@ -235,13 +243,13 @@ static int settle_override(Binder *b, const PciDevice *d, const char *wanted) {
         return r < 0 || streq_ptr(override, wanted) ? r : put_override(b, d, wanted);
 }
 
-static int settle_driver(Binder *b, const PciDevice *d, const HandoverFunction *was) {
-        int r = unbind(b, d);
+static int settle_driver(Binder *b, const PciDevice *d, const char *now, const HandoverFunction *was) {
+        int r = unbind(b, d, now);
 
         if (r < 0 || (was && !was->driver))
                 return r;
         return was ? rebind(b, d, was->driver)
-                   : binder_put(b, d, DRIVERS_PROBE, d->name, "giving it back to the host");
+                   : put_for(b, d, NULL, DRIVERS_PROBE, "giving it back to the host");
 }
 
 /* Of one that was bound at boot nobody knows: the early rule forbids it, and the kernel allows it to every
@@ -279,6 +287,6 @@ int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) 
         if (r >= 0)
                 r = settle_power(b, d, was);
         if (r >= 0 && !there)
-                r = settle_driver(b, d, was);
+                r = settle_driver(b, d, driver, was);
         return r >= 0 && later ? settle_override(b, d, override) : r;
 }

@@ -123,3 +123,28 @@ int claims_read(int root, char *const *cmdline, Claims *ret) {
         c = (Claims){};
         return 0;
 }
+
+/* "10de:2684,10de:22ba:1458:1458": vendor and device of each, subsystem and class where somebody cares. */
+static bool lists_ids(const char *what, const PciDevice *d) {
+        char id[sizeof("10de:2684")];
+
+        (void) snprintf(id, sizeof(id), "%04x:%04x", (unsigned) d->vendor, (unsigned) d->device);
+        for (const char *w = what; *w; w += strcspn(w, ","), w += *w == ',')
+                if (strncasecmp(w, id, strlen(id)) == 0 && strchr(":, ", w[strlen(id)]))
+                        return true;
+        return false;
+}
+
+int claims_on_vfio(int root, const PciDevice *d) {
+        _cleanup_strv_ char **cmdline = NULL;
+        _cleanup_(claims_done) Claims c = {};
+        int r;
+
+        r = cmdline_read(root, &cmdline);
+        if (r >= 0 || r == -ENOENT)
+                r = claims_read(root, cmdline, &c);
+        for (size_t i = 0; i < c.n && r == 0; i++)
+                r = startswith(c.items[i].driver, "vfio") &&
+                                (streq(c.items[i].what, d->name) || lists_ids(c.items[i].what, d));
+        return r;
+}

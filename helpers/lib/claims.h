@@ -5,7 +5,7 @@
  * driverctl's overrides, and ids= of vfio-pci from the guides on passthrough. They and gpuvm would take the
  * card from each other. */
 
-#include "macro.h"
+#include "pci.h"
 
 typedef struct Claim {
         char *source; /* the file, or "the kernel command line" */
@@ -21,3 +21,6 @@ typedef struct Claims {
 /* cmdline: words of the kernel command line, or NULL. Returns 0 or -ENOMEM. */
 int claims_read(int root, char *const *cmdline, Claims *ret) _must_check_;
 void claims_done(Claims *c);
+
+/* Returns 1 if one of them gives the function to VFIO, on the machine as it was booted, 0 if none does. */
+int claims_on_vfio(int root, const PciDevice *d) _must_check_ _nonnull_all_;

@@ -2,12 +2,14 @@
 
 #include "exclusive.h"
 #include "child.h"
+#include "claims.h"
 #include "early.h"
 #include "fs.h"
 #include "initramfs.h"
 #include "keep.h"
 #include "modeset.h"
 #include "module.h"
+#include "nodes.h"
 #include "vfio.h"
 
 #define EXCLUSIVE_DIR RUN_DIR "/exclusive"
@@ -53,7 +55,12 @@ static int is_another(const Phase *p, const char *directory, const PciDevice *d)
 }
 
 int exclusive_begin(const Phase *p, const Conf *c, const PciDevice *d) {
-        return note(p, c, TRIED_DIR, d);
+        int r = note(p, c, TRIED_DIR, d);
+
+        if (r < 0 || !early_exclusive(c, d) || !d->driver || !nodes_is_vfio_driver(d->driver))
+                return r;
+        r = claims_on_vfio(p->root, d);
+        return r == 0 ? exclusive_remember(p, c, d) : MIN(r, 0);
 }
 
 int exclusive_is_new(const Phase *p, const PciDevice *d) {
@@ -75,6 +82,19 @@ static int is_remembered(const Phase *p, const PciDevice *d) {
         if (str_printf(&path, EXCLUSIVE_DIR "/%s", d->name) < 0)
                 return -ENOMEM;
         return fs_exists(p->root, path);
+}
+
+int exclusive_is_remembered(const Phase *p, const PciBus *group) {
+        int r = 0;
+
+        for (size_t i = 0; i < group->n && r == 0; i++) {
+                const PciDevice *d = &group->devices[i];
+
+                r = pci_is_display(d) ? is_remembered(p, d) : 0;
+                if (r > 0)
+                        r = !is_another(p, EXCLUSIVE_DIR, d);
+        }
+        return r;
 }
 
 static int forget(const Phase *p, const PciDevice *d) {
@@ -198,8 +218,11 @@ static int serve_exclusive(const GpuSwitch *s, const PciBus *bus, const KeepList
                 return phase_fail(s->p, r, "Look at /sys/kernel/iommu_groups", "Cannot judge the group of %s",
                                   d->name);
         if (!v.viable)
-                return phase_fail(s->p, 0, iommu_remedy(&v), "%s is exclusive, but stays with the host: %s",
-                                  d->name, strna(v.blocker));
+                return phase_fail(s->p, 0, iommu_remedy(&v), "%s is exclusive, but %s: %s", d->name,
+                                  d->driver && nodes_is_vfio_driver(d->driver)
+                                                  ? "cannot be given to a VM, though VFIO has it"
+                                                  : "stays with the host",
+                                  strna(v.blocker));
         phase_status(s->p, "Giving GPU %s to VFIO", d->name);
         r = gpuswitch_set(s, d, true);
         if (r >= 0)

@@ -17,9 +17,13 @@ int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) _must_
  * which that was not done for; 0 if not, or if nobody knows. */
 int exclusive_is_replaced(const Phase *p, const PciDevice *d) _must_check_ _nonnull_all_;
 
-/* Notes in /run which card the start of an exclusive GPU's unit is about, before it begins. Returns 0, also
- * for a flexible GPU. */
+/* Notes in /run which card the start of an exclusive GPU's unit is about, before it begins, and remembers a
+ * GPU that is on VFIO by then: the early rule bound it, whether the start succeeds or not. One that somebody
+ * else has claimed for VFIO (claims.h) is not ours to take back. Returns 0, also for a flexible GPU. */
 int exclusive_begin(const Phase *p, const Conf *c, const PciDevice *d) _must_check_ _nonnull_all_;
+
+/* Returns 1 if one of these GPUs, which are a group, is remembered, 0 if not. */
+int exclusive_is_remembered(const Phase *p, const PciBus *group) _must_check_ _nonnull_all_;
 
 /* Returns 1 if the card is another than that which the last start was about; 0 if not, or if nobody knows. */
 int exclusive_is_new(const Phase *p, const PciDevice *d) _must_check_ _nonnull_all_;

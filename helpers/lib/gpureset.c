@@ -415,5 +415,5 @@ int gpureset_recover(const GpuSwitch *s, Bdf gpu, const char *name) {
                 r = j.g ? recover_present(&j) : recover_removed(&j, gpu);
         j.lock = safe_close(j.lock);
         /* What a hand-over that hung has left between. */
-        return r < 0 ? r : gpuswitch_settle(s, gpu, name, NULL);
+        return r < 0 ? r : gpuswitch_settle(s, gpu, name, NULL, 0);
 }

@@ -7,7 +7,6 @@
 #include "fs.h"
 #include "gpuswitch.h"
 #include "journal.h"
-#include "vfio.h"
 
 #define UNIT_TIMEOUT_USEC (10 * 60 * USEC_PER_SEC)
 
@@ -59,16 +58,18 @@ int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *grou
         return 0;
 }
 
-int gpuswitch_settle(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group) {
+int gpuswitch_settle(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group, VfioLeft left) {
         _cleanup_(vfio_failure_done) VfioFailure failure = {};
-        const VfioRequest request = { gpu, s->conf, s->write_timeout_usec, group };
+        const VfioRequest request = { gpu, s->conf, s->write_timeout_usec, group, left };
         int r;
 
         r = vfio_settle(s->p, &request, &failure);
         if (r < 0)
                 return tell(s->p, r, &failure, name);
-        if (r > 0 && !s->p->dry_run)
-                phase_note(s->p, "GPU %s is with the host again: its hand-over was cut", name);
+        if (r > 0 && !s->p->dry_run) {
+                phase_note(s->p, "GPU %s is with the host again: its hand-over was cut or refused", name);
+                containerengine_refresh(s->p);
+        }
         return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "conf.h"
 #include "pci.h"
 #include "phase.h"
+#include "vfio.h"
 
 typedef struct GpuSwitch {
         Phase *p;
@@ -20,8 +21,10 @@ typedef struct GpuSwitch {
 int gpuswitch_attach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group) _must_check_;
 int gpuswitch_detach(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group) _must_check_;
 
-/* Gives back what a start of the unit that was killed has left between, if anything. */
-int gpuswitch_settle(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group) _must_check_;
+/* Gives back what a start of the unit that was killed or refused has left with VFIO, if anything. left: see
+ * vfio_settle(). */
+int gpuswitch_settle(const GpuSwitch *s, Bdf gpu, const char *name, PciBus *group,
+                     VfioLeft left) _must_check_;
 
 /* Units are for the machine that runs; a recorded one, and one without systemd, is worked on directly. */
 bool gpuswitch_has_units(const Phase *p) _nonnull_all_;

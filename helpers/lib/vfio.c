@@ -212,6 +212,15 @@ static int attach(VfioJob *j) {
         return r < 0 ? r : attach_all(j);
 }
 
+/* A hand-over that was cut between, or one that could never have been: bound before anybody knew the groups.
+ */
+static bool has_left(const VfioJob *j) {
+        if (j->before.n == 0)
+                return j->q->left & VFIO_LEFT_REFUSED && !j->group.viable;
+        return !vfio_is_attached(&j->group) ||
+                        (j->q->left & VFIO_LEFT_WHOLE && handover_find(&j->before, j->gpu->bdf));
+}
+
 /* What is on VFIO, and what a cut hand-over left between. Returns 1 if there is something to do. */
 static int plan_detach(VfioJob *j) {
         int r;
@@ -220,7 +229,7 @@ static int plan_detach(VfioJob *j) {
         r = handover_gather(j->p->root, j->group.members, j->group.n_members, &j->before);
         if (r < 0)
                 return r;
-        if (j->only_cut && (j->before.n == 0 || vfio_is_attached(&j->group)))
+        if (j->only_left && !has_left(j))
                 return 0;
         for (size_t i = 0; i < j->group.n_members; i++) {
                 const PciDevice *d = j->group.members[i];
@@ -279,7 +288,7 @@ static int detach(VfioJob *j) {
 static int settle(VfioJob *j) {
         int r;
 
-        j->only_cut = true;
+        j->only_left = true;
         r = vfiojob_look(j, false);
         if (r == 0)
                 r = plan_detach(j);

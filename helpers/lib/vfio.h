@@ -15,12 +15,19 @@
 
 enum { VFIO_WRITE_TIMEOUT_SEC = 60 };
 
+/* What vfio_settle() gives back besides what lies between. */
+typedef enum VfioLeft {
+        VFIO_LEFT_REFUSED = 1 << 0, /* what the early rule gave to VFIO of a group that may not go */
+        VFIO_LEFT_WHOLE = 1 << 1,   /* what went as a whole, by a hand-over of ours: nobody told of its end */
+} VfioLeft;
+
 typedef struct VfioRequest {
         Bdf gpu;
         const Conf *conf;            /* AcceptSiblings= and IdleWaitSec= */
         uint64_t write_timeout_usec; /* for one write to sysfs; 0: VFIO_WRITE_TIMEOUT_SEC */
         PciBus *group; /* as pcigroup_read() gave it just now, or NULL; afterwards as it was seen last, so
                         * that devices of it have to be looked up again */
+        VfioLeft left; /* for vfio_settle() */
 } VfioRequest;
 
 /* For phase_fail(). */
@@ -40,8 +47,9 @@ int vfio_attach(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check
  * Returns and errors as vfio_attach(). A GPU that is gone is done. */
 int vfio_detach(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check_ _nonnull_all_;
 
-/* After a hand-over to VFIO that may have been killed: gives back what it left between. Nothing is done where
- * none was begun, or it has reached its end, or the GPU hangs. Returns and errors as vfio_detach(). */
+/* After a hand-over to VFIO that may have been killed or refused: gives back what it left between, and what
+ * q->left says. Nothing is done where none was begun, or it has reached its
+ * end, or the GPU hangs. Returns and errors as vfio_detach(). */
 int vfio_settle(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check_ _nonnull_all_;
 
 /* True if each endpoint of the group is on a VFIO driver. */

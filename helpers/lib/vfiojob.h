@@ -28,7 +28,7 @@ typedef struct VfioJob {
         bool hold_hangs;    /* a call of NVIDIA's library did not come back: it is not asked again */
         bool hold_none;     /* there is no such library */
         bool shut;          /* nobody new can open any GPU that is to be changed */
-        bool only_cut;      /* give back only what a hand-over that was cut left between */
+        bool only_left;     /* give back only what a hand-over that did not succeed has left */
         VfioFailure failure;
 } VfioJob;
 

@@ -147,6 +147,14 @@ adopt() {
         : >/shared/log
         systemctl start "$first"; echo "$?"; state started
         wc -l </shared/log
+        # Before it has changed anything.
+        mkdir -p "/run/systemd/system/$first.d"
+        printf '[Service]\nExecStop=\nExecStop=/usr/bin/env FAKESYS_KILL_AT=1 /usr/lib/gpuvm/gpuvm-vfio detach %%i\n' >"/run/systemd/system/$first.d/kill.conf"
+        systemctl daemon-reload
+        systemctl stop "$first"; settle; state 'its stop was killed'
+        rm -r "/run/systemd/system/$first.d"
+        systemctl daemon-reload
+        wc -l </shared/log
         systemctl stop "$first"; echo "$?"; settle; state stopped
         systemctl show -P StopPropagatedFrom "$first"
 }
@@ -156,9 +164,34 @@ is "$release: what was bound at boot is adopted without a write, and goes to the
 0
 started: vvvv active inactive
 0
+its stop was killed: vvvv active inactive
+0
 0
 stopped: hhhh inactive inactive
 gpuvm-0000:01:00.0.device'
+
+# The same in a group that may not go: before the boot nobody knew that.
+stray() {
+        local first=gpuvm-vfio@0000:01:00.0.service
+
+        systemctl is-system-running --wait >/dev/null
+        LD_PRELOAD=/shared/fakesys.so FAKESYS_ROOT='' FAKESYS_LOG=/shared/log /usr/lib/gpuvm/gpuvm-vfio attach 0000:01:00.0
+        rm -r /run/gpuvm/vfio
+        printf '[Gpu 0000:01:00.0]\nMode=exclusive\n' >/etc/gpuvm.conf
+        ln -sfn /sys/bus/pci/drivers/i40e /sys/bus/pci/devices/0000:03:00.0/driver
+        state 'bound at boot'
+        systemctl start "$first"; echo "$?"; settle; state refused
+        journalctl --no-pager -o cat -u "$first" | grep -oE 'AcceptSiblings=0000:03:00.0 allows|is with the host again'
+        rm /etc/gpuvm.conf
+}
+function_of 0000:03:00.0 1572 020000 vfio-pci
+machine_boot stray
+is "$release: what was bound at boot and may not go is the host's" "$output" 'bound at boot: vvvv inactive inactive
+1
+refused: hhhh failed inactive
+AcceptSiblings=0000:03:00.0 allows
+is with the host again'
+rm -r "$shared/pci/devices/0000:03:00.0" "$shared/pci/drivers/vfio-pci/0000:03:00.0" "$shared/groups/12/devices/0000:03:00.0"
 
 # From here on the kernel takes its time over a driver: what crosses a start.
 cat >"$machine/etc/systemd/system/gpuvm-vfio@.service.d/slow.conf" <<'UNIT'

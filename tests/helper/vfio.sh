@@ -105,20 +105,100 @@ like 'says what it would do' "$(said)" "would bind $gpu: from nvidia to vfio-pci
 is 'and changes nothing' "$(cat "$log")$(find "$root/run" -mindepth 1)" ''
 
 # --- bound at boot by the early rule
+# bound_early FUNCTION...: as that leaves them.
+bound_early() {
+        local function
+
+        for function; do
+                rm "$root/sys/bus/pci/drivers/$(driver "$function")/$function"
+                ln -sfn /sys/bus/pci/drivers/vfio-pci "$root/sys/bus/pci/devices/$function/driver"
+                ln -s "/sys/bus/pci/devices/$function" "$root/sys/bus/pci/drivers/vfio-pci/$function"
+                echo vfio-pci >"$root/sys/bus/pci/devices/$function/driver_override"
+                [ ! -e "$root/sys/bus/pci/devices/$function/d3cold_allowed" ] ||
+                        echo 0 >"$root/sys/bus/pci/devices/$function/d3cold_allowed"
+        done
+}
 usual
 for function in $gpu $audio; do echo 1 >"$root/sys/bus/pci/devices/$function/d3cold_allowed"; done
 state >"$work/before"
-for function in $gpu $audio; do
-        rm "$root/sys/bus/pci/drivers/$(driver "$function")/$function"
-        ln -sfn /sys/bus/pci/drivers/vfio-pci "$root/sys/bus/pci/devices/$function/driver"
-        ln -s "/sys/bus/pci/devices/$function" "$root/sys/bus/pci/drivers/vfio-pci/$function"
-        echo vfio-pci >"$root/sys/bus/pci/devices/$function/driver_override"
-        echo 0 >"$root/sys/bus/pci/devices/$function/d3cold_allowed"
-done
+bound_early $gpu $audio
 check 'attach of what was bound at boot' vfio attach $gpu
 is 'writes nothing' "$(writes)" 0
 check 'detach without a record' vfio detach $gpu
 check 'gives it to the host driver' same
+
+# Bound before anybody knew the groups, and this one may not go: the host gets back what no VM can have.
+# may_not_go MODE: of the GPU, which shares its group with a network card in use.
+may_not_go() {
+        usual
+        card $nic 8086 1572 020000 12 i40e
+        state >"$work/before"
+        bound_early $gpu $audio
+        printf '[Gpu %s]\nMode=%s\n' $gpu "$1" >"$root/etc/gpuvm.conf"
+}
+may_not_go exclusive
+refused 'bound at boot, in a group that may not go' "$nic.*i40e" attach $gpu
+check 'what comes after that' vfio settle $gpu
+check 'gives it back to the host' same
+like 'and says so' "$(said)" "GPU $gpu is with the host again"
+check 'settle again' vfio settle $gpu
+is 'has nothing to do' "$(writes)" 0
+check_fails 'setup' 1 vfio setup
+like 'says the truth' "$(said)" "$gpu is exclusive, but stays with the host: .*$nic"
+check 'and leaves it there' same
+# Where nobody has seen to that yet.
+may_not_go exclusive
+check_fails 'setup while VFIO has it' 1 vfio setup
+like 'says that' "$(said)" "$gpu is exclusive, but cannot be given to a VM, though VFIO has it: .*$nic"
+vfio attach $gpu 2>/dev/null || true
+rm "$root/etc/gpuvm.conf"
+check 'setup after the mode went back, and no start has succeeded' vfio setup
+check 'gives it to the host' same
+check 'and forgets it' test ! -e "$root/run/gpuvm/exclusive/$gpu"
+# A group that may go, and a start that failed for another reason: no driver of the host is to see an exclusive GPU.
+usual
+printf '[Gpu %s]\nMode=exclusive\n' $gpu >"$root/etc/gpuvm.conf"
+echo 2 >"$root/sys/bus/pci/devices/$audio/sriov_numvfs"
+state >"$work/before"
+bound_early $gpu
+refused 'bound at boot, and its audio function is in use' 'has 2 virtual functions' attach $gpu
+check 'what comes after that' vfio settle $gpu
+is 'leaves it' "$(writes) $(driver $gpu)" '0 vfio-pci'
+rm "$root/etc/gpuvm.conf"
+check 'setup after the mode went back' vfio setup
+check 'gives that one to the host as well' same
+# The start was for the other GPU of the group.
+other=0000:04:00.0
+usual
+card $other 10de 2684 030000 12 nvidia
+card $nic 8086 1572 020000 12 i40e
+state >"$work/before"
+bound_early $other
+printf '[Gpu %s]\nMode=exclusive\n' $other >"$root/etc/gpuvm.conf"
+refused 'bound at boot, and not the owner of its group' "$nic.*i40e" attach $other
+check 'what comes after that' vfio settle $other
+is 'is for the owner' "$(writes)" 0
+check 'what comes after the start of that' vfio settle $gpu
+check 'gives it back' same
+# Who else may have bound it.
+may_not_go flexible
+refused 'a flexible GPU that is on VFIO' "$nic.*i40e" attach $gpu
+check 'what comes after that' vfio settle $gpu
+is 'leaves what was not ours' "$(writes)" 0
+check 'so does setup' vfio setup
+is 'which writes nothing' "$(writes) $(driver $gpu)" '0 vfio-pci'
+for claim in etc/driverctl.d/pci-$gpu=vfio-pci etc/modprobe.d/vfio.conf='options vfio-pci ids=10de:22ba,10de:2684' \
+        proc/cmdline='quiet vfio-pci.ids=10DE:2684:1458:1458'; do
+        may_not_go exclusive
+        mkdir -p "$root/$(dirname "${claim%%=*}")"
+        echo "${claim#*=}" >"$root/${claim%%=*}"
+        refused "claimed in ${claim%%=*}" "$nic.*i40e" attach $gpu
+        check 'what comes after that' vfio settle $gpu
+        is "leaves what ${claim%%=*} wants" "$(writes)" 0
+        rm "$root/etc/gpuvm.conf"
+        check 'so does setup' vfio setup
+        is "which leaves what ${claim%%=*} wants" "$(writes) $(driver $gpu)" '0 vfio-pci'
+done
 
 # --- refusals
 usual
@@ -422,24 +502,29 @@ for ((n = 1; n < 60; n++)); do
 done
 check 'every change of detach was cut' test "$killed" -ge $((2 * detach_writes))
 
-# --- killed at each change, and then what comes after the unit has stopped
+# --- killed at each change, and then what comes after the unit has stopped, told so by systemd
 for ((n = 1; n < 60; n++)); do
         usual
         status=0
         FAKESYS_KILL_AT=$n vfio attach $gpu 2>/dev/null || status=$?
         [ "$status" -ne 0 ] || break
-        check "attach killed at change $n, then settle" vfio settle $gpu
-        if attached; then
-                is "killed at change $n, when all was done: settle leaves it" "$(writes)" 0
-        else
-                check "killed at change $n: settle restores" same
-                check "killed at change $n: no record stays" test ! -e "$root/run/gpuvm/vfio/$gpu"
-        fi
+        EXIT_CODE=killed EXIT_STATUS=KILL check "attach killed at change $n, then settle" vfio settle $gpu
+        check "killed at change $n: settle restores" same
+        check "killed at change $n: no record stays" test ! -e "$root/run/gpuvm/vfio/$gpu"
 done
 check 'each change was cut' test "$n" -gt "$attach_writes"
 usual
 prepared attach
-check 'settle after a start that is over' vfio settle $gpu
+EXIT_CODE=killed EXIT_STATUS=KILL check 'settle after a start that was killed when all was done' vfio settle $gpu
+check 'gives it back as well' same
+usual
+bound_early $gpu $audio
+state >"$work/before"
+EXIT_CODE=killed EXIT_STATUS=KILL check 'settle after a killed start of a GPU that was bound at boot' vfio settle $gpu
+is 'gives back what the start had changed: nothing' "$(cat "$log")" ''
+usual
+prepared attach
+EXIT_CODE=exited EXIT_STATUS=0 check 'settle after a start that is over' vfio settle $gpu
 check 'leaves it' attached
 is 'and writes nothing' "$(cat "$log")" ''
 check 'a stop' vfio detach $gpu
@@ -569,6 +654,23 @@ echo PCI_CLASS=30000 >"$root/sys/bus/pci/devices/$gpu/uevent"
 check 'detach when the driver has gone after all' vfio detach $gpu
 check 'restores everything' same
 check 'and takes the mark away' test ! -e "$root/$mark"
+
+# It is the driver that takes the GPU which hangs, and not the one that it had when all began.
+usual
+FAKESYS_HANG=drivers_probe hanging 'a VFIO driver that hangs' "$gpu hangs: .* binding it to VFIO \(driver vfio-pci\)" attach
+usual
+prepared attach
+FAKESYS_HANG=drivers/nvidia/bind hanging 'a driver that hangs on the way back' \
+        "$gpu hangs: .* giving it back to its driver \(driver nvidia\)" detach
+is 'the other function is back' "$(driver $audio) $(override $audio)" 'snd_hda_intel (null)'
+like 'so says its mark' "$(cat "$root/$mark")" 'giving it back to its driver \(driver nvidia\)'
+usual
+prepared attach
+FAKESYS_HANG=drivers/vfio-pci/unbind hanging 'a VFIO driver that does not let go' "$gpu hangs: .* unbinding it \(driver vfio-pci\)" detach
+usual
+bound_early $gpu $audio
+FAKESYS_HANG=drivers_probe hanging 'a driver of the host that hangs after a boot' \
+        "$gpu hangs: .* giving it back to the host \(driver nvidia\)" detach
 
 # Somebody else took the GPU from its driver, which waits for one who has it open.
 usual

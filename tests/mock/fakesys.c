@@ -11,7 +11,8 @@
  *   FAKESYS_TERM_AT=N       SIGTERM to the program before its N-th change
  *   FAKESYS_FAIL_AT=N:E     the N-th write to sysfs fails with errno E
  *   FAKESYS_HANG=TAIL       a write to a sysfs path that ends in TAIL, or a read of a path below DIR that
- * does, never returns; one to unbind leaves the driver on its way out: its links are gone, uevent names it
+ * does, never returns; one to unbind leaves the driver on its way out: its links are gone, uevent names it;
+ * one to drivers_probe has made the links, as they are while a driver's probe() runs
  *   FAKESYS_SLOW=MS:TAIL    a write to a sysfs path that ends in TAIL takes that long, and is made also if
  * the writer is killed meanwhile FAKESYS_EAGER=1         what was unbound is probed at once, as when a driver
  * is loaded meanwhile
@@ -323,8 +324,13 @@ static int handle(int fd, const char *path, const char *value) {
         char driver[128];
         const char *tail;
 
-        if (strcmp(path, "drivers_probe") == 0)
-                return probe(value);
+        if (strcmp(path, "drivers_probe") == 0) {
+                int r = probe(value);
+
+                if (hangs_at(path))
+                        hang();
+                return r;
+        }
         if (sscanf(path, "drivers/%127[^/]", driver) == 1) {
                 tail = path + strlen("drivers/") + strlen(driver);
                 if (strcmp(tail, "/unbind") == 0)
@@ -371,7 +377,7 @@ static ssize_t write_sysfs(int fd, const char *path, const void *data, size_t si
                 return 0;
         (void) snprintf(value, sizeof(value), "%.*s", (int) size, (const char *) data);
         value[strcspn(value, "\n")] = '\0';
-        if (hangs_at(path) && !(last && strcmp(last, "/unbind") == 0))
+        if (hangs_at(path) && strcmp(path, "drivers_probe") != 0 && !(last && strcmp(last, "/unbind") == 0))
                 hang();
         if (fail && sscanf(fail, "%ld:%d", &at, &error) == 2 &&
             __atomic_add_fetch(&shared->sysfs_writes, 1, __ATOMIC_SEQ_CST) == at) {

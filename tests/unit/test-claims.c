@@ -12,6 +12,26 @@ TEST(nobody_claims_anything) {
         claims_done(&c);
 }
 
+TEST(who_gives_a_function_to_vfio) {
+        const PciDevice d = { .name = "0000:01:00.0", .vendor = 0x10de, .device = 0x2684 };
+        int root = tree_new();
+
+        ASSERT_EQ(claims_on_vfio(root, &d), 0);
+        tree_put("/etc/driverctl.d/pci-0000:01:00.0", "nouveau\n");
+        tree_put("/etc/driverctl.d/pci-0000:01:00.1", "vfio-pci\n");
+        tree_put("/proc/cmdline", "quiet vfio-pci.ids=10de:22ba,10de:26840,1002:2684\n");
+        ASSERT_EQ(claims_on_vfio(root, &d), 0);
+        tree_put("/etc/driverctl.d/pci-0000:01:00.0", "vfio-pci\n");
+        ASSERT_EQ(claims_on_vfio(root, &d), 1);
+        tree_put("/etc/driverctl.d/pci-0000:01:00.0", "nouveau\n");
+        tree_put("/proc/cmdline", "quiet vfio-pci.ids=10de:22ba,10DE:2684:1458\n");
+        ASSERT_EQ(claims_on_vfio(root, &d), 1);
+        tree_put("/proc/cmdline", "quiet\n");
+        ASSERT_EQ(claims_on_vfio(root, &d), 0);
+        tree_put("/etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:2684\n");
+        ASSERT_EQ(claims_on_vfio(root, &d), 1);
+}
+
 TEST(driverctl_modprobe_and_command_line) {
         char *words[] = { (char *) "quiet", (char *) "vfio_pci.ids=10de:2684,10de:22ba", NULL };
         int root = tree_new();

@@ -18,6 +18,8 @@ budget() {
         gpuvm-bridge.service | gpuvm-bridge-revert.service) echo 2.0 ;;
         # Makes rules of the packet filter.
         gpuvm-bridge-forward.service) echo 2.0 ;;
+        # Makes routes.
+        gpuvm-route@.service) echo 1.5 ;;
         # Looks into libvirt's directories.
         gpuvm-storage.service) echo 0.9 ;;
         # See all of /proc: what the host has, and in whose hands it is.
@@ -79,7 +81,7 @@ for unit in "$work"/*; do
         [[ $name == *.service ]] || continue
         is "$name is a $type" "$(grep '^Type=' "$unit")" "Type=$type"
         check "$name has a deadline" grep -q '^TimeoutStartSec=.' "$unit"
-        is "$name: RemainAfterExit= on GPUs only" "$(grep -c '^RemainAfterExit=yes' "$unit" || true)" "$remains"
+        is "$name: RemainAfterExit= on GPUs and routes only" "$(grep -c '^RemainAfterExit=yes' "$unit" || true)" "$remains"
         is "$name runs no shell" "$(grep -E '^Exec[A-Za-z]*=.*/(ba)?sh( |$)' "$unit" || true)" ''
         allowed=$(budget "$name") || { not_ok "$name has a budget" 'tests/check-units.sh does not know this unit'; continue; }
         exposure=$(systemd-analyze security --offline=true --no-pager "$instance" 2>/dev/null |
@@ -90,7 +92,7 @@ done
 
 # 'systemctl isolate' stops what its target does not ask for, and nobody asks for these (shall_stop_on_isolate() in systemd's
 # src/core/transaction.c).
-for name in vfio vm; do
+for name in vfio vm route; do
         is "gpuvm-$name@ stays as it is when a target is isolated" "$(sed -n 's/^IgnoreOnIsolate=//p' "$work/gpuvm-$name@.service")" yes
 done
 

@@ -6,6 +6,7 @@
 #include "fs.h"
 #include "journal.h"
 #include "reboot.h"
+#include "route.h"
 #include "strv.h"
 #include "undo.h"
 
@@ -159,6 +160,14 @@ static int wait_for_proof(Phase *p, const NetProof *proof, uint64_t end, unsigne
         }
 }
 
+/* The routes to machines went with the bridge; that the host answers for them is on the uplink. */
+static void stop_routing(Phase *p, const BridgeState *s) {
+        if (fs_is_host(p->root) && route_remove_all(p->root) < 0)
+                phase_note(p, "The host may still answer for machines on %s; 'ip neigh show proxy' tells",
+                           s->uplink);
+        bridgefilter_stop_forwarding(p, s);
+}
+
 /* The old network, by the files and then by its owner. Under the lock. */
 static int take_back(Phase *p, BridgeState *s, bool boot) {
         const char *path = NULL;
@@ -180,7 +189,7 @@ static int take_back(Phase *p, BridgeState *s, bool boot) {
         if (touched && !boot)
                 bridgezone_close(p, s);
         if (touched && !boot && s->routed)
-                bridgefilter_stop_forwarding(p, s);
+                stop_routing(p, s);
         if (r < 0)
                 return phase_fail(p, r, "See that it can be written, then run 'gpuvm-bridge revert'",
                                   "Cannot restore %s", path);

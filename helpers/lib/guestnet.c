@@ -80,6 +80,18 @@ int guestnet_is_near(const char *gateway, const char *const *addresses) {
         return 0;
 }
 
+int guestnet_complete(const char *s, const char *const *networks, char **ret) {
+        Address a, network;
+
+        if (strchr(s, '/') || parse_address(s, &a) < 0)
+                return -EINVAL;
+        for (; networks && *networks; networks++)
+                if (guestnet_check_address(*networks) >= 0 && parse_address(*networks, &network) >= 0 &&
+                    same_subnet(&a, &network))
+                        return asprintf(ret, "%s/%u", s, network.prefix) < 0 ? -ENOMEM : 1;
+        return 0;
+}
+
 static bool has_family(const char *const *addresses, int family) {
         Address a;
 

@@ -22,6 +22,11 @@ typedef struct GuestNet {
  */
 int guestnet_check_address(const char *s) _must_check_ _nonnull_all_;
 
+/* An address without prefix length, with that of the network it is in: of the first of these addresses, which
+ * have one. Returns 1, 0 if it is in none of them, -EINVAL for what is no address, or -ENOMEM. */
+int guestnet_complete(const char *s, const char *const *networks, char **ret) _must_check_
+                __attribute__((nonnull(1, 3)));
+
 /* "52:54:00:1a:2b:3c" of a single station: 0 or -EINVAL. */
 int guestnet_check_mac(const char *s) _must_check_ _nonnull_all_;
 

@@ -13,6 +13,7 @@ enum { RECORD_MAX = 1024 * 1024 };
 
 void hostnet_done(HostNet *n) {
         free(n->bridge);
+        free(n->uplink);
         *n = (HostNet){};
 }
 
@@ -24,9 +25,10 @@ static const char *get_string(json_object *o, const char *key) {
                         : "";
 }
 
-static int set(HostNet *n, NetworkMode mode, const char *bridge) {
+static int set(HostNet *n, NetworkMode mode, const char *bridge, const char *uplink) {
         n->mode = mode;
-        if (mode != NETWORK_NAT && free_and_strdup(&n->bridge, bridge) < 0)
+        if (mode != NETWORK_NAT &&
+            (free_and_strdup(&n->bridge, bridge) < 0 || free_and_strdup(&n->uplink, uplink) < 0))
                 return -ENOMEM;
         return 1;
 }
@@ -34,15 +36,19 @@ static int set(HostNet *n, NetworkMode mode, const char *bridge) {
 /* Returns 0 for a record that says nothing to us, as the next one. */
 static int parse_record(const char *text, HostNet *n) {
         _cleanup_json_ json_object *o = json_tokener_parse(text);
-        const char *mode, *bridge;
+        const char *mode, *bridge, *uplink;
 
         if (!json_object_is_type(o, json_type_object))
                 return 0;
         mode = get_string(o, "mode");
         bridge = get_string(o, "bridge");
+        uplink = get_string(o, "uplink");
+        if (!confvalid_interface(uplink))
+                uplink = NULL;
         for (NetworkMode m = NETWORK_BRIDGED; m <= NETWORK_NAT; m++)
                 if (streq(mode, network_mode_to_string(m)))
-                        return m == NETWORK_NAT || confvalid_interface(bridge) ? set(n, m, bridge) : 0;
+                        return m == NETWORK_NAT || confvalid_interface(bridge) ? set(n, m, bridge, uplink)
+                                                                               : 0;
         return 0;
 }
 
@@ -59,7 +65,7 @@ static int read_kept(int root, HostNet *n) {
 
         if (r <= 0 || kept.stage != BRIDGE_KEPT)
                 return r == -ENOMEM ? r : 0;
-        return set(n, kept.routed ? NETWORK_ROUTED : NETWORK_BRIDGED, kept.bridge);
+        return set(n, kept.routed ? NETWORK_ROUTED : NETWORK_BRIDGED, kept.bridge, kept.uplink);
 }
 
 int hostnet_read(int root, const Conf *c, HostNet *ret) {
@@ -67,7 +73,7 @@ int hostnet_read(int root, const Conf *c, HostNet *ret) {
         int r = 0;
 
         if (!c->bridge || c->network_mode == NETWORK_NAT)
-                r = set(&n, NETWORK_NAT, NULL);
+                r = set(&n, NETWORK_NAT, NULL, NULL);
         if (r == 0)
                 r = read_record(root, &n);
         if (r == 0)

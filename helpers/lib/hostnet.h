@@ -8,6 +8,7 @@
 typedef struct HostNet {
         NetworkMode mode; /* never NETWORK_AUTO */
         char *bridge;     /* that VMs are put on; NULL for NAT */
+        char *uplink;     /* of the host; NULL for NAT, or not known */
 } HostNet;
 
 /* By the record of gpuvm-bridge in this boot, else by the change that it keeps. Returns 1, or 0 where neither

@@ -12,13 +12,13 @@ enum {
         BODY_MAX = 128,
 };
 
-static int send_request(int fd, uint16_t type, const void *body, size_t size) {
+static int send_request(int fd, uint16_t type, uint16_t flags, const void *body, size_t size) {
         struct {
                 struct nlmsghdr header;
                 char body[BODY_MAX];
         } m = { .header = { .nlmsg_len = (uint32_t) NLMSG_LENGTH(size),
                             .nlmsg_type = type,
-                            .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+                            .nlmsg_flags = NLM_F_REQUEST | flags,
                             .nlmsg_seq = 1 } };
         struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 
@@ -92,7 +92,7 @@ int netlink_dump(int protocol, uint16_t type, const void *body, size_t body_size
                 return -errno;
         if (!chunk)
                 return -ENOMEM;
-        r = send_request(fd, type, body, body_size);
+        r = send_request(fd, type, NLM_F_DUMP, body, body_size);
         while (r >= 0) {
                 ssize_t n = receive(fd, chunk, CHUNK);
 
@@ -108,6 +108,24 @@ int netlink_dump(int protocol, uint16_t type, const void *body, size_t body_size
                         return 0;
         }
         return r;
+}
+
+int netlink_change(int protocol, uint16_t type, uint16_t flags, const void *body, size_t body_size) {
+        _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+        char answer[NLMSG_LENGTH(sizeof(struct nlmsgerr)) + NLMSG_LENGTH(BODY_MAX)];
+        ssize_t n;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = send_request(fd, type, NLM_F_ACK | flags, body, body_size);
+        if (r < 0)
+                return r;
+        n = receive(fd, answer, sizeof(answer));
+        if (n < 0)
+                return (int) n;
+        r = netlink_walk(answer, (size_t) n, on_chunk, NULL);
+        return r > 0 ? 0 : r < 0 ? r : -EBADMSG;
 }
 
 int netlink_walk(const void *data, size_t size, NetlinkMessage callback, void *userdata) {

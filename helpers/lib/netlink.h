@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Netlink: questions to the kernel's network stack, and the walk over what it answers.
+/* Netlink: questions to the kernel's network stack, the walk over what it answers, and single changes.
  *
- * Only dumps, which are reads: nothing here changes the network, and none of it needs a privilege. What comes
- * back is kept as the kernel sent it, so that a recorded answer can stand in for a machine. */
+ * Dumps are reads and need no privilege. What comes back is kept as the kernel sent it, so that a recorded
+ * answer can stand in for a machine. A change needs CAP_NET_ADMIN. */
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -20,6 +20,11 @@ enum {
  * an answer, -EAGAIN if the tables changed meanwhile (ask again), -EFBIG, or the kernel's own error. */
 int netlink_dump(int protocol, uint16_t type, const void *body, size_t body_size, char **data,
                  size_t *size) _must_check_ _nonnull_all_;
+
+/* Asks for one change, RTM_NEWROUTE and the like, and waits for the kernel's word. flags: NLM_F_CREATE and
+ * the like. Returns 0, -ETIMEDOUT as above, or the kernel's own error. */
+int netlink_change(int protocol, uint16_t type, uint16_t flags, const void *body,
+                   size_t body_size) _must_check_ _nonnull_all_;
 
 /* Called for each message; the payload is aligned. Below zero ends the walk. */
 typedef int (*NetlinkMessage)(uint16_t type, const void *payload, size_t size, void *userdata);

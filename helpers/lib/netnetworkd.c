@@ -158,6 +158,7 @@ int netnetworkd_make(const NetWish *w, const char *name, const char *current, Ne
         return 0;
 }
 
+/* KeepConfiguration=: the routes to machines (route.h) stay when networkd is started again. */
 int netnetworkd_make_routed(const NetWish *w, NetFiles *ret) {
         _cleanup_(netfiles_done) NetFiles files = {};
         char *text = NULL;
@@ -167,7 +168,8 @@ int netnetworkd_make_routed(const NetWish *w, NetFiles *ret) {
         if (r >= 0)
                 r = str_printf(&text,
                                NETFILE_HEAD "[Match]\nName=%s\n\n[Link]\nRequiredForOnline=no\n\n[Network]\n"
-                                            "Address=%s\nConfigureWithoutCarrier=yes\nIPv6AcceptRA=no\n",
+                                            "Address=%s\nConfigureWithoutCarrier=yes\nIPv6AcceptRA=no\n"
+                                            "KeepConfiguration=static\n",
                                w->bridge, w->address);
         if (r >= 0)
                 r = netfiles_add(&files, text, 0644, BRIDGE_FILE, w->bridge);

@@ -153,6 +153,14 @@ static int compare_system(Comparison *c, const VmDefined *d, const VmFile *was) 
         return r;
 }
 
+/* A file may leave its prefix length to the host's network. */
+static int compare_address(Comparison *c, const char *address) {
+        const char *wanted = vmfile_value(c->f, VMKEY_ADDRESS),
+                   *rest = wanted && address ? startswith(address, wanted) : NULL;
+
+        return rest && *rest == '/' ? 0 : compare_word(c, VMKEY_ADDRESS, VMCHANGE_ANEW, address);
+}
+
 static int compare_network(Comparison *c, const VmDefined *d) {
         const Metadata *m = &d->metadata;
         int r;
@@ -161,7 +169,7 @@ static int compare_network(Comparison *c, const VmDefined *d) {
         if (r >= 0) /* its guest knows its interface by that, and would not know another one */
                 r = compare_word(c, VMKEY_MAC, VMCHANGE_ANEW, d->mac);
         if (r >= 0)
-                r = compare_word(c, VMKEY_ADDRESS, VMCHANGE_ANEW, m->address);
+                r = compare_address(c, m->address);
         if (r >= 0)
                 r = compare_word(c, VMKEY_GATEWAY, VMCHANGE_ANEW, m->gateway);
         return r < 0 ? r : compare_word(c, VMKEY_USER, VMCHANGE_ANEW, m->user);

@@ -103,10 +103,38 @@ static int read_dns(int root, char ***ret) {
         return 0;
 }
 
+static int read_gateway(const NetState *s, int family, char **ret) {
+        const NetRoute *route = netstate_default(s, family);
+
+        return route && route->has_gateway && route->gateway_family == family
+                        ? free_and_strdup(ret, net_address_to_string(family, route->gateway))
+                        : 0;
+}
+
+/* The host's own addresses on the bridge. Where it routes, the first is the gateway of its machines. */
+static int read_bridge(const NetState *s, VmHost *h) {
+        const NetLink *bridge = h->bridge ? netstate_named(s, h->bridge) : NULL;
+        const NetRoute *route = netstate_default(s, AF_INET);
+        int r = 0;
+
+        h->onlink = h->network == NETWORK_BRIDGED && route && bridge && route->link == bridge->index &&
+                        netstate_gateway_is_onlink(s, route);
+        for (size_t i = 0; bridge && i < s->n_addresses && r >= 0; i++) {
+                const NetAddress *a = &s->addresses[i];
+                const char *address = net_address_to_string(a->family, a->bytes);
+
+                if (a->link != bridge->index || a->link_local)
+                        continue;
+                r = strv_extendf(&h->networks, "%s/%u", address, a->prefix);
+                if (r >= 0 && h->network == NETWORK_ROUTED && a->family == AF_INET && !h->gateway)
+                        r = free_and_strdup(&h->gateway, address);
+        }
+        return r;
+}
+
 static int read_network(int root, const Conf *c, VmHost *h) {
         _cleanup_(hostnet_done) HostNet net = {};
         _cleanup_(netstate_done) NetState s = {};
-        const NetRoute *route;
         int r;
 
         r = hostnet_read(root, c, &net);
@@ -115,12 +143,14 @@ static int read_network(int root, const Conf *c, VmHost *h) {
         h->network = r > 0 ? net.mode : NETWORK_NAT;
         h->bridge = TAKE_PTR(net.bridge);
         r = netstate_load(root, &s);
+        if (r >= 0)
+                r = read_bridge(&s, h);
+        if (r >= 0 && h->network != NETWORK_ROUTED)
+                r = read_gateway(&s, AF_INET, &h->gateway);
+        if (r >= 0)
+                r = read_gateway(&s, AF_INET6, &h->gateway6);
         if (r == -ENOMEM)
                 return r;
-        route = r >= 0 ? netstate_default(&s, AF_INET) : NULL;
-        if (route && route->has_gateway && route->gateway_family == AF_INET &&
-            free_and_strdup(&h->gateway, net_address_to_string(AF_INET, route->gateway)) < 0)
-                return -ENOMEM;
         return read_dns(root, &h->dns);
 }
 

@@ -23,6 +23,8 @@ void vmhost_done(VmHost *h) {
         vmtopology_done(&h->topology);
         free(h->bridge);
         free(h->gateway);
+        free(h->gateway6);
+        strv_free(h->networks);
         strv_free(h->dns);
         strv_free(h->names);
         strv_free(h->addresses);
@@ -261,6 +263,7 @@ int vmplan_imagine(const VmWish *w, VmPlan *ret, char **reterr) {
                                   .network = NETWORK_NAT,
                                   .topology = { .nodes = &node, .n_nodes = 1, .cores = cores } };
         _cleanup_(gpuwish_done) GpuWish wish = {};
+        _cleanup_free_ char *whole = NULL;
         const char *why = NULL;
         VmWish some = *w;
         int r;
@@ -274,9 +277,11 @@ int vmplan_imagine(const VmWish *w, VmPlan *ret, char **reterr) {
                 return str_printf(reterr, "--gpu: %s", why) < 0 ? -ENOMEM : r;
         if (r < 0)
                 return r;
-        if (w->ip && !w->gateway &&
-            guestnet_check_address(w->ip) >= 0) /* the host's gateway is not known yet */
-                some.ip = NULL;
+        /* The host's network and gateway are not known yet. */
+        if (w->ip && str_printf(&whole, strchr(w->ip, '/') ? "%s" : "%s/32", w->ip) < 0)
+                return -ENOMEM;
+        if (whole && guestnet_check_address(whole) >= 0)
+                some.ip = w->gateway ? whole : NULL;
         return vmplan_make(&anything, &some, uuid, ret, reterr);
 }
 

@@ -43,7 +43,10 @@ typedef struct VmHost {
         bool kvm;
         NetworkMode network; /* never NETWORK_AUTO */
         char *bridge;        /* NULL for NAT */
-        char *gateway;       /* of the host itself; NULL: none */
+        char *gateway;       /* of the host itself; on a routed bridge the host is; NULL: none */
+        char *gateway6;      /* the host's of IPv6 */
+        char **networks;     /* of the bridge: the host's addresses on it, with prefix length */
+        bool onlink; /* bridged, and the host's own address is a single one: so are all others there */
         char **dns;
         VmGpu *gpus;
         size_t n_gpus;

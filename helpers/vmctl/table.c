@@ -45,7 +45,7 @@ const Option vmctl_options[_OPT_MAX] = {
                             "2M 1G" },
         [OPT_IDLE] = { "idle", 0, "TIME", "When an engine on demand stops; 15min" },
         [OPT_IMAGE] = { "image", 0, "IMAGE", "Make the disk from this file, or built image", COMPLETE_FILE },
-        [OPT_IP] = { "ip", 0, "ADDRESS/N", "Its address with prefix length" },
+        [OPT_IP] = { "ip", 0, "ADDRESS", "Its address, 192.0.2.7 or 192.0.2.7/24" },
         [OPT_JOIN] = { "join", 0, "FILE", "What a worker joins its cluster with", COMPLETE_FILE },
         [OPT_LISTEN] = { "listen", 0, "ADDRESS", "Of vLLM; 127.0.0.1 by default" },
         [OPT_MAC] = { "mac", 0, "MAC", "Its MAC address" },

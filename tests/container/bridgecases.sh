@@ -20,13 +20,19 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=bridgelib.sh
 . "$(dirname "$0")/bridgelib.sh"
+# shellcheck source=gpus.sh
+. "$(dirname "$0")/gpus.sh"
 
 container_require
 release=$1 owner=$2 case=$3 tcpflow=$4
 what="$release, $owner, $case"
 case $case in
 dhcp) packages=(dnsmasq-base) ;;
-onlink) packages=(iptables) ;;
+onlink)
+        archive=libarchive13t64
+        [ "$release" != bookworm ] || archive=libarchive13
+        packages=(libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "$archive" libxml2)
+        ;;
 filter | guests) packages=(iptables nftables) ;;
 firewalld | zone | zones) packages=(firewalld) ;;
 *) packages=() ;;
@@ -39,6 +45,8 @@ bridge_machine "$release" "$owner" "${packages[@]}"
 case $case in
 firewalld | zone | zones) printf 'icmp 1\ntcp 6\nudp 17\ngre 47\nesp 50\nah 51\nipv6-icmp 58\nsctp 132\nigmp 2\nvrrp 112\n' >"$machine/etc/protocols" ;;
 esac
+
+[ "$case" != onlink ] || gpus_libvirt
 
 # eth0_is LINE...: networkd's file of it.
 eth0_is() {
@@ -73,8 +81,11 @@ networkd/onlink | networkd/zones)
 ip -n far addr flush dev far0 scope global
 ip -n far addr add 198.51.100.1/24 dev far0
 ip -n far route add 192.0.2.10/32 dev far0
-ip -n far route add 192.0.2.20/32 via 192.0.2.10
 EOT
+        # A hoster's router asks by ARP who has it; or it was told.
+        via=dev\ far0
+        [ "$case" = onlink ] || via='via 192.0.2.10'
+        echo "ip -n far route add 192.0.2.20/32 $via" >>"$shared/before-init"
         ;;
 networkd/*) eth0_is Address=192.0.2.10/24 Address=2001:db8::10/64 Gateway=192.0.2.1 Gateway=2001:db8::1 IPv6AcceptRA=no ;;
 esac
@@ -182,6 +193,31 @@ test_ipv6() {
         test_there_and_back
 }
 
+# What it takes to have a tap of a machine's, which does nothing else.
+cat >"$shared/machine.xml" <<'XML'
+<domain type="qemu"><name>a</name><metadata><g:vm xmlns:g="urn:gpuvm:vm:1" kind="debian"><g:nic mac="52:54:00:00:00:0a"/>
+<g:address cidr="192.0.2.20/32" gateway="192.0.2.10"/></g:vm></metadata><memory unit="MiB">16</memory><vcpu>1</vcpu>
+<os><type arch="x86_64">hvm</type></os><devices><interface type="bridge"><mac address="52:54:00:00:00:0a"/>
+<source bridge="br0"/><model type="e1000"/></interface><memballoon model="none"/></devices></domain>
+XML
+
+# Its unit, in its sandbox. Nobody makes units of interfaces here: there is no udevd.
+route_unit() {
+        sed '/^BindsTo=\|^After=sys-subsystem-net/d' /usr/lib/systemd/system/gpuvm-route@.service >/etc/systemd/system/gpuvm-route@.service
+        systemctl daemon-reload
+        systemctl start libvirtd
+        virsh -q -c qemu:///system define /shared/machine.xml >/dev/null
+}
+
+# planned WHAT: of a machine that vmctl would make with this address.
+planned() {
+        vmctl create debian --no-gpu --ip 192.0.2.20 --dry-run 2>&1 | awk -v what="$1" '$1 == what { print $2 }'
+}
+
+proxies() {
+        ip neigh show proxy | wc -l
+}
+
 onlink() {
         wait_until 100 routes_by eth0
         before=$(network)
@@ -195,15 +231,29 @@ onlink() {
         routes_by eth0 && echo 'by eth0'
         ls /sys/class/net/br0/brif
         echo "$(ip -o -4 addr show dev br0 | awk '{ print $4 }') $(cat /proc/sys/net/ipv4/ip_forward) $(rules)"
-        vm 192.0.2.20/32
-        ip -n vm route add 192.0.2.10 dev eth0
-        ip -n vm route add default via 192.0.2.10
-        ip route add 192.0.2.20 dev br0
+        address=$(planned address) gateway=$(planned gateway)
+        echo "$address by $gateway"
+        vm "$address"
+        ip -n vm route add default via "$gateway" dev eth0 onlink
+        route_unit
+        virsh -q -c qemu:///system start a >/dev/null
+        reaches 192.0.2.20 || echo 'not without a route'
+        systemctl start gpuvm-route@vnet0
         wait_until 60 reaches 192.0.2.20 && echo 'the VM is reached'
+        ip netns exec far /shared/tcpflow listen 81 &
+        wait_until 60 ip netns exec vm /shared/tcpflow probe 198.51.100.1 81 0 && echo 'and reaches others'
+        systemctl restart systemd-networkd
+        wait_until 100 routes_by eth0
+        wait_until 60 reaches 192.0.2.20 && echo 'also with networkd started again'
+        systemctl stop gpuvm-route@vnet0
+        echo "$(ip route show 192.0.2.20)$(proxies)"
+        systemctl start gpuvm-route@vnet0
+        proxies
         setpriv --reuid=1000 --clear-groups /usr/lib/gpuvm/gpuvm-bridge status
         ip link del vm0
         /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
-        echo "revert $? $(cat /proc/sys/net/ipv4/ip_forward) $(rules)"
+        echo "revert $? $(cat /proc/sys/net/ipv4/ip_forward) $(rules) $(proxies)"
+        virsh -q -c qemu:///system destroy a >/dev/null
         (cd /sys/class/net && echo *)
         files | diff - /shared/files-before && echo 'file by file'
 }
@@ -215,11 +265,18 @@ unit 0 routed
 user 0
 by eth0
 192.0.2.10/32 1 2
+192.0.2.20/32 by 192.0.2.10
+not without a route
 the VM is reached
+and reaches others
+also with networkd started again
+0
+1
 br0 (routed, kept) of eth0, run by systemd-networkd
-revert 0 0 0
+revert 0 0 0 0
 eth0 lo
 file by file'
+        diag "$(machine_journal -o cat -u 'gpuvm-route@*' | tail -n 10)"
 }
 
 # Two that drop what they do not know: iptables' own chain, and one in a table of the administrator's.

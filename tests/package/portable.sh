@@ -43,7 +43,7 @@ for host in "$hosts"/*/; do
         for program in "${programs[@]}"; do
                 name=${program##*/}
                 # Those without a plan of their own: the front end asks the others, and a GPU or a machine has to be named.
-                case $name in gpu-vm-bootstrap | gpuvm-generator | gpuvm-reset | gpuvm-undo | gpuvm-vm | vmctl) continue ;; esac
+                case $name in gpu-vm-bootstrap | gpuvm-generator | gpuvm-reset | gpuvm-route | gpuvm-undo | gpuvm-vm | vmctl) continue ;; esac
                 run "$program" --dry-run --root="$host"
                 case $status in
                 0 | 1 | 75 | 77) ok "$name --dry-run on ${host##*/}: exit status $status" ;;

@@ -107,3 +107,25 @@ TEST(macs_are_spread) {
         }
         ASSERT(same <= 1);
 }
+
+TEST(an_address_is_completed) {
+        static const char *const networks[] = { "192.0.2.10/24", "10.0.0.1/8", "2001:db8::1/56", NULL };
+        static const struct {
+                const char *address, *whole; /* NULL: in none of them */
+        } cases[] = { { "192.0.2.7", "192.0.2.7/24" },
+                      { "10.9.8.7", "10.9.8.7/8" },
+                      { "2001:db8:0:ff::7", "2001:db8:0:ff::7/56" },
+                      { "2001:db8:0:100::7", NULL },
+                      { "192.0.3.7", NULL } };
+        char *whole = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                whole = NULL;
+                ASSERT_EQ(guestnet_complete(cases[i].address, networks, &whole), cases[i].whole != NULL);
+                ASSERT_STREQ(strna(whole), strna(cases[i].whole));
+                free(whole);
+        }
+        ASSERT_EQ(guestnet_complete("192.0.2.7", NULL, &whole), 0);
+        ASSERT_EQ(guestnet_complete("192.0.2.7/24", networks, &whole), -EINVAL);
+        ASSERT_EQ(guestnet_complete("one", networks, &whole), -EINVAL);
+}

@@ -22,10 +22,15 @@ TEST(by_the_record) {
         HostNet n;
 
         ASSERT_EQ(ask(root, "", &n), 0);
-        tree_put(RECORD, "{\"mode\":\"bridged\",\"bridge\":\"br7\"}");
+        tree_put(RECORD, "{\"mode\":\"bridged\",\"bridge\":\"br7\",\"uplink\":\"eth0\"}");
         ASSERT_EQ(ask(root, "", &n), 1);
         ASSERT_EQ(n.mode, NETWORK_BRIDGED);
         ASSERT_STREQ(n.bridge, "br7");
+        ASSERT_STREQ(n.uplink, "eth0");
+        hostnet_done(&n);
+        tree_put(RECORD, "{\"mode\":\"routed\",\"bridge\":\"br7\",\"uplink\":\"../x\"}");
+        ASSERT_EQ(ask(root, "", &n), 1);
+        ASSERT(n.bridge && !n.uplink);
         hostnet_done(&n);
         tree_put(RECORD, "{\"mode\":\"nat\",\"reason\":\"there is no default route\"}");
         ASSERT_EQ(ask(root, "", &n), 1);

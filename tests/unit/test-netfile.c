@@ -111,7 +111,7 @@ TEST(networkd_routed) {
              HEAD "[NetDev]\nName=br0\nKind=bridge\n\n[Bridge]\nSTP=no\nForwardDelaySec=0\n");
         same(&f.items[1], "/etc/systemd/network/00-gpuvm-br0.network", 0644,
              HEAD "[Match]\nName=br0\n\n[Link]\nRequiredForOnline=no\n\n[Network]\nAddress=192.0.2.5/32\n"
-                  "ConfigureWithoutCarrier=yes\nIPv6AcceptRA=no\n");
+                  "ConfigureWithoutCarrier=yes\nIPv6AcceptRA=no\nKeepConfiguration=static\n");
 }
 
 TEST(networkd_reads_dropins) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "fs.h"
-#include "tests/tap.h"
+#include "tests/netrecord.h"
+#include "tests/tree.h"
 #include "vmhost.h"
 
 TEST(lists_of_cpus) {
@@ -97,4 +98,50 @@ TEST(who_shares_a_group_with_the_network_is_refused) {
 
         ASSERT(h.n_gpus > 0);
         ASSERT(h.gpus[0].refused && *h.gpus[0].refused);
+}
+
+/* What a recorded network is to new machines, with eth0 as what gpuvm-bridge has found. */
+static void look(const char *record, const char *mode, VmHost *ret) {
+        _cleanup_free_ char *data = NULL, *said = NULL;
+        _cleanup_(conf_done) Conf c = {};
+        int root = tree_new();
+        size_t size;
+
+        *ret = (VmHost){};
+        data = netrecord_read(record, &size);
+        ASSERT_EQ(fs_write_atomic(root, NETSTATE_RECORD, data, size, 0644), 0);
+        ASSERT_EQ(str_printf(&said, "{\"mode\":\"%s\",\"bridge\":\"eth0\"}", mode), 0);
+        tree_put("/run/gpuvm/phases/bridge.json", said);
+        ASSERT_EQ(conf_init(&c), 0);
+        ASSERT_EQ(vmhost_read(root, &c, false, ret), 0);
+}
+
+TEST(a_bridged_host) {
+        VmHost h;
+
+        look("plain", "bridged", &h);
+        ASSERT(!h.onlink);
+        ASSERT_STREQ(h.gateway, "192.0.2.1");
+        ASSERT_STREQ(h.gateway6, "fe80::1");
+        ASSERT_STREQ(h.networks[0], "192.0.2.10/24");
+        vmhost_done(&h);
+}
+
+TEST(a_bridged_host_of_single_addresses) {
+        VmHost h;
+
+        look("onlink", "bridged", &h);
+        ASSERT(h.onlink);
+        ASSERT_STREQ(h.gateway, "198.51.100.1");
+        vmhost_done(&h);
+}
+
+TEST(a_host_that_routes_is_the_gateway) {
+        VmHost h;
+
+        look("onlink", "routed", &h);
+        ASSERT(!h.onlink);
+        ASSERT_STREQ(h.gateway, "203.0.113.5");
+        ASSERT_STREQ(h.networks[0], "203.0.113.5/32");
+        vmhost_done(&h);
 }

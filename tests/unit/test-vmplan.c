@@ -121,6 +121,86 @@ TEST(an_address_is_the_same_however_it_is_written) {
         refused(&h, &(VmWish){ .kind = "debian", .ip = "192.0.2.7/32" }, -EEXIST, "belongs to another");
 }
 
+/* wish: its address and gateway, as they come to be. */
+static void gets(const VmHost *h, const VmWish *wish, const char *address, const char *gateway) {
+        VmWish w = *wish;
+        VmPlan p;
+
+        w.kind = "debian";
+        p = plan(h, &w);
+        ASSERT_STREQ(strna(p.address), strna(address));
+        ASSERT_STREQ(strna(p.gateway), strna(gateway));
+        vmplan_done(&p);
+}
+
+TEST(an_address_has_the_prefix_length_of_its_network) {
+        char *networks[] = { (char *) "192.0.2.2/24", (char *) "2001:db8::2/64", NULL };
+        VmHost h = host();
+
+        h.networks = networks;
+        h.gateway6 = (char *) "fe80::1";
+        gets(&h, &(VmWish){ .ip = "192.0.2.8" }, "192.0.2.8/24", "192.0.2.1");
+        gets(&h, &(VmWish){ .ip = "2001:db8::8" }, "2001:db8::8/64", "fe80::1");
+        gets(&h, &(VmWish){ .ip = "192.0.2.8/25" }, "192.0.2.8/25", "192.0.2.1");
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "198.51.100.8" }, -EINVAL, "as 198.51.100.8/24");
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "2001:db8:1::8" }, -EINVAL, "as 2001:db8:1::8/64");
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "192.0.2.8", .network = "lan" }, -EINVAL,
+                "as 192.0.2.8/24");
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "192.0.2.7" }, -EEXIST, "belongs to another");
+}
+
+TEST(a_gateway_is_of_the_address_s_family) {
+        char *offers[] = { (char *) "2001:db8::9/64", (char *) "192.0.2.9/24", NULL };
+        VmHost h = host();
+
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "2001:db8::8/64" }, -EINVAL, "no gateway of IPv6");
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "2001:db8::8/64", .gateway = "192.0.2.1" }, -EINVAL,
+                "no gateway for 2001:db8::8/64");
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "192.0.2.8/24", .gateway = "fe80::1" }, -EINVAL,
+                "no gateway for 192.0.2.8/24");
+        gets(&h, &(VmWish){ .ip = "2001:db8::8/64", .gateway = "2001:db8::1" }, "2001:db8::8/64",
+             "2001:db8::1");
+        h.offers = offers;
+        gets(&h, &(VmWish){}, "192.0.2.9/24", "192.0.2.1");
+        h.gateway = NULL;
+        h.gateway6 = (char *) "2001:db8::1";
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "192.0.2.8/24" }, -EINVAL, "no gateway of IPv4");
+        gets(&h, &(VmWish){}, "2001:db8::9/64", "2001:db8::1");
+}
+
+/* Nothing is leased there, and the host is the way out. */
+TEST(a_host_that_routes) {
+        char *networks[] = { (char *) "198.51.100.10/32", NULL };
+        VmHost h = host();
+        VmPlan p;
+
+        h.network = NETWORK_ROUTED;
+        h.networks = networks;
+        h.gateway = (char *) "198.51.100.10";
+        gets(&h, &(VmWish){ .ip = "198.51.100.20" }, "198.51.100.20/32", "198.51.100.10");
+        gets(&h, &(VmWish){ .ip = "198.51.100.20/32", .gateway = "203.0.113.1" }, "198.51.100.20/32",
+             "203.0.113.1");
+        refused(&h, &(VmWish){ .kind = "debian" }, -EINVAL, "--ip=x.x.x.x");
+        refused(&h, &(VmWish){ .kind = "debian", .ip = "2001:db8::8/64" }, -EINVAL, "none of IPv6");
+        gets(&h, &(VmWish){ .network = "lan" }, NULL, NULL);
+        p = plan(&h, &(VmWish){ .kind = "debian", .ip = "198.51.100.20", .mac = "00:50:56:00:ab:cd" });
+        ASSERT(strstr(p.warning, "routes 198.51.100.20/32 by its own MAC address"));
+        vmplan_done(&p);
+}
+
+/* Virtual MAC addresses: what is known of an address is known to the hoster. */
+TEST(a_bridged_host_of_single_addresses) {
+        static const char both[] = "--mac=00:50:56:xx:xx:xx and --ip=x.x.x.x";
+        VmHost h = host();
+
+        h.onlink = true;
+        refused(&h, &(VmWish){ .kind = "talos" }, -EINVAL, both);
+        refused(&h, &(VmWish){ .kind = "talos", .ip = "203.0.113.7" }, -EINVAL, both);
+        refused(&h, &(VmWish){ .kind = "talos", .mac = "00:50:56:00:ab:cd" }, -EINVAL, both);
+        gets(&h, &(VmWish){ .ip = "203.0.113.7", .mac = "00:50:56:00:AB:CD" }, "203.0.113.7/32", "192.0.2.1");
+        gets(&h, &(VmWish){ .network = "lan" }, NULL, NULL);
+}
+
 TEST(names_by_kind) {
         const VmHost h = host();
         const VmWish desktop = { .kind = "ubuntu" }, server = { .kind = "ubuntu", .server = true };
@@ -330,13 +410,13 @@ TEST(what_cannot_be) {
         refused(&h, &(VmWish){ .kind = "talos", .gpus = twice, .no_gpu = true }, -EINVAL, "--no-gpu");
         refused(&h, &(VmWish){ .kind = "talos", .mac = "01:00:5e:00:00:01" }, -EINVAL, "MAC");
         refused(&h, &(VmWish){ .kind = "talos", .mac = "52:54:00:00:00:01" }, -EEXIST, "another machine");
-        refused(&h, &(VmWish){ .kind = "talos", .ip = "192.0.2.8" }, -EINVAL, "prefix length");
+        refused(&h, &(VmWish){ .kind = "talos", .ip = "192.0.2.8" }, -EINVAL, "as 192.0.2.8/24");
+        refused(&h, &(VmWish){ .kind = "talos", .ip = "192.0.2.800" }, -EINVAL, "no address");
+        refused(&h, &(VmWish){ .kind = "talos", .ip = "192.0.2.8/33" }, -EINVAL, "no address");
         refused(&h, &(VmWish){ .kind = "talos", .ip = "192.0.2.7/24" }, -EEXIST, "another machine");
         refused(&h, &(VmWish){ .kind = "talos", .gateway = "192.0.2.1" }, -EINVAL, "--ip");
         refused(&h, &(VmWish){ .kind = "talos", .ip = "192.0.2.8/24", .gateway = "nowhere" }, -EINVAL,
                 "no gateway");
-        h.network = NETWORK_ROUTED;
-        refused(&h, &(VmWish){ .kind = "talos" }, -EINVAL, "--ip=ADDRESS/32 and --gateway=192.0.2.1");
 }
 
 TEST(memory_without_a_gpu_need_not_be_free_now) {
@@ -392,7 +472,8 @@ TEST(what_is_wrong_anywhere) {
                 { .kind = "talos", .memory = "lots" },
                 { .kind = "talos", .cpus = "many" },
                 { .kind = "talos", .disk = "5" },
-                { .kind = "talos", .ip = "192.0.2.7" },
+                { .kind = "talos", .ip = "192.0.2.700" },
+                { .kind = "talos", .ip = "192.0.2.7", .gateway = "2001:db8::1" },
                 { .kind = "talos", .mac = "01:00:00:00:00:00" },
                 { .kind = "talos", .name = "a/b" },
                 { .kind = "talos", .hugepages = "3M" },
@@ -402,6 +483,8 @@ TEST(what_is_wrong_anywhere) {
         const VmWish good[] = {
                 { .kind = "talos" },
                 { .kind = "debian", .memory = "900G", .cpus = "512", .disk = "4T", .pin = true },
+                { .kind = "debian", .ip = "192.0.2.7" },
+                { .kind = "debian", .ip = "2001:db8::7", .gateway = "2001:db8::1" },
                 { .kind = "ubuntu", .ip = "192.0.2.7/32", .gpus = asked, .hugepages = "1G", .memory = "64G" },
         };
 

@@ -234,9 +234,23 @@ small_pools() {
         done
         state | diff /run/before - || echo 'small pools leave something'
 }
+# A host whose machines are on a bridge of its network, where nobody leases addresses.
+bridged() {
+        ip link add br0 type bridge
+        ip link set br0 up
+        ip addr add 198.51.100.10/24 dev br0
+        ip route add default via 198.51.100.1
+        mkdir -p /run/gpuvm/phases
+        echo '{"mode":"bridged","bridge":"br0"}' >/run/gpuvm/phases/bridge.json
+}
+# count ELEMENT: how many different ones the machines have.
+count() {
+        grep -h "<$1 " /etc/libvirt/qemu/*.xml | sort -u | wc -l
+}
 many() {
         local k n=50
 
+        bridged
         for k in $(seq "$n"); do
                 { make --disk 10 >"/run/many$k" 2>&1 || echo "$k: $(cat "/run/many$k")"; } &
         done
@@ -249,7 +263,7 @@ many() {
                 sleep 0.5
         done
         wait
-        echo "many: $(($(vm list --quiet | sort -u | wc -l) - n)) $(($(grep -h '<mac ' /etc/libvirt/qemu/*.xml | sort -u | wc -l) - n))"
+        echo "many: $(($(vm list --quiet | sort -u | wc -l) - n)) $(($(count mac) - n)) $(($(count gpuvm:address) - n))"
         # One address, asked for twice at once.
         for k in 1 2; do
                 make --name "same$k" --ip 192.0.2.9/24 --gateway 192.0.2.1 >"/run/same$k" 2>&1 &
@@ -272,7 +286,7 @@ real() {
         small_pools
         many
 }
-create_real "$work" 3300 restart_libvirtd traced stopped happens recover cuts hook starting starts ends small_pools many
+create_real "$work" 3300 restart_libvirtd traced stopped happens recover cuts hook starting starts ends small_pools bridged count many
 if [ "$status" -eq 77 ]; then
         skip 'a real libvirtd' 'needs root, libvirt-daemon, libvirt-clients, qemu-utils, qemu-system-x86, dnsmasq-base, iptables, strace and binutils'
         done_testing
@@ -282,6 +296,6 @@ is 'whole, or not at all' "$got" 'start: No space left on device
 cut at each step
 Cannot make disk
 seed'\'': No space left on device
-many: 0 0
+many: 0 0 0
 same: 1 belongs to another machine'
 done_testing

@@ -81,6 +81,9 @@ printf '%s\n' "$out" >"$vms/one.vm"
 check 'which is valid' "$vmctl" validate --root "$work/root"
 run diff --root "$work/root"
 is 'and no different from the machine' "$status:$out:$err" '0::'
+sed -i 's|^Address=203.0.113.7/24|Address=203.0.113.7|' "$vms/one.vm"
+run diff --root "$work/root"
+is 'nor is an address that leaves its prefix length to the host' "$status:$out:$err" '0::'
 run export bare
 is 'one with next to nothing' "$status:$out:$err" '0:[Vm]
 Kind=debian
@@ -108,6 +111,7 @@ differs 'one more GPU' '[Gpu]\nGpu=01:00.0 02:00.0\n' Gpu 0000:01:00.0 '0000:01:
 differs 'no GPU' '[Gpu]\nGpu=none\n' Gpu 0000:01:00.0 none now
 differs 'GPUs that are chosen each time' '[Gpu]\nGpu=2 x RTX 4090\n' Gpu 0000:01:00.0 '2 x RTX 4090' now
 differs 'another address' '[Network]\nAddress=203.0.113.9/24\n' Address 203.0.113.7/24 203.0.113.9/24 anew
+differs 'another one without' '[Network]\nAddress=203.0.113.9\n' Address 203.0.113.7/24 203.0.113.9 anew
 differs 'another network' '[Network]\nNetwork=lab\n' Network default lab restart
 differs 'another MAC address' '[Network]\nMac=52:54:00:00:00:0b\n' Mac 52:54:00:00:00:0a 52:54:00:00:00:0b anew
 differs 'another user' '[Guest]\nUser=bob\n' User ada bob anew

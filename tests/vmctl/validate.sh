@@ -54,7 +54,7 @@ is 'each alone is well' "$status:$out:$err" '0:c: valid:'
 
 refuses 'no number' 3 'Cpus=lots\n' "'lots' is no number of CPUs for Cpus="
 refuses 'too little' 4 'Cpus=4\nMemory=12\n' '.*Memory='
-refuses 'an address without its prefix' 4 '[Network]\nAddress=192.0.2.4\n' "'192.0.2.4' is no address with prefix length"
+refuses 'an address that is none' 4 '[Network]\nAddress=192.0.2.400\n' "'192.0.2.400' is no address"
 refuses 'a MAC address of several' 4 '[Network]\nMac=01:00:00:00:00:00\n' "'01:00:00:00:00:00' is no MAC address"
 refuses 'a port that is none' 5 '[Guest]\nPackages=vim=2:9.1-1 curl\nFirewall=80 nothing\n' "'nothing' is no port .* for Firewall="
 refuses 'what other machines do not have' 4 '[Llm]\nSwap=4G\n' 'Swap= is for machines of the kind llm'

@@ -27,7 +27,7 @@ complete -c vmctl -n '__fish_seen_subcommand_from create' -l hf-token-file -r -d
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l hugepages -r -f -a '2M 1G' -d 'Memory from such pages: 2M or 1G'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l idle -r -d 'When an engine on demand stops; 15min'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l image -r -d 'Make the disk from this file, or built image'
-complete -c vmctl -n '__fish_seen_subcommand_from create' -l ip -r -d 'Its address with prefix length'
+complete -c vmctl -n '__fish_seen_subcommand_from create' -l ip -r -d 'Its address, 192.0.2.7 or 192.0.2.7/24'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l join -r -d 'What a worker joins its cluster with'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l listen -r -d 'Of vLLM; 127.0.0.1 by default'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l mac -r -d 'Its MAC address'

@@ -247,9 +247,10 @@ int cmd_image_pull(Context *c, char **args) {
         ImageSetup setup;
         int r;
 
-        if (want.kind < 0)
-                return log_full_errno(LOG_ERR, EINVAL,
-                                      "There are images of talos, ubuntu and debian, not of '%s'", args[0]);
+        if (want.kind < 0) {
+                log_error("There are images of talos, ubuntu and debian, not of '%s'", args[0]);
+                return VMCTL_USAGE;
+        }
         if (want.schematic && want.kind != IMAGE_TALOS) {
                 log_error("--schematic is for Talos");
                 return VMCTL_USAGE;
@@ -268,7 +269,11 @@ int cmd_image_pull(Context *c, char **args) {
         setup.refresh = vmctl_has(c, OPT_REFRESH);
         r = image_get(&setup, &want, &e, &failure);
         vmctl_progress_end(&progress);
-        return r < 0 ? vmctl_image_tell(r, &failure) : print_entry(c, &k, &e);
+        if (r < 0)
+                r = vmctl_image_tell(r, &failure);
+        else
+                r = print_entry(c, &k, &e);
+        return r == -EINVAL ? VMCTL_USAGE : r; /* a version that is none */
 }
 
 /* --- verify */

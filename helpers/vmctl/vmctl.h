@@ -178,6 +178,8 @@ bool vmctl_is_local(Context *c) _nonnull_all_;
 /* A machine of ours by its name. Tells what is wrong: -ENOENT, -EPERM for one that is somebody else's. */
 int vmctl_find(Context *c, const char *name, VirtVm *ret_vm,
                Metadata *ret_metadata) _must_check_ _nonnull_all_;
+/* For one that is somebody else's. Returns -EPERM. */
+int vmctl_refuse(const char *name) _must_check_ _nonnull_all_;
 
 /* Whether it was cut while it was made, as far as that can be seen: it is not whole. Returns 1, 0 or -errno.
  */

@@ -343,7 +343,9 @@ is 'a slip is seen' "$status $(grep -c "mean 'talos-v1.13.9-amd64'" <<<"$err")" 
 run ok image gc --all
 is 'gc --all removes the others alone' "$status $(images | grep -c ubuntu) $(images | grep -c talos)" '0 0 2'
 run missing image pull ubuntu=x
-is 'a kind that is none' "$status" 1
+is 'a kind that is none' "$status $(grep -c "not of 'ubuntu=x'" <<<"$err")" '2 1'
+run missing image pull talos new
+is 'a version of Talos that is none' "$status $(grep -c "'new' is no version of Talos" <<<"$err")" '2 1'
 run truncated image pull talos --no-gpu --refresh
 is 'what is there is not refreshed by the same' "$status" 0
 rm "$root/pool/vm.qcow2"
@@ -356,7 +358,7 @@ id=$(printf other | sha256sum | cut -d' ' -f1)
 run ok image pull talos v1.13.9 --schematic "$id" --json
 is 'a schematic of their own' "$status $(member '["name"]') $(member '["schematic"]')" "0 talos-v1.13.9-amd64-${id:0:12} $id"
 run ok image pull talos v1.13.9 --schematic 1234
-is 'is 64 digits' "$status $(grep -c 'no schematic' <<<"$err")" '1 1'
+is 'is 64 digits' "$status $(grep -c 'no schematic' <<<"$err")" '2 1'
 run ok image pull ubuntu --schematic "$id"
 is 'and of Talos' "$status" 2
 run truncated image pull talos --no-gpu

@@ -237,7 +237,7 @@ vm restart --json talos-01
 is 'and restart' "$status:$(tr -d ' \n' <<<"$out")" '0:[{"name":"talos-01","state":"running","changed":true,"status":0}]'
 for command in start stop restart delete info ssh console; do
         vm "$command" theirs
-        like "$command: a machine of others is left alone" "$status:$err" "^1:.*not made by gpuvm"
+        like "$command: a machine of others is left alone" "$status:$err" "^5:.*not made by gpuvm"
         vm "$command" broken
         like "$command: and so is one that says nonsense" "$status:$err" "^1:.*broken"
 done

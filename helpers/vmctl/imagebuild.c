@@ -86,10 +86,27 @@ static int make_plan(Build *b, const char *name) {
         return r;
 }
 
+static int show_plan_json(const BuildPlan *p) {
+        _cleanup_json_ json_object *o = json_object_new_object();
+        _cleanup_free_ char *from = NULL;
+
+        if (str_printf(&from, "%s-%s", image_kind_to_string(p->base->kind), p->base->version) < 0 ||
+            json_add_text(o, "name", p->name) < 0 || json_add_text(o, "from", from) < 0 ||
+            json_add(o, "size", json_object_new_int64((int64_t) p->size)) < 0 ||
+            json_add(o, "packages", json_new_list((const char *const *) p->packages)) < 0 ||
+            json_add(o, "driver", json_new_list((const char *const *) p->driver)) < 0 ||
+            json_add_text_or_null(o, "driver_version", p->version) < 0 ||
+            json_add_text_or_null(o, "driver_why", p->driver ? p->version_why : NULL) < 0)
+                return log_oom();
+        return json_print(o, stdout);
+}
+
 static int show_plan(const Build *b) {
         const BuildPlan *p = &b->plan;
         _cleanup_free_ char *packages = strv_join(p->packages, " "), *driver = strv_join(p->driver, " ");
 
+        if (vmctl_has(b->c, OPT_JSON))
+                return show_plan_json(p);
         if (!packages || !driver)
                 return log_oom();
         printf("%s would be built:\n", p->name);

@@ -342,6 +342,13 @@ run ok image remove --yes talos-v1.13.9-amd65
 is 'a slip is seen' "$status $(grep -c "mean 'talos-v1.13.9-amd64'" <<<"$err")" '3 1'
 run ok image gc --all
 is 'gc --all removes the others alone' "$status $(images | grep -c ubuntu) $(images | grep -c talos)" '0 0 2'
+run ok image remove --dry-run --json nothing talos-v1.13.9-amd64
+removals() {
+        python3 -c 'import json, sys; print([(v["name"], v["removed"], v["in_use"], v["status"]) for v in json.load(sys.stdin)])' <<<"$out"
+}
+is 'a dry run as JSON' "$status $(removals)" "3 [('nothing', False, False, 3), ('talos-v1.13.9-amd64', False, True, 0)]"
+run ok image remove --yes --json talos-v1.13.9-amd64
+is 'and that it stays' "$status $(removals)" "4 [('talos-v1.13.9-amd64', False, True, 4)]"
 run missing image pull ubuntu=x
 is 'a kind that is none' "$status $(grep -c "not of 'ubuntu=x'" <<<"$err")" '2 1'
 run missing image pull talos new
@@ -349,8 +356,9 @@ is 'a version of Talos that is none' "$status $(grep -c "'new' is no version of 
 run truncated image pull talos --no-gpu --refresh
 is 'what is there is not refreshed by the same' "$status" 0
 rm "$root/pool/vm.qcow2"
-run ok image remove --yes nothing talos-v1.13.9-amd64
-is 'one of two names is removed, the other told' "$status $(images | grep -c talos)" '3 0'
+run ok image remove --yes --json nothing talos-v1.13.9-amd64
+is 'one of two names is removed, the other told' "$status $(images | grep -c talos) $(removals)" \
+        "3 0 [('nothing', False, False, 3), ('talos-v1.13.9-amd64', True, False, 0)]"
 : >"$requests"
 run ok image pull talos v1.13.9 --no-gpu --arch arm64 --json
 is 'for another processor it is another one' "$status $(member '["name"]') $(member '["arch"]') $(grep -c 'v1.13.9/nocloud-arm64.raw.xz' "$requests")" '0 talos-v1.13.9-arm64 arm64 1'

@@ -40,6 +40,16 @@ is 'what gpu-worker would be' "$got" 'gpu-worker would be built:
   driver    the newest (for GPUs of data centres)
             linux-headers-amd64 nvidia-driver-cuda nvidia-kernel-open-dkms'
 
+got=$(GPUVM_ROOT=$work/root "$vmctl" image build gpu-worker --dry-run --json 2>&1)
+is 'and as JSON' "$(python3 -c 'import json, sys
+v = json.load(sys.stdin)
+print(v["name"], v["from"], v["size"] >> 30, v["packages"][-1], v["driver"][0], v["driver_version"], v["driver_why"], sep=", ")' <<<"$got")" \
+        'gpu-worker, debian-13, 30, htop, linux-headers-amd64, None, for GPUs of data centres'
+got=$(GPUVM_ROOT=$work/root "$vmctl" image build tiny --from debian-13 --dry-run --json 2>&1)
+is 'of one without a driver' "$(python3 -c 'import json, sys
+v = json.load(sys.stdin)
+print(v["driver"], v["driver_version"], v["driver_why"])' <<<"$got")" '[] None None'
+
 # base KIND [TEXT]: from now on that is what images are built from.
 base() {
         local cache=/var/cache/gpuvm/images sum file

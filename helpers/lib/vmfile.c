@@ -20,7 +20,7 @@ enum {
 static const char *const kinds[] = { "talos", "ubuntu", "debian", "llm", "worker", NULL };
 static const char *const engines[] = { "on-demand", "vllm", "ollama", "both", NULL };
 static const char *const firmwares[] = { "uefi", "bios", NULL };
-static const char *const readies[] = { "started", "agent", "address", "gpu", NULL };
+static const char *const readies[] = { "started", "agent", "address", "gpu", "engines", NULL };
 static const char *const watchdogs[] = { "report", "restart", "off", NULL };
 
 const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
@@ -278,6 +278,18 @@ static void check_join(Parser *p, unsigned line) {
                 tell(p, line, "Join= beside UserData=, which is all that the guest is told then");
 }
 
+/* What is asked in the guest comes with our own user data. */
+static void check_ready(Parser *p, unsigned line) {
+        const VmFile *f = p->f;
+
+        if (!streq_ptr(vmfile_value(f, VMKEY_READY), "engines"))
+                return;
+        if (!streq_ptr(vmfile_value(f, VMKEY_KIND), "llm"))
+                tell(p, line, "Ready=engines is for machines of the kind llm");
+        else if (f->values[VMKEY_USER_DATA])
+                tell(p, line, "Ready=engines beside UserData=, which sets up engines that nobody here knows");
+}
+
 /* Its unit requires what is mounted there. */
 static void check_store(Parser *p, unsigned line) {
         const char *store = vmfile_value(p->f, VMKEY_MODEL_STORE);
@@ -309,6 +321,8 @@ int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
         r = check_gpus(&p, f->lines[VMKEY_GPU]);
         p.path = vmfile_place(f, VMKEY_JOIN).file ?: p.path;
         check_join(&p, f->lines[VMKEY_JOIN]);
+        p.path = vmfile_place(f, VMKEY_READY).file ?: p.path;
+        check_ready(&p, f->lines[VMKEY_READY]);
         p.path = vmfile_place(f, VMKEY_MODEL_STORE).file ?: p.path;
         check_store(&p, f->lines[VMKEY_MODEL_STORE]);
         return r;

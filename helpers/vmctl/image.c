@@ -326,28 +326,10 @@ static int verify(const Context *c, const Cache *k, const ImageEntry *e) {
 
 /* One that was built here, and asked for by name: it boots, and its driver is there. */
 static int boot(Context *c, const Cache *k, const ImageEntry *e) {
-        char *driver[] = { (char *) "nvidia", NULL };
-        const BuildPlan plan = { .driver = imagebuilt_has_driver(e) ? driver : NULL };
-        _cleanup_free_ char *user_data = NULL;
-        ImageJob j = { .c = c,
-                       .root = k->root,
-                       .conf = &k->conf,
-                       .job = BUILD_JOB_VERIFY,
-                       .name = e->name,
-                       .base = e };
-        int r;
+        int r = imagejob_prepare(c, k->root, &k->conf);
 
-        r = buildinit_user_data(BUILD_JOB_VERIFY, &plan, &user_data);
-        if (r < 0)
-                return log_oom();
-        j.user_data = user_data;
-        r = imagejob_prepare(c, k->root, &k->conf);
         if (r >= 0)
-                r = imagejob_run(&j);
-        if (r >= 0 && !vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
-                printf("%s boots: kernel %s, %s%s\n", e->name, j.answer.kernel,
-                       *j.answer.driver ? "with NVIDIA's driver " : "without a driver", j.answer.driver);
-        r = imagejob_end(&j, r);
+                r = imagejob_boot(c, k->root, &k->conf, e, imagebuilt_has_driver(e));
         return r == -EBADMSG ? -EIO : r; /* its answer is damaged, and not the image */
 }
 

@@ -204,6 +204,19 @@ static int take_disk(Build *b, ImageJob *j) {
                      : 0;
 }
 
+/* As 'image verify' does, before it has its name: what does not boot is nobody's. */
+static int verify(const Build *b, const ImageJob *j) {
+        _cleanup_free_ char *path = NULL;
+        ImageEntry e = { .name = b->plan.name, .format = (char *) "qcow2", .size = j->size };
+
+        if (vmctl_has(b->c, OPT_NO_VERIFY))
+                return 0;
+        if (str_printf(&path, IMAGE_CACHE "/%s", b->part) < 0)
+                return log_oom();
+        e.path = path;
+        return imagejob_boot(b->c, b->root, &b->conf, &e, b->plan.driver);
+}
+
 static int adopt(Build *b, const ImageJob *j, uint64_t began_usec) {
         const ImageBuilt built = { .name = b->plan.name,
                                    .base = &b->base,
@@ -237,6 +250,8 @@ static int build(Build *b) {
         r = imagejob_run(&j);
         if (r >= 0)
                 r = take_disk(b, &j);
+        if (r >= 0)
+                r = verify(b, &j);
         if (r >= 0)
                 r = adopt(b, &j, began_usec);
         return imagejob_end(&j, r);

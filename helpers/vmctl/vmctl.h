@@ -71,6 +71,7 @@ typedef enum Opt {
         OPT_NAME,
         OPT_NETWORK,
         OPT_NO_GPU,
+        OPT_NO_VERIFY,
         OPT_OLLAMA_LISTEN,
         OPT_OLLAMA_MODELS,
         OPT_OLLAMA_PORT,

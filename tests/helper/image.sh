@@ -25,7 +25,7 @@ done
 : "${good:?} ${other:?} ${self:?} ${expired:?} ${oldtls:?} ${plain:?}"
 requests=$work/server/log
 : >"$requests"
-export GPUVM_IMAGE_CA=$work/server/ca.pem
+export GPUVM_IMAGE_CA=$work/server/ca.pem GPUVM_IMAGE_LATEST=https://localhost:$good/dead/releases/latest
 unset https_proxy HTTPS_PROXY all_proxy ALL_PROXY
 
 root_n=0
@@ -126,6 +126,15 @@ check_fails 'no server, and nothing known' 1 get dead talos
 get ok talos >/dev/null
 touch -d '2 days ago' "$cache/latest-talos"
 check 'no server, but an answer of two days ago' get dead talos
+machine
+: >"$requests"
+is 'where the factory does not tell, GitHub knows the newest Talos' \
+        "$(GPUVM_IMAGE_LATEST=https://localhost:$good/ok/releases/latest get old talos | cut -d' ' -f1)" "${path/1.13.9-amd64-open-lts/1.13.8-amd64}"
+is 'after the factory' "$(grep -o '/\(old/versions\|ok/releases/latest\) ' "$requests" | uniq | paste -sd' ' | xargs)" '/old/versions /ok/releases/latest'
+is 'which is kept as its own answer would be' "$(<"$cache/latest-talos")" v1.13.8
+for github in dead nojson prerelease; do
+        GPUVM_IMAGE_LATEST=https://localhost:$good/$github/releases/latest refuses "no help from GitHub: $github" "/old/versions'" old talos
+done
 machine
 mkdir -p "$root/usr/share/keyrings" "$root/usr/bin"
 touch "$root/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg"

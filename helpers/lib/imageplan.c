@@ -20,6 +20,7 @@ void imageplan_done(ImagePlan *p) {
         strv_free(p->extensions);
         free(p->name);
         free(p->ca_file);
+        free(p->github);
         (void) safe_close(p->cache);
 }
 
@@ -50,7 +51,7 @@ ImageAsk imageplan_ask(ImagePlan *p) {
                 .root = p->s->root,
                 .root_path = p->s->root_path,
                 .factory = p->s->factory ?: TALOS_FACTORY,
-                .github = GITHUB_LATEST,
+                .github = p->github ?: GITHUB_LATEST,
                 .ca_file = p->ca_file,
                 .cache = p->cache,
                 .tick = on_ask,
@@ -214,8 +215,10 @@ int imageplan_make(ImagePlan *p, const ImageSetup *s, const ImageWant *w, bool n
         *p = (ImagePlan){ .s = s, .kind = w->kind, .arch = w->arch ?: imagesource_arch(), .cache = -EBADF };
         if (!p->arch || (!streq(p->arch, "amd64") && !streq(p->arch, "arm64")))
                 return image_fail(reterr, -EOPNOTSUPP, NULL, "There are images for amd64 and arm64 only");
-        /* Whom a test's server is to be trusted by; never on the machine itself. */
-        if (!fs_is_host(s->root) && free_and_strdup(&p->ca_file, secure_getenv("GPUVM_IMAGE_CA")) < 0)
+        /* A test's servers, and whom they are to be trusted by; never on the machine itself. */
+        if (!fs_is_host(s->root) &&
+            (free_and_strdup(&p->ca_file, secure_getenv("GPUVM_IMAGE_CA")) < 0 ||
+             free_and_strdup(&p->github, secure_getenv("GPUVM_IMAGE_LATEST")) < 0))
                 return imageplan_out_of_memory(reterr);
         return w->kind == IMAGE_TALOS ? plan_talos(p, w, network, reterr) : plan_release(p, w, reterr);
 }

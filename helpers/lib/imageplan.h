@@ -40,10 +40,10 @@ typedef struct ImagePlan {
         char *version; /* "25.10", "v1.13.9" */
         const char *arch;
         char **extensions;
-        const char *schematic; /* given, or NULL */
-        char *name;            /* of the entry */
-        int cache;             /* its directory, once something may change */
-        char *ca_file;
+        const char *schematic;  /* given, or NULL */
+        char *name;             /* of the entry */
+        int cache;              /* its directory, once something may change */
+        char *ca_file, *github; /* see imageask.h; NULL: the system's, the real one */
 } ImagePlan;
 
 /* Resolves it; network: somebody may be asked which Talos is the newest. p is to be freed in any case. */

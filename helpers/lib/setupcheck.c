@@ -4,6 +4,8 @@
 #include "fs.h"
 #include "strv.h"
 
+enum { TEXT_MAX = 200 }; /* of what a guest says to one check */
+
 /* A time beside what it should be. limit_sec: 0 for none. */
 static int judge_time(const char *machine, const char *what, uint64_t took, unsigned limit_sec, Findings *l) {
         bool late = limit_sec > 0 && took > limit_sec;
@@ -122,6 +124,8 @@ static const struct {
           "'journalctl -u vllm' in the guest tells why; a model that is too large for the GPU is the usual cause" },
         { "vllm-gpu",
           "'journalctl -u vllm' in the guest tells what it found; 'nvidia-smi' has to list the GPU" },
+        { "engines",
+          "'systemctl status vllm ollama' in the guest tells why; 'vmctl check' on the host looks at all of it" },
         { "first-token",
           "'nvtop' in the guest shows who else is on the GPU; a smaller model answers sooner" },
         { "ollama",
@@ -146,8 +150,8 @@ static int judge_line(const char *machine, char *line, Findings *l) {
                 for (size_t k = 0; k < ELEMENTSOF(words); k++)
                         if (streq(checks[i].name, line) && streq(words[k], word))
                                 return findings_add(l, levels[k], checks[i].name, machine,
-                                                    levels[k] == FINDING_FAIL ? checks[i].remedy : NULL, "%s",
-                                                    text);
+                                                    levels[k] == FINDING_FAIL ? checks[i].remedy : NULL,
+                                                    "%.*s", TEXT_MAX, text);
         return 0;
 }
 
@@ -165,4 +169,20 @@ int setupcheck_program(const char *machine, const char *text, Findings *ret) {
                 if (r >= 0)
                         r = judge_line(machine, *line, ret);
         return r;
+}
+
+int setupcheck_engines(const char *machine, const char *text, Findings *ret) {
+        _cleanup_free_ char *line = NULL;
+        size_t n = ret->n;
+        int r;
+
+        line = text && startswith(text, "engines ") ? strndup(text, strcspn(text, "\n")) : strdup("");
+        if (!line)
+                return -ENOMEM;
+        r = judge_line(machine, line, ret);
+        if (r < 0 || ret->n > n)
+                return r;
+        return findings_add(ret, FINDING_WARN, "engines", machine,
+                            "'" SETUPCHECK_PROGRAM " engines' in the guest shows where it stays",
+                            "has not said whether its engines answer");
 }

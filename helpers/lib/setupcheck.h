@@ -24,3 +24,9 @@ int setupcheck_remedy(SetupStepName step, char **ret) _must_check_ _nonnull_all_
  * out. NULL: it did not answer, which is a finding. */
 int setupcheck_program(const char *machine, const char *text, Findings *ret) _must_check_
                 __attribute__((nonnull(1, 3)));
+
+/* text: what SETUPCHECK_PROGRAM writes with the argument "engines", one such line of that name; NULL: it has
+ * not answered. Always one finding "engines": well if those answer that should, or wait to be asked; a
+ * warning if nobody knows; skipped as long as they are being set up. */
+int setupcheck_engines(const char *machine, const char *text, Findings *ret) _must_check_
+                __attribute__((nonnull(1, 3)));

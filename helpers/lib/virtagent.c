@@ -123,7 +123,7 @@ int virtagent_read(Virt *v, const char *name, const char *path, char **ret) {
         return r;
 }
 
-static int start(Virt *v, const char *name, const char *const *argv, int64_t *ret_pid) {
+int virtagent_start(Virt *v, const char *name, const char *const *argv, int64_t *ret_pid) {
         json_object *arguments = one("path", json_object_new_string(argv[0]));
         _cleanup_free_ char *answer = NULL;
         int r;
@@ -137,17 +137,20 @@ static int start(Virt *v, const char *name, const char *const *argv, int64_t *re
         return r < 0 ? r : agentanswer_pid(answer, ret_pid);
 }
 
+int virtagent_poll(Virt *v, const char *name, int64_t pid, int *ret_status, char **ret) {
+        _cleanup_free_ char *answer = NULL;
+        int r = ask(v, name, "guest-exec-status", one("pid", json_object_new_int64(pid)), &answer);
+
+        return r < 0 ? r : agentanswer_end(answer, ret_status, ret);
+}
+
 int virtagent_run(Virt *v, const char *name, const char *const *argv, uint64_t timeout_usec, char **ret) {
         uint64_t end = monotonic_usec() + timeout_usec;
         int64_t pid;
-        int status, r = start(v, name, argv, &pid);
+        int status, r = virtagent_start(v, name, argv, &pid);
 
         while (r >= 0) {
-                _cleanup_free_ char *answer = NULL;
-
-                r = ask(v, name, "guest-exec-status", one("pid", json_object_new_int64(pid)), &answer);
-                if (r >= 0)
-                        r = agentanswer_end(answer, &status, ret);
+                r = virtagent_poll(v, name, pid, &status, ret);
                 if (r > 0)
                         return status;
                 if (r == 0 && monotonic_usec() >= end)

@@ -25,8 +25,15 @@ int virtagent_addresses(Virt *v, const char *name, unsigned timeout_sec,
 /* The beginning of a file of the guest's, AGENT_TEXT_MAX bytes at most. Starts nothing in the guest. */
 int virtagent_read(Virt *v, const char *name, const char *path, char **ret) _must_check_ _nonnull_all_;
 
-/* Runs a program in the guest: argv[0] is a path, or a name for its search path; no shell is between. Returns
- * its exit status, 128 + N if signal N ended it, and what it wrote to standard output, AGENT_TEXT_MAX bytes
- * at most; -ETIMEDOUT if it still runs at the deadline: then it goes on. */
+/* Starts a program in the guest: argv[0] is a path, or a name for its search path; no shell is between. */
+int virtagent_start(Virt *v, const char *name, const char *const *argv,
+                    int64_t *ret_pid) _must_check_ _nonnull_all_;
+
+/* How it is doing. Returns 1 with its exit status, 128 + N if signal N ended it, and what it wrote to
+ * standard output, AGENT_TEXT_MAX bytes at most, once: the agent forgets it; 0 if it still runs. */
+int virtagent_poll(Virt *v, const char *name, int64_t pid, int *ret_status,
+                   char **ret) _must_check_ _nonnull_all_;
+
+/* Both, and waits. Returns the exit status; -ETIMEDOUT if it still runs at the deadline: then it goes on. */
 int virtagent_run(Virt *v, const char *name, const char *const *argv, uint64_t timeout_usec,
                   char **ret) _must_check_ _nonnull_all_;

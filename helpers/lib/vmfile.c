@@ -28,7 +28,7 @@ static const char *const llms[] = { "llm", NULL };
 static const char *const talos[] = { "talos", NULL };
 static const char *const engines[] = { "on-demand", "vllm", "ollama", "both", NULL };
 static const char *const firmwares[] = { "uefi", "bios", NULL };
-static const char *const readies[] = { "started", "agent", "address", "gpu", NULL };
+static const char *const readies[] = { "started", "agent", "address", "gpu", "engines", NULL };
 static const char *const watchdogs[] = { "report", "restart", "off", NULL };
 
 const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
@@ -281,6 +281,18 @@ static int check_gpus(Parser *p, unsigned line) {
         return r == -ENOMEM ? r : 0;
 }
 
+/* What is asked in the guest comes with our own user data. */
+static void check_ready(Parser *p, unsigned line) {
+        const VmFile *f = p->f;
+
+        if (!streq_ptr(vmfile_value(f, VMKEY_READY), "engines"))
+                return;
+        if (!streq_ptr(vmfile_value(f, VMKEY_KIND), "llm"))
+                tell(p, line, "Ready=engines is for machines of the kind llm");
+        else if (f->values[VMKEY_USER_DATA])
+                tell(p, line, "Ready=engines beside UserData=, which sets up engines that nobody here knows");
+}
+
 /* Its unit requires what is mounted there. */
 static void check_store(Parser *p, unsigned line) {
         const char *store = vmfile_value(p->f, VMKEY_MODEL_STORE);
@@ -310,6 +322,8 @@ int vmfile_check(VmFile *f, ConfProblem problem, void *userdata) {
                              "'%.60s' in WantedBy= is no unit like multi-user.target", *unit);
         p.path = vmfile_place(f, VMKEY_GPU).file ?: p.path;
         r = check_gpus(&p, f->lines[VMKEY_GPU]);
+        p.path = vmfile_place(f, VMKEY_READY).file ?: p.path;
+        check_ready(&p, f->lines[VMKEY_READY]);
         p.path = vmfile_place(f, VMKEY_MODEL_STORE).file ?: p.path;
         check_store(&p, f->lines[VMKEY_MODEL_STORE]);
         return r;

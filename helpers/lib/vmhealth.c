@@ -14,6 +14,13 @@ static unsigned find_word(const VmFile *f, VmKey k) {
         return 0;
 }
 
+static VmReady find_ready(const VmFile *f) {
+        if (f && !f->values[VMKEY_READY] && !f->values[VMKEY_USER_DATA] &&
+            streq_ptr(vmfile_value(f, VMKEY_KIND), "llm"))
+                return VMREADY_ENGINES;
+        return (VmReady) find_word(f, VMKEY_READY);
+}
+
 static uint64_t find_time(const VmFile *f, VmKey k, unsigned otherwise_sec) {
         const char *value = f ? vmfile_value(f, k) : NULL;
         uint64_t usec;
@@ -22,7 +29,7 @@ static uint64_t find_time(const VmFile *f, VmKey k, unsigned otherwise_sec) {
 }
 
 VmHealth vmhealth_from(const VmFile *f) {
-        VmHealth h = { .ready = (VmReady) find_word(f, VMKEY_READY),
+        VmHealth h = { .ready = find_ready(f),
                        .watchdog = (VmWatchdog) find_word(f, VMKEY_WATCHDOG),
                        .ready_usec = find_time(f, VMKEY_READY_SEC, VMHEALTH_READY_SEC),
                        .patience_usec = find_time(f, VMKEY_WATCHDOG_SEC, VMHEALTH_PATIENCE_SEC) };
@@ -46,20 +53,25 @@ uint64_t vmhealth_next_usec(const VmHealth *h) {
 
 static bool is_expected(const VmHealth *h, const char *check) {
         if (streq(check, "agent"))
-                return h->expect_agent || h->ready == VMREADY_AGENT || h->ready == VMREADY_GPU;
+                return h->expect_agent || h->ready == VMREADY_AGENT || h->ready == VMREADY_GPU ||
+                                h->ready == VMREADY_ENGINES;
         if (streq(check, "gpu"))
                 return h->expect_gpu || h->ready == VMREADY_GPU;
+        if (streq(check, "engines"))
+                return h->expect_engines || h->ready == VMREADY_ENGINES;
         if (streq(check, "address"))
                 return h->ready == VMREADY_ADDRESS;
         return streq(check, "state");
 }
 
 /* A GPU that cannot be looked for just now is none that was lost: the agent of a guest whose file systems are
- * frozen for a backup answers, and reads no files. */
+ * frozen for a backup answers, and reads no files. Nor do engines that are just set up anew. */
 static bool is_lack(const VmHealth *h, const Finding *x) {
+        bool looked_for = streq(x->check, "gpu") || streq(x->check, "engines");
+
         if (x->level == FINDING_OK || !is_expected(h, x->check))
                 return false;
-        return !h->was_ready || x->level == FINDING_FAIL || !streq(x->check, "gpu");
+        return !h->was_ready || x->level == FINDING_FAIL || !looked_for;
 }
 
 static const Finding *find_lack(const VmHealth *h, const Findings *l) {
@@ -77,6 +89,8 @@ static void note_what_is_there(VmHealth *h, const Findings *l) {
                 const Finding *x = &l->items[i];
 
                 h->expect_agent = h->expect_agent || (streq(x->check, "agent") && x->level == FINDING_OK);
+                h->expect_engines =
+                                h->expect_engines || (streq(x->check, "engines") && x->level == FINDING_OK);
                 gpus += streq(x->check, "gpu");
                 seen += streq(x->check, "gpu") && x->level == FINDING_OK;
         }

@@ -4,10 +4,11 @@
 /* Vmhealth: when a machine counts as ready, and when as not well any more, from one look at it after the
  * other. Pure.
  *
- * What a file asks for (Ready=) has to be there before the machine is ready, and from then on. An agent that
- * has answered once, and a GPU that was seen inside once, are expected from then on as well. What is missed
- * for a minute (WatchdogSec=) makes the machine unhealthy: a guest that is busy for a moment is not. A GPU
- * that was there has to be seen to be missing: what cannot be looked at is no reason. */
+ * What a file asks for (Ready=) has to be there before the machine is ready, and from then on. An agent and
+ * engines that have answered once, and a GPU that was seen inside once, are expected from then on as well.
+ * What is missed for a minute (WatchdogSec=) makes the machine unhealthy: a guest that is busy for a moment
+ * is not. A GPU or an engine that was there has to be seen to be missing: what cannot be looked at is no
+ * reason. */
 
 #include "findings.h"
 #include "vmfile.h"
@@ -18,6 +19,7 @@ typedef enum VmReady {
         VMREADY_AGENT,   /* its agent answers */
         VMREADY_ADDRESS, /* it has an address that is known */
         VMREADY_GPU,     /* each of its GPUs is seen inside */
+        VMREADY_ENGINES, /* those of a machine for language models answer, or wait to be asked */
         _VMREADY_MAX,
 } VmReady;
 
@@ -42,12 +44,13 @@ typedef struct VmHealth {
         uint64_t patience_usec; /* how long something may be missed */
 
         /* private */
-        bool expect_agent, expect_gpu, was_ready, late, unhealthy;
+        bool expect_agent, expect_gpu, expect_engines, was_ready, late, unhealthy;
         uint64_t begin_usec, bad_usec; /* bad: since when something is missed, 0: nothing is */
         uint64_t told_usec;            /* when it was last told that it is unhealthy */
 } VmHealth;
 
-/* As the file says, or its absence (NULL). */
+/* As the file says, or its absence (NULL). Unless it says something else, a machine for language models that
+ * is set up as we do it is ready with its engines. */
 VmHealth vmhealth_from(const VmFile *f);
 
 /* It has just started, or started again inside. */
@@ -65,7 +68,7 @@ typedef enum VmHealthNews {
         VMHEALTH_WELL,      /* again */
 } VmHealthNews;
 
-/* l: of guestcheck(). ret_lacks: what is missed, of l, or NULL. */
+/* l: of guestcheck(), and "engines" of setupcheck_engines(). ret_lacks: what is missed, of l, or NULL. */
 VmHealthNews vmhealth_look(VmHealth *h, const Findings *l, uint64_t now_usec,
                            const Finding **ret_lacks) _must_check_ _nonnull_all_;
 

@@ -6,12 +6,13 @@
 #include "fs.h"
 #include "guestask.h"
 #include "log.h"
+#include "setupcheck.h"
 #include "virtaddress.h"
 #include "virtagent.h"
 #include "virtverdict.h"
 #include "vmprobe.h"
 
-enum { AGENT_SEC = 5 };
+enum { AGENT_SEC = 5, ENGINES_SEC = 60 };
 
 /* One that is not declared, or wrongly, is like one that says nothing. */
 int vmprobe_init(VmProbe *p, int root, const char *name) {
@@ -27,7 +28,14 @@ int vmprobe_init(VmProbe *p, int root, const char *name) {
         return 0;
 }
 
+static void forget_engines(VmProbe *p) {
+        free(p->engines);
+        p->engines = NULL;
+        p->engines_usec = 0;
+}
+
 void vmprobe_done(VmProbe *p) {
+        forget_engines(p);
         free(p->text);
         p->text = NULL;
 }
@@ -35,6 +43,7 @@ void vmprobe_done(VmProbe *p) {
 void vmprobe_begin(VmProbe *p) {
         uint64_t now = monotonic_usec();
 
+        forget_engines(p);
         vmhealth_begin(&p->health, now);
         p->next_usec = now;
 }
@@ -63,12 +72,39 @@ static int find_address(Virt *v, GuestFacts *f) {
         return MIN(r, 0);
 }
 
-static int ask(const VmProbe *p, Virt *v, const VirtVm *vm, GuestFacts *f) {
+/* What was said last stays until there is something else. */
+static void hear_engines(VmProbe *p, Virt *v) {
+        _cleanup_free_ char *text = NULL;
+        int status, r = virtagent_poll(v, p->name, p->engines_pid, &status, &text);
+
+        if (r == 0 && monotonic_usec() - p->engines_usec < ENGINES_SEC * USEC_PER_SEC)
+                return;
+        if (r < 0)
+                log_debug("%s: what its engines do is not known: %s", p->name, virt_message(v));
+        forget_engines(p);
+        p->engines = TAKE_PTR(text);
+}
+
+static void ask_engines(VmProbe *p, Virt *v) {
+        static const char *const argv[] = { SETUPCHECK_PROGRAM, "engines", NULL };
+
+        if (p->engines_usec > 0)
+                hear_engines(p, v);
+        if (p->engines_usec > 0)
+                return;
+        if (virtagent_start(v, p->name, argv, &p->engines_pid) >= 0)
+                p->engines_usec = monotonic_usec();
+        else
+                forget_engines(p);
+}
+
+static int ask(VmProbe *p, Virt *v, const VirtVm *vm, GuestFacts *f, bool *ret_llm) {
         _cleanup_(metadata_done) Metadata m = {};
         int r = vm->metadata ? metadata_parse(vm->metadata, &m) : 0;
 
         if (r < 0)
                 return r;
+        *ret_llm = streq_ptr(m.kind, "llm");
         f->state = vm->state;
         f->talos = streq_ptr(m.kind, "talos");
         f->name = strdup(p->name);
@@ -79,7 +115,15 @@ static int ask(const VmProbe *p, Virt *v, const VirtVm *vm, GuestFacts *f) {
         r = guestask_agent(v, f);
         if (r >= 0)
                 r = find_address(v, f);
+        if (r >= 0 && *ret_llm && f->agent)
+                ask_engines(p, v);
         return r < 0 ? r : guestask_gpus(v, p->root, &m, f);
+}
+
+static int judge(const VmProbe *p, const GuestFacts *f, bool llm, Findings *l) {
+        int r = guestcheck(f, l);
+
+        return r < 0 || !llm || !f->agent ? r : setupcheck_engines(p->name, p->engines, l);
 }
 
 /* That QEMU runs is no verdict, but the end of one from before the guest started again. */
@@ -119,6 +163,7 @@ int vmprobe_look(VmProbe *p, Virt *v) {
         _cleanup_(virtvm_done) VirtVm vm = {};
         const Finding *lacks;
         VmHealthNews news;
+        bool llm = false;
         uint64_t next;
         int r;
 
@@ -127,9 +172,9 @@ int vmprobe_look(VmProbe *p, Virt *v) {
         p->next_usec = monotonic_usec() + VMHEALTH_SOON_SEC * USEC_PER_SEC; /* if that fails */
         r = virtvm_find(v, p->name, METADATA_URI, &vm);
         if (r >= 0)
-                r = ask(p, v, &vm, &f);
+                r = ask(p, v, &vm, &f, &llm);
         if (r >= 0)
-                r = guestcheck(&f, &l);
+                r = judge(p, &f, llm, &l);
         if (r < 0)
                 return r;
         p->stopped = f.state != VM_RUNNING;

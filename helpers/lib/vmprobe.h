@@ -19,6 +19,12 @@ typedef struct VmProbe {
         bool stopped;       /* at the last look it was paused, or suspended: somebody's wish, perhaps */
         bool agent_left;    /* it is not well for want of its agent, which the guest has ended itself */
         char *text;         /* how it was at the last look, for a user */
+
+        /* private: the program in the guest that asks its engines is started at one look, and heard at the
+         * next: nobody waits for it */
+        int64_t engines_pid;
+        uint64_t engines_usec; /* since when; 0: it does not run */
+        char *engines;         /* what it said last; NULL: nothing yet */
 } VmProbe;
 
 /* Reads what is declared of it. */

@@ -66,10 +66,7 @@ int declared_machine(Context *c, const char *name, VmDefined *ret) {
         if (r < 0)
                 return log_error_errno(r, "Cannot read what virtual machine '%s' is: %m", name);
         if (r == 0)
-                return log_full_errno(
-                                LOG_ERR, EPERM,
-                                "Virtual machine '%s' was not made by gpuvm and is left alone; use virsh",
-                                name);
+                return vmctl_refuse(name);
         if (ret->metadata.disks &&
             virtdisk_size(c->virt, name, ret->metadata.disks[0], &ret->disk) < 0) /* on a host that is away */
                 ret->disk = 0;

@@ -97,6 +97,19 @@ int cmd_diff(Context *c, char **args) {
         return r < 0 ? r : count(&d) > 0 ? VMCTL_FAILED : VMCTL_DONE;
 }
 
+static int print_file(const Context *c, const char *name, const char *text) {
+        _cleanup_json_ json_object *o = NULL;
+
+        if (!vmctl_has(c, OPT_JSON)) {
+                fputs(text, stdout);
+                return 0;
+        }
+        o = json_object_new_object();
+        return json_add_text(o, "name", name) < 0 || json_add_text(o, "text", text) < 0
+                        ? log_oom()
+                        : json_print(o, stdout);
+}
+
 int cmd_export(Context *c, char **args) {
         _cleanup_(vmdefined_done) VmDefined machine = {};
         _cleanup_free_ char *text = NULL;
@@ -119,6 +132,5 @@ int cmd_export(Context *c, char **args) {
         r = vmdefined_format(&machine, autostart, &text);
         if (r < 0)
                 return log_error_errno(r, "Cannot write virtual machine '%s' as a file: %m", args[0]);
-        fputs(text, stdout);
-        return 0;
+        return print_file(c, args[0], text);
 }

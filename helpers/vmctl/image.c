@@ -98,13 +98,21 @@ static int load_used(Cache *k, bool need) {
                      : 0;
 }
 
-static const ImageEntry *find_entry(const Cache *k, const char *name) {
-        const char **names;
-        const char *meant;
-
+static const ImageEntry *look_up(const Cache *k, const char *name) {
         for (size_t i = 0; i < k->n; i++)
                 if (streq(k->entries[i].name, name))
                         return &k->entries[i];
+        return NULL;
+}
+
+/* Tells if there is none. */
+static const ImageEntry *find_entry(const Cache *k, const char *name) {
+        const ImageEntry *e = look_up(k, name);
+        const char **names;
+        const char *meant;
+
+        if (e)
+                return e;
         names = calloc(k->n + 1, sizeof(*names));
         for (size_t i = 0; names && i < k->n; i++)
                 names[i] = k->entries[i].name;
@@ -247,9 +255,10 @@ int cmd_image_pull(Context *c, char **args) {
         ImageSetup setup;
         int r;
 
-        if (want.kind < 0)
-                return log_full_errno(LOG_ERR, EINVAL,
-                                      "There are images of talos, ubuntu and debian, not of '%s'", args[0]);
+        if (want.kind < 0) {
+                log_error("There are images of talos, ubuntu and debian, not of '%s'", args[0]);
+                return VMCTL_USAGE;
+        }
         if (want.schematic && want.kind != IMAGE_TALOS) {
                 log_error("--schematic is for Talos");
                 return VMCTL_USAGE;
@@ -268,7 +277,11 @@ int cmd_image_pull(Context *c, char **args) {
         setup.refresh = vmctl_has(c, OPT_REFRESH);
         r = image_get(&setup, &want, &e, &failure);
         vmctl_progress_end(&progress);
-        return r < 0 ? vmctl_image_tell(r, &failure) : print_entry(c, &k, &e);
+        if (r < 0)
+                r = vmctl_image_tell(r, &failure);
+        else
+                r = print_entry(c, &k, &e);
+        return r == -EINVAL ? VMCTL_USAGE : r; /* a version that is none */
 }
 
 /* --- verify */
@@ -313,28 +326,10 @@ static int verify(const Context *c, const Cache *k, const ImageEntry *e) {
 
 /* One that was built here, and asked for by name: it boots, and its driver is there. */
 static int boot(Context *c, const Cache *k, const ImageEntry *e) {
-        char *driver[] = { (char *) "nvidia", NULL };
-        const BuildPlan plan = { .driver = imagebuilt_has_driver(e) ? driver : NULL };
-        _cleanup_free_ char *user_data = NULL;
-        ImageJob j = { .c = c,
-                       .root = k->root,
-                       .conf = &k->conf,
-                       .job = BUILD_JOB_VERIFY,
-                       .name = e->name,
-                       .base = e };
-        int r;
+        int r = imagejob_prepare(c, k->root, &k->conf);
 
-        r = buildinit_user_data(BUILD_JOB_VERIFY, &plan, &user_data);
-        if (r < 0)
-                return log_oom();
-        j.user_data = user_data;
-        r = imagejob_prepare(c, k->root, &k->conf);
         if (r >= 0)
-                r = imagejob_run(&j);
-        if (r >= 0 && !vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
-                printf("%s boots: kernel %s, %s%s\n", e->name, j.answer.kernel,
-                       *j.answer.driver ? "with NVIDIA's driver " : "without a driver", j.answer.driver);
-        r = imagejob_end(&j, r);
+                r = imagejob_boot(c, k->root, &k->conf, e, imagebuilt_has_driver(e));
         return r == -EBADMSG ? -EIO : r; /* its answer is damaged, and not the image */
 }
 
@@ -387,11 +382,13 @@ int cmd_image_verify(Context *c, char **args) {
 /* --- remove, gc */
 
 static int remove_entry(const Context *c, const Cache *k, const ImageEntry *e) {
+        bool json = vmctl_has(c, OPT_JSON);
         int r;
 
         if (vmctl_has(c, OPT_DRY_RUN)) {
-                printf("%s would be removed%s\n", e->name,
-                       strv_contains(k->used, e->file) ? ", but is in use" : "");
+                if (!json)
+                        printf("%s would be removed%s\n", e->name,
+                               strv_contains(k->used, e->file) ? ", but is in use" : "");
                 return 0;
         }
         r = imagecache_remove(k->root, e, k->used);
@@ -402,8 +399,21 @@ static int remove_entry(const Context *c, const Cache *k, const ImageEntry *e) {
                                 e->name);
         if (r < 0)
                 return log_error_errno(r, "Cannot remove the image '%s': %m. Run this as root", e->name);
-        if (!vmctl_has(c, OPT_QUIET))
+        if (!vmctl_has(c, OPT_QUIET) && !json)
                 printf("%s removed\n", e->name);
+        return 0;
+}
+
+/* e: NULL if there is none. */
+static int removal_to_json(json_object *all, const Cache *k, const char *name, const ImageEntry *e,
+                           bool removed, int r) {
+        json_object *o = json_object_new_object();
+
+        if (json_append(all, o) < 0 || json_add_text(o, "name", name) < 0 ||
+            json_add(o, "removed", json_object_new_boolean(removed)) < 0 ||
+            json_add(o, "in_use", json_object_new_boolean(e && strv_contains(k->used, e->file))) < 0 ||
+            json_add(o, "status", json_object_new_int(vmctl_status(r))) < 0)
+                return log_oom();
         return 0;
 }
 
@@ -419,31 +429,53 @@ static int ask_removal(const Context *c, char *const *names) {
         return vmctl_ask(question);
 }
 
+/* Those that there are. Returns 0; -ENOENT after messages if there are others; -ENOMEM. */
+static int find_names(const Cache *k, char *const *words, char ***ret) {
+        int r = 0;
+
+        STRV_FOREACH(word, words)
+                if (!find_entry(k, *word))
+                        r = -ENOENT;
+                else if (strv_extend(ret, *word) < 0)
+                        return log_oom();
+        return r;
+}
+
+/* answer: of ask_removal(). all: where each is told. */
+static int remove_all(const Context *c, const Cache *k, char *const *words, int answer, json_object *all) {
+        int result = 0;
+
+        STRV_FOREACH(word, words) {
+                const ImageEntry *e = look_up(k, *word);
+                int r = !e ? -ENOENT : answer > 0 ? remove_entry(c, k, e) : answer;
+                bool removed = e && answer > 0 && r >= 0 && !vmctl_has(c, OPT_DRY_RUN);
+
+                result = result ?: r;
+                if (removal_to_json(all, k, *word, e, removed, r) < 0)
+                        return -ENOMEM;
+        }
+        return result;
+}
+
 int cmd_image_remove(Context *c, char **args) {
+        _cleanup_json_ json_object *all = json_object_new_array();
         _cleanup_(cache_done) Cache k = { .root = -EBADF };
         _cleanup_strv_ char **names = NULL;
-        int r, result = 0;
+        int r;
 
         r = cache_load(&k);
         if (r >= 0 && !vmctl_has(c, OPT_DRY_RUN))
                 r = imagejob_check_right(c, k.root);
         if (r >= 0)
                 r = load_used(&k, true);
-        if (r < 0)
+        if (r >= 0)
+                r = find_names(&k, args, &names);
+        if (r < 0 && r != -ENOENT)
                 return r;
-        STRV_FOREACH(name, args)
-                if (!find_entry(&k, *name))
-                        result = -ENOENT;
-                else if (strv_extend(&names, *name) < 0)
-                        return log_oom();
-        r = names ? ask_removal(c, names) : 0;
-        if (r <= 0)
-                return result ?: r;
-        STRV_FOREACH(name, names) {
-                r = remove_entry(c, &k, find_entry(&k, *name));
-                result = result ?: r;
-        }
-        return result;
+        r = remove_all(c, &k, args, names ? ask_removal(c, names) : 0, all);
+        if (vmctl_has(c, OPT_JSON) && json_print(all, stdout) < 0)
+                return -EIO;
+        return r;
 }
 
 static int gc_json(char *const *gone, uint64_t bytes) {

@@ -86,10 +86,27 @@ static int make_plan(Build *b, const char *name) {
         return r;
 }
 
+static int show_plan_json(const BuildPlan *p) {
+        _cleanup_json_ json_object *o = json_object_new_object();
+        _cleanup_free_ char *from = NULL;
+
+        if (str_printf(&from, "%s-%s", image_kind_to_string(p->base->kind), p->base->version) < 0 ||
+            json_add_text(o, "name", p->name) < 0 || json_add_text(o, "from", from) < 0 ||
+            json_add(o, "size", json_object_new_int64((int64_t) p->size)) < 0 ||
+            json_add(o, "packages", json_new_list((const char *const *) p->packages)) < 0 ||
+            json_add(o, "driver", json_new_list((const char *const *) p->driver)) < 0 ||
+            json_add_text_or_null(o, "driver_version", p->version) < 0 ||
+            json_add_text_or_null(o, "driver_why", p->driver ? p->version_why : NULL) < 0)
+                return log_oom();
+        return json_print(o, stdout);
+}
+
 static int show_plan(const Build *b) {
         const BuildPlan *p = &b->plan;
         _cleanup_free_ char *packages = strv_join(p->packages, " "), *driver = strv_join(p->driver, " ");
 
+        if (vmctl_has(b->c, OPT_JSON))
+                return show_plan_json(p);
         if (!packages || !driver)
                 return log_oom();
         printf("%s would be built:\n", p->name);
@@ -187,6 +204,19 @@ static int take_disk(Build *b, ImageJob *j) {
                      : 0;
 }
 
+/* As 'image verify' does, before it has its name: what does not boot is nobody's. */
+static int verify(const Build *b, const ImageJob *j) {
+        _cleanup_free_ char *path = NULL;
+        ImageEntry e = { .name = b->plan.name, .format = (char *) "qcow2", .size = j->size };
+
+        if (vmctl_has(b->c, OPT_NO_VERIFY))
+                return 0;
+        if (str_printf(&path, IMAGE_CACHE "/%s", b->part) < 0)
+                return log_oom();
+        e.path = path;
+        return imagejob_boot(b->c, b->root, &b->conf, &e, b->plan.driver);
+}
+
 static int adopt(Build *b, const ImageJob *j, uint64_t began_usec) {
         const ImageBuilt built = { .name = b->plan.name,
                                    .base = &b->base,
@@ -220,6 +250,8 @@ static int build(Build *b) {
         r = imagejob_run(&j);
         if (r >= 0)
                 r = take_disk(b, &j);
+        if (r >= 0)
+                r = verify(b, &j);
         if (r >= 0)
                 r = adopt(b, &j, began_usec);
         return imagejob_end(&j, r);

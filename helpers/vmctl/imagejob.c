@@ -209,3 +209,26 @@ int imagejob_end(ImageJob *j, int r) {
         build_answer_done(&j->answer);
         return r < 0 ? r : q;
 }
+
+int imagejob_boot(Context *c, int root, const Conf *conf, const ImageEntry *e, bool driver) {
+        char *nvidia[] = { (char *) "nvidia", NULL };
+        const BuildPlan plan = { .driver = driver ? nvidia : NULL };
+        _cleanup_free_ char *user_data = NULL;
+        ImageJob j = { .c = c,
+                       .root = root,
+                       .conf = conf,
+                       .job = BUILD_JOB_VERIFY,
+                       .name = e->name,
+                       .base = e };
+        int r;
+
+        r = buildinit_user_data(BUILD_JOB_VERIFY, &plan, &user_data);
+        if (r < 0)
+                return log_oom();
+        j.user_data = user_data;
+        r = imagejob_run(&j);
+        if (r >= 0 && !vmctl_has(c, OPT_QUIET) && !vmctl_has(c, OPT_JSON))
+                printf("%s boots: kernel %s, %s%s\n", e->name, j.answer.kernel,
+                       *j.answer.driver ? "with NVIDIA's driver " : "without a driver", j.answer.driver);
+        return imagejob_end(&j, r);
+}

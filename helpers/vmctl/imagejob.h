@@ -36,3 +36,8 @@ int imagejob_run(ImageJob *j) _must_check_ _nonnull_all_;
 
 /* Takes everything back that there is of it. Returns r, or what goes wrong now. */
 int imagejob_end(ImageJob *j, int r) _must_check_ _nonnull_all_;
+
+/* Boots an image that was built here, to see that it becomes a machine of its own and has the driver that it
+ * should have, and says so. After imagejob_prepare(). */
+int imagejob_boot(Context *c, int root, const Conf *conf, const ImageEntry *e,
+                  bool driver) _must_check_ _nonnull_all_;

@@ -80,7 +80,7 @@ static json_object *vm_to_json(Context *c, const VirtVm *vm, const Metadata *m, 
             json_add(o, "cpus", json_object_new_int64(vm->vcpus)) < 0 ||
             json_add(o, "memory_kib", json_object_new_int64((int64_t) vm->memory_kib)) < 0 ||
             json_add(o, "gpus", json_new_list((const char *const *) m->gpus)) < 0 ||
-            (m->gpu_wish && json_add_text(o, "gpu_wish", m->gpu_wish) < 0) ||
+            json_add_text_or_null(o, "gpu_wish", m->gpu_wish) < 0 ||
             json_add_text_or_null(o, "address", m->address) < 0 ||
             json_add(o, "addresses", addresses_to_json(a)) < 0 ||
             json_add_text_or_null(o, "image", m->image) < 0 ||

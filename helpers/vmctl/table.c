@@ -58,6 +58,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_NAME] = { "name", 0, "NAME", "Its name; by kind and number by default" },
         [OPT_NETWORK] = { "network", 0, "NAME", "A network of libvirt's" },
         [OPT_NO_GPU] = { "no-gpu", 0, NULL, "Without a GPU" },
+        [OPT_NO_VERIFY] = { "no-verify", 0, NULL, "Do not boot what was built to see that it does" },
         [OPT_OLLAMA_LISTEN] = { "ollama-listen", 0, "ADDRESS", "Of Ollama; 127.0.0.1 by default" },
         [OPT_OLLAMA_MODELS] = { "ollama-models", 0, "NAMES", "That Ollama has from the start" },
         [OPT_OLLAMA_PORT] = { "ollama-port", 0, "PORT", "11434 by default" },
@@ -176,8 +177,8 @@ const Command vmctl_commands[] = {
           cmd_image_pull },
         { "image build", "NAME", "Make an image with packages, or with NVIDIA's driver", 1, 1,
           OPT(COMPRESS) | OPT(CPUS) | OPT(DRY_RUN) | OPT(FIRMWARE) | OPT(FROM) | OPT(MEMORY) | OPT(NETWORK) |
-                          OPT(PACKAGES) | OPT(REFRESH) | OPT(SIZE) | OPT(TIMEOUT) | OPT(WITH_CUDA) |
-                          OPT(WITH_NVIDIA),
+                          OPT(NO_VERIFY) | OPT(PACKAGES) | OPT(REFRESH) | OPT(SIZE) | OPT(TIMEOUT) |
+                          OPT(WITH_CUDA) | OPT(WITH_NVIDIA),
           COMPLETE_WORDS, "gpu-worker", cmd_image_build },
         { "image verify", "[NAME...]", "Check that images are what they were, and boot", 0, MANY,
           OPT(CPUS) | OPT(FIRMWARE) | OPT(MEMORY) | OPT(NETWORK) | OPT(TIMEOUT), COMPLETE_NOTHING, NULL,

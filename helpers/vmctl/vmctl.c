@@ -105,6 +105,12 @@ static void suggest_machine(Context *c, const char *name) {
                 log_error("There is no virtual machine '%s'; 'vmctl list' shows them", name);
 }
 
+int vmctl_refuse(const char *name) {
+        return log_full_errno(LOG_ERR, EPERM,
+                              "Virtual machine '%s' was not made by gpuvm and is left alone; use virsh",
+                              name);
+}
+
 int vmctl_find(Context *c, const char *name, VirtVm *ret_vm, Metadata *ret_metadata) {
         _cleanup_(virtvm_done) VirtVm vm = {};
         int r;
@@ -126,10 +132,7 @@ int vmctl_find(Context *c, const char *name, VirtVm *ret_vm, Metadata *ret_metad
         if (r < 0)
                 return log_error_errno(r, "Cannot read what virtual machine '%s' is: %m", name);
         if (r == 0)
-                return log_full_errno(
-                                LOG_ERR, EINVAL,
-                                "Virtual machine '%s' was not made by gpuvm and is left alone; use virsh",
-                                name);
+                return vmctl_refuse(name);
         *ret_vm = vm;
         vm = (VirtVm){};
         return 0;

@@ -71,6 +71,7 @@ typedef enum Opt {
         OPT_NAME,
         OPT_NETWORK,
         OPT_NO_GPU,
+        OPT_NO_VERIFY,
         OPT_OLLAMA_LISTEN,
         OPT_OLLAMA_MODELS,
         OPT_OLLAMA_PORT,
@@ -178,6 +179,8 @@ bool vmctl_is_local(Context *c) _nonnull_all_;
 /* A machine of ours by its name. Tells what is wrong: -ENOENT, -EPERM for one that is somebody else's. */
 int vmctl_find(Context *c, const char *name, VirtVm *ret_vm,
                Metadata *ret_metadata) _must_check_ _nonnull_all_;
+/* For one that is somebody else's. Returns -EPERM. */
+int vmctl_refuse(const char *name) _must_check_ _nonnull_all_;
 
 /* Whether it was cut while it was made, as far as that can be seen: it is not whole. Returns 1, 0 or -errno.
  */

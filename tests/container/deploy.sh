@@ -39,6 +39,7 @@ Disk=500G
 Description=Language models
 Image=/var/lib/libvirt/images/base.raw
 Firmware=bios
+ReadySec=5
 
 [Gpu]
 Gpu=0000:01:00.0

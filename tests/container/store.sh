@@ -35,6 +35,7 @@ Kind=llm
 Cpus=1
 Memory=1024
 Disk=10G
+Ready=started
 Image=/var/lib/libvirt/images/base.qcow2
 
 [Gpu]

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_(findings_done) Findings l = {};
 
         if (setupcheck_steps("x", text, 1, &l) < 0 || setupcheck_whole("x", text, 1, &l) < 0 ||
-            setupcheck_program("x", text, &l) < 0)
+            setupcheck_program("x", text, &l) < 0 || setupcheck_engines("x", text, &l) < 0)
                 abort();
         return 0;
 }

@@ -25,7 +25,7 @@ done
 : "${good:?} ${other:?} ${self:?} ${expired:?} ${oldtls:?} ${plain:?}"
 requests=$work/server/log
 : >"$requests"
-export GPUVM_IMAGE_CA=$work/server/ca.pem
+export GPUVM_IMAGE_CA=$work/server/ca.pem GPUVM_IMAGE_LATEST=https://localhost:$good/dead/releases/latest
 unset https_proxy HTTPS_PROXY all_proxy ALL_PROXY
 
 root_n=0
@@ -126,6 +126,15 @@ check_fails 'no server, and nothing known' 1 get dead talos
 get ok talos >/dev/null
 touch -d '2 days ago' "$cache/latest-talos"
 check 'no server, but an answer of two days ago' get dead talos
+machine
+: >"$requests"
+is 'where the factory does not tell, GitHub knows the newest Talos' \
+        "$(GPUVM_IMAGE_LATEST=https://localhost:$good/ok/releases/latest get old talos | cut -d' ' -f1)" "${path/1.13.9-amd64-open-lts/1.13.8-amd64}"
+is 'after the factory' "$(grep -o '/\(old/versions\|ok/releases/latest\) ' "$requests" | uniq | paste -sd' ' | xargs)" '/old/versions /ok/releases/latest'
+is 'which is kept as its own answer would be' "$(<"$cache/latest-talos")" v1.13.8
+for github in dead nojson prerelease; do
+        GPUVM_IMAGE_LATEST=https://localhost:$good/$github/releases/latest refuses "no help from GitHub: $github" "/old/versions'" old talos
+done
 machine
 mkdir -p "$root/usr/share/keyrings" "$root/usr/bin"
 touch "$root/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg"
@@ -342,13 +351,23 @@ run ok image remove --yes talos-v1.13.9-amd65
 is 'a slip is seen' "$status $(grep -c "mean 'talos-v1.13.9-amd64'" <<<"$err")" '3 1'
 run ok image gc --all
 is 'gc --all removes the others alone' "$status $(images | grep -c ubuntu) $(images | grep -c talos)" '0 0 2'
+run ok image remove --dry-run --json nothing talos-v1.13.9-amd64
+removals() {
+        python3 -c 'import json, sys; print([(v["name"], v["removed"], v["in_use"], v["status"]) for v in json.load(sys.stdin)])' <<<"$out"
+}
+is 'a dry run as JSON' "$status $(removals)" "3 [('nothing', False, False, 3), ('talos-v1.13.9-amd64', False, True, 0)]"
+run ok image remove --yes --json talos-v1.13.9-amd64
+is 'and that it stays' "$status $(removals)" "4 [('talos-v1.13.9-amd64', False, True, 4)]"
 run missing image pull ubuntu=x
-is 'a kind that is none' "$status" 1
+is 'a kind that is none' "$status $(grep -c "not of 'ubuntu=x'" <<<"$err")" '2 1'
+run missing image pull talos new
+is 'a version of Talos that is none' "$status $(grep -c "'new' is no version of Talos" <<<"$err")" '2 1'
 run truncated image pull talos --no-gpu --refresh
 is 'what is there is not refreshed by the same' "$status" 0
 rm "$root/pool/vm.qcow2"
-run ok image remove --yes nothing talos-v1.13.9-amd64
-is 'one of two names is removed, the other told' "$status $(images | grep -c talos)" '3 0'
+run ok image remove --yes --json nothing talos-v1.13.9-amd64
+is 'one of two names is removed, the other told' "$status $(images | grep -c talos) $(removals)" \
+        "3 0 [('nothing', False, False, 3), ('talos-v1.13.9-amd64', True, False, 0)]"
 : >"$requests"
 run ok image pull talos v1.13.9 --no-gpu --arch arm64 --json
 is 'for another processor it is another one' "$status $(member '["name"]') $(member '["arch"]') $(grep -c 'v1.13.9/nocloud-arm64.raw.xz' "$requests")" '0 talos-v1.13.9-arm64 arm64 1'
@@ -356,7 +375,7 @@ id=$(printf other | sha256sum | cut -d' ' -f1)
 run ok image pull talos v1.13.9 --schematic "$id" --json
 is 'a schematic of their own' "$status $(member '["name"]') $(member '["schematic"]')" "0 talos-v1.13.9-amd64-${id:0:12} $id"
 run ok image pull talos v1.13.9 --schematic 1234
-is 'is 64 digits' "$status $(grep -c 'no schematic' <<<"$err")" '1 1'
+is 'is 64 digits' "$status $(grep -c 'no schematic' <<<"$err")" '2 1'
 run ok image pull ubuntu --schematic "$id"
 is 'and of Talos' "$status" 2
 run truncated image pull talos --no-gpu

@@ -61,6 +61,7 @@ machine() {
         machine theirs ''
         machine llm-01 '<g:vm xmlns:g="urn:gpuvm:vm:1" kind="llm"/>' |
                 sed 's#</os>#&<devices><filesystem type="mount" accessmode="passthrough"><driver type="virtiofs"/><source dir="/srv/models"/><target dir="gpuvm-models"/></filesystem></devices>#'
+        machine llm-02 '<g:vm xmlns:g="urn:gpuvm:vm:1" kind="llm"/>'
         echo '</node>'
 } >"$work/node.xml"
 mkdir "$work/root"
@@ -139,6 +140,45 @@ kill -TERM "$pid"
 down
 is 'told to stop it ends well' "$status" 0
 rm "$work/guest/agent"
+# One for language models: its engines are asked by its own program, which may take its time.
+mkdir -p "$work/guest/bin/usr/local/lib/gpuvm-setup"
+program=$work/guest/bin/usr/local/lib/gpuvm-setup/check
+# engines WORD TEXT [COMMAND]: what it says from now on.
+engines() {
+        printf '#!/bin/sh\n%s\necho "engines %s %s"\n' "${3-}" "$1" "$2" >"$program.new"
+        chmod +x "$program.new"
+        mv "$program.new" "$program"
+}
+: >"$work/guest/agent"
+printf '[Vm]\nKind=llm\nWatchdogSec=1\n' >"$work/root/etc/gpuvm/vms/llm-02.vm"
+LD_LIBRARY_PATH=$fakeagent up --root="$work/root" run llm-02
+check 'without a setup nobody knows of engines' until_in 'Waiting until it is ready: .*; it has not said whether its engines answer' "$work/told"
+engines fail 'has no answer from vllm'
+check 'it is not ready without them' until_in 'Waiting until it is ready: .*; it has no answer from vllm' "$work/told"
+is 'and systemd is not told so' "$(grep -c READY=1 "$work/told")" 0
+engines ok 'has engines that answer'
+check 'but with them' until_in READY=1 "$work/told"
+like 'that program is asked' "$(<"$work/guest/asked")" '"arg":\[ *"engines" *\]'
+engines fail 'has no answer from ollama'
+check 'one that dies is missed' until_in "'llm-02' is not well: it runs.*; it has no answer from ollama" "$work/err"
+engines ok 'has engines that answer'
+check 'until it answers again' until_in "'llm-02' is well again" "$work/err"
+engines ok 'is never heard' 'exec sleep 60'
+: >"$work/guest/asked"
+looks_on() {
+        local i
+
+        for ((i = 0; i < 300; i++)); do
+                [ "$(sed -n '/guest-exec"/,$p' "$work/guest/asked" | grep -c guest-ping)" -lt 3 ] || return 0
+                sleep 0.1
+        done
+        return 1
+}
+check 'while that program runs the looks go on' looks_on
+kill -TERM "$pid"
+down
+is 'and keeps nobody' "$status" 0
+rm -r "$work/guest/agent" "$work/guest/bin"
 declare_it Ready=address ReadySec=1
 up_with_agent
 check 'one that is late is told' until_in "'talos-01' is not ready after 1 s: it runs; it has no address" "$work/err"

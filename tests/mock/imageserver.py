@@ -132,7 +132,8 @@ JSON = {
     # behaviour: path: answer
     "badid": {"/schematics": {"id": "../../../../etc/passwd"}},
     "deep": {"/versions": "[" * 100000},
-    "nojson": {"/versions": "<html>"},
+    "nojson": {"/versions": "<html>", "/releases/latest": "<html>"},
+    "prerelease": {"/releases/latest": {"tag_name": "v1.14.0-rc.1"}},
     "notalos": {"/versions": ["rubbish", "v1.99.0-alpha.1", 7]},
     "less": {f"/version/v1.13.9/extensions/official": [{"name": "siderolabs/qemu-guest-agent"}]},
     "bigjson": {"/versions": "[" + '"v1.0.0",' * 300000 + '"v1.0.0"]'},
@@ -148,6 +149,8 @@ def answer(mode, what):
         return json.dumps(["v1.9.0", "v1.14.0-rc.1", "v1.13.9", "v1.13.10", "v1.13.8"]).encode()
     if what == "/versions?broken=true":
         return json.dumps(["v1.13.10"]).encode()
+    if what == "/releases/latest":  # GitHub's
+        return json.dumps({"tag_name": "v1.13.8", "prerelease": False}).encode()
     if what.startswith("/version/"):
         return json.dumps([{"name": "siderolabs/" + n} for n in EXTENSIONS]).encode()
     if what == "/schematics":

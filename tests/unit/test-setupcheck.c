@@ -77,6 +77,34 @@ TEST(each_limit) {
         ASSERT_EQ(found.n, 2);
 }
 
+static void engines(const char *text, FindingLevel level, const char *said) {
+        findings_done(&found);
+        ASSERT_EQ(setupcheck_engines("x", text, &found), 0);
+        ASSERT_EQ(found.n, 1);
+        expect(0, level, "engines", said);
+}
+
+TEST(engines_at_a_moment) {
+        char text[4096] = "engines fail ";
+
+        engines("engines ok has engines that answer\n", FINDING_OK, "has engines that answer");
+        engines("engines fail has no answer from vllm\nengines ok too\n", FINDING_FAIL,
+                "has no answer from vllm");
+        ASSERT(found.items[0].remedy);
+        engines("engines skip is still setting up its engines\n", FINDING_SKIP,
+                "is still setting up its engines");
+        engines(NULL, FINDING_WARN, "has not said whether its engines answer");
+        engines("", FINDING_WARN, "has not said whether its engines answer");
+        engines("engines perhaps x\n", FINDING_WARN, "has not said whether its engines answer");
+        engines("nvidia-smi ok x\nengines ok x\n", FINDING_WARN, "has not said whether its engines answer");
+        memset(text + strlen(text), 'x', sizeof(text) - strlen(text) - 1);
+        text[sizeof(text) - 1] = '\0';
+        findings_done(&found);
+        ASSERT_EQ(setupcheck_engines("x", text, &found), 0);
+        ASSERT_EQ(strlen(found.items[0].text), 200);
+        findings_done(&found);
+}
+
 TEST(what_is_none) {
         steps("");
         ASSERT_EQ(found.n, 0);

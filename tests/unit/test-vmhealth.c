@@ -6,19 +6,23 @@
 
 #define SEC(n) ((uint64_t) (n) *USEC_PER_SEC)
 
-/* A file with these lines in [Vm]. */
-static VmHealth declared(const char *lines) {
+/* A file of that kind with these lines below. */
+static VmHealth declared_as(const char *kind, const char *lines) {
         _cleanup_free_ char *text = NULL;
         VmFile f = { .name = strdup("x") };
         VmHealth h;
 
-        ASSERT(asprintf(&text, "[Vm]\nKind=debian\n%s\n", lines) > 0);
+        ASSERT(asprintf(&text, "[Vm]\nKind=%s\n%s\n", kind, lines) > 0);
         ASSERT_EQ(vmfile_parse(&f, "x.vm", text, strlen(text), NULL, NULL), 0);
         ASSERT_EQ(f.n_problems, 0);
         h = vmhealth_from(&f);
         vmfile_done(&f);
         vmhealth_begin(&h, SEC(100));
         return h;
+}
+
+static VmHealth declared(const char *lines) {
+        return declared_as("debian", lines);
 }
 
 /* At second t of its life: what is well ("+agent"), what is not ("-agent"), and what cannot be told
@@ -48,6 +52,7 @@ TEST(words_are_in_the_order_of_the_kinds) {
         ASSERT_EQ(declared("Ready=agent").ready, VMREADY_AGENT);
         ASSERT_EQ(declared("Ready=address").ready, VMREADY_ADDRESS);
         ASSERT_EQ(declared("Ready=gpu").ready, VMREADY_GPU);
+        ASSERT_EQ(declared_as("llm", "Ready=engines").ready, VMREADY_ENGINES);
         ASSERT_EQ(declared("").watchdog, VMWATCHDOG_REPORT);
         ASSERT_EQ(declared("Watchdog=restart").watchdog, VMWATCHDOG_RESTART);
         ASSERT_EQ(declared("Watchdog=off").watchdog, VMWATCHDOG_OFF);
@@ -57,6 +62,14 @@ TEST(words_are_in_the_order_of_the_kinds) {
         ASSERT_EQ(vmhealth_from(NULL).patience_usec, SEC(60));
         ASSERT_EQ(vmhealth_from(NULL).ready_usec, SEC(300));
         ASSERT_EQ(vmhealth_from(NULL).ready, VMREADY_STARTED);
+}
+
+TEST(one_for_models_is_ready_with_its_engines_unless_it_says_something_else) {
+        ASSERT_EQ(declared_as("llm", "").ready, VMREADY_ENGINES);
+        ASSERT_EQ(declared_as("llm", "Ready=started").ready, VMREADY_STARTED);
+        ASSERT_EQ(declared_as("llm", "Ready=gpu").ready, VMREADY_GPU);
+        ASSERT_EQ(declared_as("llm", "[Guest]\nUserData=/x").ready, VMREADY_STARTED);
+        ASSERT_EQ(declared_as("ubuntu", "").ready, VMREADY_STARTED);
 }
 
 TEST(one_that_runs_is_ready_unless_more_is_asked_for) {
@@ -122,6 +135,28 @@ TEST(what_stays_is_told_again) {
         ASSERT_EQ(at(&h, 1040, "+state +agent", NULL), VMHEALTH_WELL);
         ASSERT_EQ(at(&h, 1060, "+state -agent", "agent"), VMHEALTH_SAME);
         ASSERT_EQ(at(&h, 1120, "+state -agent", "agent"), VMHEALTH_UNHEALTHY);
+}
+
+TEST(engines_are_waited_for_and_missed) {
+        VmHealth h = declared_as("llm", "");
+
+        ASSERT_EQ(at(&h, 0, "+state -agent", "agent"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 20, "+state +agent -address ?engines", "engines"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 22, "+state +agent -address -engines", "engines"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 24, "+state +agent -address +engines", NULL), VMHEALTH_READY);
+        ASSERT_EQ(at(&h, 40, "+state +agent -engines", "engines"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 100, "+state +agent -engines", "engines"), VMHEALTH_UNHEALTHY);
+        ASSERT_EQ(at(&h, 120, "+state +agent ?engines", NULL), VMHEALTH_WELL); /* as far as anybody knows */
+}
+
+TEST(engines_that_have_answered_are_expected) {
+        VmHealth h = declared_as("llm", "Ready=started");
+
+        ASSERT_EQ(at(&h, 0, "+state +agent -engines", NULL), VMHEALTH_READY);
+        ASSERT_EQ(at(&h, 20, "+state +agent +engines", NULL), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 40, "+state +agent -engines", "engines"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 100, "+state +agent -engines", "engines"), VMHEALTH_UNHEALTHY);
+        ASSERT_EQ(at(&h, 120, "+state +agent +engines", NULL), VMHEALTH_WELL);
 }
 
 /* As that of a guest that is frozen for a backup. */

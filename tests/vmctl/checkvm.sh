@@ -83,7 +83,7 @@ is 'nothing answers' "$status:$(levels)" '1:lost fail : state ok, agent fail, ad
 run check none
 like 'no such machine' "$status:$err" "^3:.*no virtual machine 'none'"
 run check theirs
-like 'one of others' "$status:$err" '^[15]:.*was not made by gpuvm'
+like 'one of others' "$status:$err" '^5:.*was not made by gpuvm'
 
 # Its network may be down, or its firewall shut.
 ip link set lo down

@@ -79,6 +79,9 @@ Mac=52:54:00:00:00:0a
 User=ada:'
 printf '%s\n' "$out" >"$vms/one.vm"
 check 'which is valid' "$vmctl" validate --root "$work/root"
+run export --json one
+is 'the same as JSON' "$status:$(jq -r '.name + "\n" + .text' <<<"$out")" "0:one
+$(<"$vms/one.vm")"
 run diff --root "$work/root"
 is 'and no different from the machine' "$status:$out:$err" '0::'
 sed -i 's|^Address=203.0.113.7/24|Address=203.0.113.7|' "$vms/one.vm"

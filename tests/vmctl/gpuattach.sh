@@ -95,7 +95,7 @@ like "another machine's, which is off" "$status:$err" "^4:.*0000:21:00\.0 belong
 run $twins attach lab
 like 'is no choice' "$status:$err" '^4:.*0000:21:00\.0 .*of machine theirs'
 run $twins attach theirs
-like 'machines of others are left alone' "$status:$err" '^1:.*was not made by gpuvm'
+like 'machines of others are left alone' "$status:$err" '^5:.*was not made by gpuvm'
 node "$(domain lab 5 "$ports" '')$(domain ours 5 "$ports" '<g:gpu address="0000:21:00.0"/>')"
 run $twins attach lab 1
 like 'by what it says of itself' "$status:$err" "^4:.*belongs to machine 'ours'"

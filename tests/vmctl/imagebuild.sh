@@ -52,7 +52,7 @@ real() {
                 "$file" "$sum" "$(qemu-img info --output=json "$cache/$file" | python3 -c 'import json, sys; print(json.load(sys.stdin)["virtual-size"])')" \
                 "$(stat -c %s "$cache/$file")" >$cache/debian-13-amd64.json
 
-        vm image build small --from debian-13 --size 6 --memory 768 --cpus 1 --packages htop --compress --json >/run/json 2>/run/said || status=$?
+        vm image build small --from debian-13 --size 6 --memory 768 --cpus 1 --packages htop --compress --no-verify --json >/run/json 2>/run/said || status=$?
         cp /run/said "$work/built.log"
         echo "built after $((SECONDS - began)) s" >"$work/times"
         [ "$status" -eq 0 ] || exit 1

@@ -40,13 +40,23 @@ is 'what gpu-worker would be' "$got" 'gpu-worker would be built:
   driver    the newest (for GPUs of data centres)
             linux-headers-amd64 nvidia-driver-cuda nvidia-kernel-open-dkms'
 
-# base KIND [TEXT]: from now on that is what images are built from.
+got=$(GPUVM_ROOT=$work/root "$vmctl" image build gpu-worker --dry-run --json 2>&1)
+is 'and as JSON' "$(python3 -c 'import json, sys
+v = json.load(sys.stdin)
+print(v["name"], v["from"], v["size"] >> 30, v["packages"][-1], v["driver"][0], v["driver_version"], v["driver_why"], sep=", ")' <<<"$got")" \
+        'gpu-worker, debian-13, 30, htop, linux-headers-amd64, None, for GPUs of data centres'
+got=$(GPUVM_ROOT=$work/root "$vmctl" image build tiny --from debian-13 --dry-run --json 2>&1)
+is 'of one without a driver' "$(python3 -c 'import json, sys
+v = json.load(sys.stdin)
+print(v["driver"], v["driver_version"], v["driver_why"])' <<<"$got")" '[] None None'
+
+# base KIND [TEXT [TEXT]]: from now on that is what images are built from.
 base() {
         local cache=/var/cache/gpuvm/images sum file
 
         rm -rf $cache/debian-*
         mkdir -p $cache
-        python3 "$mock/bootsector.py" "$1" /run/sector ${2+"$2"}
+        python3 "$mock/bootsector.py" "$1" /run/sector "${@:2}"
         qemu-img convert -O qcow2 /run/sector /run/base.qcow2
         sum=$(sha256sum /run/base.qcow2 | cut -d' ' -f1)
         file=debian-13-amd64-${sum:0:12}.qcow2
@@ -87,7 +97,8 @@ real() {
         status=0
         build --json >/run/json 2>/run/said || status=$?
         told $status
-        grep -o 'guest: up and' /run/said
+        echo "booted: $(grep -c 'guest: up and' /run/said)"
+        grep -om1 'guest: up and' /run/said
         python3 -c 'import json, os, sys
 d = json.load(open("/run/json"))
 print(d["name"], d["kind"], d["release"], d["format"], d["size"] >> 30, d["signature"], d["cached"], d["built"]["from"],
@@ -130,6 +141,21 @@ print("made on:", json.load(sys.stdin)["full-backing-filename"].split("-")[0])'
         status=0 && build --timeout 3 >/run/said 2>&1 || status=$?
         told $status
         left
+        # What was built and does not boot as it should has no name, nor takes one away; who says so has it all the same.
+        base answer '{"result":"done","kernel":"k","driver":"","packages":{}}'
+        build --quiet
+        base answer '{"result":"done","kernel":"k","driver":"","packages":{}}' '{"result":"failed","step":"ssh","reason":"no host keys"}'
+        status=0 && build --refresh >/run/said 2>&1 || status=$?
+        told $status
+        echo "before: $(vm image list --quiet | grep -c tiny)"
+        left
+        build --refresh --no-verify --quiet && echo 'without a look at it'
+        status=0 && vm image verify tiny --firmware bios --memory 64 --cpus 1 2>/run/said >/dev/null || status=$?
+        told $status
+        vm image remove --yes --quiet tiny
+        vm image gc >/dev/null
+        base deaf
+
         # Interrupted, while another one wants the same; killed.
         build >/run/said 2>&1 &
         until pgrep -f 'guest=build-' >/dev/null; do sleep 0.1; done
@@ -159,6 +185,7 @@ if [ "$status" -eq 77 ]; then
         exit
 fi
 is 'with a real libvirtd' "$got" "0: 
+booted: 2
 guest: up and
 tiny debian 13 qcow2 30 built here False debian-13-amd64 6.12-test {'vim': '2:9.1'} 0o444
 one file: 30 None
@@ -177,6 +204,10 @@ tiny removed
 1: vmctl: 'tiny' failed in its guest, at step 'packages': E: no such thing
 1: vmctl: The guest for 'tiny' went off before it was done. What it said is above; does its image have cloud-init?
 1: vmctl: The guest for 'tiny' did not end within 3 s. What it said last is above; --timeout gives it longer
+1: vmctl: 'tiny' failed in its guest, at step 'ssh': no host keys
+before: 1
+without a look at it
+1: vmctl: 'tiny' failed in its guest, at step 'ssh': no host keys
 4: vmctl: Another 'vmctl image build tiny' is at work
 1: vmctl: Interrupted
 killed: something is left

@@ -133,6 +133,7 @@ is 'names alone' "$(tr '\n' ' ' <<<"$out")" 'talos-01 ubuntu-02 ubuntu-desktop-0
 vm list --all --json
 is 'as JSON' "$(python3 -c 'import json, sys
 for v in json.load(sys.stdin):
+    assert v["gpu_wish"] is None
     print(v["name"], v["kind"], v["state"], v["cpus"], v["memory_kib"], v["gpus"], v["address"], v["image"], v["created"], len(v["uuid"]))' <<<"$out")" \
         "broken None off 3 1572864 [] None None None 36
 talos-01 talos running 3 1572864 ['0000:01:00.0'] 203.0.113.7/32 None 2026-11-21T20:40:00Z 36
@@ -237,7 +238,7 @@ vm restart --json talos-01
 is 'and restart' "$status:$(tr -d ' \n' <<<"$out")" '0:[{"name":"talos-01","state":"running","changed":true,"status":0}]'
 for command in start stop restart delete info ssh console; do
         vm "$command" theirs
-        like "$command: a machine of others is left alone" "$status:$err" "^1:.*not made by gpuvm"
+        like "$command: a machine of others is left alone" "$status:$err" "^5:.*not made by gpuvm"
         vm "$command" broken
         like "$command: and so is one that says nonsense" "$status:$err" "^1:.*broken"
 done

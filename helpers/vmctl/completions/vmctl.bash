@@ -67,8 +67,8 @@ _vmctl() {
         'ip check '*) options='--all ' words="" ;;
         'image list '*) options='' words="" ;;
         'image pull '*) options='--arch= --no-gpu --refresh --schematic= ' words="talos ubuntu debian" ;;
-        'image build '*) options='--compress --cpus= --dry-run --firmware= --from= --memory= --network= --packages= --refresh --size=
---timeout= --with-cuda --with-nvidia= ' words="gpu-worker" ;;
+        'image build '*) options='--compress --cpus= --dry-run --firmware= --from= --memory= --network= --no-verify --packages= --refresh
+--size= --timeout= --with-cuda --with-nvidia= ' words="gpu-worker" ;;
         'image verify '*) options='--cpus= --firmware= --memory= --network= --timeout= ' words="" ;;
         'image remove '*) options='--dry-run --yes ' words="" ;;
         'image gc '*) options='--all --dry-run ' words="" ;;

@@ -196,6 +196,7 @@ complete -c vmctl -n '__fish_seen_subcommand_from image' -l firmware -r -f -a 'u
 complete -c vmctl -n '__fish_seen_subcommand_from image' -l from -r -f -a 'ubuntu-24.04 debian-13' -d 'ubuntu-24.04, debian-13'
 complete -c vmctl -n '__fish_seen_subcommand_from image' -l memory -r -d 'MiB, or as 16G; half of the host's by default'
 complete -c vmctl -n '__fish_seen_subcommand_from image' -l network -r -d 'A network of libvirt's'
+complete -c vmctl -n '__fish_seen_subcommand_from image' -l no-verify -d 'Do not boot what was built to see that it does'
 complete -c vmctl -n '__fish_seen_subcommand_from image' -l packages -r -d 'Install these in the guest, or the image'
 complete -c vmctl -n '__fish_seen_subcommand_from image' -l refresh -d 'Look for a newer build'
 complete -c vmctl -n '__fish_seen_subcommand_from image' -l size -r -d 'Of its disk: GiB, or as 500G; thin, 30'

@@ -13,5 +13,7 @@
 
 /* All of the file system that this directory is on. On ext2 to ext4 it is certain (EXT4_IOC_CHECKPOINT, since
  * Linux 5.14); btrfs and FAT have no such gap after syncfs(2). XFS writes its log back in its own time,
- * within fs.xfs.xfssyncd_centisecs. */
+ * within fs.xfs.xfssyncd_centisecs. Freezing it (FIFREEZE, FITHAW) does the same at once, and is worse: until
+ * the thaw whoever writes there waits, ourselves if it is the root, and a kill between the two lets it be so
+ * until the power goes. */
 int checkpoint(int root, const char *dir) _must_check_ _nonnull_all_;

@@ -237,7 +237,9 @@ int conf_parse_cmdline(const char *text, ConfProblem problem, void *userdata, Co
         STRV_FOREACH(w, words) {
                 if (r < 0)
                         break;
-                if (startswith(*w, "gpuvm.") && !startswith(*w, "gpuvm.trial=")) /* see trial.h */
+                if (startswith(*w, "gpuvm.trial=")) /* see trial.h */
+                        c->trial = true;
+                else if (startswith(*w, "gpuvm."))
                         r = apply_word(&p, *w);
         }
         return MIN(r, 0);

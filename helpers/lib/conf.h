@@ -79,6 +79,7 @@ typedef struct Conf {
         uint64_t stall_usec;                       /* StallSec=, 15 s */
 
         bool enabled_by_cmdline; /* gpuvm.bootstrap= had the last word on enabled */
+        bool trial;              /* this start tries a command line (trial.h) */
 } Conf;
 
 /* file: NULL for the kernel command line; line: from 1, 0 for the file as a whole. */

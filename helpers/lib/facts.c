@@ -12,6 +12,7 @@
 #include "parse.h"
 #include "proc.h"
 #include "strv.h"
+#include "trial.h"
 #include "uplink.h"
 
 #define SECURE_BOOT_VARIABLE "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -169,6 +170,14 @@ static int read_kvm(int root, Facts *f) {
         return r;
 }
 
+/* One that cannot be read is the packages phase's to refuse. */
+static bool is_trying_kernel(int root) {
+        _cleanup_(trial_done) Trial t = {};
+
+        return trial_load_from(root, TRIAL_KERNEL_PATH, &t) > 0 && t.stage >= TRIAL_STAGE_READY &&
+                        t.stage < TRIAL_STAGE_LOST;
+}
+
 static int read_kernel(int root, Facts *f) {
         _cleanup_(kernelplan_done) KernelPlan plan = {};
         int r;
@@ -184,6 +193,7 @@ static int read_kernel(int root, Facts *f) {
         if (r < 0)
                 return r;
         f->kernel_swap = plan.lacks && !plan.obstacle;
+        f->kernel_trial = is_trying_kernel(root);
         r = iommu_count_groups(root, &f->iommu_groups);
         return r < 0 ? r : iommu_firmware(root, &f->iommu_firmware);
 }

@@ -46,7 +46,8 @@ typedef struct Facts {
         char *release;
         char **cmdline;
         Kernel kernel;
-        bool kernel_swap; /* it lacks what VFIO needs, and the packages phase can try another */
+        bool kernel_swap;  /* it lacks what VFIO needs, and the packages phase can try another */
+        bool kernel_trial; /* the packages phase has such a trial under way */
         size_t iommu_groups;
         const char *iommu_firmware; /* see iommu_firmware() */
 

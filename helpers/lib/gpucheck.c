@@ -178,6 +178,12 @@ static int judge_console(const Facts *f, const Conf *c, const PciDevice *d, GpuM
                             "Cannot be given to a VM: it is %s", k->why);
 }
 
+/* What another kernel's groups bring to light is no reason to let its trial go by unjudged: the packages
+ * phase does that, and the vfio phase refuses the GPU in its turn. */
+static FindingLevel level_of_group(const Facts *f, GpuMode mode) {
+        return mode == GPU_EXCLUSIVE && !f->kernel_trial ? FINDING_FAIL : FINDING_WARN;
+}
+
 static int judge_group(const Facts *f, const Conf *c, const PciDevice *d, Findings *l) {
         _cleanup_(iommu_verdict_done) IommuVerdict v = {};
         _cleanup_free_ char *companions = NULL, *group = NULL;
@@ -194,7 +200,7 @@ static int judge_group(const Facts *f, const Conf *c, const PciDevice *d, Findin
                 return r;
         if (!v.viable)
                 return findings_add(
-                                l, mode == GPU_EXCLUSIVE ? FINDING_FAIL : FINDING_WARN, "gpu", d->name,
+                                l, level_of_group(f, mode), "gpu", d->name,
                                 v.consent ? CONSENT_REMEDY
                                           : "Put one of the two into another slot; the firmware may also have a setting for "
                                             "ACS.",

@@ -4,8 +4,8 @@
 /* Plan: a configuration as links and drop-ins for systemd, as plain data.
  *
  * All unit text lives in packaged units; a plan only says which of them gpuvm-bootstrap.target pulls in, and
- * that each needs the one before it. Nothing in it comes from the bytes of a configuration: names and texts
- * are ours. */
+ * that each needs the one before it; in a trial (trial.h) the iommu phase needs none. Nothing in it comes
+ * from the bytes of a configuration: names and texts are ours. */
 
 #include "conf.h"
 

@@ -97,6 +97,31 @@ machine_boot wait_for_target
 is "$release: later boots give up" "$(ran | wc -w) $status" '20 0'
 like "$release: and the login message says so" "$output" 'has stopped before its end'
 
+# A trial start is judged whatever the phases before that say, and nothing behind them starts.
+fresh
+# The target has failed by then; what does not need the phase that did goes on.
+until_all_ended() {
+        systemctl start gpuvm-bootstrap.target
+        echo "start $?"
+        for _ in $(seq 600); do
+                systemctl list-jobs --no-legend 'gpuvm-*' | grep -q . || break
+                sleep 0.1
+        done
+        systemctl is-system-running 2>/dev/null | grep -q stopping && sleep 60
+        true
+}
+stub preflight 'exit 1'
+echo 'root=/dev/vda1 ro quiet intel_iommu=on gpuvm.trial=1' >"$shared/cmdline"
+machine_boot until_all_ended
+is "$release: a trial start that preflight refuses is judged" "$status $output $(ran)" '0 start 1 preflight iommu'
+
+fresh
+stub kvm 'exit 1'
+stub iommu 'mkdir -p /run/gpuvm/reboot.d' 'echo "the network is gone" >/run/gpuvm/reboot.d/iommu'
+echo 'root=/dev/vda1 ro quiet intel_iommu=on gpuvm.trial=1' >"$shared/cmdline"
+machine_boot until_all_ended
+is "$release: and ended, if it left the machine without its network" "$status $(ran)" "133 $before"
+
 # Power fails while it goes on.
 fresh
 machine_boot start_and_wait

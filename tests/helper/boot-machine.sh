@@ -63,6 +63,41 @@ sed -i "s/^\($3:.*:.*:.*\)$2/\1/" "$root/etc/group"
 STUB
 }
 
+# The same machine with dracut in the place of initramfs-tools: make_dracut DIR. What the lists name and is not there is
+# left out with a warning, and listed is what ls(1) would show.
+make_dracut() {
+        local root=$1 v
+
+        rm -r "$root"/usr/sbin/mkinitramfs "$root"/usr/bin/lsinitramfs "$root/etc/initramfs-tools"
+        mkdir -p "$root/etc/dracut.conf.d"
+        stub "$root/usr/bin/dracut" <<'STUB'
+[ "$1 $2" = '--force --kver' ]
+version=$3 out=$root$4
+[ ! -e "$root/fail-dracut" ] || { echo 'dracut: FAILED: cp' >&2; echo x >"$out"; exit 1; }
+echo init >"$out"
+[ ! -e "$root/kill-dracut" ] || kill -9 $PPID
+for f in "$root"/etc/dracut.conf.d/*.conf; do
+        [ -e "$f" ] || continue
+        install_items='' add_drivers=''
+        # shellcheck disable=SC1090
+        . "$f"
+        for item in $install_items; do
+                if [ -e "$root$item" ]; then echo "${item#/}"; else echo "dracut-install: ERROR: installing '$item'" >&2; fi
+        done >>"$out"
+        for driver in $add_drivers; do echo "usr/lib/modules/VERSION/kernel/drivers/vfio/pci/$driver.ko"; done >>"$out"
+done
+printf '%s\n' {1..300} "$version" >>"$out"
+STUB
+        stub "$root/usr/bin/lsinitrd" <<'STUB'
+echo "Image: $1: 30M"
+sed 's/^/-rw-r--r--   1 root     root          100 Jan  1  2024 /' "$root$1"
+STUB
+        for v in "${KERNELS[@]}"; do
+                GPUVM_ROOT=$root "$root/usr/bin/dracut" --force --kver "$v" "/boot/initrd.img-$v"
+        done
+        : >"$root/calls"
+}
+
 # What a start by an entry that is taken once needs: GRUB's environment block, and what grub-mkconfig writes for it.
 make_trial_stubs() {
         mkdir -p "$1/usr/share" "$1/boot/grub"

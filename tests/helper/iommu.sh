@@ -199,6 +199,33 @@ is 'another loader: fails' "$status" 1
 like 'another loader: says what to do' "$said" "add 'intel_iommu=on iommu=pt' to the command line|add the words"
 unchanged 'another loader'
 
+machine
+make_dracut "$root"
+before=$(boot_digest "$root")
+run --dry-run
+unchanged 'dracut: a dry run'
+run
+is 'dracut: succeeds' "$status $(requested)" '0 yes'
+is 'dracut: one image' "$(grep -c dracut "$root/calls")" 1
+is 'dracut: the image has the rule and the driver' \
+        "$(grep -c '^etc/udev/rules.d/70-gpuvm-vfio.rules$\|/vfio-pci.ko$' "$root/boot/initrd.img-6.1.0-13-amd64")" 2
+check 'dracut: would start' starts "$root"
+"$1/gpuvm-undo" --root="$root" vfio >/dev/null 2>&1
+is 'dracut: undone, neither is in it' "$(grep -c vfio "$root/boot/initrd.img-6.1.0-13-amd64")" 0
+is 'dracut: nor a list of ours' "$(find "$root/etc/dracut.conf.d" -type f)" ''
+for program in fail kill; do
+        machine
+        make_dracut "$root"
+        touch "$root/$program-dracut"
+        run
+        check "dracut, $program: would start" starts "$root"
+        is "dracut, $program: is no success, with the old image" "$((status > 0)) $(grep -c vfio "$root/boot/initrd.img-6.1.0-13-amd64")" '1 0'
+        rm "$root/$program-dracut"
+        run
+        is "dracut, $program: the next run completes" \
+                "$status $(requested) $(grep -c vfio "$root/boot/initrd.img-6.1.0-13-amd64")" '0 yes 2'
+done
+
 # systemd-boot: entries on the EFI partition, with their own copies of the images.
 machine
 id=0123456789abcdef0123456789abcdef

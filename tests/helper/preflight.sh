@@ -82,6 +82,16 @@ variant gpu-with-nic '[Gpu]\nMode=exclusive\n'
 is 'a promised GPU in a group that the host needs' "$status $(finding gpu)" '1 fail'
 variant gpu-with-nic '[Gpu]\nMode=exclusive\nAcceptSiblings=0000:02:00.0 0000:02:00.1\n'
 is 'stays refused whatever siblings are accepted' "$status $(finding gpu)" '1 fail'
+# With another kernel there are groups for the first time, and what ends its trial comes after.
+mkdir -p "$work/tree/var/lib/gpuvm"
+trial() {
+        printf 'gpuvm-trial 1\nboot 11111111-1111-1111-1111-111111111111\nstage %s\nend\n' "$1" >"$work/tree/var/lib/gpuvm/kernel"
+        look "$work/tree" --dry-run --json
+}
+trial ready
+is 'but the trial of a kernel goes on' "$status $(finding gpu)" '0 warn'
+trial lost
+is 'and one that is over counts for nothing' "$status $(finding gpu)" '1 fail'
 variant amd-two-twins '[Gpu 0000:21:00.0]\nMode=exclusive\n'
 is 'one of two twins can be promised' "$status $(grep -c '"mode":"exclusive"' "$work/out")" '0 1'
 

@@ -368,6 +368,39 @@ is 'the state is gone: made anew' "$status $(stage) $(armed)" '0 ready next_entr
 undo --all
 undone 'the state is gone, undone'
 
+# dracut: its list is in /etc no longer than the image of the trial takes to be made.
+dracut_machine() {
+        machine
+        make_dracut "$root"
+        before=$(boot_digest "$root")
+}
+dracut_machine
+run
+is 'dracut: made' "$status $(stage) $(armed)" '0 ready next_entry=gpuvm-trial'
+is 'dracut: its own image has the rule and the driver' "$(grep -c 'etc/udev/rules.d/70-gpuvm-vfio.rules$\|/vfio-pci.ko$' "$root$own")" 2
+is 'dracut: the real one and /etc have not' "$(grep -rl gpuvm-vfio "$root$real" "$root/etc")" ''
+cp -a "$root" "$work/dracut"
+undo --all
+undone 'dracut: pending, undone'
+root=$work/dracut
+is 'dracut: the next start takes it, with its image' "$(restart)" "$own"
+: >"$root/calls"
+run
+is 'dracut: groups: succeeds' "$status $(stage)" '0 '
+is 'dracut: groups: its image is the real one, not another' "$(grep -c '^dracut' "$root/calls" || true) $(grep -c vfio "$root$real")" '0 2'
+check 'dracut: groups: and its list is in /etc' grep -q vfio-pci "$root"/etc/dracut.conf.d/*.conf
+check 'dracut: groups: would start' starts "$root"
+restart >/dev/null
+settled
+undo --all
+undone 'dracut: undone'
+
+dracut_machine
+touch "$root/fail-dracut"
+run
+is 'dracut fails: so does the phase' "$status $(requested) $(armed)" '1 no no'
+back 'dracut fails'
+
 for program in grub-mkconfig mkinitramfs; do
         machine
         touch "$root/kill-$program"

@@ -68,6 +68,43 @@ TEST(the_chain) {
         ASSERT(find(&p, "multi-user.target.wants/gpuvm-bootfile.service") != NULL);
 }
 
+/* A trial is judged whatever the phases before it say; what comes after the restart needs them all the same.
+ */
+TEST(the_chain_in_a_trial) {
+        static const struct {
+                const char *conf, *both;
+        } cases[] = { { "", "Requires=gpuvm-reboot.service\nRequires=gpuvm-kvm.service\n" },
+                      { "[Bootstrap]\nKvm=no\n",
+                        "Requires=gpuvm-reboot.service\nRequires=gpuvm-nvidia.service\n" } };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(plan_done) Plan p = {};
+                _cleanup_(conf_done) Conf c = {};
+
+                configure(&c, cases[i].conf);
+                ASSERT_EQ(conf_parse_cmdline("ro gpuvm.trial=1", NULL, NULL, &c), 0);
+                ASSERT_EQ(plan_make(&c, NULL, &p), 0);
+                ASSERT(find(&p, REQUIRES "gpuvm-iommu.service") != NULL);
+                ASSERT(find(&p, "gpuvm-iommu.service.d/50-gpuvm.conf") == NULL);
+                ASSERT(endswith(find(&p, "gpuvm-reboot.service.d/50-gpuvm.conf")->text,
+                                "[Unit]\nRequires=gpuvm-iommu.service\n"));
+                ASSERT(endswith(find(&p, "gpuvm-vfio.service.d/50-gpuvm.conf")->text, cases[i].both));
+                ASSERT(endswith(find(&p, "gpuvm-bridge.service.d/50-gpuvm.conf")->text,
+                                "[Unit]\nRequires=gpuvm-vfio.service\n"));
+        }
+}
+
+TEST(no_trial_without_vfio) {
+        _cleanup_(plan_done) Plan p = {};
+        _cleanup_(conf_done) Conf c = {};
+
+        configure(&c, "[Bootstrap]\nVfio=no\n");
+        ASSERT_EQ(conf_parse_cmdline("gpuvm.trial=1", NULL, NULL, &c), 0);
+        ASSERT_EQ(plan_make(&c, NULL, &p), 0);
+        ASSERT(endswith(find(&p, "gpuvm-reboot.service.d/50-gpuvm.conf")->text,
+                        "[Unit]\nRequires=gpuvm-kvm.service\n"));
+}
+
 /* Only if something is to be set. */
 TEST(tuning) {
         static const char *const texts[] = { "", "[Gpu]\nPersistence=yes\n",

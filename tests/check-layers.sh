@@ -21,7 +21,7 @@ layers=(
          metrics nvidiaversion stopped'
         'xml yamldoc metadata virtlib virtpulse seed guestlog gpuname gpuwish vmplace'
         'phase'
-        'conf confkey vmfile vmfileformat catalog gpudriver talos imagecache imageentry imagefile imagepull imageplan
+        'conf confkey vmfile vmfileformat catalog gpudeclare gpudriver talos imagecache imageentry imagefile imagepull imageplan
          imagesource imageask image aptline cmdline claims pci pcigroup qemuimg restore undo dpkg module'
         'domain hostdevs route vmkind vmtold vmdefined vmstore vmimport vmimportdev vmimportmake vmimportwork'
         'apt aptrun aptrepair iommu earlyrule busy below nodes console openfile procfiles holders handover worker

@@ -53,7 +53,8 @@ static int parse(int root, Loader *l, const char *path) {
         return r < 0 || !data ? r : vmfile_parse(l->file, path, data, size, l->problem, l->userdata);
 }
 
-int catalog_read(int root, const char *name, ConfProblem problem, void *userdata, VmFile *ret) {
+int catalog_read_without(int root, const char *name, const char *without, ConfProblem problem, void *userdata,
+                         VmFile *ret) {
         _cleanup_(vmfile_done) VmFile f = {};
         Loader l = { .file = &f, .problem = problem, .userdata = userdata };
         _cleanup_free_ char *below = NULL;
@@ -69,7 +70,7 @@ int catalog_read(int root, const char *name, ConfProblem problem, void *userdata
         if (!f.name)
                 return -ENOMEM;
         STRV_FOREACH(path, files)
-                if (r >= 0)
+                if (r >= 0 && !streq_ptr(*path, without))
                         r = parse(root, &l, *path);
         if (r >= 0)
                 r = vmfile_check(&f, problem, userdata);
@@ -78,6 +79,10 @@ int catalog_read(int root, const char *name, ConfProblem problem, void *userdata
         *ret = f;
         f = (VmFile){};
         return 1;
+}
+
+int catalog_read(int root, const char *name, ConfProblem problem, void *userdata, VmFile *ret) {
+        return catalog_read_without(root, name, NULL, problem, userdata, ret);
 }
 
 int catalog_load(int root, ConfProblem problem, void *userdata, Catalog *ret) {

@@ -25,6 +25,10 @@ int catalog_names(int root, ConfProblem problem, void *userdata, char ***ret) _m
 int catalog_read(int root, const char *name, ConfProblem problem, void *userdata, VmFile *ret) _must_check_
                 __attribute__((nonnull(2, 5)));
 
+/* Likewise, as if the file with that path were not there. */
+int catalog_read_without(int root, const char *name, const char *path, ConfProblem problem, void *userdata,
+                         VmFile *ret) _must_check_ __attribute__((nonnull(2, 6)));
+
 /* All. Returns 0 or -ENOMEM. */
 int catalog_load(int root, ConfProblem problem, void *userdata, Catalog *ret) _must_check_
                 __attribute__((nonnull(4)));

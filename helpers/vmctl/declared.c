@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "declared.h"
-#include "confvalid.h"
 #include "fs.h"
+#include "gpudeclare.h"
 #include "virtdisk.h"
 
 void declared_done(Declared *d) {
@@ -17,40 +17,6 @@ void declared_done(Declared *d) {
         pci_bus_done(&d->bus);
         if (d->root >= 0)
                 (void) safe_close(d->root);
-}
-
-static const char *address_of(const PciBus *bus, const char *path) {
-        for (size_t i = 0; i < bus->n; i++)
-                if (streq_ptr(bus->devices[i].path, path))
-                        return bus->devices[i].name;
-        return path;
-}
-
-/* *ret: the addresses that the file names, or NULL where it says how many, or nothing. */
-static int named_gpus(const Declared *d, const VmFile *f, char ***ret) {
-        _cleanup_strv_ char **l = calloc(1, sizeof(*l)); /* not NULL: none is not "whichever" */
-        int r = 0;
-
-        *ret = NULL;
-        if (!l)
-                return -ENOMEM;
-        if (!f->values[VMKEY_GPU])
-                return 0;
-        STRV_FOREACH(word, f->values[VMKEY_GPU]) {
-                _cleanup_free_ char *address = NULL;
-
-                if (streq(*word, "none"))
-                        continue;
-                r = confvalid_address(*word, &address);
-                if (r == -EINVAL && !confvalid_gpu_path(*word))
-                        return 0;
-                if (r >= 0 || r == -EINVAL)
-                        r = strv_extend(&l, address ?: address_of(&d->bus, *word));
-                if (r < 0)
-                        return r;
-        }
-        *ret = TAKE_PTR(l);
-        return 0;
 }
 
 int declared_machine(Context *c, const char *name, VmDefined *ret) {
@@ -79,7 +45,7 @@ static int compare(Context *c, const Declared *d, const VmFile *f, Compared *ret
         int r;
 
         ret->file = f;
-        r = named_gpus(d, f, &ret->gpus);
+        r = gpudeclare_named(&d->bus, f, &ret->gpus);
         if (r < 0)
                 return log_oom();
         r = declared_machine(c, f->name, &ret->machine);

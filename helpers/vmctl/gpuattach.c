@@ -4,9 +4,10 @@
  *
  * The order: what is in the way is told before anything is changed; then the GPU is taken from the host, by
  * its unit, which proves that nobody uses it; then the machine gets it, first as it runs and then in its
- * definition. For one that is off that is all: its start takes the GPU. What fails is undone at once. What is
- * killed leaves a GPU that is the machine's in part: the next attach goes on with it, a detach takes it back,
- * and so does the machine's end (vmgpu.h). */
+ * definition. For one that is off that is all: its start takes the GPU. What fails is undone at once. The
+ * file that declares it comes last: what fails there is told, and the machine keeps its GPU. What is killed
+ * leaves a GPU that is the machine's in part: the next attach goes on with it, a detach takes it back, and so
+ * does the machine's end (vmgpu.h). */
 
 #include "fs.h"
 #include "gpumove.h"
@@ -119,11 +120,13 @@ static int change(Attach *a) {
                 r = note(a);
         if (r >= 0)
                 r = lasting_order(m);
-        if (r >= 0)
-                lasting_watch(m);
-        else
+        if (r < 0) {
                 undo(a);
-        return r;
+                return r;
+        }
+        lasting_declare(m, true);
+        lasting_watch(m);
+        return 0;
 }
 
 static void show(const Move *m) {
@@ -157,6 +160,14 @@ static int check_user(const Move *m) {
         return log_full_errno(LOG_ERR, EACCES, "Who uses a GPU, and who gets it, is root's to see. Use sudo");
 }
 
+static int rehearse(Move *m) {
+        int r = m->runs ? move_make_idle(m) : 0;
+
+        if (r >= 0)
+                lasting_declare(m, true);
+        return r;
+}
+
 static int attach(Attach *a, char **words) {
         Move *m = &a->m;
         int r;
@@ -174,9 +185,7 @@ static int attach(Attach *a, char **words) {
                 r = lasting_check(m);
         if (r < 0)
                 return r;
-        if (m->phase.dry_run)
-                return m->runs ? move_make_idle(m) : 0;
-        return change(a);
+        return m->phase.dry_run ? rehearse(m) : change(a);
 }
 
 int cmd_gpu_attach(Context *c, char **args) {

@@ -66,7 +66,10 @@ static int change(Move *m, uint64_t timeout_usec, bool *changed) {
                 r = live_note(m, false);
         if (r >= 0)
                 r = lasting_order(m);
-        return r < 0 ? r : give_back(m, changed);
+        if (r < 0)
+                return r;
+        lasting_declare(m, false);
+        return give_back(m, changed);
 }
 
 static void show(const Move *m) {
@@ -101,7 +104,9 @@ int cmd_gpu_detach(Context *c, char **args) {
                 r = move_pick_for_detach(&m, args + 1);
         if (r >= 0)
                 r = move_claim(&m);
-        if (r >= 0 && !m.phase.dry_run)
+        if (r >= 0 && m.phase.dry_run)
+                lasting_declare(&m, false);
+        else if (r >= 0)
                 r = change(&m, timeout, &changed);
         if (r < 0)
                 return r;

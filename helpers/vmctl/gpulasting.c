@@ -4,6 +4,7 @@
 
 #include "bus.h"
 #include "fs.h"
+#include "gpudeclare.h"
 #include "gpumove.h"
 #include "vmunit.h"
 
@@ -78,6 +79,45 @@ int lasting_order(Move *m) {
         return r < 0 ? log_error_errno(r, "Cannot write the settings of '%s' in /etc/systemd/system: %m",
                                        m->vm.name)
                      : 0;
+}
+
+static int list_gpus(const Move *m, char ***l) {
+        int r = 0;
+
+        for (size_t i = 0; i < m->n && r >= 0; i++)
+                if (m->cards[i].functions.is_gpu)
+                        r = strv_extend(l, m->cards[i].gpu);
+        return r;
+}
+
+static void tell_obstacle(const Move *m, bool has, const char *why) {
+        log_warning("The file of '%s' does not say so: %s. Until you change its Gpu=, 'vmctl apply' %s",
+                    m->vm.name, why, has ? "takes the GPU back" : "gives it the GPU again");
+}
+
+/* Nothing is wrong with the machine without it: it is for the next 'vmctl apply'. */
+void lasting_declare(const Move *m, bool has) {
+        _cleanup_(gpudeclare_done) GpuDeclareChange change = {};
+        _cleanup_strv_ char **gpus = NULL;
+        int r = list_gpus(m, &gpus);
+
+        if (r >= 0)
+                r = gpudeclare_plan(m->phase.root, &m->states.bus, m->vm.name, gpus, has, &change);
+        if (r > 0 && change.obstacle) {
+                tell_obstacle(m, has, change.obstacle);
+                return;
+        }
+        if (r > 0) {
+                log_info("%s%s %s: the file of '%s' says so as well", m->phase.dry_run ? "would " : "",
+                         change.text ? "write" : "remove", change.path, m->vm.name);
+                r = m->phase.dry_run ? 0 : gpudeclare_apply(m->phase.root, &change);
+        }
+        if (r < 0) {
+                _cleanup_free_ char *why = NULL;
+
+                if (str_printf(&why, "cannot change %s: %s", change.path ?: "its drop-in", strerror(-r)) >= 0)
+                        tell_obstacle(m, has, why);
+        }
 }
 
 static int watch(Move *m, const char *unit) {

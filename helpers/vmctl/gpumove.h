@@ -94,6 +94,8 @@ int lasting_check(Move *m) _must_check_ _nonnull_all_;
 int lasting_define(Move *m, bool has, char **ret_before) _must_check_ _nonnull_all_;
 /* The order of the units, by what the machine says of itself. */
 int lasting_order(Move *m) _must_check_ _nonnull_all_;
+/* What its file names, if it is declared: 'vmctl apply' leaves it as it is then. Warns if that cannot be. */
+void lasting_declare(const Move *m, bool has) _nonnull_all_;
 /* A machine that runs without its unit: it watches from now on, and gives back at the end. */
 void lasting_watch(Move *m) _nonnull_all_;
 

@@ -125,6 +125,62 @@ node "$(domain lab 5 "$ports" '')"
 run $twins detach lab
 like 'or it has none' "$status:$err" "^3:.*'lab' has no GPU"
 
+# One that is declared: its file says so as well, and 'vmctl apply' leaves it as it is.
+dropin=etc/gpuvm/vms/lab.vm.d/60-vmctl-gpu.conf
+# declare_lab GPU: its file.
+declare_lab() {
+        mkdir -p "$work/$twins/etc/gpuvm/vms"
+        printf '[Vm]\nKind=debian\n[Gpu]\nGpu=%s\n' "$1" >"$work/$twins/etc/gpuvm/vms/lab.vm"
+}
+diff_lab() {
+        "$vmctl" -c "test:///$work/node.xml" diff lab --root "$work/$twins" 2>&1
+        echo "status $?"
+}
+with="$ports$(hostdev 33 0)$(hostdev 33 1)"
+declare_lab none
+node "$(domain lab 5 "$ports" '')"
+run $twins attach lab 1 --dry-run
+like 'a dry run says that the file would' "$status:$err" "^0:.*would write /$dropin: the file of 'lab' says so as well"
+check 'and writes nothing' test ! -e "$work/$twins/$dropin"
+run $twins attach lab 1
+like 'what is attached is declared' "$status:$err" "^0:.*write /$dropin"
+node "$(domain lab 5 "$with" '<g:gpu address="0000:21:00.0"/>')"
+is 'and diff finds it as declared' "$(diff_lab)" 'status 0'
+run $twins detach lab
+is 'what is detached is declared no more' "$status:$(test -e "$work/$twins/$dropin" || echo gone)" 0:gone
+node "$(domain lab 5 "$ports" '')"
+is 'and diff finds that as declared' "$(diff_lab)" 'status 0'
+declare_lab 21:00.0
+node "$(domain lab 5 "$with" '<g:gpu address="0000:21:00.0"/>')"
+run $twins detach lab --quiet
+is 'also what its own file names' "$status:$(tail -n 1 "$work/$twins/$dropin")" '0:Gpu=none'
+node "$(domain lab 5 "$ports" '')"
+is 'and that as well' "$(diff_lab)" 'status 0'
+run $twins attach lab 1 --json
+is 'back again the file alone is enough' "$status:$err:$(test -e "$work/$twins/$dropin" || echo gone)" 0::gone
+declare_lab none
+node "$(domain lab 1 "$ports" '')"
+run $twins attach lab 1
+is 'one that gets nothing declares nothing' "$status:$(test -e "$work/$twins/$dropin" || echo nothing)" 4:nothing
+node "$(domain lab 5 "$ports" '')"
+mkdir -p "$work/$twins/${dropin%/*}"
+printf '[Gpu]\nGpu=\nGpu=none\n' >"$work/$twins/$dropin"
+run $twins attach lab 1 --quiet
+like "somebody's own file stays" "$status:$err" "^0:.*The file of 'lab' does not say so: /$dropin is not by vmctl\. Until you change its Gpu=, 'vmctl apply' takes the GPU back"
+is 'as it is' "$(xargs <"$work/$twins/$dropin")" '[Gpu] Gpu= Gpu=none'
+rm -r "$work/$twins/${dropin%/*}"
+ln -s /nowhere "$work/$twins/${dropin%/*}"
+run $twins attach lab 1 --quiet
+like 'what cannot be written is told' "$status:$err" "^0:.*does not say so: cannot change /$dropin: .*takes the GPU back"
+rm "$work/$twins/${dropin%/*}"
+declare_lab '2 x RTX 3090'
+run $twins attach lab 1
+like 'a wish is not undone by a name' "$status:$err" "^0:.*lab.vm asks for GPUs by number or model \('2 x RTX 3090'\)"
+node "$(domain lab 5 "$with" '<g:gpu address="0000:21:00.0"/>')"
+run $twins detach lab
+is 'and stands when one goes' "$status:$(find "$work/$twins/etc/gpuvm/vms" -type f -printf '%f ')" '0:lab.vm '
+rm -r "$work/$twins/etc/gpuvm/vms"
+
 # One that runs: what keeps it from getting a GPU is told before anything is done; the test driver attaches nothing.
 node "$(domain lab 1 "$ports" '')"
 run $twins attach lab 1

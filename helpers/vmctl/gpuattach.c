@@ -160,6 +160,19 @@ static int check_user(const Move *m) {
         return log_full_errno(LOG_ERR, EACCES, "Who uses a GPU, and who gets it, is root's to see. Use sudo");
 }
 
+/* Its start takes the GPU, and has neither option. */
+static void tell_unused(const Move *m) {
+        bool waits = vmctl_has(m->c, OPT_WHEN_IDLE), stops = vmctl_has(m->c, OPT_STOP_UNITS);
+
+        if (m->runs || (!waits && !stops))
+                return;
+        log_notice("'%s' is off: %s for one that runs. Its start takes the GPU, and is refused while the host uses it: 'WhenIdle=' in the file that declares it lets it wait, 'vmctl gpu holders' shows whom to stop",
+                   m->vm.name,
+                   waits && stops          ? "--when-idle and --stop-units are"
+                                   : waits ? "--when-idle is"
+                                           : "--stop-units is");
+}
+
 static int rehearse(Move *m) {
         int r = m->runs ? move_make_idle(m) : 0;
 
@@ -185,6 +198,7 @@ static int attach(Attach *a, char **words) {
                 r = lasting_check(m);
         if (r < 0)
                 return r;
+        tell_unused(m);
         return m->phase.dry_run ? rehearse(m) : change(a);
 }
 

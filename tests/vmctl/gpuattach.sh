@@ -181,6 +181,11 @@ run $twins detach lab
 is 'and stands when one goes' "$status:$(find "$work/$twins/etc/gpuvm/vms" -type f -printf '%f ')" '0:lab.vm '
 rm -r "$work/$twins/etc/gpuvm/vms"
 
+# One that is off: nobody is waited for, and nothing is stopped.
+node "$(domain lab 5 "$ports" '')"
+run $twins attach lab 1 --when-idle=5min --stop-units --quiet
+like 'what its start does not do is told' "$status:$err" "^0:.*'lab' is off: --when-idle and --stop-units are for one that runs.*'WhenIdle='.*'vmctl gpu holders'"
+
 # One that runs: what keeps it from getting a GPU is told before anything is done; the test driver attaches nothing.
 node "$(domain lab 1 "$ports" '')"
 run $twins attach lab 1

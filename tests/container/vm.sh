@@ -221,7 +221,7 @@ declared_at_boot() {
 mounts() {
         systemctl is-system-running --wait >/dev/null
         mkdir -p /etc/gpuvm/vms
-        printf '[Vm]\nKind=llm\n[Llm]\nModelStore=/srv/models\n' >/etc/gpuvm/vms/sharing.vm
+        printf '[Vm]\nKind=llm\nReady=started\n[Llm]\nModelStore=/srv/models\n' >/etc/gpuvm/vms/sharing.vm
         printf '[Mount]\nWhat=tmpfs\nWhere=/srv/models\nType=tmpfs\nOptions=size=none\n' >/etc/systemd/system/srv-models.mount
         systemctl daemon-reload
         vmctl start sharing 2>&1 | grep -v '^ '

@@ -168,7 +168,7 @@ printf '[Gpu]\nGpu=\nGpu=none\n' >"$work/$twins/$dropin"
 run $twins attach lab 1 --quiet
 like "somebody's own file stays" "$status:$err" "^0:.*The file of 'lab' does not say so: /$dropin is not by vmctl\. Until you change its Gpu=, 'vmctl apply' takes the GPU back"
 is 'as it is' "$(xargs <"$work/$twins/$dropin")" '[Gpu] Gpu= Gpu=none'
-rm -r "$work/$twins/${dropin%/*}"
+rm -r "${work:?}/$twins/${dropin%/*}"
 ln -s /nowhere "$work/$twins/${dropin%/*}"
 run $twins attach lab 1 --quiet
 like 'what cannot be written is told' "$status:$err" "^0:.*does not say so: cannot change /$dropin: .*takes the GPU back"

@@ -20,10 +20,11 @@ static const struct Release {
         const char *directory; /* of NVIDIA's repository */
         const char *key, *fingerprint;
         unsigned repository_branch; /* what to take from there; 0: its newest */
+        const char *first_kernel;   /* of an Ubuntu; later generic ones have other metapackages */
 } releases[] = {
-        { "debian", "12", 535, { 11, 8 }, "debian12", OLDER_KEY, DRIVER_LONG_TERM },
-        { "debian", "13", 550, { 12, 4 }, "debian13", NEWER_KEY, 0 },
-        { "ubuntu", "24.04", 0, { 12, 0 }, "ubuntu2404", OLDER_KEY, DRIVER_LONG_TERM },
+        { "debian", "12", 535, { 11, 8 }, "debian12", OLDER_KEY, DRIVER_LONG_TERM, NULL },
+        { "debian", "13", 550, { 12, 4 }, "debian13", NEWER_KEY, 0, NULL },
+        { "ubuntu", "24.04", 0, { 12, 0 }, "ubuntu2404", OLDER_KEY, DRIVER_LONG_TERM, "6.8." },
 };
 
 /* From here on the branch is no part of the names of NVIDIA's own packages for Ubuntu. */
@@ -224,10 +225,13 @@ static int choose_source(Decision *d) {
 
 static int add_headers(Decision *d) {
         const char *flavour = nvidia_kernel_flavour(d->host->kernel);
+        const struct Release *r = d->release;
 
         if (!*flavour)
                 return REFUSE(d, "Install its headers and the driver yourself and set Nvidia=no.",
                               "Kernel %s is none of the distribution's", d->host->kernel);
+        if (r->first_kernel && streq(flavour, "generic") && !startswith(d->host->kernel, r->first_kernel))
+                return strv_extendf(&d->plan.packages, "linux-headers-generic-hwe-%s", r->version);
         return strv_extendf(&d->plan.packages, "linux-headers-%s", flavour);
 }
 

@@ -198,6 +198,13 @@ static const Row rows[] = {
           .kernel = "6.8.0-50-generic",
           .toolkit = "no",
           .want = "distro 580 proprietary here: nvidia-headless-no-dkms-580-server nvidia-dkms-580-server nvidia-utils-580-server linux-headers-generic" },
+        /* The generic kernel of a later release than the first one's. */
+        { "ubuntu 24.04",
+          { AMPERE },
+          .offers = NONE_READY,
+          .kernel = "6.14.0-36-generic",
+          .toolkit = "no",
+          .want = "distro 580 open here: nvidia-headless-no-dkms-580-server-open nvidia-dkms-580-server-open nvidia-utils-580-server linux-headers-generic-hwe-24.04" },
         { "ubuntu 24.04",
           { VOLTA },
           .offers = NEW_CARDS,

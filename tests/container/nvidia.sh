@@ -10,19 +10,11 @@
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=nvidialib.sh
+. "$(dirname "$0")/nvidialib.sh"
 
-container_require
-command -v dpkg-scanpackages >/dev/null || skip_all 'needs dpkg-dev'
-command -v gpg >/dev/null || skip_all 'needs gpg'
 release=${1:-trixie}
-machine_new "$release"
-work=$(mktemp -d)
-at_exit rm -rf "$work"
-export GNUPGHOME=$work/gnupg
-mkdir -m 700 "$GNUPGHOME"
-at_exit gpgconf --kill gpg-agent
-gpg --batch --quiet --passphrase '' --quick-generate-key nobody@example.org rsa3072 sign never 2>/dev/null
-gpg --armor --export >"$machine/etc/apt/keyrings/test.asc"
+nvidia_machine "$release"
 case $release in
 bookworm) number=12 driver=535.261.03-1 key=3bf863cc.pub ;;
 trixie) number=13 driver=550.163.01-2 key=8793F200.pub ;;
@@ -32,46 +24,7 @@ nvidia=$machine/srv/https/developer.download.nvidia.com/compute/cuda/repos/debia
 containers=$machine/srv/https/nvidia.github.io/libnvidia-container
 debian=$machine/srv/debian
 
-# package DIR NAME VERSION [FIELD...]; its files, if any, are in $work/files.
-package() {
-        local tree=$work/tree
-
-        rm -rf "$tree"
-        mkdir -p "$tree/DEBIAN" "$1"
-        [ ! -d "$work/files" ] || mv "$work/files"/* "$tree"
-        rm -rf "$work/files"
-        {
-                printf 'Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: Nobody <nobody@example.org>\n' "$2" "$3"
-                printf 'Description: stand-in\n'
-                [ $# -le 3 ] || printf '%s\n' "${@:4}"
-        } >"$tree/DEBIAN/control"
-        [ ! -e "$work/postinst" ] || mv "$work/postinst" "$tree/DEBIAN/postinst"
-        dpkg-deb --root-owner-group -Znone -b "$tree" "$1/$2_$3_amd64.deb" >/dev/null
-}
-
-# sign DIR SUITE [COMPONENT...]: the Release file over what Packages files are there.
-sign() {
-        (
-                cd "$1"
-                printf 'Origin: Test\nSuite: %s\nCodename: %s\nArchitectures: amd64\nComponents: %s\nDate: %s\nSHA256:\n' \
-                        "$2" "$2" "${*:3}" "$(date -Ru)"
-                find . -name Packages -printf '%P\n' | while read -r file; do
-                        printf ' %s %s %s\n' "$(sha256sum <"$file" | cut -d' ' -f1)" "$(stat -c %s "$file")" "$file"
-                done
-        ) >"$work/Release"
-        gpg --batch --quiet --clearsign -o "$1/InRelease" "$work/Release" 2>/dev/null
-}
-
 # --- Debian's archive
-script() {
-        mkdir -p "$work/files/usr/${1%/*}"
-        cat >"$work/files/usr/$1"
-        chmod 755 "$work/files/usr/$1"
-}
-postinst() {
-        cat >"$work/postinst"
-        chmod 755 "$work/postinst"
-}
 pool=$debian/pool
 # What the phase before installs.
 package "$pool/main" ca-certificates 99
@@ -84,7 +37,7 @@ script sbin/dkms <<'S'
 echo updates/dkms/nvidia-current.ko: >>/lib/modules/$3/modules.dep
 S
 package "$pool/main" dkms 3.0.10-8
-postinst <<S
+maintainer postinst <<S
 #!/bin/sh
 dkms autoinstall -k $kernel
 S
@@ -116,13 +69,13 @@ printf 'Types: deb\nURIs: file:/srv/debian\nSuites: %s\nComponents: main\nSigned
 # --- NVIDIA's repositories: two branches, whose names are Debian's in part
 for v in 580.95.05-1 595.45.04-1; do
         package "$nvidia" nvidia-kernel-support $v
-        postinst <<S
+        maintainer postinst <<S
 #!/bin/sh
 dkms autoinstall -k $kernel
 S
         package "$nvidia" nvidia-kernel-open-dkms $v "Depends: dkms, nvidia-kernel-support (= $v)" \
                 'Conflicts: nvidia-kernel-dkms' "Provides: nvidia-kernel-dkms-any (= $v)"
-        postinst <<S
+        maintainer postinst <<S
 #!/bin/sh
 dkms autoinstall -k $kernel
 S
@@ -150,63 +103,11 @@ package "$containers/stable/deb/amd64" nvidia-container-toolkit-base 1.18.0-1
 (cd "$containers/stable/deb/amd64" && dpkg-scanpackages -m . 2>/dev/null | sed 's|^Filename: \./|Filename: |' >Packages)
 sign "$containers/stable/deb/amd64" / ''
 
-# What speaks https to apt, over files (apt's doc/method.md).
-cat >"$machine/usr/lib/apt/methods/https" <<'S'
-#!/bin/bash
-printf '100 Capabilities\nVersion: 1.0\nSingle-Instance: true\n\n'
-uri=
-while read -r line; do
-        case $line in
-        'URI: '*) uri=${line#URI: } ;;
-        'Filename: '*) to=${line#Filename: } ;;
-        '')
-                [ -n "$uri" ] || continue
-                from=/srv/https/${uri#https://}
-                if [ -f "$from" ]; then
-                        cat "$from" >"$to"
-                        printf '200 URI Start\nURI: %s\n\n201 URI Done\nURI: %s\nFilename: %s\nSize: %s\nSHA256-Hash: %s\n\n' \
-                                "$uri" "$uri" "$to" "$(stat -c %s "$to")" "$(sha256sum <"$to" | cut -d' ' -f1)"
-                else
-                        printf '400 URI Failure\nURI: %s\nMessage: 404  Not Found\nFailReason: HttpError404\n\n' "$uri"
-                fi
-                uri=
-                ;;
-        esac
-done
-S
-chmod 755 "$machine/usr/lib/apt/methods/https"
-
 # --- the machine
-mkdir -p "$machine/etc/gpuvm.conf.d" "$machine/boot" "$machine/lib/modules/$kernel"
+mkdir -p "$machine/boot" "$machine/lib/modules/$kernel"
 : >"$machine/boot/vmlinuz-$kernel"
 : >"$machine/boot/initrd.img-$kernel"
 : >"$machine/lib/modules/$kernel/modules.dep"
-# card DEVICE LINE...: with these lines in [Gpu]
-card() {
-        mkdir -p "$shared/pci/devices/0000:01:00.0"
-        echo 0x10de >"$shared/pci/devices/0000:01:00.0/vendor"
-        echo 0x030000 >"$shared/pci/devices/0000:01:00.0/class"
-        echo "$1" >"$shared/pci/devices/0000:01:00.0/device"
-        { printf '[Bootstrap]\nVfio=no\nKvm=no\nBridge=no\n[Gpu]\n'; printf '%s\n' "${@:2}"; } \
-                >"$machine/etc/gpuvm.conf.d/50-test.conf"
-}
-echo 'mount --bind /shared/pci /sys/bus/pci' >"$shared/before-init"
-
-# What is there that was not in the tree.
-packages() {
-        dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' | sed -n 's/^ii *//p' |
-                grep -E '^(.*nvidia.*|.*cuda.*|dkms|linux-headers.*|firmware-.*) ' | sort
-}
-phase() {
-        systemctl start gpuvm-nvidia.service || journalctl --no-pager -n 25 -o cat -u "gpuvm-*" >&2
-        echo "$1 $(systemctl show --value -p Result gpuvm-nvidia.service)" \
-                "$(sed -n 's/.*"action".*/change/p' /run/gpuvm/phases/nvidia.json | wc -l)"
-}
-taken_back() {
-        gpuvm-undo nvidia >/shared/undo 2>&1 || tail /shared/undo
-        echo "left: $(packages | xargs) $(find /etc/apt /etc/modprobe.d -name '*gpuvm*' -printf '%p ')"
-}
-
 archive() {
         phase first
         packages

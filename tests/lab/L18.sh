@@ -58,18 +58,26 @@ definitions() {
 
 # hand_over FROM TO WHEN: that one is on. Sets span.
 hand_over() {
-        local from=$1 to=$2 since began=$SECONDS
+        local from=$1 to=$2 since told began=$SECONDS
 
         since=$(stage_run 'date +%s')
         check "$3: $to is started" stage_run "systemctl start gpuvm-vm@$to"
         span=$((SECONDS - began))
         is "$3: and has the GPU, $from is off" "$(state)" "${state_of[$to]}"
-        like "$3: $from was asked to shut down, and did" \
-                "$(stage_run "journalctl -b -o cat --since=@$since -u gpuvm-vm@$from")" "'$from' has shut down"
-        check "$3: before $to began" stage_run "set -- \$(systemctl show -P InactiveEnterTimestampMonotonic gpuvm-vm@$from
-                systemctl show -P InactiveExitTimestampMonotonic gpuvm-vm@$to)
-                test \$1 -gt 0 && test \$1 -le \$2"
+        # systemd forgets the times of a unit that is off and that nobody wants.
+        told=$(stage_run "journalctl -b -o cat --since=@$since -u gpuvm-vm@$from -u gpuvm-vm@$to")
+        like "$3: $from was asked to shut down, and did" "$told" "'$from' has shut down"
+        like "$3: before $to began" "$told" "Stopped gpuvm-vm@$from\.service.*Starting gpuvm-vm@$to\.service"
         scenario_time "$3: $to has it"
+}
+
+# An emulated machine that starts is slower than systemd expects of any, several times over: its own limits are not what is
+# tested. Those of gpuvm's units are as they are.
+patience() {
+        stage_run 'mkdir -p /etc/systemd/system.conf.d
+                printf "[Manager]\nDefaultTimeoutStartSec=10min\nDefaultDeviceTimeoutSec=10min\n" \
+                        >/etc/systemd/system.conf.d/lab.conf
+                systemctl daemon-reexec'
 }
 
 # The host tells on its serial console when all that it starts has started: on a machine that has much to do, ssh would keep it
@@ -117,6 +125,7 @@ lab_put "$lab_directory/polite.raw"
 stage_run 'install -m 644 /root/polite.raw /var/lib/libvirt/images/ && rm /root/polite.raw
         echo "blacklist kvm_amd" >/etc/modprobe.d/lab-kvm.conf'
 guestvm_emulate
+patience
 teller
 
 # Two that are wanted by the host and cannot both be had: the first by name is. A third one comes after that one.

@@ -127,6 +127,60 @@ is 'writes nothing' "$(writes)" 0
 check 'detach without a record' vfio detach $gpu
 check 'gives it to the host driver' same
 
+# meant_early DRIVER FUNCTION...: the rule came when that driver was there already, or is not there at all: nobody took them.
+meant_early() {
+        local function
+
+        for function in "${@:2}"; do
+                rm "$root/sys/bus/pci/devices/$function/driver" "$root/sys/bus/pci/drivers/"*"/$function"
+                echo PCI_CLASS=30000 >"$root/sys/bus/pci/devices/$function/uevent"
+                echo "$1" >"$root/sys/bus/pci/devices/$function/driver_override"
+        done
+}
+usual
+bound_early $gpu
+meant_early vfio-pci $audio
+state >"$work/early"
+check 'attach of a GPU whose audio function the rule came too late for' vfio attach $gpu
+check 'takes both' attached
+check 'detach' vfio detach $gpu
+check 'gives both to the host' same
+for ((n = 1; n < 60; n++)); do
+        usual
+        bound_early $gpu
+        meant_early vfio-pci $audio
+        status=0
+        FAKESYS_KILL_AT=$n vfio attach $gpu 2>/dev/null || status=$?
+        [ "$status" -ne 0 ] || break
+        EXIT_CODE=killed EXIT_STATUS=KILL check "the start of that killed at change $n, then settle" vfio settle $gpu
+        is "killed at change $n: no driver of the host has seen it" "$(state | diff "$work/early" - || true)" ''
+done
+check 'each change of it was cut' test "$n" -gt 3
+
+# Killed on the way back, with nothing that a start had recorded.
+for next in attach detach settle; do
+        for ((n = 1; n < 60; n++)); do
+                usual
+                echo 1 >"$root/sys/bus/pci/devices/$gpu/d3cold_allowed"
+                state >"$work/before"
+                bound_early $gpu $audio
+                status=0
+                FAKESYS_KILL_AT=$n vfio detach $gpu 2>/dev/null || status=$?
+                [ "$status" -ne 0 ] || break
+                EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=signal \
+                        check "detach after a boot killed at change $n, then $next" vfio $next $gpu
+                [ $next != settle ] || [ "$(driver $gpu) $(driver $audio)" != 'vfio-pci vfio-pci' ] || continue
+                if [ $next = attach ]; then
+                        check "killed at change $n, attach: attached" attached
+                        is "killed at change $n, attach: with its power" "$(cat "$root/sys/bus/pci/devices/$gpu/d3cold_allowed")" 0
+                        prepared detach
+                fi
+                check "killed at change $n, $next: the host has it" same
+                check "killed at change $n, $next: no record stays" test ! -e "$root/run/gpuvm/vfio/$gpu"
+        done
+        check "each change was cut before $next" test "$n" -gt 8
+done
+
 # Bound before anybody knew the groups, and this one may not go: the host gets back what no VM can have.
 # may_not_go MODE: of the GPU, which shares its group with a network card in use.
 may_not_go() {

@@ -254,6 +254,36 @@ for claim in etc/driverctl.d/pci-$gpu=vfio-pci etc/modprobe.d/vfio.conf='options
         is "which leaves what ${claim%%=*} wants" "$(writes) $(driver $gpu)" '0 vfio-pci'
 done
 
+# --- a VFIO driver of its own
+own=nvgrace_gpu_vfio_pci
+usual
+variant 'v000010DEd00002684sv*sd*bc*sc*i*' $own
+state >"$work/before"
+check 'attach of a GPU that VFIO has a driver for' vfio attach $gpu
+is 'it has that, its audio function the one for all' "$(driver $gpu) $(driver $audio)" "$own vfio-pci"
+check 'attach again' vfio attach $gpu
+is 'writes nothing' "$(writes)" 0
+check 'detach' vfio detach $gpu
+check 'restores everything' same
+printf '[Gpu %s]\nMode=exclusive\n' $gpu >"$root/etc/gpuvm.conf"
+check 'setup with that GPU exclusive' vfio setup
+is 'binds it to the same' "$(driver $gpu) $(driver $audio) $(driver $twin)" "$own vfio-pci nvidia"
+rule=$root/etc/udev/rules.d/70-gpuvm-vfio.rules
+is 'as the rule will' "$(sed -n 's/.*ATTR{driver_override}="\([^"]*\)".*kmod load \([^"]*\)".*/\1 \2/p' "$rule")" "$own $own
+vfio-pci vfio-pci"
+is 'and systemd-modules-load will not miss it' "$(grep -v '^#' "$root/etc/modules-load.d/gpuvm.conf")" vfio-pci
+rm "$root/etc/gpuvm.conf"
+check 'setup with it flexible again' vfio setup
+check 'gives it back' same
+# Another kernel, which has no such driver, under the same rule.
+usual
+meant_early $own $gpu
+meant_early vfio-pci $audio
+check 'attach where the kernel lacks the driver that the rule names' vfio attach $gpu
+check 'takes the one for all' attached
+check 'detach' vfio detach $gpu
+check 'gives it to the host' same
+
 # --- refusals
 usual
 card $nic 8086 1572 020000 12 i40e

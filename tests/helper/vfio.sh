@@ -375,6 +375,23 @@ check_fails 'setup with that GPU exclusive' 1 vfio setup
 like 'says why' "$(said)" "$gpu is exclusive, but stays with the host: IOMMU group 14, .*$nic, the network card of the default route"
 check 'and leaves everything' same
 check 'also at boot' test ! -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+# One that comes up with its route while the start waits for the rest of the card, in a group that was harmless.
+apart
+printf '[Gpu]\nAcceptSiblings=%s\n' $nic >"$root/etc/gpuvm.conf"
+mkdir -p "$root/run/udev"
+: >"$root/run/udev/queue"
+(
+        sleep 1
+        card $nic 8086 1572 020000 14 i40e
+        mkdir -p "$root"/{sys/class/net,sys/devices/pci0000:00/$nic/net/eth0,proc/self/net}
+        ln -s "../../devices/pci0000:00/$nic/net/eth0" "$root/sys/class/net/eth0"
+        printf 'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\n' \
+                >"$root/proc/self/net/route"
+        rm "$root/run/udev/queue"
+) &
+refused 'an accepted uplink that comes late' "$nic, the network card of the default route" attach $gpu
+wait $!
+is 'and stays what it is' "$(driver $nic) $(driver $gpu)" 'i40e nvidia'
 # The phase, its rule, and back.
 apart
 printf '[Gpu %s]\nMode=exclusive\n' $gpu >"$root/etc/gpuvm.conf"
@@ -605,6 +622,15 @@ usual
 bound_early $gpu $audio
 state >"$work/before"
 EXIT_CODE=killed EXIT_STATUS=KILL check 'settle after a killed start of a GPU that was bound at boot' vfio settle $gpu
+is 'gives back what the start had changed: nothing' "$(cat "$log")" ''
+usual
+prepared attach
+EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=success check 'settle after a start that was over when the stop came' vfio settle $gpu
+check 'gives it back: nobody else does' same
+check 'and no record stays of it' test ! -e "$root/run/gpuvm/vfio/$gpu"
+usual
+bound_early $gpu $audio
+EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=success check 'settle after a late stop for a GPU that was bound at boot' vfio settle $gpu
 is 'gives back what the start had changed: nothing' "$(cat "$log")" ''
 usual
 prepared attach

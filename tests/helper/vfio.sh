@@ -919,6 +919,18 @@ rm "$root/etc/gpuvm.conf"
 check 'setup after the mode went back' vfio setup
 check 'releases the GPU' same
 is 'and removes what it wrote' "$(cd "$root/etc" && find . -type f)" "$(cd "$work/etc" && find . -type f)"
+# Restarted after the mode went back: the rule is still there, and what it binds has its unit started.
+printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
+check 'setup with it exclusive again' vfio setup
+rm -r "$root/etc/gpuvm.conf" "$root/run/gpuvm"
+check 'what the rule starts at the next boot' vfio attach $gpu
+bound_early $twin
+check 'and what somebody starts who has bound the other one by hand' vfio attach $twin
+check 'setup after that' vfio setup
+is 'gives back what the rule had bound, and nothing else' "$(driver $gpu) $(driver $audio) $(driver $twin)" 'nvidia snd_hda_intel vfio-pci'
+check 'and no rule is left' test ! -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+check 'detach of that' vfio detach $twin
+check 'all is as before' same
 # The whole host there and back, and there again.
 mkdir -p "$root/etc"
 printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"

@@ -163,15 +163,12 @@ static int make_default(Phase *p, const Conf *conf, const char *firmware, char *
         return early(p, conf);
 }
 
-/* The trial was a good one: a run that is cut here is taken up again by the next, in whatever boot. */
 static int commit(Phase *p, const Conf *conf, Trial *t) {
         char *words[] = { t->off, NULL };
         const char *firmware = NULL;
         int r;
 
         r = iommucheck_firmware(p, &firmware);
-        if (r >= 0 && t->stage != TRIAL_STAGE_GOOD)
-                r = trialboot_save(p, t, TRIAL_STAGE_GOOD);
         if (r >= 0)
                 r = make_default(p, conf, firmware, words);
         if (r >= 0)
@@ -194,11 +191,19 @@ static int cut_off(Phase *p, Trial *t) {
         return r;
 }
 
-static int have_groups(Phase *p, const Conf *conf, Trial *t, TrialVerdict v) {
+static int have_groups(Phase *p, Conf *conf, Trial *t, TrialVerdict v) {
         int r = 0;
 
         if (v == TRIAL_RUNNING && t->network && trialnet_wait(p) == 0)
                 return cut_off(p, t);
+        /* The trial was a good one: a run that is cut from here on is taken up again by the next, in whatever
+         * boot, and so is one that is refused for the cards, which is nothing against the trial. */
+        if (v == TRIAL_RUNNING)
+                r = trialboot_save(p, t, TRIAL_STAGE_GOOD);
+        if (r >= 0)
+                r = known_follow(p, conf);
+        if (r < 0)
+                return r;
         if (v == TRIAL_RUNNING || v == TRIAL_GOOD)
                 r = commit(p, conf, t);
         else if (t->boot_id) /* groups without it */
@@ -215,13 +220,15 @@ static int see_if_granted(Phase *p, const Conf *conf) {
         return rebootcheck_story(p, causes, conf->reboot == REBOOT_AUTO, &story);
 }
 
-static int no_groups(Phase *p, const Conf *conf, const Trial *t, TrialVerdict v) {
+static int no_groups(Phase *p, Conf *conf, const Trial *t, TrialVerdict v) {
         _cleanup_strv_ char **words = NULL;
         _cleanup_(undo_freep) Undo *u = NULL;
         const char *firmware = NULL;
         int r;
 
-        r = iommucheck_firmware(p, &firmware);
+        r = known_follow(p, conf);
+        if (r >= 0)
+                r = iommucheck_firmware(p, &firmware);
         if (r < 0)
                 return r;
         r = cmdline_read(p->root, &words);
@@ -265,9 +272,6 @@ static int run(Phase *p, int argc, char *argv[]) {
                 phase_note(p, "The IOMMU comes after the restart, with the kernel that is tried then");
                 return PHASE_OK;
         }
-        r = known_follow(p, &conf);
-        if (r < 0)
-                return r;
         r = iommu_count_groups(p->root, &groups);
         if (r < 0)
                 return phase_fail(p, r, "Look at /sys/kernel/iommu_groups", "Cannot count the IOMMU groups");

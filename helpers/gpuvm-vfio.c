@@ -158,13 +158,23 @@ static bool stop_was_killed(void) {
                         !streq(result, "success") && !streq(result, "exit-code");
 }
 
+/* Everything went well, as far as anybody knows. Where the GPU is on VFIO all the same, ExecStop= was not
+ * run: the stop came when the start had done all and was about to end, which systemd takes for one that was
+ * cut. */
+static bool stop_was_late(void) {
+        return streq(strempty(secure_getenv("SERVICE_RESULT")), "success") &&
+                        streq(strempty(secure_getenv("EXIT_CODE")), "exited") &&
+                        streq(strempty(secure_getenv("EXIT_STATUS")), "0");
+}
+
 static int settle_group(const GpuSwitch *s, Bdf bdf, const char *name, PciBus *group) {
+        bool whole = start_was_killed() || stop_was_late();
         int r = exclusive_is_remembered(s->p, group);
 
         if (r < 0)
                 return phase_fail(s->p, r, "Make /run/gpuvm readable", "Cannot tell who bound %s", name);
         return gpuswitch_settle(s, bdf, name, group,
-                                (r > 0 ? VFIO_LEFT_REFUSED : 0) | (start_was_killed() ? VFIO_LEFT_WHOLE : 0));
+                                (r > 0 ? VFIO_LEFT_REFUSED : 0) | (whole ? VFIO_LEFT_WHOLE : 0));
 }
 
 /* As after a stop that was refused: what is on VFIO as a whole has an active unit. */

@@ -4,6 +4,7 @@
 #include "errand.h"
 #include "fs.h"
 #include "log.h"
+#include "module.h"
 #include "poison.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
@@ -92,24 +93,15 @@ int binder_who(Binder *b, const PciDevice *const *devices, size_t n, const char 
 }
 
 int binder_find_vfio(Binder *b, const PciDevice *d, char **ret) {
-        _cleanup_free_ char *driver = NULL;
         Worker *w;
         int r;
 
-        r = d->modalias ? binder_worker(b, &w) : -ENOENT;
-        if (r >= 0)
-                r = settle(b, d, errand_find_vfio(w, d->modalias, b->timeout_usec, &driver),
-                           "looking for its VFIO driver");
-        if (r == -ENOENT || r == -EINVAL)
-                r = free_and_strdup(&driver, "vfio_pci");
-        if (r < 0)
-                return r;
-        /* The variant drivers have their module's name (KBUILD_MODNAME in
-         * drivers/vfio/pci/nvgrace-gpu/main.c, mlx5/main.c), the generic one has not. */
-        if (streq(driver, "vfio_pci"))
-                driver[strlen("vfio")] = '-';
-        *ret = TAKE_PTR(driver);
-        return 0;
+        if (!d->modalias)
+                return free_and_strdup(ret, MODULE_VFIO);
+        r = binder_worker(b, &w);
+        return r < 0 ? r
+                     : settle(b, d, errand_find_vfio(w, d->modalias, b->timeout_usec, ret),
+                              "looking for its VFIO driver");
 }
 
 int binder_load(Binder *b, const PciDevice *d, const char *module) {

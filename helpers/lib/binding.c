@@ -284,9 +284,10 @@ int binder_put_back(Binder *b, const PciDevice *d, const HandoverFunction *was) 
          * kernel does not let it bind again (drivers/pci/pci-driver.c, pci_match_device()). */
         later = !there && was && was->driver && override && !streq(override, was->driver);
         r = settle_override(b, d, later ? NULL : override);
-        if (r >= 0)
-                r = settle_power(b, d, was);
         if (r >= 0 && !there)
                 r = settle_driver(b, d, driver, was);
+        /* Not before VFIO has let it go: who is killed between would leave it there without its power. */
+        if (r >= 0)
+                r = settle_power(b, d, was);
         return r >= 0 && later ? settle_override(b, d, override) : r;
 }

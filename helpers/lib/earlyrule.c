@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "earlyrule.h"
+#include "earlymatch.h"
 #include "fs.h"
+#include "module.h"
 #include "strv.h"
-
-#define ANY_DIGIT "[0-9a-f]"
-#define ANY_BUS   ANY_DIGIT ANY_DIGIT
 
 /* Where each line of the table jumps to. */
 #define TO_GPU      "GOTO=\"gpuvm_vfio_gpu\"\n"
 #define TO_FUNCTION "GOTO=\"gpuvm_vfio_function\"\n"
+#define TO_POWER    "GOTO=\"gpuvm_vfio_power\"\n"
 #define TO_END      "GOTO=\"gpuvm_vfio_end\"\n"
 
 /* Those that NVIDIA's cards have: audio, USB, UCSI. */
@@ -36,12 +36,28 @@ static const char rule_newcomers[] =
                 "ATTR{vendor}!=\"0x10de\", " TO_END CONSOLE TO_END
                 "ATTR{class}==\"0x0300??|0x0302??\", " TO_GPU COMPANIONS TO_FUNCTION;
 
-/* Without MODALIAS nothing is loaded for the function (80-drivers.rules); a twin brings its own event. */
-static const char rule_tail[] = TO_END
-                "\nLABEL=\"gpuvm_vfio_gpu\"\n"
-                "TAG+=\"systemd\", ENV{SYSTEMD_WANTS}+=\"gpuvm-vfio@$kernel.service\"\n"
-                "LABEL=\"gpuvm_vfio_function\"\n"
-                "ATTR{driver_override}=\"vfio-pci\", ENV{MODALIAS}=\"\", RUN{builtin}+=\"kmod load vfio-pci\"\n"
+/* What gives the function to a VFIO driver. Without MODALIAS nothing is loaded for it (80-drivers.rules); a
+ * twin brings its own event. */
+#define GIVE_TO(driver) \
+        "ATTR{driver_override}=\"" driver "\", ENV{MODALIAS}=\"\", RUN{builtin}+=\"kmod load " driver "\""
+
+static const char rule_actions[] =
+                TO_END "\nLABEL=\"gpuvm_vfio_gpu\"\n"
+                       "TAG+=\"systemd\", ENV{SYSTEMD_WANTS}+=\"gpuvm-vfio@$kernel.service\"\n"
+                       "LABEL=\"gpuvm_vfio_function\"\n";
+
+/* The fallback is left to the unit: only the kernel that runs knows what it has, and the one that made this
+ * rule is another perhaps. A driver that is not there has nothing to bind, so the function waits without one,
+ * out of reach of the host's: for the root file system, if only the initramfs lacks the module, else for its
+ * GPU's unit, which gives it to the best driver that there is. To name vfio-pci here as well would take the
+ * better one away where it comes later. */
+static const char rule_variants[] =
+                "# These have a VFIO driver of their own. Where a kernel lacks it they wait without a driver\n"
+                "# until gpuvm-vfio@.service gives them to vfio-pci.\n";
+
+static const char rule_tail[] = GIVE_TO(MODULE_VFIO) "\n";
+
+static const char rule_power[] =
                 "# vfio-pci lets an idle GPU sleep: not without power, from where some never come back.\n"
                 "TEST==\"d3cold_allowed\", ATTR{d3cold_allowed}=\"0\"\n"
                 "LABEL=\"gpuvm_vfio_end\"\n";
@@ -52,95 +68,6 @@ bool early_exclusive(const Conf *c, const PciDevice *d) {
         if (!pci_is_nvidia_gpu(d) && !(pci_is_display(d) && own && own->mode_set))
                 return false;
         return conf_gpu_mode(c, d->name, strempty(d->path)) == GPU_EXCLUSIVE;
-}
-
-/* One hop below the root bus. In a domain of its own (first: that of the first hop) nothing but slot and
- * function is firm. */
-static int match_hop(Bdf b, Bdf first, bool whole_slot, char **ret) {
-        char function[] = "[0-7]", domain[9];
-        _cleanup_free_ char *free_domain = NULL;
-        _cleanup_strv_ char **digits = NULL;
-        int r = 0;
-
-        (void) snprintf(domain, sizeof(domain), "%04x", (unsigned) b.domain);
-        for (size_t i = 0; b.domain != first.domain && i < strlen(domain) && r >= 0; i++)
-                r = strv_extend(&digits, ANY_DIGIT);
-        if (digits && r >= 0) {
-                free_domain = strv_join(digits, "");
-                r = free_domain ? 0 : -ENOMEM;
-        }
-        if (!whole_slot)
-                (void) snprintf(function, sizeof(function), "%x", (unsigned) (b.function & 7));
-        if (r >= 0)
-                r = str_printf(ret, "/%s:" ANY_BUS ":%02x.%s", free_domain ?: domain, (unsigned) b.slot,
-                               function);
-        return r;
-}
-
-/* A component of the path that is no function: "pci10000:e0" below one is the root of another domain. */
-static int match_other(const char *name, bool below, char **ret) {
-        _cleanup_strv_ char **parts = NULL;
-        const char *number = startswith(name, "pci");
-        int r;
-
-        /* What would be more than itself in a pattern, or in a rule at all. */
-        if (strpbrk(name, "*?[]|\"\\$%"))
-                return -EINVAL;
-        if (!below || !number)
-                return str_printf(ret, "/%s", name);
-        r = strv_extend(&parts, "/pci");
-        for (const char *c = number; *c && r >= 0; c++)
-                r = strv_extend(&parts, *c == ':' ? ":" : ANY_DIGIT);
-        if (r < 0)
-                return r;
-        *ret = strv_join(parts, "");
-        return *ret ? 0 : -ENOMEM;
-}
-
-/* -EINVAL if the path is none that can be matched. */
-static int match_path(const PciDevice *d, bool whole_slot, char **ret) {
-        _cleanup_strv_ char **names = NULL, **pattern = NULL;
-        _cleanup_free_ char *joined = NULL;
-        Bdf first = {}, b;
-        bool below = false;
-        size_t n;
-        int r;
-
-        r = strv_split(strempty(d->devpath), "/", &names);
-        n = strv_length(names);
-        if (r >= 0 && (n < 2 || !streq(names[n - 1], d->name)))
-                return -EINVAL;
-        for (size_t i = 0; i < n && r >= 0; i++) {
-                _cleanup_free_ char *part = NULL;
-                bool last = i + 1 == n;
-
-                if (bdf_parse(names[i], &b) < 0)
-                        r = match_other(names[i], below, &part);
-                else if (below)
-                        r = match_hop(b, first, last && whole_slot, &part);
-                else if (last && whole_slot)
-                        r = str_printf(&part, "/%04x:%02x:%02x.[0-7]", (unsigned) b.domain, (unsigned) b.bus,
-                                       (unsigned) b.slot);
-                else
-                        r = str_printf(&part, "/%s", names[i]);
-                if (r >= 0 && !below && bdf_parse(names[i], &first) >= 0)
-                        below = true;
-                if (r >= 0)
-                        r = strv_extend(&pattern, part);
-        }
-        if (r < 0)
-                return r;
-        joined = strv_join(pattern, "");
-        return joined ? str_printf(ret, "DEVPATH==\"%s\"", joined) : -ENOMEM;
-}
-
-int earlyrule_match(const PciDevice *d, bool whole_slot, char **ret) {
-        int r = match_path(d, whole_slot, ret);
-
-        if (r != -EINVAL)
-                return r;
-        return whole_slot ? str_printf(ret, "KERNEL==\"%.*s[0-7]\"", (int) strlen(d->name) - 1, d->name)
-                          : str_printf(ret, "KERNEL==\"%s\"", d->name);
 }
 
 /* What of the bus the rule is about, by index: FUNCTION goes to VFIO, GPU gets a unit as well, all of the
@@ -210,44 +137,12 @@ static int add_function(char ***text, const PciDevice *d, bool gpu) {
         _cleanup_free_ char *match = NULL;
         int r;
 
-        r = earlyrule_match(d, false, &match);
+        r = earlymatch_function(d, false, &match);
         if (r < 0)
                 return r;
         return strv_extendf(text, "%s, " IDS "%s", match, (unsigned) d->vendor, (unsigned) d->device,
                             (unsigned) d->subsystem_vendor, (unsigned) d->subsystem_device,
                             gpu ? TO_GPU : TO_FUNCTION);
-}
-
-/* All of the slot that a section names, by address or by path, as if a card was there. NULL if it names none.
- */
-static int match_section(const char *name, char **ret) {
-        const char *below = startswith(name, "pci-");
-        _cleanup_strv_ char **hops = NULL;
-        _cleanup_free_ char *devpath = NULL;
-        PciDevice d = {};
-        Bdf b = {};
-        int r;
-
-        r = strv_split(below ?: name, "/", &hops);
-        if (r < 0 || !hops)
-                return r;
-        if (bdf_parse(hops[0], &b) < 0)
-                return 0;
-        if (below)
-                r = str_printf(&devpath, "/devices/pci%04x:%02x/%s", (unsigned) b.domain, (unsigned) b.bus,
-                               hops[0]);
-        for (size_t i = 1; i < strv_length(hops) && r >= 0; i++) {
-                _cleanup_free_ char *above = TAKE_PTR(devpath), *hop = NULL;
-
-                r = str_printf(&hop, "%04x:00:%s", (unsigned) b.domain, hops[i]);
-                if (r >= 0 && bdf_parse(hop, &b) < 0)
-                        return 0;
-                if (r >= 0)
-                        r = str_printf(&devpath, "%s/%s", above, hop);
-        }
-        d.devpath = devpath;
-        (void) bdf_format(b, d.name);
-        return r < 0 ? r : earlyrule_match(&d, true, ret);
 }
 
 static bool is_there(const Conf *c, const PciBus *bus, const ConfGpu *g) {
@@ -282,7 +177,7 @@ static int add_absent(char ***text, const Conf *c, const PciBus *bus, GpuMode mo
 
                 if (!g->mode_set || g->mode != mode || is_there(c, bus, g))
                         continue;
-                r = match_section(g->path, &slot);
+                r = earlymatch_section(g->path, &slot);
                 if (r >= 0 && slot)
                         r = mode == GPU_EXCLUSIVE ? add_expected(text, g, slot)
                                                   : strv_extendf(text, "%s, " TO_END, slot);
@@ -309,7 +204,7 @@ static int add_newcomers(char ***text, const Conf *c, const PciBus *bus, const u
 
                 if (!(marks[i] & KEPT))
                         continue;
-                r = earlyrule_match(&bus->devices[i], true, &match);
+                r = earlymatch_function(&bus->devices[i], true, &match);
                 if (r >= 0)
                         r = strv_extendf(text, "%s, " TO_END, match);
         }
@@ -318,10 +213,66 @@ static int add_newcomers(char ***text, const Conf *c, const PciBus *bus, const u
         return r < 0 ? r : strv_extend(text, rule_newcomers);
 }
 
-int early_rule(const Conf *c, const PciBus *bus, const IommuKeep *keep, size_t n_keep, char **ret,
-               char ***ret_left_out) {
+static bool same_ids(const PciDevice *a, const PciDevice *b) {
+        return a->vendor == b->vendor && a->device == b->device &&
+                        a->subsystem_vendor == b->subsystem_vendor &&
+                        a->subsystem_device == b->subsystem_device;
+}
+
+/* Those that VFIO has a driver of their own for, each sort of card once. */
+static int add_variants(char ***text, const PciBus *bus, const uint8_t *marks, char *const *drivers,
+                        char ***modules) {
+        int r = 0, n = 0;
+
+        for (size_t i = 0; drivers && i < bus->n && r >= 0; i++) {
+                const PciDevice *d = &bus->devices[i];
+                size_t first = 0;
+
+                if (!(marks[i] & FUNCTION) || streq(drivers[i], MODULE_VFIO))
+                        continue;
+                while (!(marks[first] & FUNCTION) || !same_ids(&bus->devices[first], d))
+                        first++;
+                if (first < i)
+                        continue;
+                r = n++ > 0 ? 0 : strv_extend(text, rule_variants);
+                if (r >= 0)
+                        r = strv_extendf(text, IDS GIVE_TO("%s") ", " TO_POWER, (unsigned) d->vendor,
+                                         (unsigned) d->device, (unsigned) d->subsystem_vendor,
+                                         (unsigned) d->subsystem_device, drivers[i], drivers[i]);
+                if (r >= 0 && !strv_contains(*modules, drivers[i]))
+                        r = strv_extend(modules, drivers[i]);
+        }
+        return r < 0 ? r : n;
+}
+
+/* What is done for those that the table is about. */
+static int add_actions(char ***text, const PciBus *bus, const uint8_t *marks, char *const *drivers,
+                       char ***modules) {
+        int r, variants = 0;
+
+        r = strv_extend(modules, MODULE_VFIO);
+        if (r >= 0)
+                r = strv_extend(text, rule_actions);
+        if (r >= 0)
+                r = variants = add_variants(text, bus, marks, drivers, modules);
+        if (r >= 0)
+                r = strv_extend(text, rule_tail);
+        if (r >= 0 && variants > 0)
+                r = strv_extend(text, "LABEL=\"gpuvm_vfio_power\"\n");
+        return r < 0 ? r : strv_extend(text, rule_power);
+}
+
+void early_rule_done(EarlyRule *r) {
+        free(r->text);
+        strv_free(r->modules);
+        strv_free(r->left_out);
+        *r = (EarlyRule){};
+}
+
+int early_rule(const Conf *c, const PciBus *bus, const IommuKeep *keep, size_t n_keep, char *const *drivers,
+               EarlyRule *ret) {
         _cleanup_free_ uint8_t *marks = calloc(bus->n + 1, 1);
-        _cleanup_strv_ char **text = NULL, **left_out = NULL, **absent = NULL;
+        _cleanup_strv_ char **text = NULL, **left_out = NULL, **absent = NULL, **modules = NULL;
         bool all = c->gpu_mode == GPU_EXCLUSIVE, any;
         int r;
 
@@ -343,12 +294,13 @@ int early_rule(const Conf *c, const PciBus *bus, const IommuKeep *keep, size_t n
         if (r >= 0 && all)
                 r = add_newcomers(&text, c, bus, marks);
         if (r >= 0 && any)
-                r = strv_extend(&text, rule_tail);
+                r = add_actions(&text, bus, marks, drivers, &modules);
         if (r < 0)
                 return r;
-        *ret = strv_join(text, "");
-        if (!*ret)
+        ret->text = strv_join(text, "");
+        if (!ret->text)
                 return -ENOMEM;
-        *ret_left_out = TAKE_PTR(left_out);
+        ret->modules = TAKE_PTR(modules);
+        ret->left_out = TAKE_PTR(left_out);
         return 0;
 }

@@ -124,7 +124,7 @@ static int serve_load_alias(int root, const char *request, _unused_ size_t n, _u
 
 static int serve_find_vfio(int root, const char *request, _unused_ size_t n, char *answer) {
         _cleanup_free_ char *name = NULL;
-        int r = module_find_vfio(root, request, &name);
+        int r = module_find_vfio(root, &request, 1, &name);
 
         if (r >= 0)
                 (void) snprintf(answer, WORKER_ANSWER_MAX, "%s", name);

@@ -4,6 +4,7 @@
 #include "child.h"
 #include "claims.h"
 #include "early.h"
+#include "earlymatch.h"
 #include "fs.h"
 #include "initramfs.h"
 #include "keep.h"
@@ -25,11 +26,11 @@ static int presence(const Phase *p, const PciDevice *d, char **ret) {
         return r < 0 ? r : str_printf(ret, "%llu\n", (unsigned long long) number);
 }
 
-static int note(const Phase *p, const Conf *c, const char *directory, const PciDevice *d) {
+static int note(const Phase *p, const char *directory, const PciDevice *d) {
         _cleanup_free_ char *path = NULL, *text = NULL;
         int r;
 
-        if (p->dry_run || !early_exclusive(c, d))
+        if (p->dry_run)
                 return 0;
         r = str_printf(&path, "%s/%s", directory, d->name);
         if (r >= 0)
@@ -54,13 +55,25 @@ static int is_another(const Phase *p, const char *directory, const PciDevice *d)
         return !streq(then, now);
 }
 
-int exclusive_begin(const Phase *p, const Conf *c, const PciDevice *d) {
-        int r = note(p, c, TRIED_DIR, d);
+/* Returns 1 if the rule that is in place has a line for this card. It may be older than the configuration. */
+static int is_ruled(const Phase *p, const PciDevice *d) {
+        _cleanup_free_ char *rule = NULL, *match = NULL;
+        int r;
 
-        if (r < 0 || !early_exclusive(c, d) || !d->driver || !nodes_is_vfio_driver(d->driver))
-                return r;
+        r = fs_read(p->root, EARLY_RULE, FS_FILE_MAX, &rule, NULL);
+        if (r >= 0)
+                r = earlymatch_function(d, false, &match);
+        return r == -ENOENT ? 0 : r < 0 ? r : strstr(rule, match) != NULL;
+}
+
+int exclusive_begin(const Phase *p, const Conf *c, const PciDevice *d) {
+        bool exclusive = early_exclusive(c, d);
+        int r = exclusive ? note(p, TRIED_DIR, d) : is_ruled(p, d);
+
+        if (r < 0 || (!exclusive && r == 0) || !d->driver || !nodes_is_vfio_driver(d->driver))
+                return MIN(r, 0);
         r = claims_on_vfio(p->root, d);
-        return r == 0 ? exclusive_remember(p, c, d) : MIN(r, 0);
+        return r == 0 ? note(p, EXCLUSIVE_DIR, d) : MIN(r, 0);
 }
 
 int exclusive_is_new(const Phase *p, const PciDevice *d) {
@@ -68,7 +81,7 @@ int exclusive_is_new(const Phase *p, const PciDevice *d) {
 }
 
 int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) {
-        return note(p, c, EXCLUSIVE_DIR, d);
+        return early_exclusive(c, d) ? note(p, EXCLUSIVE_DIR, d) : 0;
 }
 
 int exclusive_is_replaced(const Phase *p, const PciDevice *d) {

@@ -7,7 +7,8 @@
 #include "strv.h"
 
 /* A line is "ADDRESS DRIVER OVERRIDE", "-" for none; the override is the rest of the line. After them, for
- * what is so, "d3cold ADDRESS", "persistent ADDRESS" and "drained ADDRESS", and "card ADDRESS NUMBER". */
+ * what is so, "d3cold ADDRESS", "persistent ADDRESS", "drained ADDRESS" and "host ADDRESS", and "card ADDRESS
+ * NUMBER". */
 
 static void function_done(HandoverFunction *f) {
         free(f->driver);
@@ -88,6 +89,7 @@ static bool *find_mark(HandoverFunction *f, size_t i, const char **ret_name) {
                 { "d3cold ", &f->d3cold },
                 { "persistent ", &f->persistent },
                 { "drained ", &f->drained },
+                { "host ", &f->host },
         };
 
         if (i >= ELEMENTSOF(marks))

@@ -2,7 +2,8 @@
 #pragma once
 
 /* Handover: what each function of a GPU's group had before it went to VFIO, so that it can be given back
- * exactly.
+ * exactly. One that was bound at boot had nothing to go back to: there is a line about it only while it goes,
+ * so that who is killed between leaves no function behind that nobody misses.
  *
  * One file in /run/gpuvm/vfio, named by the group's owner, written before the first change and removed after
  * the last: it vanishes with the boot, as the bindings do. A GPU that comes or goes may make another one the
@@ -17,7 +18,8 @@ typedef struct HandoverFunction {
         bool persistent; /* a GPU whose persistence mode was on, and was or will be turned off */
         bool d3cold;     /* it might be without power while asleep, which is or will be forbidden */
         bool drained;    /* a GPU that was or will be told to let nobody in */
-        uint64_t card;   /* which card that was: pci_read_presence(); 0: not known */
+        bool host;     /* what it had is of no account: it is on its way to the host, which had not seen it */
+        uint64_t card; /* which card that was: pci_read_presence(); 0: not known */
 } HandoverFunction;
 
 typedef struct Handover {

@@ -266,22 +266,15 @@ int module_load_alias(int root, const char *modalias) {
         return insert_all(list, KMOD_PROBE_APPLY_BLACKLIST, true);
 }
 
-int module_find_vfio(int root, const char *modalias, char **ret) {
-        _cleanup_(kmod_unrefp) struct kmod_ctx *ctx = NULL;
+/* Returns 1 if exactly one module beside the generic one has the alias. */
+static int find_variant(struct kmod_ctx *ctx, const char *alias, char **ret) {
         _cleanup_(kmod_list_freep) struct kmod_list *list = NULL;
-        _cleanup_free_ char *alias = NULL, *found = NULL;
-        const char *rest = startswith(modalias, "pci:");
+        _cleanup_free_ char *found = NULL;
         struct kmod_list *l;
         size_t n = 0;
         int r;
 
-        if (!rest)
-                return -EINVAL;
-        r = str_printf(&alias, "vfio_pci:%s", rest);
-        if (r >= 0)
-                r = open_kmod(root, &ctx);
-        if (r >= 0)
-                r = km.kmod_module_new_from_lookup(ctx, alias, &list);
+        r = km.kmod_module_new_from_lookup(ctx, alias, &list);
         if (r < 0 && r != -ENOENT && r != -ENOSYS)
                 return r;
         for (l = list; l; l = km.kmod_list_next(list, l)) {
@@ -295,10 +288,34 @@ int module_find_vfio(int root, const char *modalias, char **ret) {
                         return -ENOMEM;
         }
         /* Two that claim the same device: nobody can say which is right, and the generic driver always is. */
-        if (n != 1 && free_and_strdup(&found, "vfio_pci") < 0)
-                return -ENOMEM;
-        *ret = TAKE_PTR(found);
-        return 0;
+        if (n == 1)
+                *ret = TAKE_PTR(found);
+        return n == 1;
+}
+
+static int find_vfio(struct kmod_ctx *ctx, const char *modalias, char **ret) {
+        const char *rest = startswith(strempty(modalias), "pci:");
+        _cleanup_free_ char *alias = NULL;
+        int r;
+
+        if (!ctx || !rest)
+                return free_and_strdup(ret, MODULE_VFIO);
+        r = str_printf(&alias, "vfio_pci:%s", rest);
+        if (r >= 0)
+                r = find_variant(ctx, alias, ret);
+        return r < 0 ? r : r > 0 ? 0 : free_and_strdup(ret, MODULE_VFIO);
+}
+
+int module_find_vfio(int root, const char *const *modaliases, size_t n, char **ret) {
+        _cleanup_(kmod_unrefp) struct kmod_ctx *ctx = NULL;
+        int r;
+
+        r = open_kmod(root, &ctx);
+        if (r == -ENOENT) /* a machine that was recorded without its modules */
+                r = 0;
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = find_vfio(ctx, modaliases[i], &ret[i]);
+        return MIN(r, 0);
 }
 
 int module_file_version(int root, const char *path, char **ret) {

@@ -19,9 +19,16 @@ int module_available(int root, const char *name) _must_check_ _nonnull_all_;
  * it. Does nothing under --root. */
 int module_load_alias(int root, const char *modalias) _must_check_ _nonnull_all_;
 
-/* The module that is best at giving this device to a VM: a VFIO variant driver if this kernel has one for
- * exactly such devices ("nvgrace_gpu_vfio_pci"), else "vfio_pci". modalias: the device's own. */
-int module_find_vfio(int root, const char *modalias, char **ret) _must_check_ _nonnull_all_;
+/* The driver that gives any device to a VM. */
+#define MODULE_VFIO "vfio-pci"
+
+/* The driver that is best at giving each of n devices to a VM: a VFIO variant driver if the running kernel
+ * has one for exactly such devices ("nvgrace_gpu_vfio_pci"), else MODULE_VFIO. The module to be loaded for it
+ * has the same name: the variant drivers have their module's (KBUILD_MODNAME in
+ * drivers/vfio/pci/nvgrace-gpu/main.c, mlx5/main.c), and that of the generic one is no other. modaliases: the
+ * devices' own, or NULL. ret: n of them, NULL until then; some may be set also after an error. */
+int module_find_vfio(int root, const char *const *modaliases, size_t n, char **ret) _must_check_
+                __attribute__((nonnull(2, 4)));
 
 /* The version that the file of a module, below root, says it has. -ENODATA: it says none. */
 int module_file_version(int root, const char *path, char **ret) _must_check_ _nonnull_all_;

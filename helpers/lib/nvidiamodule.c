@@ -5,6 +5,7 @@
 #include "fs.h"
 #include "initramfs.h"
 #include "module.h"
+#include "nodes.h"
 #include "nvidiaversion.h"
 #include "reboot.h"
 
@@ -82,7 +83,7 @@ static int bind_gpu(Phase *p, const NvidiaFacts *f, const PciDevice *d) {
         int r;
 
         r = pci_read_driver(p->root, d, &driver);
-        if (r < 0 || (driver && (streq(driver, "nvidia") || streq(driver, "vfio-pci"))))
+        if (r < 0 || (driver && (streq(driver, "nvidia") || nodes_is_vfio_driver(driver))))
                 return 0;
         if (driver)
                 return 1;

@@ -48,10 +48,10 @@ int vfio_is_away(int root, const PciBus *bus, const PciDevice *gpu) {
 /* What there is now of one function. */
 static int read_function(VfioJob *j, const PciDevice *d) {
         _cleanup_free_ char *override = NULL, *d3cold = NULL;
-        HandoverFunction *was;
+        HandoverFunction *was = handover_find(&j->before, d->bdf);
         int r;
 
-        if (handover_find(&j->before, d->bdf))
+        if (was && !was->host)
                 return 0;
         r = binder_get_override(&j->binder, d, &override);
         if (r < 0)
@@ -223,6 +223,7 @@ static bool has_left(const VfioJob *j) {
 
 /* What is on VFIO, and what a cut hand-over left between. Returns 1 if there is something to do. */
 static int plan_detach(VfioJob *j) {
+        bool all;
         int r;
 
         handover_done(&j->before);
@@ -231,6 +232,8 @@ static int plan_detach(VfioJob *j) {
                 return r;
         if (j->only_left && !has_left(j))
                 return 0;
+        /* What VFIO has had since the boot is not what the start has left. */
+        all = !j->only_left || j->before.n == 0;
         for (size_t i = 0; i < j->group.n_members; i++) {
                 const PciDevice *d = j->group.members[i];
                 bool endpoint = false;
@@ -238,21 +241,65 @@ static int plan_detach(VfioJob *j) {
                 for (size_t k = 0; k < j->group.n_endpoints; k++)
                         endpoint = endpoint || j->group.endpoints[k] == d;
                 if (handover_find(&j->before, d->bdf) ||
-                    (endpoint && d->driver && nodes_is_vfio_driver(d->driver)))
+                    (all && endpoint && d->driver && nodes_is_vfio_driver(d->driver)))
                         j->todo[j->n_todo++] = d;
         }
         return j->n_todo > 0 ? 1 : 0;
 }
 
-static int detach_locked(VfioJob *j) {
+/* What VFIO has had since the boot, and what the early rule meant for it and came too late for: the driver
+ * was there before the override, and so took nothing. That is no state to go back to, except for a start of
+ * ours that was cut. */
+static bool goes_to_host(const VfioJob *j, const HandoverFunction *was) {
+        return !was ||
+                        (!j->only_left && !was->driver && was->override &&
+                         nodes_is_vfio_driver(was->override));
+}
+
+/* Returns 1 if there is something to be written down. */
+static int plan_way_back(VfioJob *j) {
+        int r = 0, any = 0;
+
+        for (size_t i = 0; i < j->n_todo && r >= 0; i++) {
+                const PciDevice *d = j->todo[i];
+                HandoverFunction *was = handover_find(&j->before, d->bdf);
+
+                if (!goes_to_host(j, was))
+                        continue;
+                r = was ? 0 : handover_add(&j->before, d->bdf, NULL, NULL);
+                was = r < 0 ? NULL : handover_find(&j->before, d->bdf);
+                if (!was)
+                        continue;
+                was->host = true;
+                any = 1;
+                if (was->card == 0 && pci_read_presence(j->p->root, d, &was->card) < 0)
+                        log_debug("Cannot tell which card %s is", d->name);
+        }
+        return r < 0 ? r : any;
+}
+
+static int release(VfioJob *j, bool record) {
         int r;
+
+        /* A function without driver and override is nothing that anybody would miss if we were killed now. */
+        r = record ? handover_save(j->p->root, j->group.owner->bdf, &j->before) : 0;
+        if (r < 0)
+                return vfiojob_refuse(j, r, "Make /run/gpuvm writable; nothing was changed",
+                                      "Cannot record that %s goes back to the host", j->name);
+        return vfioback_release(j);
+}
+
+static int detach_locked(VfioJob *j) {
+        int r, record = 0;
 
         j->n_todo = 0;
         r = vfiojob_lock_and_look(j, false);
         if (r != 0)
                 return r < 0 ? r : 0;
         r = plan_detach(j);
-        if (r <= 0)
+        if (r > 0)
+                r = record = plan_way_back(j);
+        if (r < 0 || j->n_todo == 0)
                 return r;
         r = vfiojob_check_poisoned(j);
         if (r >= 0 && !j->p->dry_run)
@@ -261,7 +308,7 @@ static int detach_locked(VfioJob *j) {
                 r = vfioidle_wait(j, VFIO_WAIT_BACK);
         if (r >= 0)
                 r = announce(j, "release", NULL);
-        return r > 0 ? vfioback_release(j) : r < 0 ? r : 1;
+        return r > 0 ? release(j, record > 0) : r < 0 ? r : 1;
 }
 
 static int detach(VfioJob *j) {

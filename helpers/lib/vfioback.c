@@ -15,13 +15,20 @@ static bool is_held(VfioJob *j, const PciDevice *d) {
         return binder_who(&j->binder, &d, 1, NULL, &who) != 0;
 }
 
+/* What it is to have again; NULL: whatever the host has for it. */
+static const HandoverFunction *wanted(const VfioJob *j, const PciDevice *d) {
+        const HandoverFunction *was = handover_find(&j->before, d->bdf);
+
+        return was && was->host ? NULL : was;
+}
+
 /* As recorded. What an earlier hand-over that was cut gave to VFIO may be in use there. */
-static int put_back(VfioJob *j, const PciDevice *d, const HandoverFunction *was) {
+static int put_back(VfioJob *j, const PciDevice *d) {
         int r;
 
         if (d->driver && nodes_is_vfio_driver(d->driver) && is_held(j, d))
                 return -EBUSY;
-        r = binder_put_back(&j->binder, d, was);
+        r = binder_put_back(&j->binder, d, wanted(j, d));
         return r < 0 ? r : vfiohold_restore(j, d);
 }
 
@@ -33,10 +40,9 @@ static int put_back_all(VfioJob *j, char ***ret_left) {
         /* As long as it takes: nobody is to be left half way by a second signal. */
         j->binder.stopped = NULL;
         for (size_t i = j->before.n; i > 0; i--) {
-                const HandoverFunction *was = &j->before.list[i - 1];
-                const PciDevice *d = pci_find(&j->bus, was->bdf);
+                const PciDevice *d = pci_find(&j->bus, j->before.list[i - 1].bdf);
 
-                if (!d || put_back(j, d, was) >= 0)
+                if (!d || put_back(j, d) >= 0)
                         continue;
                 r = strv_extend(&left, d->name);
                 if (r < 0)
@@ -76,7 +82,7 @@ int vfioback_give_up(VfioJob *j, int error) {
 int vfioback_prepare(VfioJob *j) {
         for (size_t i = 0; i < j->n_todo; i++) {
                 const PciDevice *d = j->todo[i];
-                const HandoverFunction *was = handover_find(&j->before, d->bdf);
+                const HandoverFunction *was = wanted(j, d);
                 int r = binder_load_host(&j->binder, d, was);
 
                 if (r >= 0)
@@ -98,7 +104,7 @@ static int release(VfioJob *j, const PciDevice *d) {
         int r;
 
         phase_status(j->p, "Giving %s back to the host", d->name);
-        r = binder_put_back(&j->binder, d, handover_find(&j->before, d->bdf));
+        r = binder_put_back(&j->binder, d, wanted(j, d));
         if (r < 0)
                 return vfiojob_tell(j, r, d, "give back to the host the function");
         if (vfiohold_restore(j, d) < 0)

@@ -69,6 +69,19 @@ replay() {
         done
 }
 
+# variant PATTERN DRIVER: this kernel has a VFIO driver of its own for functions with such modaliases: the index of aliases,
+# with one node that has all of the pattern and one value.
+variant() {
+        local release=6.8.0-1-test
+
+        mkdir -p "$root/proc/sys/kernel" "$root/lib/modules/$release"
+        echo "$release" >"$root/proc/sys/kernel/osrelease"
+        printf '\xb0\x07\xf4\x57\0\x02\0\x01\xc0\0\0\x0c%s\0\0\0\0\x01\0\0\0\0%s\0' "vfio_pci:$1" "$2" \
+                >"$root/lib/modules/$release/modules.alias.bin"
+        printf '%s 16384 0 - Live 0x0\n' "$2" >>"$root/proc/modules"
+        add_driver "$2"
+}
+
 # driver ADDRESS: what it is bound to, or "none".
 driver() {
         local link

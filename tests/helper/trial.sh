@@ -257,6 +257,23 @@ is 'cut in the commit: the default at once, then' "$status $(requested) $(stage)
 is 'cut in the commit: every entry' "$(grep -c '^.linux.*intel_iommu=on iommu=pt' "$root/boot/grub/grub.cfg")" 4
 is 'cut in the commit: nothing is left of the trial' "$(find "$root/boot" "$root/var/lib/gpuvm" -name '*trial*' -o -name custom.cfg)$(armed)" no
 
+# A card that nobody knows for sure is nothing against the trial.
+machine
+run
+restart >/dev/null
+resume
+printf '[Gpu 0000:01:00.0]\nMode=exclusive\n' >>"$root/etc/gpuvm.conf"
+mkdir "$root/var/lib/gpuvm/gpus"
+run
+is 'refused for the cards: fails' "$status $(requested)" '1 no'
+like 'refused for the cards: says so' "$said" 'Cannot tell which GPUs the sections of gpuvm.conf are about'
+is 'refused for the cards: the trial was good all the same' "$(stage)" good
+rmdir "$root/var/lib/gpuvm/gpus"
+restart >/dev/null
+run
+is 'refused for the cards: the default at once, when that is mended' "$status $(requested) $(stage)" '0 yes '
+is 'refused for the cards: every entry' "$(grep -c '^.linux.*intel_iommu=on iommu=pt' "$root/boot/grub/grub.cfg")" 4
+
 # Somebody makes the real image anew before the trial.
 machine
 run

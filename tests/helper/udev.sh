@@ -28,7 +28,7 @@ machine
 card "$gpu" 10de 2684 030000 12 nvidia
 card "$audio" 10de 22ba 040300 12 snd_hda_intel
 card "$other" 10de 2684 030000 13 nvidia
-mkdir -p "$root/etc" "$work"/{own,absent,all}
+mkdir -p "$root/etc" "$work"/{own,absent,all,variant}
 rule=$root/etc/udev/rules.d/70-gpuvm-vfio.rules
 printf '[Gpu %s]\nMode=exclusive\n[Gpu]\nAcceptSiblings=%s\n' "$gpu" "$audio" >"$root/etc/gpuvm.conf"
 check 'setup writes a rule' fake "$helpers/gpuvm-vfio" --root="$root" setup
@@ -40,8 +40,11 @@ printf '[Gpu %s]\nMode=flexible\n[Gpu]\nMode=exclusive\nAcceptSiblings=%s\n' "$o
 check 'and one for all but one' fake "$helpers/gpuvm-vfio" --root="$root" setup
 cp "$source/udev/60-gpuvm.rules" "$rule" "$work/all"
 like 'which goes by the path' "$(cat "$rule")" "DEVPATH==\"/devices/[^ ]*/$gpu\", ATTR"
+variant 'v000010DEd00002684sv*sd*bc*sc*i*' nvgrace_gpu_vfio_pci
+check 'and the same where VFIO has a driver of its own for such GPUs' fake "$helpers/gpuvm-vfio" --root="$root" setup
+cp "$source/udev/60-gpuvm.rules" "$rule" "$work/variant"
 if udevadm verify --help >/dev/null 2>&1; then
-        check 'udevadm verify' udevadm verify --resolve-names=never "$work/own" "$work/absent" "$work/all"
+        check 'udevadm verify' udevadm verify --resolve-names=never "$work/own" "$work/absent" "$work/all" "$work/variant"
 fi
 # Here every function is the first of its slot.
 sed -i 's/\*\.\[1-7\]/*.[0-7]/' "$work/all/70-gpuvm-vfio.rules"
@@ -160,6 +163,11 @@ for ((i = 0; i < 100; i++)); do
 done
 tell removed
 finish
+daemon variant ''
+event add "${devices[@]}"
+tell variant
+echo "variantpower=$(cat "${devices[0]}/d3cold_allowed")"
+finish
 # The card with the console, and one without an IOMMU.
 daemon all ''
 echo 1 >"${devices[3]}/boot_vga"
@@ -221,6 +229,10 @@ $other loads named unit (null)
 $new named unit wants:gpuvm-vfio@$new.service vfio-pci
 $newaudio vfio-pci"
 is 'all but one exclusive: a card that was never seen goes as well, with its audio function' "$(told all)" "$all"
+is 'a GPU that VFIO has a driver for gets that, its audio function not' "$(told variant | head -n 2)" \
+        "$gpu named unit wants:gpuvm-vfio@$gpu.service nvgrace_gpu_vfio_pci
+$audio vfio-pci"
+is 'and keeps its power as well' "$(sed -n 's/^variantpower=//p' "$work/out")" 0
 is 'whatever the order' "$(told permuted)" "$all"
 is 'a hundred times put in and pulled out: the last event counts' "$(told removed | sed -n '1p;4p')" "$gpu vfio-pci
 $new vfio-pci"

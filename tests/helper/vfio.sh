@@ -127,6 +127,60 @@ is 'writes nothing' "$(writes)" 0
 check 'detach without a record' vfio detach $gpu
 check 'gives it to the host driver' same
 
+# meant_early DRIVER FUNCTION...: the rule came when that driver was there already, or is not there at all: nobody took them.
+meant_early() {
+        local function
+
+        for function in "${@:2}"; do
+                rm "$root/sys/bus/pci/devices/$function/driver" "$root/sys/bus/pci/drivers/"*"/$function"
+                echo PCI_CLASS=30000 >"$root/sys/bus/pci/devices/$function/uevent"
+                echo "$1" >"$root/sys/bus/pci/devices/$function/driver_override"
+        done
+}
+usual
+bound_early $gpu
+meant_early vfio-pci $audio
+state >"$work/early"
+check 'attach of a GPU whose audio function the rule came too late for' vfio attach $gpu
+check 'takes both' attached
+check 'detach' vfio detach $gpu
+check 'gives both to the host' same
+for ((n = 1; n < 60; n++)); do
+        usual
+        bound_early $gpu
+        meant_early vfio-pci $audio
+        status=0
+        FAKESYS_KILL_AT=$n vfio attach $gpu 2>/dev/null || status=$?
+        [ "$status" -ne 0 ] || break
+        EXIT_CODE=killed EXIT_STATUS=KILL check "the start of that killed at change $n, then settle" vfio settle $gpu
+        is "killed at change $n: no driver of the host has seen it" "$(state | diff "$work/early" - || true)" ''
+done
+check 'each change of it was cut' test "$n" -gt 3
+
+# Killed on the way back, with nothing that a start had recorded.
+for next in attach detach settle; do
+        for ((n = 1; n < 60; n++)); do
+                usual
+                echo 1 >"$root/sys/bus/pci/devices/$gpu/d3cold_allowed"
+                state >"$work/before"
+                bound_early $gpu $audio
+                status=0
+                FAKESYS_KILL_AT=$n vfio detach $gpu 2>/dev/null || status=$?
+                [ "$status" -ne 0 ] || break
+                EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=signal \
+                        check "detach after a boot killed at change $n, then $next" vfio $next $gpu
+                [ $next != settle ] || [ "$(driver $gpu) $(driver $audio)" != 'vfio-pci vfio-pci' ] || continue
+                if [ $next = attach ]; then
+                        check "killed at change $n, attach: attached" attached
+                        is "killed at change $n, attach: with its power" "$(cat "$root/sys/bus/pci/devices/$gpu/d3cold_allowed")" 0
+                        prepared detach
+                fi
+                check "killed at change $n, $next: the host has it" same
+                check "killed at change $n, $next: no record stays" test ! -e "$root/run/gpuvm/vfio/$gpu"
+        done
+        check "each change was cut before $next" test "$n" -gt 8
+done
+
 # Bound before anybody knew the groups, and this one may not go: the host gets back what no VM can have.
 # may_not_go MODE: of the GPU, which shares its group with a network card in use.
 may_not_go() {
@@ -199,6 +253,36 @@ for claim in etc/driverctl.d/pci-$gpu=vfio-pci etc/modprobe.d/vfio.conf='options
         check 'so does setup' vfio setup
         is "which leaves what ${claim%%=*} wants" "$(writes) $(driver $gpu)" '0 vfio-pci'
 done
+
+# --- a VFIO driver of its own
+own=nvgrace_gpu_vfio_pci
+usual
+variant 'v000010DEd00002684sv*sd*bc*sc*i*' $own
+state >"$work/before"
+check 'attach of a GPU that VFIO has a driver for' vfio attach $gpu
+is 'it has that, its audio function the one for all' "$(driver $gpu) $(driver $audio)" "$own vfio-pci"
+check 'attach again' vfio attach $gpu
+is 'writes nothing' "$(writes)" 0
+check 'detach' vfio detach $gpu
+check 'restores everything' same
+printf '[Gpu %s]\nMode=exclusive\n' $gpu >"$root/etc/gpuvm.conf"
+check 'setup with that GPU exclusive' vfio setup
+is 'binds it to the same' "$(driver $gpu) $(driver $audio) $(driver $twin)" "$own vfio-pci nvidia"
+rule=$root/etc/udev/rules.d/70-gpuvm-vfio.rules
+is 'as the rule will' "$(sed -n 's/.*ATTR{driver_override}="\([^"]*\)".*kmod load \([^"]*\)".*/\1 \2/p' "$rule")" "$own $own
+vfio-pci vfio-pci"
+is 'and systemd-modules-load will not miss it' "$(grep -v '^#' "$root/etc/modules-load.d/gpuvm.conf")" vfio-pci
+rm "$root/etc/gpuvm.conf"
+check 'setup with it flexible again' vfio setup
+check 'gives it back' same
+# Another kernel, which has no such driver, under the same rule.
+usual
+meant_early $own $gpu
+meant_early vfio-pci $audio
+check 'attach where the kernel lacks the driver that the rule names' vfio attach $gpu
+check 'takes the one for all' attached
+check 'detach' vfio detach $gpu
+check 'gives it to the host' same
 
 # --- refusals
 usual
@@ -291,6 +375,23 @@ check_fails 'setup with that GPU exclusive' 1 vfio setup
 like 'says why' "$(said)" "$gpu is exclusive, but stays with the host: IOMMU group 14, .*$nic, the network card of the default route"
 check 'and leaves everything' same
 check 'also at boot' test ! -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+# One that comes up with its route while the start waits for the rest of the card, in a group that was harmless.
+apart
+printf '[Gpu]\nAcceptSiblings=%s\n' $nic >"$root/etc/gpuvm.conf"
+mkdir -p "$root/run/udev"
+: >"$root/run/udev/queue"
+(
+        sleep 1
+        card $nic 8086 1572 020000 14 i40e
+        mkdir -p "$root"/{sys/class/net,sys/devices/pci0000:00/$nic/net/eth0,proc/self/net}
+        ln -s "../../devices/pci0000:00/$nic/net/eth0" "$root/sys/class/net/eth0"
+        printf 'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\n' \
+                >"$root/proc/self/net/route"
+        rm "$root/run/udev/queue"
+) &
+refused 'an accepted uplink that comes late' "$nic, the network card of the default route" attach $gpu
+wait $!
+is 'and stays what it is' "$(driver $nic) $(driver $gpu)" 'i40e nvidia'
 # The phase, its rule, and back.
 apart
 printf '[Gpu %s]\nMode=exclusive\n' $gpu >"$root/etc/gpuvm.conf"
@@ -521,6 +622,15 @@ usual
 bound_early $gpu $audio
 state >"$work/before"
 EXIT_CODE=killed EXIT_STATUS=KILL check 'settle after a killed start of a GPU that was bound at boot' vfio settle $gpu
+is 'gives back what the start had changed: nothing' "$(cat "$log")" ''
+usual
+prepared attach
+EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=success check 'settle after a start that was over when the stop came' vfio settle $gpu
+check 'gives it back: nobody else does' same
+check 'and no record stays of it' test ! -e "$root/run/gpuvm/vfio/$gpu"
+usual
+bound_early $gpu $audio
+EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=success check 'settle after a late stop for a GPU that was bound at boot' vfio settle $gpu
 is 'gives back what the start had changed: nothing' "$(cat "$log")" ''
 usual
 prepared attach
@@ -809,6 +919,18 @@ rm "$root/etc/gpuvm.conf"
 check 'setup after the mode went back' vfio setup
 check 'releases the GPU' same
 is 'and removes what it wrote' "$(cd "$root/etc" && find . -type f)" "$(cd "$work/etc" && find . -type f)"
+# Restarted after the mode went back: the rule is still there, and what it binds has its unit started.
+printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
+check 'setup with it exclusive again' vfio setup
+rm -r "$root/etc/gpuvm.conf" "$root/run/gpuvm"
+check 'what the rule starts at the next boot' vfio attach $gpu
+bound_early $twin
+check 'and what somebody starts who has bound the other one by hand' vfio attach $twin
+check 'setup after that' vfio setup
+is 'gives back what the rule had bound, and nothing else' "$(driver $gpu) $(driver $audio) $(driver $twin)" 'nvidia snd_hda_intel vfio-pci'
+check 'and no rule is left' test ! -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+check 'detach of that' vfio detach $twin
+check 'all is as before' same
 # The whole host there and back, and there again.
 mkdir -p "$root/etc"
 printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"

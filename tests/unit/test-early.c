@@ -77,6 +77,63 @@ TEST(keeps_a_line_that_was_there) {
         ASSERT_EQ(apply(root, NULL, NULL, "vfio-pci\nlast\n"), 1);
 }
 
+/* A tree whose kernel has a driver of its own for this card: the index of aliases, as depmod writes it, with
+ * one node that has all of the alias and one value (libkmod-index.c). */
+static int variant_tree(void) {
+        static const char index[] = "\xb0\x07\xf4\x57\0\x02\0\x01\xc0\0\0\x0c"
+                                    "vfio_pci:v000010DEd00002684sv*sd*bc*sc*i*\0\0\0\0\x01\0\0\0\0"
+                                    "nvgrace_gpu_vfio_pci";
+        int root = tree_new();
+
+        tree_put("/proc/sys/kernel/osrelease", "6.8.0-1-test\n");
+        ASSERT_EQ(fs_write_atomic(root, "/lib/modules/6.8.0-1-test/modules.alias.bin", index, sizeof(index),
+                                  0644),
+                  0);
+        tree_put("/proc/self/mountinfo", "");
+        devices[0].modalias = (char *) "pci:v000010DEd00002684sv00001458sd000040BFbc03sc00i00";
+        conf.gpu_mode = GPU_EXCLUSIVE;
+        return root;
+}
+
+TEST(a_variant_driver_is_everywhere) {
+        int root = variant_tree();
+        _cleanup_free_ char *rule = NULL;
+
+        tree_put("/usr/sbin/mkinitramfs", "");
+        tree_put(EARLY_INITRD, "raid1\n");
+        ASSERT_EQ(apply(root, "# Written by gpuvm", "driver.\nvfio-pci\n",
+                        "raid1\n# gpuvm: an exclusive GPU belongs to vfio-pci from the start\nvfio-pci\n"
+                        "# gpuvm: an exclusive GPU belongs to nvgrace_gpu_vfio_pci from the start\n"
+                        "nvgrace_gpu_vfio_pci\n"),
+                  1);
+        maybe_read(root, EARLY_RULE, &rule);
+        ASSERT(strstr(rule, "ATTR{driver_override}=\"nvgrace_gpu_vfio_pci\""));
+        conf.gpu_mode = GPU_FLEXIBLE;
+        ASSERT_EQ(apply(root, NULL, NULL, "raid1\n"), 1);
+}
+
+TEST(a_variant_driver_for_dracut) {
+        int root = variant_tree();
+        _cleanup_free_ char *dracut = NULL;
+
+        tree_put("/usr/bin/dracut", "");
+        ASSERT_EQ(apply(root, "# Written by gpuvm", "vfio-pci", ""), 1);
+        maybe_read(root, EARLY_DRACUT, &dracut);
+        ASSERT(strstr(dracut, "\nadd_drivers+=\" vfio-pci nvgrace_gpu_vfio_pci \"\n"));
+}
+
+TEST(ours_alone_is_taken_out) {
+        int root = tree_new();
+
+        tree_put("/usr/sbin/mkinitramfs", "");
+        tree_put("/proc/self/mountinfo", "");
+        tree_put(EARLY_INITRD,
+                 "# gpuvm: an exclusive GPU belongs to mlx5_vfio_pci from the start\nmlx5_vfio_pci\n"
+                 "mlx5_vfio_pci\n# gpuvm: an exclusive GPU belongs to vfio-pci from the start\nraid1\n");
+        conf.gpu_mode = GPU_FLEXIBLE;
+        ASSERT_EQ(apply(root, NULL, NULL, "mlx5_vfio_pci\nraid1\n"), 1);
+}
+
 TEST(dracut_and_none) {
         int root = tree_new();
 

@@ -4,6 +4,7 @@
 
 #include <fnmatch.h>
 
+#include "earlymatch.h"
 #include "earlyrule.h"
 #include "strv.h"
 #include "tests/tap.h"
@@ -46,14 +47,19 @@ static PciDevice devices[] = {
 static const PciBus bus = { devices, ELEMENTSOF(devices) };
 static ConfGpu sections[2];
 static Conf conf = { .vfio = true, .gpus = sections };
-static char *text, **left_out;
+static char **drivers; /* NULL: vfio-pci for all */
+static EarlyRule rule;
+static char *text, **left_out; /* of the rule */
+
+static void make_for(const PciBus *b, const IommuKeep *keep, size_t n) {
+        early_rule_done(&rule);
+        ASSERT_EQ(early_rule(&conf, b, keep, n, drivers, &rule), 0);
+        text = rule.text;
+        left_out = rule.left_out;
+}
 
 static void make(const IommuKeep *keep, size_t n) {
-        free(text);
-        text = NULL;
-        strv_free(left_out);
-        left_out = NULL;
-        ASSERT_EQ(early_rule(&conf, &bus, keep, n, &text, &left_out), 0);
+        make_for(&bus, keep, n);
 }
 
 static size_t count(const char *word) {
@@ -69,7 +75,7 @@ static bool matches(const PciDevice *d, bool whole_slot, const char *devpath) {
         _cleanup_free_ char *match = NULL, *pattern = NULL;
         const char *start;
 
-        ASSERT_EQ(earlyrule_match(d, whole_slot, &match), 0);
+        ASSERT_EQ(earlymatch_function(d, whole_slot, &match), 0);
         start = startswith(match, "DEVPATH==\"");
         ASSERT(start && endswith(start, "\""));
         pattern = strndup(start, strlen(start) - 1);
@@ -114,6 +120,43 @@ TEST(the_whole_group_and_a_unit_for_the_gpu) {
                       "ATTR{subsystem_device}==\"0x0000\", GOTO=\"gpuvm_vfio_function\"\n"));
         ASSERT_EQ(count("\nDEVPATH=="), 3);
         ASSERT_EQ(count("0x8086"), 0); /* the other vendor's, that no section names */
+}
+
+/* The drivers that the kernel has for each of the four. */
+TEST(variant_drivers) {
+        static char *of[] = { (char *) "nvgrace_gpu_vfio_pci", (char *) "vfio-pci",
+                              (char *) "nvgrace_gpu_vfio_pci", (char *) "xe_vfio_pci" };
+        const char *own, *generic, *power;
+
+        conf.gpu_mode = GPU_EXCLUSIVE;
+        make(NULL, 0);
+        ASSERT_EQ(count("gpuvm_vfio_power"), 0); /* without one nothing is there for them */
+        ASSERT_EQ(strv_length(rule.modules), 1);
+        drivers = of;
+        make(NULL, 0);
+        ASSERT_EQ(strv_length(rule.modules), 2); /* the other vendor's card is not meant */
+        ASSERT_STREQ(rule.modules[0], "vfio-pci");
+        ASSERT_STREQ(rule.modules[1], "nvgrace_gpu_vfio_pci");
+        own = strstr(text,
+                     "\nATTR{vendor}==\"0x10de\", ATTR{device}==\"0x2684\", ATTR{subsystem_vendor}==\"0x1458\", "
+                     "ATTR{subsystem_device}==\"0x40bf\", ATTR{driver_override}=\"nvgrace_gpu_vfio_pci\", "
+                     "ENV{MODALIAS}=\"\", RUN{builtin}+=\"kmod load nvgrace_gpu_vfio_pci\", "
+                     "GOTO=\"gpuvm_vfio_power\"\n");
+        generic = strstr(text, "\nATTR{driver_override}=\"vfio-pci\", ENV{MODALIAS}=\"\", RUN{builtin}");
+        power = strstr(text, "\nLABEL=\"gpuvm_vfio_power\"\n");
+        ASSERT(strstr(text, "LABEL=\"gpuvm_vfio_function\"\n") < own);
+        ASSERT(own && generic && power && own < generic && generic < power);
+        ASSERT(power < strstr(text, "\nTEST==\"d3cold_allowed\""));
+        /* The subsystem of the third is another: it has a line as well. The audio function has none. */
+        ASSERT_EQ(count("ATTR{driver_override}"), 3);
+        devices[2].subsystem_vendor = 0x1458;
+        devices[2].subsystem_device = 0x40bf;
+        make(NULL, 0);
+        ASSERT_EQ(count("ATTR{driver_override}"), 2);
+        conf.gpu_mode = GPU_FLEXIBLE;
+        make(NULL, 0);
+        ASSERT_STREQ(text, "");
+        ASSERT(!rule.modules);
 }
 
 TEST(functions_in_groups_of_their_own_go_along) {
@@ -210,7 +253,7 @@ TEST(newcomers_with_nothing_there) {
         const PciBus none = {};
 
         conf.gpu_mode = GPU_EXCLUSIVE;
-        ASSERT_EQ(early_rule(&conf, &none, NULL, 0, &text, &left_out), 0);
+        make_for(&none, NULL, 0);
         ASSERT_EQ(count("GOTO=\"gpuvm_vfio_gpu\""), 1);
 }
 
@@ -239,32 +282,29 @@ TEST(exclusive_cards_that_are_not_there) {
 
         sections[0] = (ConfGpu){ .path = (char *) "0000:09:00.0", .mode = GPU_EXCLUSIVE, .mode_set = true };
         conf.n_gpus = 1;
-        ASSERT_EQ(early_rule(&conf, &none, NULL, 0, &text, &left_out), 0);
+        make_for(&none, NULL, 0);
         ASSERT(strstr(text,
                       NINE "ATTR{boot_vga}==\"1\", GOTO=\"gpuvm_vfio_end\"" NINE
                            "ATTR{class}==\"0x03????\", GOTO=\"gpuvm_vfio_gpu\"" NINE
                            "KERNEL==\"*.[1-7]\", ATTR{class}==\"0x0403??|0x0c03??|0x0c80??\", "
                            "GOTO=\"gpuvm_vfio_function\"\nGOTO=\"gpuvm_vfio_end\"\n"));
         ASSERT_EQ(count("Mode=exclusive for all"), 0);
-        free(text);
         /* One that was here before: no other. */
         sections[0].vendor = 0x10de;
         sections[0].device = 0x2684;
         sections[0].subsystem_vendor = 0x1458;
-        ASSERT_EQ(early_rule(&conf, &none, NULL, 0, &text, &left_out), 0);
+        make_for(&none, NULL, 0);
         ASSERT_EQ(count(NINE "KERNEL==\"*.0\", ATTR{vendor}==\"0x10de\", ATTR{device}==\"0x2684\", "
                              "ATTR{subsystem_vendor}==\"0x1458\", ATTR{subsystem_device}==\"0x0000\", "
                              "GOTO=\"gpuvm_vfio_gpu\"\n"),
                   1);
         ASSERT_EQ(count("0x03????"), 0);
-        free(text);
         conf.gpu_mode = GPU_EXCLUSIVE;
-        ASSERT_EQ(early_rule(&conf, &none, NULL, 0, &text, &left_out), 0);
+        make_for(&none, NULL, 0);
         ASSERT(strstr(text, NINE) < strstr(text, "Mode=exclusive for all"));
-        free(text);
         sections[0].path = (char *) "nonsense";
         conf.gpu_mode = GPU_FLEXIBLE;
-        ASSERT_EQ(early_rule(&conf, &none, NULL, 0, &text, &left_out), 0);
+        make_for(&none, NULL, 0);
         ASSERT_STREQ(text, "");
 }
 
@@ -323,9 +363,9 @@ TEST(paths_that_cannot_be_matched) {
                 _cleanup_free_ char *one = NULL, *all = NULL;
 
                 d.devpath = (char *) paths[i];
-                ASSERT_EQ(earlyrule_match(&d, false, &one), 0);
+                ASSERT_EQ(earlymatch_function(&d, false, &one), 0);
                 ASSERT_STREQ(one, "KERNEL==\"0000:00:03.0\"");
-                ASSERT_EQ(earlyrule_match(&d, true, &all), 0);
+                ASSERT_EQ(earlymatch_function(&d, true, &all), 0);
                 ASSERT_STREQ(all, "KERNEL==\"0000:00:03.[0-7]\"");
         }
 }

@@ -376,7 +376,7 @@ for owner in networkd ifupdown; do
                 [ "$status" -ne 0 ] || break
                 rm -f "$root/calls"
                 bridge revert --boot
-                got=$(state | grep -vE 'ledger|\.gpuvm-new')
+                got=$(state | grep -vE 'ledger|var/lib/gpuvm/\..*\.gpuvm-new')
                 want=$(grep -vE 'ledger' <<<"$before" || true)
                 [ "$status$got" = "0$want" ] && [ -z "$(calls)" ] || [ "$(field stage 2>/dev/null)" = kept ] ||
                         not_ok "$owner: cut before change $k, the next boot has the old network" "$said

@@ -315,6 +315,18 @@ static int restore_one(int root, const LedgerRecord *t, const char *path) {
         return r < 0 ? r : restore_leftover(root, path);
 }
 
+int bridge_sweep(int root, const BridgeState *s) {
+        int result = 0;
+
+        STRV_FOREACH(f, s->files) {
+                int r = restore_leftover(root, *f);
+
+                if (result == 0)
+                        result = r;
+        }
+        return result;
+}
+
 int bridge_restore(int root, const BridgeState *s, const char **reterr_path) {
         _cleanup_(ledger_done) Ledger l = {};
         int r;

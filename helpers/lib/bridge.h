@@ -67,6 +67,10 @@ int bridge_advance(int root, BridgeState *s, BridgeStage from, BridgeStage to) _
 /* The first of the change's files that somebody has written to since, or NULL: going back would lose that. */
 int bridge_find_changed(int root, const BridgeState *s, const char **ret_path) _must_check_ _nonnull_all_;
 
+/* Removes what a write of the change's files may have left beside them when it was cut off; the files stay as
+ * they are. Returns 0 or the first -errno. */
+int bridge_sweep(int root, const BridgeState *s) _must_check_ _nonnull_all_;
+
 /* Puts the files of the change back as the ledger has them, and forgets those records; each step may be cut
  * off and done again. Returns 0 or -errno. reterr_path (borrowed from s) says which file. */
 int bridge_restore(int root, const BridgeState *s, const char **reterr_path) _must_check_ _nonnull_all_;

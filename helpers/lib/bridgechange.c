@@ -168,6 +168,15 @@ static void stop_routing(Phase *p, const BridgeState *s) {
         bridgefilter_stop_forwarding(p, s);
 }
 
+/* What rehearse() was writing. Nobody reads it, so the way home does not hang on it. */
+static int sweep(Phase *p, const BridgeState *s) {
+        int r = bridge_sweep(p->root, s);
+
+        if (r < 0)
+                log_debug("What was begun beside the files of %s may be there still: %d", s->uplink, r);
+        return 0;
+}
+
 /* The old network, by the files and then by its owner. Under the lock. */
 static int take_back(Phase *p, BridgeState *s, bool boot) {
         const char *path = NULL;
@@ -182,7 +191,7 @@ static int take_back(Phase *p, BridgeState *s, bool boot) {
                 (void) bridgeowner_withdraw(p, s);
         if (r < 0)
                 log_debug("%s cannot say that it is being taken back: %d", BRIDGE_PENDING, r);
-        r = touched ? bridge_restore(p->root, s, &path) : 0;
+        r = touched ? bridge_restore(p->root, s, &path) : sweep(p, s);
         /* With whatever files there are now: an owner who is not told leaves the machine without any network.
          */
         k = touched && !boot ? bridgeowner_return(p, s) : 0;

@@ -93,16 +93,18 @@ check "$release, $owner: the connection is silent for at most $silent ms" test "
 after_boot() {
         wait_for_network br0
         systemctl show -P ConditionResult gpuvm-bridge-boot.service
-        /usr/lib/gpuvm/gpuvm-bridge revert >/shared/revert 2>&1
-        echo "revert $?"
+        gpuvm-undo bridge >/shared/undo 2>&1
+        echo "undo $?"
+        gpuvm-undo --list
         settle eth0
         files >/shared/files-after
 }
 machine_boot after_boot
-is "$release, $owner: the next boot has the bridge, and taking it back gives the old network" "$output" \
+is "$release, $owner: the next boot has the bridge, and undo gives the old network" "$output" \
         "$(network_on br0)
 no
-revert 0
+undo 0
+Nothing is recorded.
 $(network_on eth0)"
 is "$release, $owner: file by file" "$(cat "$shared/files-after")" "$(cat "$shared/files-before")"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# gpuvm-iommu, and gpuvm-undo after it, killed at a system call that changes something, and the power gone in the same
-# moment: boot-cut.sh DIRECTORY-OF-HELPERS GOINGDOWN
+# gpuvm-iommu, and gpuvm-bootfile and gpuvm-undo after it, killed at a system call that changes something, and the power gone in the same
+# moment: boot-cut.sh DIRECTORY-OF-HELPERS GOINGDOWN [CASE...]
 #
 # After each cut the machine must start as it is.
 #
@@ -43,7 +43,23 @@ look_undo() {
         starts "$root"
 }
 
-# The same with a trial first: made, taken back, made the default.
+# It has come up with the new files: what was kept of the old ones goes.
+cp -a "$work/iommu" "$work/bootfile"
+"$helpers/gpuvm-iommu" --root="$work/bootfile" >/dev/null 2>&1
+next_boot "$work/bootfile" >/dev/null
+between[bootfile]='^\./var/lib/gpuvm/unproven'
+keeps_no_ledger[bootfile]=1
+run_bootfile() {
+        "$@" "$helpers/gpuvm-bootfile" --root="$root"
+}
+boot_bootfile() {
+        echo 33333333-1111-4111-8111-111111111111 >"$root/proc/sys/kernel/random/boot_id"
+}
+look_bootfile() {
+        starts "$root"
+}
+
+# The command line with a trial first: made, taken back, made the default.
 TRIAL=yes make_machine "$work/trial"
 between[trial]='^\./(var/lib/gpuvm/trial|etc/(udev/rules\.d|modules-load\.d|initramfs-tools|default/grub\.d)/)'
 run_trial() {
@@ -123,7 +139,11 @@ look_swapped() {
         look_swap "$old" >/dev/null || look_swap "$new"
 }
 
-cut_everywhere 28 iommu undo trial untry commit swap swapped
+cases=("${@:3}")
+[ $# -gt 2 ] || cases=(iommu undo bootfile trial untry commit swap swapped)
+cut_everywhere 28 "${cases[@]}"
 root=$work/undo.whole
-is 'undo brings all back' "$(cut_start_digest iommu)" "$(cat "$work/iommu.start")"
+[ ! -e "$root" ] || [ ! -e "$work/iommu.start" ] || is 'undo brings all back' "$(cut_start_digest iommu)" "$(cat "$work/iommu.start")"
+root=$work/bootfile.whole
+[ ! -e "$root" ] || is 'nothing is kept of what was replaced' "$(find "$root/boot" "$root/var/lib/gpuvm" -name '*gpuvm-*' -o -name unproven)" ''
 done_testing

@@ -2,90 +2,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # gpuvm-bridge on made-up machines, with stand-ins for each network's owner: bridge.sh DIRECTORY-OF-HELPERS FAKESYS
 #
-# What the kernel says before and after is recorded (tests/fuzz/corpus/netstate); an owner's stand-in puts the one or the
-# other in place, by the files that it finds.
-
 # shellcheck disable=SC2016 # what is in single quotes is for the stand-ins
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
+# shellcheck source=bridge-machine.sh
+. "$(dirname "$0")/bridge-machine.sh"
 helper=$1/gpuvm-bridge fakesys=$2
-records=$(cd "$(dirname "$0")/../fuzz/corpus/netstate" && pwd)
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 n=0
 
-# stub NAME: from standard input.
-stub() {
-        mkdir -p "$root/${1%/*}"
-        { printf '#!/bin/bash\necho "%s $*" >>"$GPUVM_ROOT/calls"\n' "${1##*/}" && cat; } >"$root/$1"
-        chmod 755 "$root/$1"
-}
-
-put() {
-        mkdir -p "$root/${1%/*}"
-        cat >"$root/$1"
-}
-
 # machine CONF-LINE...: eth0 is up, by nobody yet.
 machine() {
         root=$work/$((n += 1))
-        mkdir -p "$root"/{etc,var/lib/gpuvm,proc/sys/net/ipv4,proc/sys/kernel/random,sys/class/net/eth0,run/gpuvm}
-        echo 11111111-1111-4111-8111-111111111111 >"$root/proc/sys/kernel/random/boot_id"
-        echo 'root=/dev/sda1' >"$root/proc/cmdline"
-        echo 0 >"$root/proc/sys/net/ipv4/ip_forward"
-        printf '%s\n' '[Network]' "$@" >"$root/etc/gpuvm.conf"
-        cp "$records/moving" "$root/run/gpuvm/netstate"
-        stub usr/bin/systemd-run <<<'while [ $# -gt 0 ]; do [ "$1" != -- ] || { shift; exec "$GPUVM_ROOT$1" "${@:2}"; }; shift; done'
-        stub usr/bin/systemctl </dev/null
-        stub usr/sbin/ip <<'EOF'
-rm -rf "$GPUVM_ROOT/sys/class/net/br0"
-EOF
-}
-
-# How an owner's stand-in takes the files up: "$made" is a test for that the bridge is asked for.
-become='if eval "$made"; then mkdir -p "$GPUVM_ROOT/sys/class/net/br0"; now=moved; else now=moving; fi
-[ ! -e "$GPUVM_ROOT/broken" ] || [ $now = moving ] || now=onlink
-cp '"$records"'/$now "$GPUVM_ROOT/run/gpuvm/netstate"'
-
-networkd() {
-        index=$(eth0_index)
-        put "run/systemd/netif/links/$index" <<<"ADMIN_STATE=configured
-NETWORK_FILE=/etc/systemd/network/20-wired.network"
-        put etc/systemd/network/20-wired.network <<<$'[Match]\nName=eth0\n[Network]\nAddress=192.0.2.10/24\nGateway=192.0.2.1'
-        stub usr/bin/networkctl <<<'made='\''[ -e "$GPUVM_ROOT/etc/systemd/network/00-gpuvm-br0.network" ]'\'"
-$become"
-}
-
-ifupdown() {
-        put run/network/ifstate <<<'eth0=eth0'
-        put etc/network/interfaces <<<$'auto lo eth0\niface lo inet loopback\niface eth0 inet static\n    address 192.0.2.10/24\n    gateway 192.0.2.1'
-        chmod 640 "$root/etc/network/interfaces"
-        stub usr/sbin/ifdown </dev/null
-        stub usr/sbin/ifup <<<'made='\''grep -q "iface br0" "$GPUVM_ROOT/etc/network/interfaces"'\'"
-$become"
-}
-
-networkmanager() {
-        index=$(eth0_index)
-        put "run/NetworkManager/devices/$index" <<<$'[device]\nmanaged=true\nconnection-uuid=22222222-2222-4222-8222-222222222222'
-        put etc/NetworkManager/system-connections/a.nmconnection <<<$'[connection]\nuuid=22222222-2222-4222-8222-222222222222\ntype=ethernet\n[ipv4]\nmethod=manual'
-        stub usr/bin/nmcli <<<'made='\''[ -e "$GPUVM_ROOT/etc/NetworkManager/system-connections/gpuvm-br0.nmconnection" ]'\'"
-$become"
-}
-
-# The number that eth0 has in the records.
-eth0_index() {
-        python3 - "$records/moving" <<'EOF'
-import struct, sys
-d = open(sys.argv[1], 'rb').read()
-o = 0
-while o < len(d):
-    size, kind = struct.unpack_from('=IH', d, o)
-    if kind == 16 and b'eth0\0' in d[o:o + size]:
-        print(struct.unpack_from('=i', d, o + 20)[0])
-        break
-    o += (size + 3) & ~3
-EOF
+        make_bridge_machine "$root" "$@"
 }
 
 bridge() {
@@ -147,7 +77,7 @@ for owner in networkd ifupdown networkmanager; do
         like "$owner: status says so" "$said" 'br0 \(bridged, kept\) of eth0'
         bridge revert
         is "$owner: what the user takes back is gone" "$status$(state)" "0$before"
-        check "$owner: and the old network is there" cmp "$records/moving" "$root/run/gpuvm/netstate"
+        check "$owner: and the old network is there" cmp "$bridge_records/moving" "$root/run/gpuvm/netstate"
 done
 
 # gpuvm-undo knows that it is more than files; and who wrote to them after us is asked first.
@@ -175,8 +105,8 @@ networkd
 mkdir -p "$root/proc/sys/net/bridge"
 echo 1 >"$root/proc/sys/net/bridge/bridge-nf-call-iptables"
 echo 0 >"$root/proc/sys/net/bridge/bridge-nf-call-ip6tables"
-stub usr/sbin/ip6tables <<<'exit 1'
-stub usr/sbin/iptables <<'EOF'
+stand_in usr/sbin/ip6tables <<<'exit 1'
+stand_in usr/sbin/iptables <<'EOF'
 case "$3" in
 -C) [ -e "$GPUVM_ROOT/rule" ] ;;
 -I) touch "$GPUVM_ROOT/rule" ;;
@@ -200,7 +130,7 @@ machine
 networkd
 mkdir -p "$root/proc/sys/net/bridge"
 echo 1 >"$root/proc/sys/net/bridge/bridge-nf-call-iptables"
-stub usr/sbin/nft <<'EOF'
+stand_in usr/sbin/nft <<'EOF'
 chain() { printf '{"chain": {"family": "%s", "table": "%s", "name": "forward", "type": "filter", "hook": "forward", "policy": "drop"}}' "$@"; }
 # Docker and ufw have dozens, and nft writes all of them in one line.
 others() { for i in $(seq 100); do printf '{"chain": {"family": "ip", "table": "nat", "name": "DOCKER-%s", "handle": %s}}, ' "$i" "$i"; done; }
@@ -225,7 +155,7 @@ machine
 networkd
 mkdir -p "$root/proc/sys/net/bridge"
 echo 1 >"$root/proc/sys/net/bridge/bridge-nf-call-iptables"
-stub usr/sbin/iptables <<<'exit 3'
+stand_in usr/sbin/iptables <<<'exit 3'
 bridge
 like 'a filter that cannot be told is no failure, and said' "$status $said" '^0 .*The packet filter cannot be told to let through what VMs send over br0'
 rm "$root/usr/sbin/iptables"
@@ -263,12 +193,12 @@ like 'with what is missing' "$said" 'After the change of the network'
 is 'and is taken back' "$(state)" "$before"
 check 'before the timer would' test $((SECONDS - start)) -le 35
 like 'the timer has its least time' "$(calls | head -n2)" 'on-active=45s'
-check 'by its owner' cmp "$records/moving" "$root/run/gpuvm/netstate"
+check 'by its owner' cmp "$bridge_records/moving" "$root/run/gpuvm/netstate"
 
 # What does not hold before is not begun.
 machine
 networkd
-cp "$records/plain" "$root/run/gpuvm/netstate" # IPv6's gateway does not answer
+cp "$bridge_records/plain" "$root/run/gpuvm/netstate" # IPv6's gateway does not answer
 before=$(state)
 bridge
 is 'a network that does not hold before is not changed' "$status$(calls)$(state)" "1$before"
@@ -289,7 +219,7 @@ is 'before anything is taken down' "$(calls | grep -c ifdown || true)" 0
 machine
 networkd
 before=$(state)
-stub usr/bin/systemd-run <<<'exit 1'
+stand_in usr/bin/systemd-run <<<'exit 1'
 bridge
 is 'without the timer nothing is changed' "$status$(state)" "1$before"
 like 'and the timer is named' "$said" 'timer that would take the network back'
@@ -332,7 +262,7 @@ like 'with the reason' "$said" 'nobody is known who runs eth0'
 machine Mode=routed
 networkd
 before=$(state)
-cp "$records/moving" "$root/keep"
+cp "$bridge_records/moving" "$root/keep"
 sed -i 's/now=moved/now=moving/' "$root/usr/bin/networkctl"
 bridge
 is 'a routed bridge is made beside the uplink' "$status$(field mode)" 0routed
@@ -376,7 +306,7 @@ for owner in networkd ifupdown; do
                 [ "$status" -ne 0 ] || break
                 rm -f "$root/calls"
                 bridge revert --boot
-                got=$(state | grep -vE 'ledger|\.gpuvm-new')
+                got=$(state | grep -vE 'ledger|var/lib/gpuvm/\..*\.gpuvm-new')
                 want=$(grep -vE 'ledger' <<<"$before" || true)
                 [ "$status$got" = "0$want" ] && [ -z "$(calls)" ] || [ "$(field stage 2>/dev/null)" = kept ] ||
                         not_ok "$owner: cut before change $k, the next boot has the old network" "$said

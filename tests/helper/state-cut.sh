@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every helper but gpuvm-iommu (see boot-cut.sh) killed at a system call that changes something, and the power gone in
-# the same moment: state-cut.sh DIRECTORY-OF-HELPERS GOINGDOWN [CASE...]
+# Every helper but gpuvm-iommu and gpuvm-bootfile (see boot-cut.sh) killed at a system call that changes something, and the
+# power gone in the same moment: state-cut.sh DIRECTORY-OF-HELPERS GOINGDOWN [CASE...]
 #
-# shellcheck disable=SC2317,SC2154,SC2034 # the functions of the cases and what they share with cut.sh
+# shellcheck disable=SC2317,SC2154,SC2034,SC2016 # the functions of the cases and what they share with cut.sh
 
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -11,6 +11,8 @@
 . "$(dirname "$0")/cut.sh"
 # shellcheck source=boot-machine.sh
 . "$(dirname "$0")/boot-machine.sh"
+# shellcheck source=bridge-machine.sh
+. "$(dirname "$0")/bridge-machine.sh"
 here=$(cd "$(dirname "$0")" && pwd)
 cut_begin "$@"
 boot=11111111-1111-4111-8111-111111111111
@@ -175,6 +177,88 @@ run_storage() {
         GPUVM_LIBVIRT_URI=test:///default "$@" "$helpers/gpuvm-storage" --root="$root"
 }
 
+# --- bridge: the network's files, with each of those who may run it
+run_bridge() {
+        "$@" "$helpers/gpuvm-bridge" --root="$root"
+}
+# The kernel has forgotten the bridge. gpuvm-bridge-boot.service is before the network, and that is as its files have it.
+boot_bridge() {
+        local owner
+
+        other_boot
+        rm -rf "$root/run/gpuvm" "$root/sys/class/net/br0"
+        mkdir "$root/run/gpuvm"
+        [ ! -e "$root/var/lib/gpuvm/bridge.pending" ] || "$helpers/gpuvm-bridge" --root="$root" revert --boot >"$work/said" 2>&1
+        for owner in bin/networkctl sbin/ifup bin/nmcli; do
+                [ ! -e "$root/usr/$owner" ] || GPUVM_ROOT=$root "$root/usr/$owner"
+        done
+}
+# Either it is kept or it never was.
+look_bridge() {
+        local now=moving
+
+        [ ! -e "$root/var/lib/gpuvm/bridge.pending" ] || { echo "the boot does not take it back: $(cat "$work/said")"; return 1; }
+        [ ! -e "$root/var/lib/gpuvm/bridge" ] || now=moved
+        "$helpers/gpuvm-bridge" --root="$root" status >"$work/said" 2>&1 || { echo "no status: $(cat "$work/said")"; return 1; }
+        cmp -s "$bridge_records/$now" "$root/run/gpuvm/netstate" || { echo "the network is not $now"; return 1; }
+}
+bridge_of() {
+        local root=$work/bridge-$1 what
+
+        make_bridge_machine "$root"
+        "$1"
+        # It has the boot that it was made in.
+        loose[bridge-$1]='^\./var/lib/gpuvm/bridge( |$)'
+        for what in run boot look; do
+                eval "${what}_bridge-$1() { ${what}_bridge \"\$@\"; }"
+        done
+}
+# For a sample one of them is enough.
+owners=(ifupdown)
+[ $# -eq 2 ] && [ -z "${GPUVM_LONG-}" ] || owners+=(networkd networkmanager)
+for name in "${owners[@]}"; do
+        bridge_of "$name"
+done
+
+# --- bootstrap: the options of gpu-vm-bootstrap as a drop-in. It changes nothing but the host, so the machine becomes one,
+# with phases that have no objections. What answers for systemd hangs up when it is asked to read the drop-in, and so the
+# run ends; after it nothing is written that lasts.
+mkdir -p "$work"/bootstrap/{etc,run/systemd/system,var/{log,lib/gpuvm}} "$work"/host/{usr,proc,dev,etc,run,var,programs} "$work/programs"
+cp -P /bin /sbin /lib* "$work/host"
+printf '[Bootstrap]\nReboot=ask\n' >"$work/bootstrap/etc/gpuvm.conf"
+cp "$helpers/gpu-vm-bootstrap" "$work/programs"
+for name in preflight packages nvidia kvm iommu vfio bridge storage; do
+        ln -s /usr/bin/true "$work/programs/gpuvm-$name"
+done
+bus=gpuvm-state-cut-$$
+python3 - $bus <<'EOF' &
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind('\0' + sys.argv[1])
+s.listen()
+while True:
+    c = s.accept()[0]
+    c.recv(1)
+    c.close()
+EOF
+at_exit kill $!
+for _ in {1..600}; do
+        ! grep -q "@$bus\$" /proc/net/unix || break
+        sleep 0.1
+done
+run_bootstrap() {
+        local end=0
+
+        DBUS_SYSTEM_BUS_ADDRESS=unix:abstract=$bus unshare -m bash -euc '
+                host=$1 machine=$2
+                for dir in usr proc dev; do mount --bind -o ro "/$dir" "$host/$dir"; done
+                for dir in etc run var; do mount --bind "$machine/$dir" "$host/$dir"; done
+                mount --bind -o ro "$host/../programs" "$host/programs"
+                exec "${@:3}"' bash "$work/host" "$root" env -u SUDO_USER "$@" \
+                chroot "$work/host" /programs/gpu-vm-bootstrap --yes --gpu-mode=exclusive --skip-bridge || end=$?
+        [ $end = 1 ]
+}
+
 # --- reboot: the story has to be on disk when the restart is asked for; a second run is in another boot
 story_machine() {
         mkdir -p "$work/$1"/{etc,proc/sys/kernel/random,run/gpuvm/reboot.d,var/lib/gpuvm}
@@ -261,9 +345,10 @@ undone() {
         loose[undo-$1]=${loose[$1]-}
         [ -z "${between[$1]-}" ] || between[undo-$1]=${between[$1]}
         keeps_no_ledger[undo-$1]=1
+        case $1 in bridge-*) eval "boot_undo-$1() { boot_bridge; }; look_undo-$1() { look_bridge; }" ;; esac
         eval "run_undo-$1() { GPUVM_LIBVIRT_URI=test:///default \"\$@\" \"\$helpers/gpuvm-undo\" --root=\"\$root\" --all; }"
 }
-writers=(packages nvidia kvm vfio storage)
+writers=(packages nvidia kvm vfio storage "${owners[@]/#/bridge-}" bootstrap)
 for name in "${writers[@]}"; do
         undone "$name"
 done

@@ -180,6 +180,23 @@ TEST(files_go_back) {
         }
 }
 
+/* Of a write that was cut off before anything was changed. */
+TEST(leftovers_go) {
+        BridgeState s = state(BRIDGE_ARMED);
+        _cleanup_free_ char *text = NULL;
+        int root = tree_new();
+
+        ASSERT_EQ(bridge_sweep(root, &s), 0); /* not even their directories are there */
+        tree_put(INTERFACES, "old\n");
+        tree_put(NETDEV, "somebody's\n");
+        tree_put("/etc/network/.interfaces.gpuvm-new", "ol");
+        ASSERT_EQ(bridge_sweep(root, &s), 0);
+        ASSERT_EQ(fs_exists(root, "/etc/network/.interfaces.gpuvm-new"), 0);
+        ASSERT_EQ(fs_exists(root, NETDEV), 1);
+        ASSERT_EQ(fs_read(root, INTERFACES, FS_ATTR_MAX, &text, NULL), 0);
+        ASSERT_STREQ(text, "old\n");
+}
+
 /* A record that the disk has lost keeps nobody off the network. */
 TEST(files_go_back_without_their_record) {
         BridgeState s = state(BRIDGE_CHANGED);

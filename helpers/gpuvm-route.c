@@ -98,10 +98,7 @@ static int find(Search *s) {
 
 /* What gpuvm-bridge has written down, else what the default route leaves by. */
 static int find_uplink(Search *s, const NetState *now) {
-        const NetRoute *route = netstate_default(now, AF_INET);
-        const NetLink *l = s->net.uplink ? netstate_named(now, s->net.uplink)
-                        : route          ? netstate_link(now, route->link)
-                                         : NULL;
+        const NetLink *l = route_uplink(now, s->net.uplink);
 
         if (!l)
                 return phase_fail(s->p, 0, "See 'ip route', then run 'gpu-vm-bootstrap'",

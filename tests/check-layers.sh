@@ -31,7 +31,8 @@ layers=(
         'guestfilter buildguest buildplan buildinit imagebuilt nvidiasource repository nvidiahost nvidiacheck
          nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgezone bridgeowner bridgeplan hostnet
          vfio vfioback vfiofacts vfiohold vfioidle vfiojob plan planvm virt preflight gpucheck gpustate gpuchoice
-         iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck'
+         iommucheck rebootcheck facts kernelplan report reportpage computecheck kvmcheck netcheck vfiocheck virtcheck
+         virtroute'
         'trialboot trialnet kernelswap follow preview progress settings gpumode options takeback takebackfile remake
          gpuswitch'
         'exclusive gpureset'

@@ -71,3 +71,4 @@ int check_forwarding(CheckLook *l);
 int check_libvirt(CheckLook *l);
 int check_storage(CheckLook *l);
 int check_vm_network(CheckLook *l);
+int check_routes(CheckLook *l);

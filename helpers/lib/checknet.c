@@ -92,3 +92,18 @@ int check_vm_network(CheckLook *l) {
         return l->knows_net ? take_object(l, "network")
                             : MIN(look_take(l, &l->virt, "network", FINDING_WARN), 0);
 }
+
+/* Of machines that are on, and have a single address. A libvirt that did not answer has its own row. */
+int check_routes(CheckLook *l) {
+        const VirtRoutes *routes = &l->e->routes;
+
+        if (!l->e->has_routes)
+                return 0;
+        if (!routes->known)
+                return look_add(l, FINDING_SKIP, NULL, NULL,
+                                "Which VMs are on, and whether the host routes to them, is not known");
+        if (routes->n > 0)
+                return virtroute_judge(routes, l->check, l->ret);
+        return look_add(l, FINDING_OK, NULL, NULL, "%u VM%s on with a routed address, and reached by it",
+                        routes->wanted, routes->wanted == 1 ? " is" : "s are");
+}

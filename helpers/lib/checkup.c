@@ -40,6 +40,7 @@ static const struct {
         { "bridge", "network", check_bridge },
         { "forwarding", "bridge", check_forwarding },
         { "vm-network", "libvirt", check_vm_network },
+        { "routes", "bridge", check_routes },
 };
 
 bool checkup_row(size_t i, const char **ret_name, const char **ret_needs) {

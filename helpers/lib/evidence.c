@@ -9,6 +9,7 @@
 #include "evidence.h"
 #include "fs.h"
 #include "gpustate.h"
+#include "hostnet.h"
 #include "imagecache.h"
 #include "strv.h"
 #include "worker.h"
@@ -31,6 +32,7 @@ void evidence_done(Evidence *e) {
         free(e->gpus);
         strv_free(e->damaged);
         virtanswers_done(&e->virt);
+        virtroutes_done(&e->routes);
         json_putp(&e->record);
         *e = (Evidence){};
 }
@@ -59,6 +61,26 @@ static int serve_virt(int root, const char *request, size_t n, char answer[WORKE
                 r = virtcheck_ask(root, &c, &a);
         if (r >= 0)
                 r = virtcheck_to_json(&a, &o);
+        return r < 0 ? r : give(o, answer);
+}
+
+static int serve_routes(int root, const char *request, size_t n, char answer[WORKER_ANSWER_MAX]) {
+        _cleanup_(virtroutes_done) VirtRoutes l = {};
+        _cleanup_(hostnet_done) HostNet net = {};
+        _cleanup_(virt_closep) Virt *v = NULL;
+        _cleanup_json_ json_object *o = NULL;
+        _cleanup_(conf_done) Conf c = {};
+        int r;
+
+        r = conf_load(root, NULL, NULL, &c);
+        if (r >= 0)
+                r = hostnet_read(root, &c, &net);
+        if (r >= 0)
+                r = virt_open_root(root, &v, NULL);
+        if (r >= 0)
+                r = virtroute_look(v, &net, NULL, &l);
+        if (r >= 0)
+                r = virtroute_to_json(&l, &o);
         return r < 0 ? r : give(o, answer);
 }
 
@@ -206,6 +228,15 @@ static int add_filter(int root, json_object *record) {
         return json_add(record, "filter", json_object_new_boolean(r > 0));
 }
 
+/* Of a host that routes for its machines alone. */
+static int add_routes(int root, const Conf *c, json_object *record) {
+        _cleanup_(hostnet_done) HostNet net = {};
+        int r = hostnet_read(root, c, &net);
+
+        return r <= 0 || !virtroute_applies(root, &net) ? MIN(r, 0)
+                                                        : ask(root, "routes", serve_routes, VIRT_SEC, record);
+}
+
 static int read_host(int root, json_object *record) {
         int r;
 
@@ -304,7 +335,10 @@ static int take(json_object *record, Evidence *ret) {
         if (json_member(record, "dpkg", json_type_int))
                 e.dpkg = (int64_t) number(record, "dpkg", INT32_MAX);
         e.has_virt = virt;
+        e.has_routes = json_member(record, "routes", json_type_object);
         r = virtcheck_from_json(virt, &e.virt);
+        if (r >= 0)
+                r = virtroute_from_json(json_member(record, "routes", json_type_object), &e.routes);
         if (r >= 0)
                 r = take_storage(json_member(record, "storage", json_type_object), &e);
         if (r >= 0)
@@ -351,6 +385,8 @@ int evidence_read(int root, const Conf *c, Evidence *ret) {
         r = fs_is_host(root) ? read_host(root, o) : 0;
         if (r >= 0 && c->kvm)
                 r = ask(root, "libvirt", serve_virt, VIRT_SEC, o);
+        if (r >= 0 && c->kvm && fs_is_host(root))
+                r = add_routes(root, c, o);
         return r < 0 ? r : take(TAKE_PTR(o), ret);
 }
 

@@ -10,6 +10,7 @@
 #include "conf.h"
 #include "json.h"
 #include "virtcheck.h"
+#include "virtroute.h"
 
 /* In a record: the answers as they were. */
 #define EVIDENCE_PATH "/run/gpuvm/evidence.json"
@@ -38,6 +39,8 @@ typedef struct Evidence {
 
         bool has_virt;
         VirtAnswers virt;
+        bool has_routes; /* the host routes for its machines */
+        VirtRoutes routes;
 
         int storage_error; /* why the two below are not known, or 0 */
         EvidenceDisk *disks;

@@ -108,6 +108,8 @@ json_object *findings_to_json(const Findings *f) {
                 json_object_object_add(o, "object", string_or_null(x->object));
                 json_object_object_add(o, "text", json_object_new_string(x->text));
                 json_object_object_add(o, "remedy", string_or_null(x->remedy));
+                if (x->fix)
+                        json_object_object_add(o, "fix", json_object_new_string(x->fix));
                 json_object_array_add(a, o);
         }
         return a;
@@ -121,5 +123,7 @@ void findings_print(const Findings *f, FILE *file) {
                         strempty(x->object), x->object ? ": " : "", x->text);
                 if (x->remedy)
                         fprintf(file, "%20s%s\n", "", x->remedy);
+                if (x->fix)
+                        fprintf(file, "%20s%s\n", "", x->fix);
         }
 }

@@ -46,8 +46,9 @@ void findings_done(Findings *f);
 const Finding *findings_worst(const Findings *f) _nonnull_all_;
 size_t findings_count(const Findings *f, FindingLevel level) _nonnull_all_;
 
-/* An array of objects with the members "result", "check", "object", "text" and "remedy". */
+/* An array of objects with the members "result", "check", "object", "text", "remedy" and, where there is one,
+ * "fix". */
 json_object *findings_to_json(const Findings *f) _nonnull_all_;
 
-/* A line per finding, and one for its remedy. */
+/* A line per finding, one for its remedy, and one for the command. */
 void findings_print(const Findings *f, FILE *file) _nonnull_all_;

@@ -18,6 +18,7 @@ static void pci_free(GuestPci *l, size_t n) {
 
 void guestfacts_done(GuestFacts *f) {
         free(f->name);
+        virtroutes_done(&f->routes);
         free(f->agent_error);
         free(f->address);
         free(f->gpus);
@@ -291,7 +292,9 @@ int guestcheck(const GuestFacts *f, Findings *ret) {
 
         if (r < 0 || f->state != VM_RUNNING)
                 return r;
-        r = judge_agent(f, ret);
+        r = virtroute_judge(&f->routes, "route", ret);
+        if (r >= 0)
+                r = judge_agent(f, ret);
         if (r >= 0)
                 r = judge_address(f, ret);
         if (r >= 0)

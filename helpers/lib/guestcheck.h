@@ -7,6 +7,7 @@
 
 #include "bdf.h"
 #include "findings.h"
+#include "virtroute.h"
 #include "virtvm.h"
 
 /* A function as the guest's kernel has it. */
@@ -33,6 +34,7 @@ typedef struct GuestFacts {
         char *name;
         bool talos; /* its API in place of ssh, and no cloud-init */
         VmState state;
+        VirtRoutes routes; /* its own, on a host that routes for its machines */
         bool agent;        /* answers */
         char *agent_error; /* why not */
         char *address;     /* NULL: none is known */
@@ -69,8 +71,9 @@ int guestcheck_excerpt(const char *text, char **ret) _must_check_ _nonnull_all_;
 /* The GPUs that 'nvidia-smi -L' lists. */
 size_t guestcheck_count_gpus(const char *text) _nonnull_all_;
 
-/* The checks "state", "agent", "address", "ssh" or "api", "gpu" for each, "driver", "cloud-init"; the object
- * is the machine, or the GPU's address. Of one that does not run the state alone. Returns 0 or -ENOMEM. */
+/* The checks "state", "route" of one that the host does not lead to, "agent", "address", "ssh" or "api",
+ * "gpu" for each, "driver", "cloud-init"; the object is the machine, or the GPU's address. Of one that does
+ * not run the state alone. Returns 0 or -ENOMEM. */
 int guestcheck(const GuestFacts *f, Findings *ret) _must_check_ _nonnull_all_;
 
 /* The worst of what makes a machine ready: all but "driver" and "cloud-init", which may take the guest hours.

@@ -41,6 +41,13 @@ static bool read_address(const char *cidr, uint8_t ret[static 4]) {
                         inet_pton(AF_INET, host, ret) == 1;
 }
 
+/* On the bridge, with the address that gpuvm has given the machine. */
+static bool wants_route(const XmlNode *domain, const XmlNode *interface, const Metadata *m,
+                        const char *bridge, uint8_t ret[static 4]) {
+        return streq_ptr(xml_attribute(xml_child(interface, "source"), "bridge"), bridge) &&
+                        is_reserved_for(domain, interface, m) && read_address(m->address, ret);
+}
+
 int route_find(const char *xml, const char *tap, const char *bridge, uint8_t ret[static 4]) {
         _cleanup_(metadata_done) Metadata m = {};
         _cleanup_xml_doc_ XmlDoc *doc = NULL;
@@ -53,14 +60,41 @@ int route_find(const char *xml, const char *tap, const char *bridge, uint8_t ret
         interface = find_interface(xml_root(doc), tap);
         if (!interface)
                 return ROUTE_UNKNOWN;
-        if (!streq_ptr(xml_attribute(xml_child(interface, "source"), "bridge"), bridge))
-                return ROUTE_NONE;
         r = metadata_parse(xml, &m);
         if (r < 0)
                 return r;
-        return r > 0 && is_reserved_for(xml_root(doc), interface, &m) && read_address(m.address, ret)
-                        ? ROUTE_WANTED
-                        : ROUTE_NONE;
+        return r > 0 && wants_route(xml_root(doc), interface, &m, bridge, ret) ? ROUTE_WANTED : ROUTE_NONE;
+}
+
+static bool take_interface(const char *s, char ret[static IF_NAMESIZE]) {
+        return confvalid_interface(s) && snprintf(ret, IF_NAMESIZE, "%s", s) < IF_NAMESIZE;
+}
+
+int route_find_tap(const char *xml, const char *bridge, char ret_tap[static IF_NAMESIZE],
+                   uint8_t ret[static 4]) {
+        _cleanup_(metadata_done) Metadata m = {};
+        _cleanup_xml_doc_ XmlDoc *doc = NULL;
+        const XmlNode *i;
+        int r;
+
+        r = xml_read(xml, &doc);
+        if (r >= 0)
+                r = metadata_parse(xml, &m);
+        if (r <= 0)
+                return r < 0 ? r : ROUTE_NONE;
+        for (i = xml_child(xml_child(xml_root(doc), "devices"), "interface"); i; i = xml_next(i)) {
+                const char *tap = xml_attribute(xml_child(i, "target"), "dev");
+
+                if (tap && wants_route(xml_root(doc), i, &m, bridge, ret) && take_interface(tap, ret_tap))
+                        return ROUTE_WANTED;
+        }
+        return ROUTE_NONE;
+}
+
+const NetLink *route_uplink(const NetState *s, const char *named) {
+        const NetRoute *route = netstate_default(s, AF_INET);
+
+        return named ? netstate_named(s, named) : route ? netstate_link(s, route->link) : NULL;
 }
 
 static bool is_gateway(const NetState *s, const uint8_t address[static 4]) {
@@ -103,10 +137,6 @@ const char *route_obstacle(const NetState *s, const Route *r) {
         if (route && (route->link != bridge->index || route->has_gateway))
                 return "this host has a route to it that leads elsewhere";
         return NULL;
-}
-
-static bool take_interface(const char *s, char ret[static IF_NAMESIZE]) {
-        return confvalid_interface(s) && snprintf(ret, IF_NAMESIZE, "%s", s) < IF_NAMESIZE;
 }
 
 int route_parse(const char *text, Route *ret) {
@@ -198,18 +228,27 @@ static int look_for_proxy(const Route *r) {
         return k < 0 ? k : netlink_walk(data, size, on_neighbour, &p);
 }
 
-/* Returns 1 if both are there, 0 if one is not. */
-static int look(const Route *r) {
+int route_look(const Route *r, bool *ret_route, bool *ret_proxy) {
         _cleanup_(netstate_done) NetState s = {};
         const NetRoute *route;
         int k = netstate_read(&s);
 
+        if (k >= 0)
+                k = look_for_proxy(r);
         if (k < 0)
                 return k;
         route = find_route(&s, r->address);
-        if (!route || route->link != (int) if_nametoindex(r->bridge))
-                return 0;
-        return look_for_proxy(r);
+        *ret_route = route && route->link == (int) if_nametoindex(r->bridge);
+        *ret_proxy = k > 0;
+        return 0;
+}
+
+/* Returns 1 if both are there, 0 if one is not. */
+static int look(const Route *r) {
+        bool route, proxy;
+        int k = route_look(r, &route, &proxy);
+
+        return k < 0 ? k : route && proxy;
 }
 
 static int record_path(const char *tap, char **ret) {

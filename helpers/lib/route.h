@@ -35,6 +35,15 @@ enum {
 int route_find(const char *xml, const char *tap, const char *bridge, uint8_t ret[static 4]) _must_check_
                 __attribute__((nonnull(1, 2, 3)));
 
+/* The tap by which a machine that is on has its route, and its address: as route_find(), of whichever tap it
+ * is. Pure. Returns ROUTE_WANTED, or ROUTE_NONE, or as metadata_parse(). */
+int route_find_tap(const char *xml, const char *bridge, char ret_tap[static IF_NAMESIZE],
+                   uint8_t ret[static 4]) _must_check_ _nonnull_all_;
+
+/* The interface that the host answers on: this one, or where nobody names one that of the default route. NULL
+ * if it is not there. Pure. */
+const NetLink *route_uplink(const NetState *s, const char *named) _must_check_ __attribute__((nonnull(1)));
+
 /* Why the host must not route this address and answer for it: words that go on after a colon; NULL: it may.
  * Pure. */
 const char *route_obstacle(const NetState *s, const Route *r) _nonnull_all_;
@@ -47,6 +56,9 @@ int route_format(const Route *r, char **ret) _must_check_ _nonnull_all_;
  * Returns 1 if something was made, 0 if all was there; -ENOENT: made, and not there afterwards; -errno. Only
  * for the running machine. */
 int route_add(int root, const char *tap, const Route *r) _must_check_ _nonnull_all_;
+
+/* Whether the kernel has the route, and the proxy entry. */
+int route_look(const Route *r, bool *ret_route, bool *ret_proxy) _must_check_ _nonnull_all_;
 
 /* What the record of a tap says. Returns 1, 0 if there is none, or -errno. */
 int route_load(int root, const char *tap, Route *ret) _must_check_ _nonnull_all_;

@@ -30,15 +30,18 @@ static int prefix_of(const char *text, unsigned *ret) {
         return mask == 0 || (~mask & (~mask + 1)) != 0 ? -EINVAL : 0; /* ones, then zeros */
 }
 
-/* Of its subnet: what it says itself, or the catalog where the address is in it. Returns 1 or 0. */
+/* Of its subnet: what it says itself, or the catalog where the address is in it. Returns 1; 0 where nobody
+ * says it, or after a message. */
 static int find_prefix(Reading *g, const char *address, unsigned *ret) {
         const YamlNode *n = yamldoc_find(g->network, "subnet");
         const char *text = NULL;
         int r;
 
         r = vmimport_text(g, SLOT_PREFIX, &text);
+        if (r > 0 && prefix_of(text, ret) < 0)
+                return vmimport_wrong(g, SLOT_PREFIX, "a prefix length like 24 or 255.255.255.0");
         if (r != 0)
-                return r < 0 || prefix_of(text, ret) >= 0 ? r : 0;
+                return r;
         if (!n || n->kind != YAML_TEXT || guestnet_check_address(n->text) < 0 ||
             guestnet_is_near(address, (const char *const[]){ n->text, NULL }) <= 0)
                 return 0;
@@ -69,18 +72,18 @@ int vmimport_make_network(Reading *g) {
                 r = vmimport_text(g, SLOT_ADDRESS, &text);
         if (r <= 0 || strcasecmp(text, "dhcp") == 0)
                 return r;
-        r = strchr(text, '/') ? 1 : find_prefix(g, text, &prefix);
+        r = strchr(text, '/') ? 0 : find_prefix(g, text, &prefix);
+        if (r >= 0)
+                r = prefix > 0 ? str_printf(&address, "%s/%u", text, prefix)
+                               : free_and_strdup(&address, text);
         if (r < 0)
                 return r;
-        if (r == 0)
-                return vmimport_wrong(
-                                g, SLOT_ADDRESS,
-                                "its prefix length is missing, as in 192.168.0.140/24; or write the subnet below 'network:'");
-        r = prefix > 0 ? str_printf(&address, "%s/%u", text, prefix) : free_and_strdup(&address, text);
-        if (r >= 0 && guestnet_check_address(address) < 0)
+        if (guestnet_check_address(address) < 0 && guestnet_is_near(address, NULL) < 0)
                 return vmimport_wrong(g, SLOT_ADDRESS, "an address like 192.168.0.140/24");
-        if (r >= 0)
-                r = vmimport_set(g, VMKEY_ADDRESS, SLOT_ADDRESS, address);
+        r = vmimport_set(g, VMKEY_ADDRESS, SLOT_ADDRESS, address);
+        if (r >= 0 && !strchr(address, '/') && !g->slots[SLOT_PREFIX])
+                r = vmimport_note(g, "Address=%s has no prefix length: it is that of the host's bridge",
+                                  address);
         return r < 0 ? r : make_gateway(g, address);
 }
 

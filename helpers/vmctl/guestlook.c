@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "conf.h"
 #include "fs.h"
 #include "guestask.h"
 #include "guestlook.h"
@@ -81,6 +82,21 @@ static void ask_ping(GuestFacts *f) {
                 log_debug_errno(r, "%s: cannot ping %s: %m", f->name, f->address);
 }
 
+/* Nothing but a finding depends on it: what cannot be seen here is not known. */
+static void look_at_route(Context *c, GuestFacts *f) {
+        _cleanup_close_ int root = vmctl_is_local(c) ? fs_open_root(NULL) : -EBADF;
+        _cleanup_(hostnet_done) HostNet net = {};
+        _cleanup_(conf_done) Conf conf = {};
+        int r = root < 0 ? root : conf_load(root, NULL, NULL, &conf);
+
+        if (r >= 0)
+                r = hostnet_read(root, &conf, &net);
+        if (r > 0 && virtroute_applies(root, &net))
+                r = virtroute_look(c->virt, &net, f->name, &f->routes);
+        if (r < 0)
+                log_debug_errno(r, "%s: whether the host routes to it is not known: %m", f->name);
+}
+
 static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f) {
         _cleanup_close_ int root = open_host(c);
         int r = guestask_agent(c->virt, f);
@@ -93,6 +109,8 @@ static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f)
         r = guestask_gpus(c->virt, root, m, f);
         if (r < 0)
                 return vmctl_tell(c, r, "Cannot tell which GPUs virtual machine '%s' has", f->name);
+        if (whole)
+                look_at_route(c, f);
         if (whole)
                 guestask_smi(c->virt, f);
         if (whole && f->address)

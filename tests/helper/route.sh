@@ -7,6 +7,7 @@
 . "$(dirname "$0")/../lib.sh"
 here=$(realpath "$(dirname "$0")")
 helper=$(realpath "$1")/gpuvm-route
+vmctl=$(realpath "$1")/vmctl
 
 virsh_q() {
         virsh -q -c qemu:///system "$@"
@@ -39,6 +40,16 @@ route() {
                 sed -E 's/ +/ /g; s/ $//'
         [ "$status" -ne 1 ] || cat /run/err
 }
+# vmctl, with the interfaces of this network in /sys.
+run_vmctl() {
+        # shellcheck disable=SC2016 # another shell's
+        unshare --mount bash -c 'mount -t sysfs sysfs /sys && LD_PRELOAD=$preload exec "$vmctl" "$@"' vmctl "$@" 2>/dev/null || true
+}
+# checks: what is found of the host's routes, and of the machine's own.
+checks() {
+        run_vmctl check --json | jq -r '.checks[] | select(.check == "routes") | "\(.result) \(.text), \(.fix)"'
+        run_vmctl check a | { grep -A 2 ' route ' || true; } | tr -s ' '
+}
 real() {
         local a old status
 
@@ -57,6 +68,13 @@ real() {
         run_helper --dry-run add "$a"
         route add "$a"
         route add "$a"
+        checks
+        mkdir -p /var/lib/gpuvm
+        touch /var/lib/gpuvm/bridge
+        checks
+        ip neigh del proxy 192.0.2.20 dev eth0
+        checks
+        route add "$a" >/dev/null
         # One that is off, and whose old interface is seen to be gone when the new one is there.
         virsh_q destroy a >/dev/null
         old=$a
@@ -91,8 +109,8 @@ real() {
 asan=$(ldd "$helper" | awk '/libasan/ { print $3 }')
 preload=${asan:+$asan libtirpc.so.3}
 ! nm -D "$helper" 2>/dev/null | grep -q __asan_init || preload=${preload:-libtirpc.so.3}
-export helper preload
-export -f virsh_q machine ours tap run_helper route real
+export helper preload vmctl
+export -f virsh_q machine ours tap run_helper run_vmctl route checks real
 status=0
 got=$("$here/with-libvirtd.sh" bash -euo pipefail -c real) || status=$?
 if [ "$status" -eq 77 ]; then
@@ -103,6 +121,11 @@ is 'what a machine that is on needs, and nothing else' "$status:$got" "0:add 77:
 route: would route 192.0.2.20: over br0 to 'a'; the host answers for it on eth0
 add 0: $there / vnet0
 add 0: $there / vnet0
+ok 1 VM is on with a routed address, and reached by it, null
+fail is not reached at 192.0.2.20: the host does not answer for it, sudo systemctl restart gpuvm-route@vnet0.service
+fail route a: is not reached at 192.0.2.20: the host does not answer for it
+ Have its unit make it again; 'journalctl -u gpuvm-route@vnet0' tells why it was not there
+ sudo systemctl restart gpuvm-route@vnet0.service
 add 0: $there / old,new
 remove 0: $there / new
 remove 0: / /

@@ -259,3 +259,21 @@ TEST(how_far_cloud_init_is) {
         expect_init("{}", -EBADMSG, GUEST_INIT_UNKNOWN, "");
         expect_init("nonsense", -EBADMSG, GUEST_INIT_UNKNOWN, "");
 }
+
+/* The cause before what follows from it. */
+TEST(a_host_that_does_not_lead_to_it) {
+        RouteGap gap = { .machine = (char *) "x", .address = "192.0.2.9", .tap = "vnet0", .route = true };
+        _cleanup_(findings_done) Findings l = {};
+        GuestGpu gpu;
+        GuestPci pci;
+        GuestFacts f = well(&gpu, &pci);
+
+        expect(&f, "agent", FINDING_OK, "x", "has an agent that answers");
+        f.routes = (VirtRoutes){ .known = true, .wanted = 1, .gaps = &gap, .n = 1 };
+        f.agent = f.answers = false;
+        expect(&f, "route", FINDING_FAIL, "x",
+               "is not reached at 192.0.2.9: the host does not answer for it");
+        ASSERT_EQ(guestcheck(&f, &l), 0);
+        ASSERT_STREQ(findings_worst(&l)->check, "route");
+        ASSERT_STREQ(findings_worst(&l)->fix, "sudo systemctl restart gpuvm-route@vnet0.service");
+}

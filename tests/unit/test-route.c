@@ -54,6 +54,34 @@ TEST(whose_a_tap_is) {
         ASSERT_EQ(route_find("<domain", "vnet1", "br0", a), -EBADMSG);
 }
 
+/* The same of whichever tap it is. */
+TEST(which_tap_is_a_machine_s) {
+        static const struct {
+                const char *ours;
+                int want;
+        } rows[] = { { ADDRESS, ROUTE_WANTED }, { "", ROUTE_NONE }, { NULL, ROUTE_NONE } };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_free_ char *metadata = NULL, *xml = NULL;
+                char tap[IF_NAMESIZE] = "";
+                uint8_t a[4] = {};
+                int r;
+
+                if (rows[i].ours)
+                        ASSERT_EQ(str_printf(&metadata, OURS, rows[i].ours), 0);
+                ASSERT_EQ(str_printf(&xml, DOMAIN, strempty(metadata)), 0);
+                r = route_find_tap(xml, "br0", tap, a);
+                if (r == -ENOPKG)
+                        SKIP("libxml2 is not installed");
+                ASSERT_EQ(r, rows[i].want);
+                ASSERT_EQ(route_find_tap(xml, "br1", tap, a), ROUTE_NONE);
+                if (rows[i].want == ROUTE_WANTED) {
+                        ASSERT_STREQ(tap, "vnet1");
+                        ASSERT_STREQ(net_address_to_string(AF_INET, a), "192.0.2.20");
+                }
+        }
+}
+
 static void set_up(NetState *s) {
         static NetLink links[] = { { .index = 1, .name = "eth0" }, { .index = 2, .name = "br0" } };
         static NetAddress addresses[] = {
@@ -105,6 +133,17 @@ TEST(what_the_host_must_not_answer_for) {
         }
         ASSERT(route_obstacle(&s, &(Route){ { 192, 0, 2, 20 }, "br1", "eth0" }));
         ASSERT(route_obstacle(&s, &(Route){ { 192, 0, 2, 20 }, "br0", "eth1" }));
+}
+
+TEST(which_interface_answers) {
+        NetState s;
+
+        set_up(&s);
+        ASSERT_STREQ(route_uplink(&s, "br0")->name, "br0");
+        ASSERT_STREQ(route_uplink(&s, NULL)->name, "eth0");
+        ASSERT(!route_uplink(&s, "eth1"));
+        s.n_routes = 0;
+        ASSERT(!route_uplink(&s, NULL));
 }
 
 TEST(record) {

@@ -203,9 +203,25 @@ TEST(addresses_with_their_subnets) {
                                 ""),
                      "10.0.0.9/24 10.0.0.1");
         ASSERT_STREQ(address_of("ip: dhcp", network), "n/a n/a");
-        ASSERT(strstr(address_of("ip: 10.0.0.9", network), "its prefix length is missing"));
-        ASSERT(strstr(address_of("ip: 10.0.0.9, netmask: 255.0.255.0", ""), "its prefix length is missing"));
+        ASSERT(startswith(address_of("ip: 10.0.0.9, netmask: 255.0.255.0", ""),
+                          "c.yml:1: a: '255.0.255.0' is no value for 'netmask': a prefix length like"));
         ASSERT(strstr(address_of("ip: 10.0.0.900/24", ""), "an address like"));
+        ASSERT(strstr(address_of("ip: 10.0.0.900", ""), "an address like"));
+        ASSERT(strstr(address_of("ip: 10.0.0.9/33", ""), "an address like"));
+}
+
+/* It is that of the host's bridge, which is another host's. */
+TEST(addresses_without_prefix_length) {
+        static const char network[] = "network: {subnet: 192.0.2.0/24, gateway: 192.0.2.1}\n";
+
+        ASSERT_STREQ(address_of("ip: 192.0.2.9", network), "192.0.2.9/24 192.0.2.1");
+        ASSERT(!got.machines[0].notes);
+        ASSERT_STREQ(address_of("ip: 10.0.0.9", network), "10.0.0.9 n/a");
+        ASSERT_EQ(strv_length(got.machines[0].notes), 1);
+        ASSERT_STREQ(got.machines[0].notes[0],
+                     "Address=10.0.0.9 has no prefix length: it is that of the host's bridge");
+        ASSERT_STREQ(address_of("ip: 10.0.0.9, gateway: 10.0.0.1", ""), "10.0.0.9 10.0.0.1");
+        ASSERT_STREQ(address_of("ip: '2001:db8::9'", network), "2001:db8::9 n/a");
 }
 
 TEST(what_is_in_the_guest) {

@@ -98,6 +98,11 @@ printf 'vms:\n  m:\n    os: debian-13\n    memory: 16\n' >"$work/c.yml"
 run --quiet "$work/c.yml"
 like 'what create would refuse, at its line' "$status:$out:$err" "^1::$work/c.yml:4: m: '16' is no size for Memory="
 
+printf 'vms:\n  m: {os: debian-13, ip: 10.0.0.9, gateway: 10.0.0.1}\n' >"$work/c.yml"
+run --output "$work/vms" "$work/c.yml"
+is 'an address without prefix length goes with the bridge of whoever makes the machine' "$status:$(sed -n '/Network/,$p' "$work/vms/m.vm" | paste -sd,):$err" \
+        "0:[Network],Address=10.0.0.9,Gateway=10.0.0.1:m: Address=10.0.0.9 has no prefix length: it is that of the host's bridge"
+
 mkdir -p "$work/all/q.vm"
 printf 'vms:\n  p: {os: debian-13}\n  q: {os: debian-13}\n' >"$work/c.yml"
 run --quiet --output "$work/all" "$work/c.yml"

@@ -3,13 +3,14 @@
 #include <stdarg.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
+#include <systemd/sd-login.h>
 
 #include "journal.h"
 #include "log.h"
 
-enum { FIELDS_MAX = 16, MESSAGE_BYTES = 2048 };
+enum { FIELDS_MAX = 16, MESSAGE_BYTES = 2048, UNIT_NAME_BYTES = 256 };
 
-static char phase_field[64];
+static char phase_field[64], unit_field[sizeof("OBJECT_SYSTEMD_UNIT=") + UNIT_NAME_BYTES];
 
 static struct iovec field(const char *s) {
         return (struct iovec){ .iov_base = (void *) s, .iov_len = strlen(s) };
@@ -28,6 +29,8 @@ static bool sink(int level, const char *text, const char *const *fields) {
         iov[n++] = field(identifier);
         if (phase_field[0])
                 iov[n++] = field(phase_field);
+        if (unit_field[0])
+                iov[n++] = field(unit_field);
         for (; fields && *fields && n < FIELDS_MAX; fields++)
                 iov[n++] = field(*fields);
         return sd_journal_sendv(iov, n) >= 0;
@@ -44,11 +47,22 @@ void journal_event(const char *event, const char *key, const char *value, const 
         log_fields(LOG_INFO, (const char *const[]){ event, object, NULL }, "%s", text);
 }
 
+/* journald looks up whose unit a process is when it reads what that process has said. From one that has ended
+ * by then, as after the word why it failed, _SYSTEMD_UNIT= is missing; by this field 'journalctl -u' and
+ * 'systemctl status' find what root says all the same (journalctl(1), --unit=). */
+static void note_unit(void) {
+        _cleanup_free_ char *unit = NULL;
+
+        if (sd_pid_get_unit(0, &unit) >= 0 && strlen(unit) < UNIT_NAME_BYTES)
+                (void) snprintf(unit_field, sizeof(unit_field), "OBJECT_SYSTEMD_UNIT=%s", unit);
+}
+
 void journal_open(const char *phase) {
         if (!log_stderr_is_journal())
                 return;
         if (phase)
                 (void) snprintf(phase_field, sizeof(phase_field), "GPUVM_PHASE=%s", phase);
+        note_unit();
         log_add_sink(sink);
 }
 

@@ -23,7 +23,7 @@
 #define EVENT_BOOTSTRAP_DONE   "MESSAGE_ID=cf137ebee07c4232a222a5db2d7bb2ba"
 
 /* Adds the sink if stderr is the journal ($JOURNAL_STREAM). Fields given to log_fields() arrive as they are,
- * beside GPUVM_PHASE=. phase: the noun, or NULL. */
+ * beside GPUVM_PHASE= and the unit that we are. phase: the noun, or NULL. */
 void journal_open(const char *phase);
 
 /* Tells one of these events, with the object that it is about in a field of its own. */

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# gpuvm-preflight.service in its own sandbox sees what the same program sees outside of it: preflight.sh RELEASE
+# gpuvm-preflight.service in its own sandbox sees what the same program sees outside of it, and what it says is its own:
+# preflight.sh RELEASE
 #
 # shellcheck disable=SC2317 # the step is called inside the container
 # shellcheck source=../lib.sh
@@ -39,4 +40,16 @@ for f in facts.get("facts", facts)["findings"]:
 like "$release: there was something to see" "$(findings "$shared/outside")" 'default route by lo'
 like "$release: and a disk behind a PCI function" "$(findings "$shared/outside")" 'kept [0-9a-f:.]+ stays with the host: the disk'
 is "$release: the sandbox hides nothing that counts" "$(findings "$shared/inside")" "$(findings "$shared/outside")"
+
+# The last word of a program is often read when the program is gone: here always.
+last_words() {
+        systemctl kill --signal=STOP systemd-journald
+        systemctl start gpuvm-preflight.service
+        echo "$?"
+        systemctl kill --signal=CONT systemd-journald
+        journalctl --sync
+        journalctl -b -o cat -u gpuvm-preflight.service -t gpuvm-preflight | tail -n 1
+}
+machine_boot last_words
+like "$release: what it says is found by its unit, though it has ended" "$output" '^0.(Done|Nothing to do)'
 done_testing

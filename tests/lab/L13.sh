@@ -20,11 +20,8 @@ stage_run "node=\$(sed -n 's|^Device Minor:[ \t]*|/dev/nvidia|p' /proc/driver/nv
                 sh -c 'echo $bad >/sys/bus/pci/drivers/nvidia/unbind'"
 check "a driver hangs" stage_wait 30 D "cut -d' ' -f3 /proc/\$(systemctl show -P MainPID lab-puller)/stat"
 
-# Time enough for the other GPU, however slow this machine is.
-stage_run "command=\$(systemctl show -P ExecStart $unit | sed 's/.*argv\[\]=\([^;]*\) ;.*/\1/')
-        mkdir -p /run/systemd/system/$unit.d
-        printf '[Service]\nExecStart=\nExecStart=%s --write-timeout=120\n' \"\$command\" >/run/systemd/system/$unit.d/patience.conf
-        systemctl daemon-reload; systemctl start --no-block $unit"
+stage_patience $bad
+stage_run "systemctl start --no-block $unit"
 check "its GPU is asked for" stage_wait 60 activating "systemctl show -P ActiveState $unit"
 check "another goes to VFIO meanwhile" stage_run "timeout 60 systemctl start $(stage_unit $good)"
 is "with both functions" "$(stage_driver $good) $(stage_driver ${good%0}1)" "vfio-pci vfio-pci"

@@ -11,6 +11,8 @@
 #     stage_word ADDRESS     its ActiveState=
 #     stage_said ADDRESS [TIME]   its journal, of this boot or since then
 #     stage_wait SECONDS WANT SCRIPT   until the script prints that; 1 if it never does
+#     stage_patience ADDRESS   its unit waits for the kernel twice as long: time enough for another GPU to change hands
+#                              meanwhile, however slow this machine is
 #
 # All GPUs of the machine are of one kind, and so are the functions that go with them.
 
@@ -52,6 +54,19 @@ stage_wait() {
                 [ $SECONDS -lt $deadline ] || { diag "after $1 s it is still: $got"; return 1; }
                 sleep 1
         done
+}
+
+stage_patience() {
+        local unit
+
+        unit=$(stage_unit "$1")
+        stage_run "directory=/run/systemd/system/$unit.d
+                mkdir -p \$directory && echo '[Service]' >\$directory/patience.conf
+                for what in ExecStart ExecStop; do
+                        command=\$(systemctl show -P \$what $unit | sed 's/.*argv\[\]=\([^;]*\) ;.*/\1/')
+                        printf '%s=\n%s=%s --write-timeout=120\n' \$what \$what \"\$command\" >>\$directory/patience.conf
+                done
+                systemctl daemon-reload"
 }
 
 stage_up() {

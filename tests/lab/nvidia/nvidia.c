@@ -4,11 +4,14 @@
  *
  * It takes NVIDIA display functions, has /dev/nvidiaN and /dev/nvidiactl with the major number that is
  * NVIDIA's, and /proc/driver/nvidia/gpus/ADDRESS/information. As the real one, it does not let go of a GPU
- * whose device is open: the removal waits in the kernel, uninterruptible, with the device locked.
+ * whose device is open: the removal waits in the kernel, uninterruptible, with the device locked. And as any
+ * driver may whose card does not answer, it does not come back from the probe of the GPU that somebody writes
+ * to /sys/module/nvidia/parameters/wedged, as long as it stands there.
  *
  * Loaded into a kernel it is under the GPL, as section 3 of its licence allows. */
 
 #include <linux/cdev.h>
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/module.h>
@@ -18,7 +21,7 @@
 #include <linux/version.h>
 #include <linux/wait.h>
 
-enum { NVIDIA_MAJOR = 195, CONTROL_MINOR = 255, GPUS_MAX = 32 };
+enum { NVIDIA_MAJOR = 195, CONTROL_MINOR = 255, GPUS_MAX = 32, POLL_MSEC = 50 };
 
 struct gpu {
         struct pci_dev *pci;
@@ -33,6 +36,10 @@ static struct gpu gpus[GPUS_MAX];
 static struct proc_dir_entry *proc_top, *proc_gpus;
 static struct class *nodes;
 static struct cdev cdev;
+
+static unsigned int wedged;
+module_param(wedged, uint, 0644);
+MODULE_PARM_DESC(wedged, "The GPU whose probe does not end: 0x300 for 03:00.0, 0 for none");
 
 static int nvidia_open(struct inode *inode, struct file *file) {
         unsigned int minor = iminor(inode);
@@ -80,6 +87,8 @@ static int nvidia_probe(struct pci_dev *pci, const struct pci_device_id *id) {
         struct gpu *gpu = NULL;
         int i, r;
 
+        while (READ_ONCE(wedged) == pci_dev_id(pci))
+                msleep(POLL_MSEC);
         r = pci_enable_device(pci);
         if (r)
                 return r;

@@ -127,8 +127,8 @@ TEST(checks_with_their_remedies) {
         expect(0, FINDING_OK, "nvidia-smi", "NVIDIA GeForce RTX 5060 Ti, 16311 MiB");
         expect(1, FINDING_FAIL, "ollama-health", "it does not run");
         expect(2, FINDING_SKIP, "first-token", "no");
-        program("lspci fail x\nmodel-store fail x\nvllm-gpu fail x\nollama-list fail x\nollama-gpu fail x\n");
-        ASSERT_EQ(found.n, 5);
+        program("lspci fail x\nmodel-store fail x\nmodel-backup fail x\nvllm-gpu fail x\nollama-list fail x\nollama-gpu fail x\n");
+        ASSERT_EQ(found.n, 6);
         for (size_t i = 0; i < found.n; i++)
                 ASSERT(found.items[i].level == FINDING_FAIL && found.items[i].remedy);
         findings_done(&found);

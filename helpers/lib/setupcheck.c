@@ -140,8 +140,8 @@ static const struct {
 };
 
 static int judge_line(const char *machine, char *line, Findings *l) {
-        static const char *const words[] = { "ok", "skip", "fail" };
-        static const FindingLevel levels[] = { FINDING_OK, FINDING_SKIP, FINDING_FAIL };
+        static const char *const words[] = { "ok", "skip", "warn", "fail" };
+        static const FindingLevel levels[] = { FINDING_OK, FINDING_SKIP, FINDING_WARN, FINDING_FAIL };
         char *word = strchr(line, ' '), *text = word ? strchr(word + 1, ' ') : NULL;
 
         if (!text)

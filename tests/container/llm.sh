@@ -71,6 +71,7 @@ driver   : xserver-xorg-video-nouveau - distro free builtin'
         ;;
 *)
         echo "$*" >>/shared/drivers
+        /usr/local/lib/gpuvm-setup/check engines >>/shared/engines
         [ -e /shared/driver-works ] || exit 0 # as the real one
         apt-get -qy install nvidia-headless-no-dkms-580-server-open
         ;;
@@ -240,6 +241,7 @@ boot() {
         journalctl --sync
         journalctl -u gpuvm-setup@driver -o cat | grep -o 'ubuntu-drivers did not install driver 580-server-open'
         journalctl -u gpuvm-setup@driver -o cat | grep -o "'systemctl start gpuvm-setup.target' goes on from here"
+        echo "for the host: $(sort -u /shared/engines), then: $(/usr/local/lib/gpuvm-setup/check engines)"
 
         touch /shared/driver-works
         systemctl start gpuvm-setup.target
@@ -413,6 +415,7 @@ is 'scenario 8: a step that fails is told, leaves the machine as it is, and goes
 units: failed failed inactive active active
 ubuntu-drivers did not install driver 580-server-open
 'systemctl start gpuvm-setup.target' goes on from here
+for the host: engines skip is still setting up its engines, then: engines warn has not come to its engines in its setup
 second: store start store failed driver start driver done gpu start gpu done cuda start cuda failed
 no key at https://developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64 is one of NVIDIA's that are known here
 third: store start store failed cuda start cuda done ollama start ollama done vllm start vllm done engines start engines done models start models done

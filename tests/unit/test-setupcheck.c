@@ -93,6 +93,8 @@ TEST(engines_at_a_moment) {
         ASSERT(found.items[0].remedy);
         engines("engines skip is still setting up its engines\n", FINDING_SKIP,
                 "is still setting up its engines");
+        engines("engines warn has not come to its engines in its setup\n", FINDING_WARN,
+                "has not come to its engines in its setup");
         engines(NULL, FINDING_WARN, "has not said whether its engines answer");
         engines("", FINDING_WARN, "has not said whether its engines answer");
         engines("engines perhaps x\n", FINDING_WARN, "has not said whether its engines answer");

@@ -66,6 +66,7 @@ real() {
         virsh -q -c qemu:///system managedsave-remove one
         apply --dry-run one
         qemu-img info --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
+        rm $pool/one-seed.iso
         apply one
         qemu-img info --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
         apply one
@@ -223,6 +224,7 @@ status: 1
 one: Disk 60 GiB -> 61 GiB: would be done
 status: 0
 60
+vmctl: '"'one'"' has no seed any more, so cloud-init is off in it and uses no larger disk: '"'sudo growpart /dev/vda 1 && sudo resize2fs /dev/vda1'"' in it does
 one: Disk 60 GiB -> 61 GiB: done
 status: 0
 61

@@ -24,6 +24,7 @@
 #include "vmseed.h"
 #include "vmstart.h"
 #include "vmstop.h"
+#include "vmunit.h"
 #include "vmwatch.h"
 
 enum {
@@ -88,7 +89,7 @@ static void tell(Machine *m, const char *what, const char *how) {
 
 static void tell_state(Machine *m, const VmLook *look) {
         if (!m->told_ready && m->probe.text)
-                tell(m, "Waiting until it is ready: it ", m->probe.text);
+                tell(m, VMUNIT_WAITS, m->probe.text);
         else if (m->not_well && m->probe.text)
                 tell(m, "The machine is not well: it ", m->probe.text);
         else
@@ -167,8 +168,9 @@ static void start_again(Machine *m, bool first) {
 
 static void tell_late(Machine *m) {
         log_warning("'%s' is not ready after %llu s: it %s. It goes on; 'vmctl console %s' shows what it is at",
-                    m->name, (unsigned long long) (m->probe.health.ready_usec / USEC_PER_SEC), m->probe.text,
-                    m->name);
+                    m->name,
+                    (unsigned long long) ((monotonic_usec() - m->probe.health.begin_usec) / USEC_PER_SEC),
+                    m->probe.text, m->name);
 }
 
 /* What goes down is not well, and none of our business. */

@@ -72,3 +72,8 @@ esac
 if [ "$MODEL_DAYS" -gt 0 ] && [ "$ENGINE" != ollama ]; then
         systemctl enable --now gpuvm-models.timer
 fi
+for each in vllm ollama; do
+        case ${MODEL_BACKUP:+$ENGINE} in
+        on-demand | both | "$each") systemctl enable --now "gpuvm-backup@$each.timer" ;;
+        esac
+done

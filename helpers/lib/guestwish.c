@@ -141,6 +141,14 @@ static bool is_days(const char *s) {
         return parse_uint(s, 3650, &n) >= 0;
 }
 
+/* "rsync://HOST/MODULE", with a directory below or not: nobody is asked for a password. */
+static bool is_backup(const char *s) {
+        const char *host = startswith(s, "rsync://"), *path = host ? strchr(host, '/') : NULL;
+
+        return path && path > host && path[1] != '\0' && !endswith(s, "/") && !strstr(path, "//") &&
+                        !strstr(path, "..") && consists_of(host, LOWER UPPER DIGITS "._-/:[]");
+}
+
 /* The versions are ones that are published, and stay until somebody changes them here: a guest that is made
  * again gets the same. */
 static const Row rows[_GUEST_KEY_MAX] = {
@@ -169,6 +177,8 @@ static const Row rows[_GUEST_KEY_MAX] = {
         [GUEST_DRIVER_UPDATES] = { "driver-updates", NULL, NULL, NULL, NULL },
         [GUEST_SWAP] = { "swap", "size of at most 1T", NULL, "SWAP", is_swap },
         [GUEST_IDLE] = { "idle", "time like 15min", "15min", "IDLE", is_time },
+        [GUEST_MODEL_BACKUP] = { "model-backup", "place like rsync://192.0.2.2/models/llm-01", NULL,
+                                 "MODEL_BACKUP", is_backup },
         [GUEST_MODEL_DAYS] = { "model-days", "number of days", "0", "MODEL_DAYS", is_days },
         [GUEST_MODEL_STORE] = { "model-store", "absolute path of a directory", NULL, "MODEL_STORE",
                                 confvalid_plain_path },
@@ -280,6 +290,8 @@ int guestwish_packages(const GuestWish *w, char ***ret) {
         _cleanup_strv_ char **l = NULL;
         int r = w->llm ? strv_extend(&l, "nvtop") : 0;
 
+        if (r >= 0 && guestwish_value(w, GUEST_MODEL_BACKUP))
+                r = strv_extend(&l, "rsync");
         STRV_FOREACH(word, w->values[GUEST_PACKAGES])
                 if (r >= 0)
                         r = strv_extend(&l, *word);

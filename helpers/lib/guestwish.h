@@ -32,6 +32,7 @@ typedef enum GuestKey {
         GUEST_DRIVER_UPDATES,
         GUEST_SWAP,
         GUEST_IDLE,
+        GUEST_MODEL_BACKUP,
         GUEST_MODEL_DAYS,
         GUEST_MODEL_STORE,
         _GUEST_KEY_MAX,

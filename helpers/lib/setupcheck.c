@@ -115,6 +115,8 @@ static const struct {
         { "kernel", "'dmesg | grep -i -e nvidia -e NVRM' in the guest shows them" },
         { "model-store",
           "'systemctl start opt-models.mount opt-ollama-models.mount' in the guest; where that fails, 'journalctl -u libvirtd' on the host tells of virtiofsd" },
+        { "model-backup",
+          "'journalctl -u gpuvm-backup@vllm -u gpuvm-backup@ollama' in the guest tells why: is the other machine there, and has it room?" },
         { "cuda",
           "'systemctl restart gpuvm-setup@cuda' in the guest, with its file in /var/lib/gpuvm-setup/done removed" },
         { "vllm",
@@ -138,8 +140,8 @@ static const struct {
 };
 
 static int judge_line(const char *machine, char *line, Findings *l) {
-        static const char *const words[] = { "ok", "skip", "fail" };
-        static const FindingLevel levels[] = { FINDING_OK, FINDING_SKIP, FINDING_FAIL };
+        static const char *const words[] = { "ok", "skip", "warn", "fail" };
+        static const FindingLevel levels[] = { FINDING_OK, FINDING_SKIP, FINDING_WARN, FINDING_FAIL };
         char *word = strchr(line, ' '), *text = word ? strchr(word + 1, ' ') : NULL;
 
         if (!text)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <limits.h>
 #include <stdarg.h>
 
 #include "domain.h"
@@ -54,6 +55,14 @@ static int read_size(const XmlNode *domain, VmDefined *d) {
         if (r >= 0 && parse_uint(xml_content(xml_child(domain, "vcpu")), UINT16_MAX, &d->cpus) < 0)
                 r = -EBADMSG;
         return r;
+}
+
+/* A list of several is none. */
+static int read_node(const XmlNode *domain) {
+        const char *nodes = xml_attribute(xml_child(xml_child(domain, "numatune"), "memory"), "nodeset");
+        unsigned node;
+
+        return nodes && parse_uint(nodes, INT_MAX, &node) >= 0 ? (int) node : -1;
 }
 
 static int read_network(const XmlNode *domain, VmDefined *d) {
@@ -149,6 +158,7 @@ int vmdefined_parse(const char *xml, VmDefined *ret) {
         d.bios = !xml_attribute(os, "firmware") && !xml_child(os, "loader");
         d.pinned = xml_child(xml_child(domain, "cputune"), "vcpupin");
         d.screen = xml_child(xml_child(domain, "devices"), "graphics");
+        d.node = read_node(domain);
         title = xml_child(domain, "title");
         r = free_and_strdup(&d.description, title ? xml_content(title) : NULL);
         if (r >= 0)

@@ -11,6 +11,7 @@ typedef struct VmDefined {
         unsigned cpus;
         uint64_t memory;   /* KiB */
         uint64_t page;     /* KiB, of hugepages; 0: ordinary ones */
+        int node;          /* of the host's, that all its memory is from; -1: from anywhere */
         uint64_t disk;     /* bytes of the first one; 0: unknown. Its reader's to set */
         bool bios, pinned; /* pinned: each CPU has one of the host's to itself */
         bool screen;

@@ -165,7 +165,8 @@ static int compare_network(Comparison *c, const VmDefined *d) {
         const Metadata *m = &d->metadata;
         int r;
 
-        r = compare_word(c, VMKEY_NETWORK, VMCHANGE_RESTART, d->network);
+        /* An address of its own is written down in the guest, and is none of another network. */
+        r = compare_word(c, VMKEY_NETWORK, m->address ? VMCHANGE_ANEW : VMCHANGE_RESTART, d->network);
         if (r >= 0) /* its guest knows its interface by that, and would not know another one */
                 r = compare_word(c, VMKEY_MAC, VMCHANGE_ANEW, d->mac);
         if (r >= 0)

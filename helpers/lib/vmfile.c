@@ -80,6 +80,7 @@ const VmKeyRow vmkey_rows[_VMKEY_MAX] = {
         [VMKEY_DRIVER_UPDATES] = { "Llm", "DriverUpdates", VMKEY_FLAG, "driver-updates", NULL, llms },
         [VMKEY_SWAP] = { "Llm", "Swap", VMKEY_TEXT, "swap", NULL, llms },
         [VMKEY_IDLE] = { "Llm", "Idle", VMKEY_TEXT, "idle", NULL, llms },
+        [VMKEY_MODEL_BACKUP] = { "Llm", "ModelBackup", VMKEY_TEXT, "model-backup", NULL, llms },
         [VMKEY_MODEL_DAYS] = { "Llm", "ModelDays", VMKEY_TEXT, "model-days", NULL, llms },
         [VMKEY_MODEL_STORE] = { "Llm", "ModelStore", VMKEY_TEXT, "model-store", NULL, llms },
         [VMKEY_TALOS_VERSION] = { "Talos", "Version", VMKEY_TEXT, "talos-version", NULL, talos },

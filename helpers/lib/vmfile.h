@@ -58,6 +58,7 @@ typedef enum VmKey {
         VMKEY_DRIVER_UPDATES,
         VMKEY_SWAP,
         VMKEY_IDLE,
+        VMKEY_MODEL_BACKUP,
         VMKEY_MODEL_DAYS,
         VMKEY_MODEL_STORE,
         VMKEY_TALOS_VERSION,

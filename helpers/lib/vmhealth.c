@@ -2,6 +2,7 @@
 
 #include "vmhealth.h"
 #include "parse.h"
+#include "setupsteps.h"
 #include "strv.h"
 
 /* The place of a key's value among its words; what is not there is the first. */
@@ -32,6 +33,7 @@ VmHealth vmhealth_from(const VmFile *f) {
         VmHealth h = { .ready = find_ready(f),
                        .watchdog = (VmWatchdog) find_word(f, VMKEY_WATCHDOG),
                        .ready_usec = find_time(f, VMKEY_READY_SEC, VMHEALTH_READY_SEC),
+                       .setup_usec = find_time(f, VMKEY_READY_SEC, SETUPSTEPS_ALL_SEC),
                        .patience_usec = find_time(f, VMKEY_WATCHDOG_SEC, VMHEALTH_PATIENCE_SEC) };
 
         return h;
@@ -41,6 +43,7 @@ void vmhealth_begin(VmHealth *h, uint64_t now_usec) {
         *h = (VmHealth){ .ready = h->ready,
                          .watchdog = h->watchdog,
                          .ready_usec = h->ready_usec,
+                         .setup_usec = h->setup_usec,
                          .patience_usec = h->patience_usec,
                          .begin_usec = now_usec };
 }
@@ -106,9 +109,15 @@ static VmHealthNews miss_on(VmHealth *h, const Finding *lack, uint64_t now) {
         return due && !streq(lack->check, "state") ? VMHEALTH_STILL : VMHEALTH_SAME;
 }
 
+static bool is_late(const VmHealth *h, const Finding *lack, uint64_t now) {
+        bool sets_up = streq(lack->check, "engines") && lack->level == FINDING_SKIP;
+
+        return now - h->begin_usec >= (sets_up ? h->setup_usec : h->ready_usec);
+}
+
 static VmHealthNews miss(VmHealth *h, const Finding *lack, uint64_t now) {
         if (!h->was_ready) {
-                if (h->late || now - h->begin_usec < h->ready_usec)
+                if (h->late || !is_late(h, lack, now))
                         return VMHEALTH_SAME;
                 h->late = true;
                 return VMHEALTH_LATE;

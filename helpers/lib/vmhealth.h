@@ -8,7 +8,10 @@
  * engines that have answered once, and a GPU that was seen inside once, are expected from then on as well.
  * What is missed for a minute (WatchdogSec=) makes the machine unhealthy: a guest that is busy for a moment
  * is not. A GPU or an engine that was there has to be seen to be missing: what cannot be looked at is no
- * reason. */
+ * reason.
+ *
+ * A guest whose first setup is at work (setupcheck_engines(): FINDING_SKIP) is not late as long as that may
+ * take, unless its file says how long it has (ReadySec=). */
 
 #include "findings.h"
 #include "vmfile.h"
@@ -41,12 +44,14 @@ typedef struct VmHealth {
         VmReady ready;
         VmWatchdog watchdog;
         uint64_t ready_usec;    /* how long it may take */
+        uint64_t setup_usec;    /* likewise as long as it sets up its engines, if that is longer */
         uint64_t patience_usec; /* how long something may be missed */
+        uint64_t begin_usec;    /* since when it runs */
 
         /* private */
         bool expect_agent, expect_gpu, expect_engines, was_ready, late, unhealthy;
-        uint64_t begin_usec, bad_usec; /* bad: since when something is missed, 0: nothing is */
-        uint64_t told_usec;            /* when it was last told that it is unhealthy */
+        uint64_t bad_usec;  /* since when something is missed, 0: nothing is */
+        uint64_t told_usec; /* when it was last told that it is unhealthy */
 } VmHealth;
 
 /* As the file says, or its absence (NULL). Unless it says something else, a machine for language models that

@@ -247,3 +247,9 @@ int vmhost_mark_used(VmHost *h, char *const *functions, const char *machine) {
         }
         return 0;
 }
+
+void vmhost_add_free(VmHost *h, const VmMemory *m) {
+        if (m->page_kib == 0)
+                h->available = MIN(h->available + m->kib, h->memory);
+        vmplace_add_free(&h->topology, m);
+}

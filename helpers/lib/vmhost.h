@@ -20,6 +20,9 @@ int vmhost_read(int root, const Conf *c, bool holders, VmHost *ret) _must_check_
 int vmhost_mark_used(VmHost *h, char *const *functions, const char *machine) _must_check_
                 __attribute__((nonnull(1, 3)));
 
+/* That machine is off before the new one starts. */
+void vmhost_add_free(VmHost *h, const VmMemory *m) _nonnull_all_;
+
 /* Pure parsers of what the kernel writes. CPUs of a list like "0-3,8", 0 for what is none; kB of a line of
  * /proc/meminfo, 0 if there is no such line. */
 unsigned vmhost_count_cpus(const char *list) _nonnull_all_;

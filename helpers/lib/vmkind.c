@@ -49,6 +49,19 @@ static int check_beside(const VmFile *f, char **reterr) {
         return 0;
 }
 
+/* It is in the definition of one card. */
+static int check_rom(const VmFile *f, char **reterr) {
+        _cleanup_free_ char *wish = NULL;
+        int r;
+
+        if (!f->values[VMKEY_ROM])
+                return 0;
+        if (f->values[VMKEY_GPU] && strv_contains(f->values[VMKEY_GPU], "none"))
+                return refuse(reterr, -EINVAL, "--rom is for a card, and the machine is to have none");
+        r = vmfile_gpu_wish(f, &wish);
+        return r <= 0 ? r : refuse(reterr, -EINVAL, "--rom is for one card, which --gpu has to name");
+}
+
 /* Of an image that was brought nobody knows what it is. */
 static int check_release(const VmFile *f, char **reterr) {
         const char *release = vmfile_value(f, VMKEY_RELEASE);
@@ -103,9 +116,9 @@ static int check_toolkit(const VmFile *f, char **reterr) {
 }
 
 int vmkind_check(const VmFile *f, char **reterr) {
-        static int (*const checks[])(const VmFile *f, char **reterr) = { check_kind, check_beside,
-                                                                         check_release, check_talos,
-                                                                         check_user };
+        static int (*const checks[])(const VmFile *f, char **reterr) = { check_kind,  check_beside,
+                                                                         check_rom,   check_release,
+                                                                         check_talos, check_user };
         const GuestWish guest = vmkind_guest(f);
         int r = 0;
 

@@ -167,9 +167,25 @@ int vmplace_read(int root, VmTopology *ret) {
         return 0;
 }
 
+void vmplace_add_free(VmTopology *t, const VmMemory *m) {
+        uint64_t *free_2m = &t->free_2m, *free_1g = &t->free_1g;
+
+        for (size_t i = 0; i < t->n_nodes; i++)
+                if (t->nodes[i].id == m->node) {
+                        free_2m = &t->nodes[i].free_2m;
+                        free_1g = &t->nodes[i].free_1g;
+                        if (m->page_kib == 0)
+                                t->nodes[i].free_kib += m->kib;
+                }
+        if (m->page_kib == PAGE_2M)
+                *free_2m += m->kib / PAGE_2M;
+        if (m->page_kib == PAGE_1G)
+                *free_1g += m->kib / PAGE_1G;
+}
+
 /* Of the host, or of one node. */
 static uint64_t free_pages(const VmTopology *t, int node, uint64_t page_kib) {
-        uint64_t n = 0;
+        uint64_t n = node >= 0 ? 0 : page_kib == PAGE_1G ? t->free_1g : t->free_2m;
 
         for (size_t i = 0; i < t->n_nodes; i++)
                 if (node < 0 || t->nodes[i].id == node)

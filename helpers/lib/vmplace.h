@@ -16,17 +16,27 @@ typedef struct VmNode {
         uint64_t free_2m, free_1g; /* hugepages, by number */
 } VmNode;
 
+/* What a machine has of the host's memory. */
+typedef struct VmMemory {
+        uint64_t kib, page_kib; /* in hugepages of that size; 0: in ordinary ones */
+        int node;               /* all of it is from there; -1: from anywhere */
+} VmMemory;
+
 typedef struct VmTopology {
         VmNode *nodes; /* none where nobody knows */
         size_t n_nodes;
-        char **cores;  /* the CPUs of each core, "3,19", by their first one */
-        char **pinned; /* lists of CPUs that other machines have to themselves */
+        uint64_t free_2m, free_1g; /* hugepages that are going to be free, nobody knows where */
+        char **cores;              /* the CPUs of each core, "3,19", by their first one */
+        char **pinned;             /* lists of CPUs that other machines have to themselves */
 } VmTopology;
 
 void vmtopology_done(VmTopology *t);
 
 /* All but `pinned`. What cannot be read is not there. Returns 0 or -ENOMEM. */
 int vmplace_read(int root, VmTopology *ret) _must_check_ __attribute__((nonnull(2)));
+
+/* It is going to be free. */
+void vmplace_add_free(VmTopology *t, const VmMemory *m) _nonnull_all_;
 
 typedef struct VmPlaceWish {
         unsigned cpus;

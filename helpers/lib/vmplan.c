@@ -148,19 +148,10 @@ bool vmplan_pins_memory(const VmPlan *p) {
         return vmplan_has_gpu(p) && p->page == 0;
 }
 
-/* One that shares a GPU with a machine that is on now stays off until that one is: its memory is free then.
- */
-static uint64_t available_memory(const Making *m) {
-        for (size_t i = 0; i < m->p.n_gpus; i++)
-                if (m->p.gpus[i]->shared && m->p.gpus[i]->held)
-                        return m->h->memory;
-        return m->h->available;
-}
-
 /* VFIO pins all of a guest's memory: what is not free now is not going to be. Called after the GPUs. */
 static int make_memory(Making *m) {
         const char *why = "half of the host's";
-        uint64_t bytes, available = available_memory(m);
+        uint64_t bytes, available = m->h->available;
 
         m->p.memory = MAX(m->h->memory / 2 / 1024, (uint64_t) VMPLAN_MEMORY_MIN) * 1024;
         if (m->w->memory) {

@@ -11,6 +11,9 @@
 
 enum { VMUNIT_NAME_MAX = 128 };
 
+/* How the unit's status begins as long as its machine runs and is not ready yet. */
+#define VMUNIT_WAITS "Waiting until it is ready: it "
+
 /* The name of the unit; "" for what is no name of a machine. */
 typedef struct VmUnitName {
         char text[VMUNIT_NAME_MAX];

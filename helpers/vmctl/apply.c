@@ -172,6 +172,17 @@ static void qemu_said(const char *line, void *userdata) {
         log_error("qemu-img: %s", line);
 }
 
+/* Of one with cloud-init that has lost its seed (create-wait.c): that finds no datasource at a boot then, and
+ * is off. */
+static void tell_unused(const Apply *a, const Compared *m) {
+        const Metadata *x = &m->machine.metadata;
+
+        if (streq(x->kind, "talos") || !x->seed || fs_exists(a->d.root, x->seed) != 0)
+                return;
+        log_notice("'%s' has no seed any more, so cloud-init is off in it and uses no larger disk: 'sudo growpart /dev/vda 1 && sudo resize2fs /dev/vda1' in it does",
+                   m->file->name);
+}
+
 /* Not below memory that was saved: what that knows of the disk would be wrong. */
 static int grow_off(const Apply *a, const Compared *m) {
         const QemuImg q = { .root = a->d.root, .said = qemu_said };
@@ -270,6 +281,8 @@ static Fate change(const Apply *a, const Compared *m, const VmDifference *i, int
         if (i->how == VMCHANGE_RESTART)
                 return defined < 0 ? FATE_FAILED : FATE_AT_START;
         r = i->key == VMKEY_DISK ? grow(a, m) : change_gpus(a, m);
+        if (i->key == VMKEY_DISK && r > 0 && !a->dry_run)
+                tell_unused(a, m);
         return r < 0 ? FATE_FAILED : r == 0 ? FATE_LEFT : FATE_DONE;
 }
 

@@ -93,8 +93,6 @@ static bool is_line(const char *s) {
 
 static int check_words(Context *c, Create *n) {
         const char *firmware = vmctl_value(c, OPT_FIRMWARE), *rom = vmctl_value(c, OPT_ROM);
-        _cleanup_(gpuwish_done) GpuWish wish = {};
-        const char *why = NULL;
         uint64_t timeout;
 
         n->bios = firmware && streq(firmware, "bios");
@@ -107,10 +105,6 @@ static int check_words(Context *c, Create *n) {
         n->description = vmctl_value(c, OPT_DESCRIPTION);
         if (n->description && !is_line(n->description)) {
                 log_error("--description takes one line of at most %d bytes", LINE_MAX_BYTES);
-                return -EINVAL;
-        }
-        if (rom && gpuwish_parse(c->values[OPT_GPU], &wish, &why) > 0) {
-                log_error("--rom is for one card, which --gpu has to name");
                 return -EINVAL;
         }
         n->rom_off = rom && streq(rom, "off");

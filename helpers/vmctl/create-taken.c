@@ -10,6 +10,7 @@
 #include "ipcheck.h"
 #include "netstate.h"
 #include "parse.h"
+#include "vmdefined.h"
 #include "vmhost.h"
 #include "xml.h"
 
@@ -27,8 +28,10 @@ static int collect_gpus(const char *xml, const char *name, VmHost *h) {
         return r < 0 ? r : vmhost_mark_used(h, functions, name);
 }
 
-/* MAC addresses, pinned CPUs and GPUs of any machine, also those of others. */
+/* MAC addresses, pinned CPUs and GPUs of any machine, also those of others. Who is off when the new one is on
+ * keeps no CPU from it. */
 static int collect_description(const char *xml, const char *name, VmHost *h) {
+        bool apart = strv_contains(h->apart, name);
         _cleanup_xml_doc_ XmlDoc *d = NULL;
         const XmlNode *i;
         int r;
@@ -38,7 +41,8 @@ static int collect_description(const char *xml, const char *name, VmHost *h) {
                 return r;
         for (i = xml_child(xml_child(xml_root(d), "devices"), "interface"); i && r >= 0; i = xml_next(i))
                 r = collect(i, "mac", "address", &h->macs);
-        for (i = xml_child(xml_child(xml_root(d), "cputune"), "vcpupin"); i && r >= 0; i = xml_next(i))
+        i = apart ? NULL : xml_child(xml_child(xml_root(d), "cputune"), "vcpupin");
+        for (; i && r >= 0; i = xml_next(i))
                 r = collect(i, NULL, "cpuset", &h->topology.pinned);
         return r < 0 ? r : collect_gpus(xml, name, h);
 }
@@ -73,11 +77,29 @@ static int collect_metadata(const VirtVm *vm, VmHost *h) {
         return r < 0 ? r : vmhost_mark_used(h, m.gpus, vm->name);
 }
 
+/* It is on, and off before the new one starts: what it has is free then. */
+static int collect_free(Context *c, const VirtVm *vm, VmHost *h) {
+        _cleanup_(vmdefined_done) VmDefined d = {};
+        _cleanup_free_ char *xml = NULL;
+        int r;
+
+        if (!vm_state_is_on(vm->state) || !strv_contains(h->apart, vm->name))
+                return 0;
+        r = virtvm_xml_now(c->virt, vm->name, &xml);
+        if (r >= 0)
+                r = vmdefined_parse(xml, &d);
+        if (r > 0)
+                vmhost_add_free(h, &(VmMemory){ .kib = d.memory, .page_kib = d.page, .node = d.node });
+        return r == -ENOENT ? 0 : MIN(r, 0); /* gone meanwhile */
+}
+
 static int collect_all(const VirtVm *vm, Context *c, VmHost *h) {
         int r = strv_extend(&h->names, vm->name);
 
         if (r >= 0)
                 r = collect_machine(c, vm, h, collect_description);
+        if (r >= 0)
+                r = collect_free(c, vm, h);
         return r < 0 ? r : collect_metadata(vm, h);
 }
 

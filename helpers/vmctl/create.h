@@ -119,6 +119,7 @@ int create_wait_made(Context *c, const char *kind, const char *name) _must_check
 /* power.c. Through the machine's unit where systemd runs, through libvirt elsewhere. Each tells what goes
  * wrong. */
 bool power_has_units(Context *c) _nonnull_all_;
+/* Until it runs; it need not be ready then. */
 int power_start(Context *c, const char *name) _must_check_ _nonnull_all_;
 /* Of a machine that is off: waits until its unit has ended as well, and the GPUs are back where they were. */
 int power_end(Context *c, const char *name, char *const *gpus) _must_check_ __attribute__((nonnull(1, 2)));

@@ -18,7 +18,7 @@
 enum {
         STOP_TIMEOUT_SEC = 120,
         ASK_AGAIN_SEC = 10,
-        START_SEC = 75 * 60 /* WhenIdle= and ReadySec=, up to 30 min each, and all else */,
+        START_SEC = 75 * 60 /* WhenIdle=, up to 30 min for it and for the machine before, and all else */,
         SETTLE_SEC = 60,
         GPU_SEC = 300
 };
@@ -149,8 +149,17 @@ static int start_by_libvirt(Context *c, const char *name) {
         return r < 0 ? vmctl_tell(c, r, "Cannot start '%s'", name) : 0;
 }
 
-/* Whoever interrupts a create does not wait for its GPUs: their way back is part of what is taken back.
- * -ENOLINK: a unit that it requires did not start. */
+/* What a file asks for before its machine is ready may take half an hour: who wants to wait for that says so.
+ */
+static bool runs_already(Bus *bus, const char *unit) {
+        _cleanup_(bus_unit_done) BusUnit u = {};
+
+        return bus_unit_state(bus, unit, &u) >= 0 && streq(u.active_state, "activating") &&
+                        startswith(strempty(u.status_text), VMUNIT_WAITS);
+}
+
+/* Until the machine runs. Whoever interrupts a create does not wait for its GPUs: their way back is part of
+ * what is taken back. -ENOLINK: a unit that it requires did not start. */
 static int start_unit(Bus *bus, const char *unit) {
         uint64_t end = monotonic_usec() + START_SEC * USEC_PER_SEC;
         _cleanup_free_ char *job = NULL, *result = NULL;
@@ -163,6 +172,8 @@ static int start_unit(Bus *bus, const char *unit) {
                 if (monotonic_usec() >= end)
                         return -ETIMEDOUT;
                 r = bus_job_wait(bus, job, USEC_PER_SEC, &result);
+                if (r == 0 && runs_already(bus, unit))
+                        return 0;
         }
         if (r < 0 || streq(result, "done") || streq(result, "skipped"))
                 return MIN(r, 0);

@@ -52,6 +52,7 @@ const Option vmctl_options[_OPT_MAX] = {
         [OPT_MACHINE_CONFIG] = { "machine-config", 0, "FILE", "Of Talos; without it waits for one",
                                  COMPLETE_FILE },
         [OPT_MEMORY] = { "memory", 0, "SIZE", "MiB, or as 16G; half of the host's by default" },
+        [OPT_MODEL_BACKUP] = { "model-backup", 0, "URL", "Copy models there each day, by rsync" },
         [OPT_MODEL_DAYS] = { "model-days", 0, "DAYS", "Remove models that nobody has read since" },
         [OPT_MODEL_STORE] = { "model-store", 0, "DIR", "Models of the host's, read-only in the guest",
                               COMPLETE_FILE },
@@ -101,12 +102,12 @@ const Option vmctl_options[_OPT_MAX] = {
 
 #define GUEST OPT(CLOCKS) | OPT(CUDA_TOOLKIT) | OPT(FIREWALL) | OPT(PACKAGES) | OPT(PERSISTENCED)
 
-#define LLM                                                                                                 \
-        OPT(API_KEY_FILE) | OPT(DRIVER) | OPT(DRIVER_UPDATES) | OPT(ENGINE) | OPT(HF_TOKEN_FILE) |          \
-                        OPT(IDLE) | OPT(LISTEN) | OPT(MODEL_DAYS) | OPT(MODEL_STORE) | OPT(OLLAMA_LISTEN) | \
-                        OPT(OLLAMA_MODELS) | OPT(OLLAMA_PORT) | OPT(OLLAMA_SUM) | OPT(OLLAMA_VERSION) |     \
-                        OPT(SWAP) | OPT(VLLM_ARGUMENTS) | OPT(VLLM_MODEL) | OPT(VLLM_PORT) |                \
-                        OPT(VLLM_VERSION)
+#define LLM                                                                                                \
+        OPT(API_KEY_FILE) | OPT(DRIVER) | OPT(DRIVER_UPDATES) | OPT(ENGINE) | OPT(HF_TOKEN_FILE) |         \
+                        OPT(IDLE) | OPT(LISTEN) | OPT(MODEL_BACKUP) | OPT(MODEL_DAYS) | OPT(MODEL_STORE) | \
+                        OPT(OLLAMA_LISTEN) | OPT(OLLAMA_MODELS) | OPT(OLLAMA_PORT) | OPT(OLLAMA_SUM) |     \
+                        OPT(OLLAMA_VERSION) | OPT(SWAP) | OPT(VLLM_ARGUMENTS) | OPT(VLLM_MODEL) |          \
+                        OPT(VLLM_PORT) | OPT(VLLM_VERSION)
 
 #define CREATE                                                                                            \
         GUEST | LLM | OPT(AUTOSTART) | OPT(CPUS) | OPT(DESCRIPTION) | OPT(DISK) | OPT(DRY_RUN) |          \

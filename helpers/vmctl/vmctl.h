@@ -66,6 +66,7 @@ typedef enum Opt {
         OPT_MAC,
         OPT_MACHINE_CONFIG,
         OPT_MEMORY,
+        OPT_MODEL_BACKUP,
         OPT_MODEL_DAYS,
         OPT_MODEL_STORE,
         OPT_NAME,

@@ -99,6 +99,7 @@ deploys() {
         echo '-- 1'
         vmctl apply $name >/run/said 2>&1
         echo "status: $?"
+        systemctl start gpuvm-vm@$name # until it is ready, or late
         echo "runs: $(vmctl list --quiet) $(systemctl is-active gpuvm-vm@$name gpuvm-vfio@0000:01:00.0 | paste -sd' ')"
         xml | grep -oE "<vcpu[^>]*>[0-9]+<|<memory[^>]*>[0-9]+<|<source>|<address domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>" | grep -v '<source>' | paste -sd' '
         echo "disk: $(qemu-img info -U /var/lib/libvirt/images/gpuvm/$name.qcow2 | sed -n 's/^virtual size: \([^(]*\) (.*/\1/p')"

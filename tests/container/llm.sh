@@ -38,7 +38,7 @@ program() {
         cat >"$1/$2"
         chmod 755 "$1/$2"
 }
-for name in qemu-guest-agent nvtop ubuntu-drivers-common python3-dev gcc libc6-dev nvidia-headless-no-dkms-580-server-open cuda-toolkit-12-9; do
+for name in qemu-guest-agent nvtop rsync ubuntu-drivers-common python3-dev gcc libc6-dev nvidia-headless-no-dkms-580-server-open cuda-toolkit-12-9; do
         package "$name"
 done
 program "$work/files/usr/bin" nvidia-smi <<'S'
@@ -71,6 +71,7 @@ driver   : xserver-xorg-video-nouveau - distro free builtin'
         ;;
 *)
         echo "$*" >>/shared/drivers
+        /usr/local/lib/gpuvm-setup/check engines >>/shared/engines
         [ -e /shared/driver-works ] || exit 0 # as the real one
         apt-get -qy install nvidia-headless-no-dkms-580-server-open
         ;;
@@ -84,6 +85,13 @@ S
 # A container may not swap.
 program "$bin" swapon <<<'true'
 program "$bin" nvcc <<<'echo release 12.9'
+# Says what it copies, where to, and as who.
+program "$bin" rsync <<'S'
+#!/bin/sh
+[ -e /run/rsyncd ] || exit 10
+while [ $# -gt 2 ]; do shift; done
+find "$1" -type f -exec cat {} + >/dev/null && echo "copied $1 $2 by $(id -un)"
+S
 # What is on the network is below /srv/https; the machine itself is asked in earnest.
 program "$bin" curl <<'S'
 #!/bin/bash
@@ -179,7 +187,7 @@ seed=$machine/var/lib/cloud/seed/nocloud
 mkdir -p "$seed" "$shared/schema"
 secret=key-1b9c4e token=hf_77d0
 "$userdata" llm gpu=yes listen=192.0.2.7 "firewall=8000@192.0.2.0/24 53/udp" swap=1M idle=2s "packages=nvtop" key=$secret token=$token \
-        ollama-models=tiny model-store=/srv/models >"$seed/user-data"
+        ollama-models=tiny model-store=/srv/models model-backup=rsync://192.0.2.7/models/llm-01 >"$seed/user-data"
 echo '{"instance-id":"f3a1","local-hostname":"llm-01"}' >"$seed/meta-data"
 printf 'datasource_list: [NoCloud]\nnetwork: {config: disabled}\n' >"$machine/etc/cloud/cloud.cfg.d/99-test.cfg"
 cp "$seed/user-data" "$shared/schema/llm"
@@ -233,6 +241,7 @@ boot() {
         journalctl --sync
         journalctl -u gpuvm-setup@driver -o cat | grep -o 'ubuntu-drivers did not install driver 580-server-open'
         journalctl -u gpuvm-setup@driver -o cat | grep -o "'systemctl start gpuvm-setup.target' goes on from here"
+        echo "for the host: $(sort -u /shared/engines), then: $(/usr/local/lib/gpuvm-setup/check engines)"
 
         touch /shared/driver-works
         systemctl start gpuvm-setup.target
@@ -293,6 +302,18 @@ boot() {
         echo "listens: $(ss -Hltn | awk '{ print $4 }' | sort | paste -sd' ')"
         echo "enabled: $(systemctl is-enabled vllm-proxy.socket ollama-proxy.socket gpuvm-setup.target vllm.service | paste -sd' ')"
 
+        echo '-- backup'
+        systemctl start gpuvm-backup@ollama 2>/dev/null
+        : >/run/rsyncd
+        systemctl start gpuvm-backup@vllm
+        /usr/local/lib/gpuvm-setup/check | sed -n 's/[0-9-]*$//; /^model-backup/p'
+        touch -d '3 days ago' /var/lib/gpuvm-backup/vllm/done
+        systemctl reset-failed gpuvm-backup@ollama
+        /usr/local/lib/gpuvm-setup/check | sed -n 's/[0-9-]*, / DATE, /; /^model-backup/p'
+        systemctl start gpuvm-backup@vllm gpuvm-backup@ollama
+        journalctl --sync
+        journalctl -u 'gpuvm-backup@*' -o cat | grep ^copied | sort -u
+        echo "each day: $(systemctl is-active gpuvm-backup@vllm.timer gpuvm-backup@ollama.timer | paste -sd' ')"
         echo '-- 4'
         echo "asleep: $(systemctl is-active vllm ollama | paste -sd' ') $(/usr/local/lib/gpuvm-setup/check engines)"
         systemctl stop ollama-proxy.socket
@@ -303,7 +324,7 @@ boot() {
         keeper=$!
         echo "vllm: $(http http://192.0.2.7:8000/health) $(systemctl is-active vllm ollama | paste -sd' ') $(/usr/local/lib/gpuvm-setup/check engines)"
         echo "without the key: $(http http://192.0.2.7:8000/v1/models), with it: $(http -H "Authorization: Bearer $secret" http://192.0.2.7:8000/v1/models)"
-        /usr/local/lib/gpuvm-setup/check | sed 's/ [0-9]* ms/ N ms/' >/run/check
+        /usr/local/lib/gpuvm-setup/check | sed 's/ [0-9]* ms/ N ms/; /^model-backup/s/[^ ]*$/TODAY/' >/run/check
         grep -E '^(vllm|first)' /run/check
         pid=$(systemctl show -P MainPID vllm)
         echo "as: $(stat -c %U "/proc/$pid") $(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -o 'vllm serve.*')"
@@ -394,6 +415,7 @@ is 'scenario 8: a step that fails is told, leaves the machine as it is, and goes
 units: failed failed inactive active active
 ubuntu-drivers did not install driver 580-server-open
 'systemctl start gpuvm-setup.target' goes on from here
+for the host: engines skip is still setting up its engines, then: engines warn has not come to its engines in its setup
 second: store start store failed driver start driver done gpu start gpu done cuda start cuda failed
 no key at https://developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64 is one of NVIDIA's that are known here
 third: store start store failed cuda start cuda done ollama start ollama done vllm start vllm done engines start engines done models start models done
@@ -431,6 +453,13 @@ ufw: 53/udp Anywhere
 Default: deny (incoming), allow (outgoing)
 listens: 127.0.0.1:11434 192.0.2.7:8000
 enabled: enabled enabled enabled disabled"
+is 'models are copied to where they are to be, and nothing else' "$(part backup)" 'model-backup ok those of vllm were copied on 
+model-backup fail the last copy failed: those of ollama have not been copied yet
+model-backup fail those of vllm were copied on  DATE, and not since
+model-backup skip those of ollama have not been copied yet
+copied /opt/models/hub/ rsync://192.0.2.7/models/llm-01/hub/ by vllm
+copied /opt/ollama/models/ rsync://192.0.2.7/models/llm-01/ollama/ by ollama
+each day: active active'
 is 'scenario 4: vLLM starts when it is asked, answers whom it knows, and survives a crash' "$(part 4)" 'asleep: inactive inactive engines ok has engines that answer
 nobody listens: engines fail has no answer from ollama
 vllm: 200 active inactive engines ok has engines that answer
@@ -447,6 +476,8 @@ open-driver ok nvidia-headless-no-dkms-580-server-open 99
 nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 580.95.05
 kernel ok what it says of the GPU in its log is no error
 model-store ok the models of the host are there, read-only
+model-backup ok those of vllm were copied on TODAY
+model-backup ok those of ollama were copied on TODAY
 cuda ok the toolkit is there'
 is 'scenario 5: Ollama is there, and has the GPU when it is asked' "$(part 5)" 'ollama ok ollama version is 0.32.7
 ollama-unit ok its unit is there

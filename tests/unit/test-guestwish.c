@@ -82,6 +82,16 @@ TEST(what_is_no_value) {
                   "'newest' is no branch of NVIDIA's driver like 580-server for --driver" },
                 { GUEST_SWAP, "2T", "'2T' is no size of at most 1T for --swap" },
                 { GUEST_IDLE, "soon", "'soon' is no time like 15min for --idle" },
+                { GUEST_MODEL_BACKUP, "rsync://192.0.2.2",
+                  "'rsync://192.0.2.2' is no place like rsync://192.0.2.2/models/llm-01 for --model-backup" },
+                { GUEST_MODEL_BACKUP, "rsync:///models",
+                  "'rsync:///models' is no place like rsync://192.0.2.2/models/llm-01 for --model-backup" },
+                { GUEST_MODEL_BACKUP, "rsync://me@host/models",
+                  "'rsync://me@host/models' is no place like rsync://192.0.2.2/models/llm-01 for --model-backup" },
+                { GUEST_MODEL_BACKUP, "rsync://host/models/../etc",
+                  "'rsync://host/models/../etc' is no place like rsync://192.0.2.2/models/llm-01 for --model-backup" },
+                { GUEST_MODEL_BACKUP, "host:/models",
+                  "'host:/models' is no place like rsync://192.0.2.2/models/llm-01 for --model-backup" },
                 { GUEST_MODEL_DAYS, "-1", "'-1' is no number of days for --model-days" },
                 { GUEST_MODEL_STORE, "models",
                   "'models' is no absolute path of a directory for --model-store" },
@@ -117,6 +127,8 @@ TEST(what_is_a_value) {
                 { GUEST_OLLAMA_MODELS, "qwen3:0.6b" },
                 { GUEST_DRIVER, "580-server" },
                 { GUEST_SWAP, "32G" },
+                { GUEST_MODEL_BACKUP, "rsync://192.0.2.2/models" },
+                { GUEST_MODEL_BACKUP, "rsync://[2001:db8::2]:8730/models/llm-01" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(good); i++) {

@@ -93,6 +93,8 @@ TEST(engines_at_a_moment) {
         ASSERT(found.items[0].remedy);
         engines("engines skip is still setting up its engines\n", FINDING_SKIP,
                 "is still setting up its engines");
+        engines("engines warn has not come to its engines in its setup\n", FINDING_WARN,
+                "has not come to its engines in its setup");
         engines(NULL, FINDING_WARN, "has not said whether its engines answer");
         engines("", FINDING_WARN, "has not said whether its engines answer");
         engines("engines perhaps x\n", FINDING_WARN, "has not said whether its engines answer");
@@ -127,8 +129,8 @@ TEST(checks_with_their_remedies) {
         expect(0, FINDING_OK, "nvidia-smi", "NVIDIA GeForce RTX 5060 Ti, 16311 MiB");
         expect(1, FINDING_FAIL, "ollama-health", "it does not run");
         expect(2, FINDING_SKIP, "first-token", "no");
-        program("lspci fail x\nmodel-store fail x\nvllm-gpu fail x\nollama-list fail x\nollama-gpu fail x\n");
-        ASSERT_EQ(found.n, 5);
+        program("lspci fail x\nmodel-store fail x\nmodel-backup fail x\nvllm-gpu fail x\nollama-list fail x\nollama-gpu fail x\n");
+        ASSERT_EQ(found.n, 6);
         for (size_t i = 0; i < found.n; i++)
                 ASSERT(found.items[i].level == FINDING_FAIL && found.items[i].remedy);
         findings_done(&found);

@@ -25,8 +25,8 @@ static VmHealth declared(const char *lines) {
         return declared_as("debian", lines);
 }
 
-/* At second t of its life: what is well ("+agent"), what is not ("-agent"), and what cannot be told
- * ("?gpu"). */
+/* At second t of its life: what is well ("+agent"), what is not ("-agent"), what cannot be told ("?gpu")
+ * and what is being set up ("~engines"). */
 static VmHealthNews at(VmHealth *h, unsigned t, const char *checks, const char *lacks) {
         _cleanup_(findings_done) Findings l = {};
         _cleanup_strv_ char **words = NULL;
@@ -38,6 +38,7 @@ static VmHealthNews at(VmHealth *h, unsigned t, const char *checks, const char *
                 ASSERT_EQ(findings_add(&l,
                                        **w == '+'                   ? FINDING_OK
                                                        : **w == '?' ? FINDING_WARN
+                                                       : **w == '~' ? FINDING_SKIP
                                                                     : FINDING_FAIL,
                                        *w + 1, "x", NULL, "it"),
                           0);
@@ -147,6 +148,23 @@ TEST(engines_are_waited_for_and_missed) {
         ASSERT_EQ(at(&h, 40, "+state +agent -engines", "engines"), VMHEALTH_SAME);
         ASSERT_EQ(at(&h, 100, "+state +agent -engines", "engines"), VMHEALTH_UNHEALTHY);
         ASSERT_EQ(at(&h, 120, "+state +agent ?engines", NULL), VMHEALTH_WELL); /* as far as anybody knows */
+}
+
+TEST(the_first_setup_has_its_time) {
+        VmHealth h = declared_as("llm", "");
+
+        ASSERT_EQ(at(&h, 290, "+state -agent", "agent"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 310, "+state +agent ~engines", "engines"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 1799, "+state +agent ~engines", "engines"), VMHEALTH_SAME);
+        ASSERT_EQ(vmhealth_next_usec(&h), SEC(2));
+        ASSERT_EQ(at(&h, 1800, "+state +agent ~engines", "engines"), VMHEALTH_LATE);
+        vmhealth_begin(&h, SEC(100)); /* a step restarts the guest */
+        ASSERT_EQ(at(&h, 400, "+state +agent ~engines", "engines"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 402, "+state +agent ?engines", "engines"), VMHEALTH_LATE); /* it has failed */
+        h = declared_as("llm", "ReadySec=2min");
+        ASSERT_EQ(at(&h, 120, "+state +agent ~engines", "engines"), VMHEALTH_LATE);
+        h = declared_as("llm", "ReadySec=20min");
+        ASSERT_EQ(at(&h, 1200, "+state +agent ~engines", "engines"), VMHEALTH_LATE);
 }
 
 TEST(engines_that_have_answered_are_expected) {

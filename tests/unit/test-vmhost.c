@@ -68,6 +68,25 @@ TEST(a_card_of_one_that_is_off_then_is_shared) {
         ASSERT_STREQ(h.gpus[0].used_by, "one");
 }
 
+TEST(memory_of_one_that_is_off_then_is_free) {
+        VmNode nodes[] = { { .id = 0, .free_kib = 10 }, { .id = 2, .free_2m = 1 } };
+        VmHost h = { .memory = 1000, .available = 100, .topology = { .nodes = nodes, .n_nodes = 2 } };
+
+        vmhost_add_free(&h, &(VmMemory){ .kib = 300, .node = -1 });
+        ASSERT_EQ(h.available, 400);
+        vmhost_add_free(&h, &(VmMemory){ .kib = 200, .node = 0 });
+        ASSERT_EQ(h.available, 600);
+        ASSERT(nodes[0].free_kib == 210 && nodes[1].free_kib == 0);
+        vmhost_add_free(&h, &(VmMemory){ .kib = 8 * 2048, .page_kib = 2048, .node = 2 });
+        vmhost_add_free(&h, &(VmMemory){ .kib = 3 * 1048576, .page_kib = 1048576, .node = 0 });
+        ASSERT_EQ(h.available, 600); /* pages are nobody else's */
+        ASSERT(nodes[1].free_2m == 9 && nodes[0].free_1g == 3 && h.topology.free_2m == 0);
+        vmhost_add_free(&h, &(VmMemory){ .kib = 2 * 2048, .page_kib = 2048, .node = -1 });
+        ASSERT_EQ(h.topology.free_2m, 2);
+        vmhost_add_free(&h, &(VmMemory){ .kib = 1000, .node = -1 });
+        ASSERT_EQ(h.available, 1000); /* all that there is */
+}
+
 TEST(who_has_its_audio_has_the_card) {
         _cleanup_(vmhost_done) VmHost h = recorded("intel-one-gpu");
         char *const near[] = { (char *) "0000:01:00.1", NULL },

@@ -67,6 +67,10 @@ TEST(what_is_said) {
                 { "debian", "Server=yes", "--server is for machines of the kind ubuntu" },
                 { "debian", "Release=99",
                   "'99' is no release of debian for --release: these are known: 12, 13" },
+                { "debian", "[Gpu]\nGpu=none\nRom=off",
+                  "--rom is for a card, and the machine is to have none" },
+                { "debian", "[Gpu]\nGpu=2 x RTX 4090\nRom=on",
+                  "--rom is for one card, which --gpu has to name" },
                 { "debian", "[Guest]\nUser=root", "'root' is no name for a user in the guest, for --user" },
                 { "debian", "[Guest]\nUserData=/u\nSshKey=/k",
                   "--ssh-key is told to cloud-init, and --user-data is in its place" },
@@ -93,6 +97,9 @@ TEST(what_is_well) {
                 { "llm", "[Guest]\nCudaToolkit=newest" },
                 { "debian", "Release=bookworm\n[Guest]\nCudaToolkit=12.4" },
                 { "debian", "Release=7\nImage=/x" },
+                { "debian", "[Gpu]\nRom=off" },
+                { "debian", "[Gpu]\nGpu=01:00.0\nRom=/x.rom" },
+                { "debian", "[Gpu]\nGpu=pci-0000:00:01.0/00.0\nRom=off" },
                 { "debian", "[Guest]\nUser=root\nUserData=/u" },
         };
 

@@ -82,6 +82,22 @@ TEST(pages) {
                 "0 are free");
 }
 
+TEST(pages_that_are_going_to_be_free) {
+        VmTopology t = two_nodes();
+        VmPlaceWish w = { .cpus = 4, .memory_kib = 12 * GIB, .page_kib = 2048, .node = 1 };
+        VmPlace p;
+
+        refused(&t, w, -ENOSPC, "needs 6144 hugepages of 2M, and 5120 are free");
+        t.free_2m = 1024; /* wherever they are: not all of them there */
+        p = place(&t, w);
+        ASSERT(p.node == -1 && strstr(p.why, "memory"));
+        refused(&t, (VmPlaceWish){ .cpus = 4, .memory_kib = 9 * GIB, .page_kib = GIB, .node = -1 }, -ENOSPC,
+                "8 are free");
+        t.free_1g = 1;
+        p = place(&t, (VmPlaceWish){ .cpus = 4, .memory_kib = 9 * GIB, .page_kib = GIB, .node = -1 });
+        ASSERT_EQ(p.node, -1);
+}
+
 static void pinned(const VmPlace *p, unsigned n, const char *want) {
         _cleanup_strv_ char **l = NULL;
         _cleanup_free_ char *text = NULL;

@@ -388,25 +388,6 @@ TEST(one_of_a_machine_that_is_off_then) {
         gpus[2].shared = gpus[2].used_by = NULL;
 }
 
-TEST(memory_of_a_machine_that_is_off_then) {
-        char *const wanted[] = { (char *) "0000:03:00.0", NULL };
-        VmWish w = { .kind = "talos", .gpus = wanted, .memory = "40G" };
-        VmHost h = host();
-        _cleanup_(vmplan_done) VmPlan p = {};
-
-        h.available = UINT64_C(20) * 1024 * 1024;
-        gpus[2].shared = (char *) "other";
-        refused(&h, &w, -ENOSPC, "20480 MiB are available"); /* that one is off */
-        gpus[2].busy = (char *) "qemu-system-x86 (7)";
-        gpus[2].held = true;
-        p = plan(&h, &w);
-        ASSERT_EQ(p.memory, 40 * 1024 * 1024);
-        w.memory = "64G"; /* all that the host has */
-        refused(&h, &w, -ENOSPC, "65536 MiB are available");
-        gpus[2].shared = gpus[2].busy = NULL;
-        gpus[2].held = false;
-}
-
 TEST(what_cannot_be) {
         char *const used[] = { (char *) "0000:01:00.0", NULL },
                     *const kept[] = { (char *) "0000:02:00.0", NULL },

@@ -66,6 +66,7 @@ real() {
         virsh -q -c qemu:///system managedsave-remove one
         apply --dry-run one
         qemu-img info --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
+        rm $pool/one-seed.iso
         apply one
         qemu-img info --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
         apply one
@@ -149,10 +150,25 @@ shares_gpus() {
         bare twin
         apply --root /run/host twin
 
-        # As if this host were the recorded one.
         echo '-- its owner is on'
         bare keeper 0000:21:00.0
         virsh -q -c qemu:///system "undefine gpus --nvram; undefine twin --nvram; start keeper"
+        virsh -q -c qemu:///system dumpxml --inactive keeper | sed 's|</vcpu>|&<cputune><vcpupin vcpu="0" cpuset="0-7"/></cputune>|' |
+                virsh -q -c qemu:///system define /dev/stdin >/dev/null
+        printf '[Vm]\nKind=debian\n[Gpu]\nGpu=21:00.0\n' >$file/keeper.vm
+        mkdir -p /run/host/sys/devices/system/cpu
+        echo 0-7 >/run/host/sys/devices/system/cpu/online
+        # What it has is this one's then; what there is beside it is not enough.
+        sed 's/^Memory.*/Memory=3200\nPin=yes/; s/^Cpus.*/Cpus=2/' $file/twin.vm >$file/late.vm
+        apply --root /run/host --dry-run late | grep -E 'Would|  (gpu|memory|pinned)|status'
+        sed -i 's/^Memory.*/Memory=3400/' $file/late.vm
+        apply --root /run/host --dry-run late
+        rm $file/keeper.vm
+        sed -i 's/^Memory.*/Memory=256/; s/^Gpu=.*/Gpu=none/' $file/late.vm
+        apply --root /run/host --dry-run late
+        rm $file/late.vm
+
+        # As if this host were the recorded one.
         mount --bind /run/host/sys /sys
         for name in keeper waits; do
                 declare_vm "$name" 'Cpus=1\nMemory=128\n'
@@ -208,6 +224,7 @@ status: 1
 one: Disk 60 GiB -> 61 GiB: would be done
 status: 0
 60
+vmctl: '"'one'"' has no seed any more, so cloud-init is off in it and uses no larger disk: '"'sudo growpart /dev/vda 1 && sudo resize2fs /dev/vda1'"' in it does
 one: Disk 60 GiB -> 61 GiB: done
 status: 0
 61
@@ -280,6 +297,15 @@ vmctl: GPU 0000:21:00.0 belongs to machine '"'gpus'"', also while that is off. '
 twin: Gpu none -> 0000:21:00.0: failed
 status: 1
 -- its owner is on
+Would make late:
+  gpu      0000:21:00.0           asked for
+  memory   3200 MiB               asked for
+  pinned   1,2                    asked for
+status: 0
+vmctl: 3400 MiB of memory are not free: a guest with a GPU has all of its own at once, and 4352 MiB are available. Give less by --memory, or stop something
+status: 1
+vmctl: 0 CPUs are free to be pinned, and 2 are wanted: the host keeps its first core, and other machines have theirs. Give less by --cpus
+status: 1
 waits is made, and off: keeper is on, and they share a GPU. '"'vmctl start waits'"' shuts keeper down and starts it.
 status: 0
 running

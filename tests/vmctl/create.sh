@@ -95,7 +95,7 @@ run windows
 like 'a kind that is none' "$status:$err" "^2:.*'windows'"
 run talos --dry-run --memory lots
 like 'a size that is none' "$status:$err" "^2:.*--memory"
-for words in '--memory lots' '--cpus 0' '--hugepages 3M' '--firmware coreboot' '--rom maybe' '--release 7' '--timeout soon' '--ip 192.0.2.700' $'--description a\001b'; do
+for words in '--memory lots' '--cpus 0' '--hugepages 3M' '--firmware coreboot' '--rom maybe' '--rom off --no-gpu' '--rom on --gpu 2' '--release 7' '--timeout soon' '--ip 192.0.2.700' $'--description a\001b'; do
         # shellcheck disable=SC2086 # words
         "$vmctl" -c qemu+unix:///system?socket=/nonexistent create debian $words 2>"$work/err" && status=0 || status=$?
         like "$words: refused before libvirt is asked" "$status:$(<"$work/err")" "^2:.*(${words%% *}|'${words##* }')"

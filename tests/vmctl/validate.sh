@@ -77,6 +77,8 @@ refuses_of debian 4 '[Guest]\nUser=root\n' "'root' is no name for a user in the 
 refuses_of talos 4 '[Guest]\nPackages=vim\n' 'Packages= is for machines of the kind ubuntu, debian, llm or worker'
 refuses_of llm 4 '[Guest]\nUserData=/etc/data\n' 'UserData= is for machines of the kind ubuntu, debian or worker'
 refuses_of llm 4 '[Guest]\nCudaToolkit=12.4\n' "'12.4' is too old for CudaToolkit= on Ubuntu: 12.6 or newer"
+refuses_of debian 5 '[Gpu]\nGpu=none\nRom=off\n' 'Rom= is for a card, and the machine is to have none'
+refuses_of debian 5 '[Gpu]\nGpu=any\nRom=off\n' 'Rom= is for one card, which Gpu= has to name'
 refuses_of debian 3 'Server=yes\n' 'Server= is for machines of the kind ubuntu'
 refuses 'what only workers join with' 4 '[Guest]\nJoin=/etc/join\n' 'Join= is for machines of the kind worker'
 printf '[Vm]\nKind=worker\n[Guest]\nJoin=/etc/join\nUserData=/etc/data\n' >"$work/x.vm"

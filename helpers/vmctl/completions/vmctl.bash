@@ -35,10 +35,10 @@ _vmctl() {
         case "$command " in
         'create '*) options='--api-key-file= --autostart --clocks= --cpus= --cuda-toolkit= --description= --disk= --driver= --driver-updates --dry-run
 --engine= --firewall= --firmware= --gateway= --gpu= --hf-token-file= --hugepages= --idle= --image= --ip=
---join= --listen= --mac= --machine-config= --memory= --model-days= --model-store= --name= --network= --no-gpu
---ollama-listen= --ollama-models= --ollama-port= --ollama-sum= --ollama-version= --packages= --persistenced --pin --release= --rom=
---root= --schematic= --server --ssh-key= --swap= --talos-version= --timeout= --user= --user-data= --vllm-arguments=
---vllm-model= --vllm-port= --vllm-version= --wait ' words="talos ubuntu debian llm worker" ;;
+--join= --listen= --mac= --machine-config= --memory= --model-backup= --model-days= --model-store= --name= --network=
+--no-gpu --ollama-listen= --ollama-models= --ollama-port= --ollama-sum= --ollama-version= --packages= --persistenced --pin --release=
+--rom= --root= --schematic= --server --ssh-key= --swap= --talos-version= --timeout= --user= --user-data=
+--vllm-arguments= --vllm-model= --vllm-port= --vllm-version= --wait ' words="talos ubuntu debian llm worker" ;;
         'list '*) options='--all ' words="" ;;
         'info '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'start '*) options='--dry-run --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;

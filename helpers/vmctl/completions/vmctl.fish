@@ -33,6 +33,7 @@ complete -c vmctl -n '__fish_seen_subcommand_from create' -l listen -r -d 'Of vL
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l mac -r -d 'Its MAC address'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l machine-config -r -d 'Of Talos; without it waits for one'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l memory -r -d 'MiB, or as 16G; half of the host's by default'
+complete -c vmctl -n '__fish_seen_subcommand_from create' -l model-backup -r -d 'Copy models there each day, by rsync'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l model-days -r -d 'Remove models that nobody has read since'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l model-store -r -d 'Models of the host's, read-only in the guest'
 complete -c vmctl -n '__fish_seen_subcommand_from create' -l name -r -d 'Its name; by kind and number by default'

@@ -168,17 +168,29 @@ static void zsh(void) {
         printf("        esac\n}\n\n_vmctl \"$@\"\n");
 }
 
+static void fish_words(const char *flags, const char *s) {
+        printf(" %s '", flags);
+        for (; *s; s++)
+                printf(*s == '\'' ? "'\\''" : "%c", *s);
+        printf("'");
+}
+
+static void fish_complete(Complete complete, const char *words) {
+        if (complete == COMPLETE_WORDS)
+                fish_words("-f -a", words);
+        else if (complete == COMPLETE_VM)
+                fish_words("-f -a", "(" NAMES ")");
+}
+
 static void fish_option(const Option *o, const char *condition) {
         printf("complete -c vmctl%s -l %s", condition, o->name);
         if (o->letter)
                 printf(" -s %c", o->letter);
         if (o->argument && *o->argument != '[')
                 printf(" -r");
-        if (o->complete == COMPLETE_WORDS)
-                printf(" -f -a '%s'", o->words);
-        else if (o->complete == COMPLETE_VM)
-                printf(" -f -a '(" NAMES ")'");
-        printf(" -d '%s'\n", o->help);
+        fish_complete(o->complete, o->words);
+        fish_words("-d", o->help);
+        printf("\n");
 }
 
 static void fish_command(const Command *c) {
@@ -186,14 +198,19 @@ static void fish_command(const Command *c) {
 
         (void) snprintf(first, sizeof(first), "%.*s", (int) strcspn(c->name, " "), c->name);
         (void) snprintf(condition, sizeof(condition), " -n '__fish_seen_subcommand_from %s'", first);
-        printf("complete -c vmctl -n __fish_use_subcommand -f -a %s -d '%s'\n", first, c->summary);
-        if (c->name[strlen(first)])
-                printf("complete -c vmctl%s -f -a %s -d '%s'\n", condition, c->name + strlen(first) + 1,
-                       c->summary);
-        if (c->complete == COMPLETE_VM)
-                printf("complete -c vmctl%s -f -a '(" NAMES ")'\n", condition);
-        else if (c->complete == COMPLETE_WORDS)
-                printf("complete -c vmctl%s -f -a '%s'\n", condition, c->words);
+        printf("complete -c vmctl -n __fish_use_subcommand -f -a %s", first);
+        fish_words("-d", c->summary);
+        printf("\n");
+        if (c->name[strlen(first)]) {
+                printf("complete -c vmctl%s -f -a %s", condition, c->name + strlen(first) + 1);
+                fish_words("-d", c->summary);
+                printf("\n");
+        }
+        if (c->complete == COMPLETE_VM || c->complete == COMPLETE_WORDS) {
+                printf("complete -c vmctl%s", condition);
+                fish_complete(c->complete, c->words);
+                printf("\n");
+        }
         for (Opt o = 0; o < _OPT_MAX; o++)
                 if (c->options & OPT_BIT(o))
                         fish_option(&vmctl_options[o], condition);

@@ -290,7 +290,12 @@ static int run_machine(Phase *p, const char *name) {
         if (m.probe.health.ready == VMREADY_STARTED)
                 tell_ready(&m);
         r = stay(&m, &look);
-        return r < 0 ? r : tell_end(&m, look.end);
+        if (r < 0)
+                return r;
+        /* To systemd it is a failure of a unit (service_sigchld_event()) to end well before it was ready. */
+        if (look.end != VM_END_CRASHED)
+                tell_ready(&m);
+        return tell_end(&m, look.end);
 }
 
 static bool is_verb(const char *word) {

@@ -179,6 +179,13 @@ kill -TERM "$pid"
 down
 is 'and keeps nobody' "$status" 0
 rm -r "$work/guest/agent" "$work/guest/bin"
+declare_it Ready=address
+up_with_agent
+check 'one that waits' until_in 'STATUS=Waiting until it is ready' "$work/told"
+is 'is not ready' "$(grep -c READY=1 "$work/told")" 0
+kill -TERM "$pid"
+down
+is 'and if it is off before it was, that is no failure to systemd' "$status $(grep -c READY=1 "$work/told")" '0 1'
 declare_it Ready=address ReadySec=1
 up_with_agent
 check 'one that is late is told' until_in "'talos-01' is not ready after [0-9]* s: it runs; it has no address" "$work/err"

@@ -109,10 +109,15 @@ static VmHealthNews miss_on(VmHealth *h, const Finding *lack, uint64_t now) {
         return due && !streq(lack->check, "state") ? VMHEALTH_STILL : VMHEALTH_SAME;
 }
 
-static bool is_late(const VmHealth *h, const Finding *lack, uint64_t now) {
-        bool sets_up = streq(lack->check, "engines") && lack->level == FINDING_SKIP;
+/* A guest at work does not answer each time, and its agent is restarted by the packages that it installs. */
+static bool sets_up(VmHealth *h, const Finding *lack, uint64_t now) {
+        if (streq(lack->check, "engines") && lack->level == FINDING_SKIP)
+                h->setup_seen_usec = now;
+        return h->setup_seen_usec > 0 && now - h->setup_seen_usec < h->patience_usec;
+}
 
-        return now - h->begin_usec >= (sets_up ? h->setup_usec : h->ready_usec);
+static bool is_late(VmHealth *h, const Finding *lack, uint64_t now) {
+        return now - h->begin_usec >= (sets_up(h, lack, now) ? h->setup_usec : h->ready_usec);
 }
 
 static VmHealthNews miss(VmHealth *h, const Finding *lack, uint64_t now) {

@@ -10,8 +10,8 @@
  * is not. A GPU or an engine that was there has to be seen to be missing: what cannot be looked at is no
  * reason.
  *
- * A guest whose first setup is at work (setupcheck_engines(): FINDING_SKIP) is not late as long as that may
- * take, unless its file says how long it has (ReadySec=). */
+ * A guest whose first setup is at work (setupcheck_engines(): FINDING_SKIP), or was a minute ago, is not late
+ * as long as that may take, unless its file says how long it has (ReadySec=). */
 
 #include "findings.h"
 #include "vmfile.h"
@@ -50,8 +50,9 @@ typedef struct VmHealth {
 
         /* private */
         bool expect_agent, expect_gpu, expect_engines, was_ready, late, unhealthy;
-        uint64_t bad_usec;  /* since when something is missed, 0: nothing is */
-        uint64_t told_usec; /* when it was last told that it is unhealthy */
+        uint64_t bad_usec;        /* since when something is missed, 0: nothing is */
+        uint64_t told_usec;       /* when it was last told that it is unhealthy */
+        uint64_t setup_seen_usec; /* when it was last seen to set up its engines, 0: never */
 } VmHealth;
 
 /* As the file says, or its absence (NULL). Unless it says something else, a machine for language models that

@@ -160,7 +160,13 @@ TEST(the_first_setup_has_its_time) {
         ASSERT_EQ(at(&h, 1800, "+state +agent ~engines", "engines"), VMHEALTH_LATE);
         vmhealth_begin(&h, SEC(100)); /* a step restarts the guest */
         ASSERT_EQ(at(&h, 400, "+state +agent ~engines", "engines"), VMHEALTH_SAME);
-        ASSERT_EQ(at(&h, 402, "+state +agent ?engines", "engines"), VMHEALTH_LATE); /* it has failed */
+        ASSERT_EQ(at(&h, 402, "+state +agent ?engines", "engines"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 460, "+state +agent ?engines", "engines"), VMHEALTH_LATE); /* it has failed */
+        h = declared_as("llm", "");
+        ASSERT_EQ(at(&h, 600, "+state +agent ~engines", "engines"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 605, "+state -agent", "agent"), VMHEALTH_SAME); /* its agent is updated */
+        ASSERT_EQ(at(&h, 659, "+state +agent ?engines", "engines"), VMHEALTH_SAME);
+        ASSERT_EQ(at(&h, 660, "+state -agent", "agent"), VMHEALTH_LATE);
         h = declared_as("llm", "ReadySec=2min");
         ASSERT_EQ(at(&h, 120, "+state +agent ~engines", "engines"), VMHEALTH_LATE);
         h = declared_as("llm", "ReadySec=20min");

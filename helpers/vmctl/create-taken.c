@@ -90,6 +90,8 @@ static int collect_free(Context *c, const VirtVm *vm, VmHost *h) {
                 r = vmdefined_parse(xml, &d);
         if (r > 0)
                 vmhost_add_free(h, &(VmMemory){ .kib = d.memory, .page_kib = d.page, .node = d.node });
+        if (r == -EBADMSG) /* list tells */
+                return 0;
         return r == -ENOENT ? 0 : MIN(r, 0); /* gone meanwhile */
 }
 

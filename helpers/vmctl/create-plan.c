@@ -163,6 +163,10 @@ int plan_fill(Context *c, Create *n) {
                 return r;
         }
         n->wish.gpu = vmplan_has_gpu(&n->plan);
+        if (vmctl_value(c, OPT_ROM) && !n->wish.gpu) {
+                log_error("--rom is for a card, and none can be had; 'vmctl gpu status' tells who has them");
+                return -ENODEV;
+        }
         r = setup_check(n);
         if (r < 0)
                 return r;

@@ -104,6 +104,8 @@ uri='qemu+unix:///system?socket=/nonexistent' run talos --dry-run
 like 'a plan needs no libvirt' "$status:$out:$err" '^0:.*name +talos-01.*knows nothing of other machines'
 run talos --dry-run --root="$source/tests/hosts/intel-one-gpu" --cpus 1 --pin
 like 'a host that says nothing of its CPUs pins none' "$status:$err" '^1:.*0 CPUs are free to be pinned'
+run talos --dry-run --rom off
+like 'and what is for a card is refused without any' "$status:$err" '^1:.*--rom is for a card, and none can be had'
 run talos --dry-run --name test
 like 'a name that is taken' "$status:$err" "^4:.*'test' already"
 run talos

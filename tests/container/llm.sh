@@ -85,12 +85,12 @@ S
 # A container may not swap.
 program "$bin" swapon <<<'true'
 program "$bin" nvcc <<<'echo release 12.9'
-# Says what it copies, where to, and as who.
+# Says what it copies, where to, without what, and as who.
 program "$bin" rsync <<'S'
 #!/bin/sh
 [ -e /run/rsyncd ] || exit 10
 while [ $# -gt 2 ]; do shift; done
-find "$1" -type f -exec cat {} + >/dev/null && echo "copied $1 $2 by $(id -un)"
+find "$1" -type f -exec cat {} + >/dev/null && echo "copied $1 $2 by $(id -un), without [$(paste -sd' ')]"
 S
 # What is on the network is below /srv/https; the machine itself is asked in earnest.
 program "$bin" curl <<'S'
@@ -307,7 +307,7 @@ boot() {
         : >/run/rsyncd
         systemctl start gpuvm-backup@vllm
         /usr/local/lib/gpuvm-setup/check | sed -n 's/[0-9-]*$//; /^model-backup/p'
-        touch -d '3 days ago' /var/lib/gpuvm-backup/vllm/done
+        touch -d '49 hours ago' /var/lib/gpuvm-backup/vllm/done
         systemctl reset-failed gpuvm-backup@ollama
         /usr/local/lib/gpuvm-setup/check | sed -n 's/[0-9-]*, / DATE, /; /^model-backup/p'
         systemctl start gpuvm-backup@vllm gpuvm-backup@ollama
@@ -455,10 +455,10 @@ listens: 127.0.0.1:11434 192.0.2.7:8000
 enabled: enabled enabled enabled disabled"
 is 'models are copied to where they are to be, and nothing else' "$(part backup)" 'model-backup ok those of vllm were copied on 
 model-backup fail the last copy failed: those of ollama have not been copied yet
-model-backup fail those of vllm were copied on  DATE, and not since
+model-backup warn those of vllm were copied on  DATE, and not since
 model-backup skip those of ollama have not been copied yet
-copied /opt/models/hub/ rsync://192.0.2.7/models/llm-01/hub/ by vllm
-copied /opt/ollama/models/ rsync://192.0.2.7/models/llm-01/ollama/ by ollama
+copied /opt/models/hub/ rsync://192.0.2.7/models/llm-01/hub/ by vllm, without [/models--a--b/ref]
+copied /opt/ollama/models/ rsync://192.0.2.7/models/llm-01/ollama/ by ollama, without []
 each day: active active'
 is 'scenario 4: vLLM starts when it is asked, answers whom it knows, and survives a crash' "$(part 4)" 'asleep: inactive inactive engines ok has engines that answer
 nobody listens: engines fail has no answer from ollama

@@ -9,8 +9,9 @@
  * seed with secrets in it goes once the guest has read it.
  * Told to stop, it asks the guest to shut down, and pulls the plug shortly before systemd's patience ends.
  * "look" comes before that, outside the unit's sandbox, in which all is read-only: whether what the machine
- * shares is so on the host. "release" comes after that in every case and gives back the GPUs that were taken.
- */
+ * shares is so on the host. "release" comes after that in every case and gives back the GPUs that were taken,
+ * or leaves them to the machine that starts next; "settle" comes after that one's start, and gives them back
+ * if there was none. */
 
 #include <systemd/sd-daemon.h>
 
@@ -299,7 +300,7 @@ static int run_machine(Phase *p, const char *name) {
 }
 
 static bool is_verb(const char *word) {
-        return streq(word, "look") || streq(word, "run") || streq(word, "release");
+        return streq(word, "look") || streq(word, "run") || streq(word, "release") || streq(word, "settle");
 }
 
 static int run(Phase *p, int argc, char *argv[]) {
@@ -307,7 +308,7 @@ static int run(Phase *p, int argc, char *argv[]) {
 
         p->no_record = true;
         if (argc != 2 || !is_verb(argv[0])) {
-                log_error("Usage: gpuvm-vm look NAME | run NAME | release NAME");
+                log_error("Usage: gpuvm-vm look NAME | run NAME | release NAME | settle NAME");
                 return PHASE_USAGE;
         }
         if (cloudinit_check_hostname(argv[1]) < 0) {
@@ -318,7 +319,9 @@ static int run(Phase *p, int argc, char *argv[]) {
                 (void) unsetenv("NOTIFY_SOCKET"); /* why it has not started stays the unit's status */
                 return vmrelease_gpus(p, argv[1]);
         }
-        p->quiet_record = p->quiet_record || streq(argv[0], "look");
+        p->quiet_record = p->quiet_record || streq(argv[0], "look") || streq(argv[0], "settle");
+        if (streq(argv[0], "settle"))
+                return vmrelease_left(p, argv[1]);
         r = streq(argv[0], "look") ? vmstart_look(p, argv[1]) : run_machine(p, argv[1]);
         if (r < 0 && p->failure)
                 (void) sd_notifyf(false, "STATUS=%s", p->failure);
@@ -327,7 +330,7 @@ static int run(Phase *p, int argc, char *argv[]) {
 
 static const Helper helper = {
         .name = "gpuvm-vm",
-        .arguments = "look|run|release NAME",
+        .arguments = "look|run|release|settle NAME",
         .summary = "Runs a virtual machine as a unit, and gives back its GPUs.",
         .run = run,
         .no_turn = true,

@@ -34,7 +34,7 @@ budget() {
         # Sees the open files of everybody, and has NVIDIA's nodes.
         gpuvm-metrics.service) echo 1.4 ;;
         # Talks to libvirt and systemd, and writes below /run/gpuvm.
-        gpuvm-vm@.service) echo 0.9 ;;
+        gpuvm-vm@.service | gpuvm-vm-settle@.service) echo 0.9 ;;
         # Build an initramfs from the host's disks, modules and /root (0.1).
         gpuvm-iommu.service | gpuvm-vfio.service) echo 2.2 ;;
         # Maintainer scripts of any package run in these: nearly nothing can be taken away.
@@ -74,7 +74,7 @@ for unit in "$work"/*; do
         case $name in
         gpuvm-vm@.service) type=notify installs=1 ;;
         *.timer) installs=1 ;;
-        gpuvm-reset@.service | gpuvm-recover@.service) ;;
+        gpuvm-reset@.service | gpuvm-recover@.service | gpuvm-vm-settle@.service) ;;
         *@.service) remains=1 ;;
         esac
         is "$name has an [Install] only if it is a machine's" "$(grep -c '^\[Install\]' "$unit" || true)" "$installs"

@@ -4,10 +4,6 @@
 #include "sdbus.h"
 #include "strv.h"
 
-#define SYSTEMD_NAME  "org.freedesktop.systemd1"
-#define SYSTEMD_PATH  "/org/freedesktop/systemd1"
-#define SYSTEMD_MGR   "org.freedesktop.systemd1.Manager"
-#define SYSTEMD_UNIT  "org.freedesktop.systemd1.Unit"
 #define SYSTEMD_SVC   "org.freedesktop.systemd1.Service"
 #define CALL_TIMEOUT  (25 * USEC_PER_SEC)
 #define RELOAD_LIMIT  (90 * USEC_PER_SEC)
@@ -74,8 +70,6 @@ int bus_end(Bus *b, const sd_bus_error *e, int r) {
                 b->message = strdup(e->message);
         return error_to_errno(e, r);
 }
-
-#define MANAGER_CALL(b, reply, ...) BUS_CALL(b, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MGR, reply, __VA_ARGS__)
 
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const char *job, *unit, *result;
@@ -357,6 +351,10 @@ void bus_unit_done(BusUnit *u) {
         free(u->result);
         free(u->invocation);
         *u = (BusUnit){};
+}
+
+bool bus_unit_is_off(const BusUnit *u) {
+        return !u->has_job && (streq(u->active_state, "inactive") || streq(u->active_state, "failed"));
 }
 
 int bus_unit_of(Bus *b, pid_t pid, char **ret) {

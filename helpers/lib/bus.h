@@ -74,6 +74,8 @@ typedef struct BusUnit {
 /* A unit that does not exist is no error: load_state says so. */
 int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) _must_check_ _nonnull_all_;
 void bus_unit_done(BusUnit *u);
+/* It has ended, or never ran, and nobody starts it. */
+bool bus_unit_is_off(const BusUnit *u) _nonnull_all_;
 
 /* Each change of the active state of gpuvm's units from now on, while somebody calls bus_process(). */
 typedef void (*BusUnitChanged)(const char *unit, const char *active_state, void *userdata);

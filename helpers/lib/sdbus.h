@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Sdbus: the one door to sd-bus, for the rooms that make calls over it: bus and logind. */
+/* Sdbus: the one door to sd-bus, for the rooms that make calls over it: bus, busorder, logind and firewalld.
+ */
 
 #include <systemd/sd-bus.h>
 
 #include "bus.h"
+
+#define SYSTEMD_NAME "org.freedesktop.systemd1"
+#define SYSTEMD_PATH "/org/freedesktop/systemd1"
+#define SYSTEMD_MGR  "org.freedesktop.systemd1.Manager"
+#define SYSTEMD_UNIT "org.freedesktop.systemd1.Unit"
 
 /* A job that is over, kept until somebody asks for it: it may be over before its path is known. */
 typedef struct Removed {
@@ -38,3 +44,5 @@ int bus_end(Bus *b, const sd_bus_error *e, int r) _nonnull_all_;
                                             __VA_ARGS__);                                        \
                 bus_end(b, &e_, c_);                                                             \
         })
+
+#define MANAGER_CALL(b, reply, ...) BUS_CALL(b, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MGR, reply, __VA_ARGS__)

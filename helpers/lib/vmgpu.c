@@ -7,6 +7,7 @@
 #include "nodes.h"
 #include "pci.h"
 #include "stop.h"
+#include "vmnext.h"
 #include "vmtaken.h"
 
 enum {
@@ -251,10 +252,6 @@ int vmgpu_note_owner(Phase *p, const char *owner, const char *gpu) {
         return vmtaken_note(p->root, machine, owner);
 }
 
-static bool is_off(const BusUnit *u) {
-        return !u->has_job && (streq(u->active_state, "inactive") || streq(u->active_state, "failed"));
-}
-
 static int give_back(Phase *p, Bus *bus, const char *machine, const char *gpu) {
         _cleanup_(bus_unit_done) BusUnit u = {};
         char unit[UNIT_MAX];
@@ -264,8 +261,13 @@ static int give_back(Phase *p, Bus *bus, const char *machine, const char *gpu) {
         r = bus_unit_state(bus, unit, &u);
         if (r < 0)
                 return r;
-        if (is_off(&u)) /* it was never taken, or is back already */
+        if (bus_unit_is_off(&u)) /* it was never taken, or is back already */
                 return settle(p, bus, machine, gpu);
+        r = u.has_job ? 0 : vmnext_keep(p, bus, machine, gpu);
+        if (r > 0)
+                return 0;
+        if (r < 0)
+                log_debug("Cannot tell who has %s next: the host has", gpu);
         r = phase_change(p, "stop", unit, "'%s' is off", machine);
         return r <= 0 ? r : bus_queue_stop(bus, unit);
 }
@@ -294,10 +296,10 @@ static int stop_and_look(Phase *p, Bus *bus, const char *gpu, const char *unit) 
                 r = bus_unit_state(bus, unit, &u);
         if (r < 0)
                 return phase_fail(p, r, "'systemctl status' of that unit tells more", "Cannot stop %s", unit);
-        return is_off(&u) ? 0
-                          : phase_fail(p, EBUSY, "'systemctl status' of that unit tells more",
-                                       "GPU %s was not given back by %s%s%s", gpu, unit,
-                                       isempty(u.status_text) ? "" : ": ", strempty(u.status_text));
+        return bus_unit_is_off(&u) ? 0
+                                   : phase_fail(p, EBUSY, "'systemctl status' of that unit tells more",
+                                                "GPU %s was not given back by %s%s%s", gpu, unit,
+                                                isempty(u.status_text) ? "" : ": ", strempty(u.status_text));
 }
 
 int vmgpu_return(Phase *p, const char *machine, const char *gpu) {

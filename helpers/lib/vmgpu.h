@@ -31,8 +31,8 @@ int vmgpu_nap(Phase *p, unsigned round) _must_check_ _nonnull_all_;
  * the owner is as well, unless it was on VFIO before. Returns 0 or -errno. */
 int vmgpu_note_owner(Phase *p, const char *owner, const char *gpu) _must_check_ _nonnull_all_;
 
-/* Asks for each to be given back, and does not wait: for the machine's own ExecStopPost=, which those units
- * wait for. Returns 0; a negative result has been told. */
+/* Asks for each to be given back that no other machine is about to have (vmnext.h), and does not wait: for
+ * the machine's own ExecStopPost=, which those units wait for. Returns 0; a negative result has been told. */
 int vmgpu_give_back(Phase *p, const char *machine, char *const *gpus) _must_check_
                 __attribute__((nonnull(1, 2)));
 

@@ -56,3 +56,19 @@ int vmrelease_gpus(Phase *p, const char *machine) {
                    r < 0 ? "libvirt does not say whether it is off" : "it runs");
         return 0;
 }
+
+int vmrelease_left(Phase *p, const char *machine) {
+        _cleanup_(bus_unit_done) BusUnit u = {};
+        _cleanup_bus_ Bus *bus = NULL;
+        int r;
+
+        if (!vmgpu_has_units(p))
+                return 0;
+        r = bus_open(&bus);
+        if (r >= 0)
+                r = bus_unit_state(bus, vmunit_name(machine).text, &u);
+        if (r < 0)
+                return phase_fail(p, r, "Is dbus.service running?", "Cannot look at the unit of '%s'",
+                                  machine);
+        return bus_unit_is_off(&u) ? vmrelease_gpus(p, machine) : 0;
+}

@@ -18,6 +18,20 @@ VmUnitName vmunit_name(const char *machine) {
         return n;
 }
 
+int vmunit_machine(const char *unit, char **ret) {
+        const char *name = startswith(unit, "gpuvm-vm@"), *end = name ? endswith(name, ".service") : NULL;
+        _cleanup_free_ char *machine = end ? strndup(name, (size_t) (end - name)) : NULL;
+
+        if (!end)
+                return 0;
+        if (!machine)
+                return -ENOMEM;
+        if (cloudinit_check_hostname(machine) < 0)
+                return 0;
+        *ret = TAKE_PTR(machine);
+        return 1;
+}
+
 /* format: with the unit's name in it. */
 static int unit_path(const char *machine, const char *format, char **ret) {
         VmUnitName n = vmunit_name(machine);

@@ -19,6 +19,8 @@ typedef struct VmUnitName {
         char text[VMUNIT_NAME_MAX];
 } VmUnitName;
 VmUnitName vmunit_name(const char *machine) _nonnull_all_;
+/* The other way round. Returns 1, or 0 if it is no unit of a machine. */
+int vmunit_machine(const char *unit, char **ret) _must_check_ _nonnull_all_;
 
 /* Writes them, in /etc/systemd/system. gpus: addresses, or NULL: no order. store: the directory that it
  * shares (confvalid_plain_path()), or NULL: no mount. Returns 0, or -errno with part of it there. */

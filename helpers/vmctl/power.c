@@ -56,7 +56,7 @@ static int wait_inactive(Bus *bus, const char *unit) {
 
                 if (r < 0)
                         return r;
-                if (!u.has_job && (streq(u.active_state, "inactive") || streq(u.active_state, "failed")))
+                if (bus_unit_is_off(&u))
                         return 1;
                 (void) usleep(200 * 1000);
         }

@@ -20,7 +20,7 @@ archive=libarchive13t64
 [ "$release" != bookworm ] || archive=libarchive13
 machine_new "$release" libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "$archive" libxml2
 
-gpus_new "$fakesys" 2684 0000:01:00.0=12
+gpus_new "$fakesys" 2684 0000:01:00.0=12 0000:02:00.0=13 0000:03:00.0=14 0000:04:00.0=14
 gpus_libvirt
 mkdir -p "$machine/etc/systemd/system/gpuvm-vm@deaf.service.d" "$machine/etc/systemd/system/gpuvm-vm@polite.service.d"
 printf '[Service]\nTimeoutStopSec=6s\n' >"$machine/etc/systemd/system/gpuvm-vm@deaf.service.d/short.conf"
@@ -46,6 +46,10 @@ define 'done'
 sed 's/polite</refused</; s/01:00.0/09:00.0/' "$shared/polite.xml" >"$shared/refused.xml"
 sed 's/polite/other/g' "$shared/polite.xml" >"$shared/other.xml"
 cp "$machine/var/lib/libvirt/images/polite.raw" "$machine/var/lib/libvirt/images/other.raw"
+# They share one GPU by its name, and one by its IOMMU group; another one is one machine's alone.
+mkdir "$shared/pair"
+sed 's#<g:gpu [^>]*>#&<g:gpu address="0000:02:00.0"/><g:gpu address="0000:03:00.0"/>#' "$shared/polite.xml" >"$shared/pair/polite.xml"
+sed 's#<g:gpu [^>]*>#&<g:gpu address="0000:04:00.0"/>#' "$shared/other.xml" >"$shared/pair/other.xml"
 # Where virtiofsd is a package of its own it is not started in the end.
 sed 's/deaf/sharing/g; s#<vcpu>#<memoryBacking><source type="memfd"/><access mode="shared"/></memoryBacking>&#
 s#<memballoon#<filesystem type="mount" accessmode="passthrough"><driver type="virtiofs"/><source dir="/srv/models"/><target dir="gpuvm-models"/></filesystem>&#' \
@@ -180,16 +184,19 @@ makes() {
         readlink /sys/bus/pci/devices/0000:01:00.0/driver
         left
 }
+# declare_it NAME GPU...
+declare_it() {
+        virsh -q -c qemu:///system define "/shared/pair/$1.xml" >/dev/null
+        printf '[Vm]\nKind=debian\n[Gpu]\nGpu=%s\n' "${*:2}" >"/etc/gpuvm/vms/$1.vm"
+}
 # Two that are declared with one GPU: who is started has it, and the other one was shut down for that.
 hands_over() {
         local name
 
         systemctl is-system-running --wait >/dev/null
         mkdir -p /etc/gpuvm/vms
-        for name in polite other; do
-                virsh -q -c qemu:///system define "/shared/$name.xml" >/dev/null
-                printf '[Vm]\nKind=debian\n[Gpu]\nGpu=01:00.0\n' >"/etc/gpuvm/vms/$name.vm"
-        done
+        declare_it polite 01:00.0 02:00.0 03:00.0
+        declare_it other 01:00.0 04:00.0
         systemctl disable -q gpuvm-vm@polite
         printf '[Install]\nWantedBy=multi-user.target\n' >>/etc/gpuvm/vms/other.vm
         printf '[Vm]\nKnid=debian\n[Install]\nWantedBy=multi-user.target\n' >/etc/gpuvm/vms/broken.vm
@@ -205,6 +212,102 @@ hands_over() {
         systemctl start --no-block gpuvm-vm@other
         settle other active; say 'the last word' other
         settle polite inactive; say 'and the one before' polite
+}
+# until_true COMMAND...: for at most half a minute.
+until_true() {
+        for _ in $(seq 300); do
+                ! "$@" || return 0
+                sleep 0.1
+        done
+        echo "never: $*"
+}
+# driver_is GPU DRIVER
+driver_is() {
+        [ "$(readlink "/sys/bus/pci/devices/0000:$1/driver")" = "/sys/bus/pci/drivers/$2" ]
+}
+# The runs of the units of the GPUs that two share: which is another one once the host's driver has had it.
+runs() {
+        systemctl show -P InvocationID gpuvm-vfio@0000:01:00.0 gpuvm-vfio@0000:03:00.0 | xargs
+}
+# noted: for whom which GPU was taken.
+noted() {
+        (cd /run/gpuvm/vms && find . -name '0000:*' | sort | xargs)
+}
+nothing_noted() {
+        [ -z "$(noted)" ]
+}
+# ups NAME: how often its guest has come up.
+ups() {
+        grep -ac 'guest:.* up' "/var/log/libvirt/qemu/$1.console" 2>/dev/null || true
+}
+came_up() {
+        [ "$(ups "$1")" != "$2" ]
+}
+# power_on NAME: and waits until its guest hears the power button, which is asked again after 20 s only.
+power_on() {
+        local before
+
+        before=$(ups "$1")
+        systemctl start "gpuvm-vm@$1"
+        until_true came_up "$1" "$before"
+}
+# What the two of before share stays on VFIO between them, and nothing else does.
+keeps() {
+        local before
+
+        systemctl is-system-running --wait >/dev/null
+        settle other active
+        printf '[Service]\nExecStart=/bin/sleep infinity\n' >/etc/systemd/system/idler.service
+        printf '[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\nTimeoutStartSec=infinity\n' >/etc/systemd/system/slow.service
+        systemctl daemon-reload
+        power_on polite
+        noted
+        echo idler.service >/run/gpuvm/vms/polite/0000:01:00.0
+        before=$(runs)
+        power_on other
+        until_true driver_is 02:00.0 nouveau
+        [ "$(runs)" = "$before" ] || echo "to the next: $before, then $(runs)"
+        noted
+        systemctl is-active idler
+        systemctl restart gpuvm-vm@other
+        [ "$(runs)" = "$before" ] || echo "once more: $before, then $(runs)"
+        say 'once more' other
+        systemctl stop gpuvm-vm@other
+        until_true driver_is 01:00.0 nouveau
+        until_true driver_is 04:00.0 nouveau
+        until_true systemctl -q is-active idler
+        systemctl stop idler
+        until_true nothing_noted
+        # The next one does not start.
+        power_on polite
+        mv /var/lib/libvirt/images/other.raw /var/lib/libvirt/images/away.raw
+        systemctl start gpuvm-vm@other 2>/dev/null; echo "no disk: $?"
+        until_true driver_is 01:00.0 nouveau
+        until_true driver_is 03:00.0 nouveau
+        mv /var/lib/libvirt/images/away.raw /var/lib/libvirt/images/other.raw
+        systemctl reset-failed gpuvm-vm@other
+        # Nobody starts the next one after all: once by a job that is cancelled, once by one that fails.
+        mkdir /run/systemd/system/gpuvm-vm@other.service.d
+        printf '[Unit]\nRequires=slow.service\nAfter=slow.service\n' >/run/systemd/system/gpuvm-vm@other.service.d/slow.conf
+        systemctl daemon-reload
+        for name in gpuvm-vm@other slow; do
+                power_on polite
+                before=$(runs)
+                systemctl start --no-block gpuvm-vm@other
+                until_true [ -e /run/gpuvm/vms/other/0000:03:00.0 ]
+                until_true driver_is 02:00.0 nouveau
+                say "$name" other
+                [ "$(runs)" = "$before" ] || echo "$name: $before, then $(runs)"
+                systemctl stop "$name"
+                until_true driver_is 01:00.0 nouveau
+                until_true driver_is 03:00.0 nouveau
+        done
+        journalctl --sync
+        journalctl --no-pager -q -b -u gpuvm-vm@polite -u gpuvm-vm@other -o cat | sed -n 's/: it stays on VFIO$//p' | sort | uniq -c | sed 's/^ *//'
+        rm -r /run/systemd/system/gpuvm-vm@other.service.d
+        systemctl daemon-reload
+        systemctl stop slow
+        systemctl list-units --failed --no-legend --plain 'gpuvm-vm-settle@*'
 }
 declared_at_boot() {
         systemctl is-system-running --wait >/dev/null
@@ -338,6 +441,26 @@ gpuvm-vm@other.service
 the last word: 0 active running vfio-pci
 and the one before: 0 inactive shutoff vfio-pci'
 [ "$tap_failed" -eq 0 ] || diag "$(machine_journal -b -o cat -n 60)"
+gpus_reset
+machine_boot keeps
+is "$release: the GPU that they share does not pass through the host" "$output" './polite/0000:01:00.0 ./polite/0000:02:00.0 ./polite/0000:03:00.0 ./polite/0000:04:00.0
+./other/0000:01:00.0 ./other/0000:03:00.0 ./other/0000:04:00.0
+inactive
+once more: 0 active running vfio-pci
+no disk: 1
+gpuvm-vm@other: 0 inactive shutoff vfio-pci
+slow: 0 inactive shutoff vfio-pci
+1 keep 0000:01:00.0: '"'other' is off, and 'other' starts next
+1 keep 0000:01:00.0: 'other' is off, and 'polite' starts next
+4 keep 0000:01:00.0: 'polite' is off, and 'other' starts next
+1 keep 0000:03:00.0: 'other' is off, and 'other' starts next
+1 keep 0000:03:00.0: 'other' is off, and 'polite' starts next
+4 keep 0000:03:00.0: 'polite' is off, and 'other' starts next
+1 keep 0000:04:00.0: 'other' is off, and 'other' starts next
+1 keep 0000:04:00.0: 'other' is off, and 'polite' starts next
+1 keep 0000:04:00.0: 'polite' is off, and 'other' starts next"
+[ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr")
+$(machine_journal -b -o cat -n 90)"
 gpus_reset
 machine_boot declared_at_boot
 is "$release: a declared one comes with the host" "$output" 'declared, and wanted at boot: 0 active running vfio-pci

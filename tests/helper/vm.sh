@@ -205,6 +205,9 @@ for argument in ../x a/b '' -x; do
         down
         is "'$argument' is no name" "$status" 2
 done
+up --root="$work/root" settle talos-01
+down
+is 'nothing is given back on a recorded machine' "$status:$(<"$work/err")" 0:
 # What is shared, before it starts.
 look() {
         up --root="$work/root" look "$1"

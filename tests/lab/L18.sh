@@ -58,9 +58,10 @@ definitions() {
 
 # hand_over FROM TO WHEN: that one is on. Sets span.
 hand_over() {
-        local from=$1 to=$2 since told began=$SECONDS
+        local from=$1 to=$2 since told run began=$SECONDS
 
         since=$(stage_run 'date +%s')
+        run=$(stage_run "systemctl show -P InvocationID gpuvm-vfio@$gpu")
         check "$3: $to is started" stage_run "systemctl start gpuvm-vm@$to"
         span=$((SECONDS - began))
         is "$3: and has the GPU, $from is off" "$(state)" "${state_of[$to]}"
@@ -68,6 +69,11 @@ hand_over() {
         told=$(stage_run "journalctl -b -o cat --since=@$since -u gpuvm-vm@$from -u gpuvm-vm@$to")
         like "$3: $from was asked to shut down, and did" "$told" "'$from' has shut down"
         like "$3: before $to began" "$told" "Stopped gpuvm-vm@$from\.service.*Starting gpuvm-vm@$to\.service"
+        is "$3: the GPU stayed on VFIO on the way: its unit runs as before" \
+                "$(stage_run "systemctl is-active gpuvm-vfio@$gpu; systemctl show -P InvocationID gpuvm-vfio@$gpu" | xargs)" "active $run"
+        is "$3: and no driver of the host's saw it" \
+                "$(stage_run "journalctl -b -o cat --since=@$since -u gpuvm-vfio@$gpu | grep -E '^(bind|release) |belongs to VFIO|went back' || true")" ''
+        like "$3: which is told" "$told" "keep $gpu: '$from' is off, and '$to' starts next"
         scenario_time "$3: $to has it"
 }
 

@@ -17,6 +17,19 @@ TEST(the_name_of_a_unit) {
         ASSERT_STREQ(vmunit_name("").text, "");
 }
 
+TEST(whose_unit_it_is) {
+        _cleanup_free_ char *machine = NULL, *other = NULL;
+
+        ASSERT_EQ(vmunit_machine("gpuvm-vm@talos-01.service", &machine), 1);
+        ASSERT_STREQ(machine, "talos-01");
+        ASSERT_EQ(vmunit_machine("gpuvm-vm@.service", &other), 0);
+        ASSERT_EQ(vmunit_machine("gpuvm-vm@a b.service", &other), 0);
+        ASSERT_EQ(vmunit_machine("gpuvm-vm@talos-01.socket", &other), 0);
+        ASSERT_EQ(vmunit_machine("gpuvm-vm-settle@talos-01.service", &other), 0);
+        ASSERT_EQ(vmunit_machine("gpuvm-vfio@0000:01:00.0.service", &other), 0);
+        ASSERT(!other);
+}
+
 TEST(settings_come_and_go) {
         _cleanup_free_ char *text = NULL, *target = NULL;
         int root = tree_new();

@@ -147,6 +147,22 @@ static int release_gpu(const GpuSwitch *s, const PciDevice *d) {
         return r >= 0 && !s->p->dry_run ? forget(s->p, d) : r;
 }
 
+/* A group goes as a whole: what one GPU of it is to have keeps all of them. Returns 1 if one is exclusive, 0
+ * if not. */
+static int is_kept_by_group(const GpuSwitch *s, const PciBus *bus, const PciDevice *gpu) {
+        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+        int r;
+
+        r = iommu_group_check(bus, gpu, NULL, 0, NULL, &v);
+        if (r < 0 && r != -ENODEV)
+                return phase_fail(s->p, r, "Look at /sys/kernel/iommu_groups", "Cannot judge the group of %s",
+                                  gpu->name);
+        for (size_t i = 0; i < v.n_members; i++)
+                if (early_exclusive(s->conf, v.members[i]))
+                        return 1;
+        return early_exclusive(s->conf, gpu);
+}
+
 /* GPUs that were exclusive until the configuration changed. One that fails keeps no other. */
 static int release(const GpuSwitch *s, const PciBus *bus) {
         int failed = 0;
@@ -155,9 +171,11 @@ static int release(const GpuSwitch *s, const PciBus *bus) {
                 const PciDevice *d = &bus->devices[i];
                 int r;
 
-                if (!pci_is_display(d) || early_exclusive(s->conf, d) || is_remembered(s->p, d) <= 0)
+                if (!pci_is_display(d) || is_remembered(s->p, d) <= 0)
                         continue;
-                r = release_gpu(s, d);
+                r = is_kept_by_group(s, bus, d);
+                if (r == 0)
+                        r = release_gpu(s, d);
                 if (r < 0 && failed == 0)
                         failed = r;
         }

@@ -953,6 +953,30 @@ rm "$root/etc/gpuvm.conf"
 check 'setup with all flexible' vfio setup
 check 'everything is as before' same
 
+# An exclusive and a flexible GPU share a group, which goes as a whole: no run takes it back as long as one of them is exclusive.
+for pair in "$gpu $twin" "$twin $gpu"; do
+        read -r exclusive flexible <<<"$pair"
+        machine
+        card $gpu 10de 2684 030000 12 nvidia
+        card $audio 10de 22ba 040300 12 snd_hda_intel
+        card $twin 10de 2684 030000 12 nvidia
+        state >"$work/before"
+        printf '[Gpu %s]\nMode=exclusive\n' "$exclusive" >"$root/etc/gpuvm.conf"
+        check "setup with $exclusive exclusive, and the other one of its group not" vfio setup
+        rm -r "$root/run/gpuvm"
+        check "what the rule starts at the next boot for $exclusive" vfio attach "$exclusive"
+        check 'and for the other one' vfio attach "$flexible"
+        check 'setup after that' vfio setup
+        is "writes nothing to the group of $exclusive" "$(writes) $(driver $gpu) $(driver $audio) $(driver $twin)" '0 vfio-pci vfio-pci vfio-pci'
+        printf '[Gpu %s]\nMode=exclusive\n' "$flexible" >"$root/etc/gpuvm.conf"
+        check "setup with the other one exclusive instead of $exclusive" vfio setup
+        is 'leaves all of them there too' "$(writes) $(driver $gpu) $(driver $audio) $(driver $twin)" '0 vfio-pci vfio-pci vfio-pci'
+        rm "$root/etc/gpuvm.conf"
+        check "setup with both flexible, where $exclusive was exclusive first" vfio setup
+        check 'gives both to the host' same
+        is 'and remembers none' "$(ls "$root/run/gpuvm/exclusive")" ''
+done
+
 # One that cannot come back keeps nobody else from anything.
 usual
 printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"

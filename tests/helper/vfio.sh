@@ -221,6 +221,31 @@ is 'leaves it' "$(writes) $(driver $gpu)" '0 vfio-pci'
 rm "$root/etc/gpuvm.conf"
 check 'setup after the mode went back' vfio setup
 check 'gives that one to the host as well' same
+# What the rule came too late for has no driver, and is not to have the host's: neither may that stay so where the group may not go.
+for late in "$audio" "$gpu $audio"; do
+        may_not_go exclusive
+        # shellcheck disable=SC2086 # a list
+        meant_early vfio-pci $late
+        refused "meant by the rule, which came too late for $late" "$nic.*i40e" attach $gpu
+        check 'what comes after that' vfio settle $gpu
+        check "gives $late back as well" same
+done
+may_not_go flexible
+meant_early vfio-pci $gpu $audio
+refused 'no driver, by an override of somebody else' "$nic.*i40e" attach $gpu
+check 'what comes after that' vfio settle $gpu
+is 'leaves what was not ours' "$(writes)" 0
+usual
+printf '[Gpu %s]\nMode=exclusive\n' $gpu >"$root/etc/gpuvm.conf"
+echo 2 >"$root/sys/bus/pci/devices/$audio/sriov_numvfs"
+state >"$work/before"
+meant_early nvgrace_gpu_vfio_pci $gpu
+refused 'meant by the rule, and its audio function is in use' 'has 2 virtual functions' attach $gpu
+check 'what comes after that' vfio settle $gpu
+is 'leaves it' "$(writes) $(driver $gpu)" '0 none'
+rm "$root/etc/gpuvm.conf"
+check 'setup after the mode went back' vfio setup
+check 'gives that one to the host as well' same
 # The start was for the other GPU of the group.
 other=0000:04:00.0
 usual
@@ -952,6 +977,28 @@ is 'which alone is back' "$(driver $gpu) $(driver $audio) $(driver $twin)" 'vfio
 rm "$root/etc/gpuvm.conf"
 check 'setup with all flexible' vfio setup
 check 'everything is as before' same
+
+# The same where the rule came too late, or names what this kernel lacks: the start binds it.
+for driver in vfio-pci nvgrace_gpu_vfio_pci; do
+        usual
+        printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
+        check 'setup with one exclusive' vfio setup
+        rm -r "$root/etc/gpuvm.conf" "$root/run/gpuvm"
+        meant_early $driver $gpu $audio
+        check "what the rule, which names $driver, starts at the next boot" vfio attach $gpu
+        check 'binds it' attached
+        check 'setup after that' vfio setup
+        check 'gives it back' same
+done
+# Without a driver for another reason: that one was bound by hand.
+printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
+check 'setup with one exclusive' vfio setup
+prepared detach
+rm -r "$root/etc/gpuvm.conf" "$root/run/gpuvm"
+meant_early '(null)' $gpu
+check 'attach of a GPU that the rule names, without driver and override' vfio attach $gpu
+check 'setup after that' vfio setup
+check 'leaves it where it is' attached
 
 # An exclusive and a flexible GPU share a group, which goes as a whole: no run takes it back as long as one of them is exclusive.
 for pair in "$gpu $twin" "$twin $gpu"; do

@@ -181,6 +181,31 @@ for next in attach detach settle; do
         check "each change was cut before $next" test "$n" -gt 8
 done
 
+# The host uses what is back before the rest is: that one has gone its way.
+for next in detach settle; do
+        used=0
+        for ((n = 1; n < 60; n++)); do
+                usual
+                mkdir -p "$root"/{sys/bus/pci/devices/$gpu/drm/card7,proc/77/fd,dev}
+                echo 1:5 >"$root/sys/bus/pci/devices/$gpu/drm/card7/dev"
+                echo viewer >"$root/proc/77/comm"
+                : >"$root/proc/77/maps"
+                ln -s /dev/zero "$root/dev/zero"
+                state >"$work/before"
+                bound_early $gpu $audio
+                status=0
+                FAKESYS_KILL_AT=$n vfio detach $gpu 2>/dev/null || status=$?
+                [ "$status" -ne 0 ] || break
+                [ "$(driver $gpu) $(driver $audio)" = 'nvidia vfio-pci' ] || continue
+                ln -s "$root/dev/zero" "$root/proc/77/fd/3"
+                used=$((used + 1))
+                EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=signal \
+                        check "detach killed at change $n, $next with the GPU in use by the host" vfio $next $gpu
+                check "killed at change $n, $next: the host has all" same
+        done
+        check "some of the changes left it so before $next" test "$used" -gt 0
+done
+
 # Bound before anybody knew the groups, and this one may not go: the host gets back what no VM can have.
 # may_not_go MODE: of the GPU, which shares its group with a network card in use.
 may_not_go() {

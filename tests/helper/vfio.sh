@@ -325,6 +325,12 @@ is 'and systemd-modules-load will not miss it' "$(grep -v '^#' "$root/etc/module
 rm "$root/etc/gpuvm.conf"
 check 'setup with it flexible again' vfio setup
 check 'gives it back' same
+mkdir -p "$root/run/modprobe.d"
+echo "blacklist $own" >"$root/run/modprobe.d/local.conf"
+check 'attach where the administrator does not want that driver' vfio attach $gpu
+check 'takes the one for all' attached
+check 'detach' vfio detach $gpu
+check 'restores everything again' same
 # Another kernel, which has no such driver, under the same rule.
 usual
 meant_early $own $gpu

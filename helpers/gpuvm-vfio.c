@@ -67,7 +67,7 @@ static int run_attach(const GpuSwitch *s, Bdf bdf, const char *name) {
         if (r == 0)
                 return phase_fail(s->p, -ENODEV, "'lspci -D' lists what there is",
                                   "There is no PCI device %s", name);
-        r = exclusive_begin(s->p, s->conf, gpu);
+        r = exclusive_begin(s, gpu);
         if (r < 0)
                 return phase_fail(s->p, r, "Make /run/gpuvm writable", "Cannot note the start of %s", name);
         if (owner != gpu && gpuswitch_has_units(s->p)) {

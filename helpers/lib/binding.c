@@ -43,6 +43,20 @@ int binder_get_override(Binder *b, const PciDevice *d, char **ret) {
         return 0;
 }
 
+int binder_is_for_vfio(Binder *b, const PciDevice *d) {
+        _cleanup_free_ char *override = NULL;
+        const char *driver = d->driver;
+
+        if (!driver) {
+                int r = binder_get_override(b, d, &override);
+
+                if (r == -ENOMEM)
+                        return r;
+                driver = override;
+        }
+        return driver && nodes_is_vfio_driver(driver);
+}
+
 /* Writes driver_override (NULL: clears it, which takes a newline: an empty write is refused) and reads it
  * back. */
 static int put_override(Binder *b, const PciDevice *d, const char *value) {

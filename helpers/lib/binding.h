@@ -20,6 +20,10 @@ int binder_set_d3cold(Binder *b, const PciDevice *d, bool allowed) _must_check_ 
 /* driver_override as it is now, NULL in ret for none. */
 int binder_get_override(Binder *b, const PciDevice *d, char **ret) _must_check_ _nonnull_all_;
 
+/* Returns 1 if the function is on a VFIO driver, or on none and may have no other, by driver_override: the
+ * early rule came too late for it, or the kernel lacks what the rule names. 0 if not, or nobody can tell. */
+int binder_is_for_vfio(Binder *b, const PciDevice *d) _must_check_ _nonnull_all_;
+
 /* driver_override, unbind, drivers_probe. -EIO if the kernel was content but the driver did not take it. */
 int binder_bind(Binder *b, const PciDevice *d, const char *driver) _must_check_ _nonnull_all_;
 

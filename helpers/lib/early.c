@@ -13,29 +13,16 @@
 #define INITRD_MARK_END " from the start"
 
 /* Not the variant drivers: the rule loads them, and systemd-modules-load would fail with a kernel that lacks
- * one. What makes an initramfs leaves out what a kernel lacks: initramfs-tools silently, dracut with a word,
- * and with all that follows in its list (dracut-install -m), so that vfio-pci is the first. */
+ * one. */
 static const char modules_text[] =
                 "# Written by gpuvm: exclusive GPUs belong to this driver.\n" MODULE_VFIO "\n";
 
-static int dracut_text(char *const *modules, char **ret) {
-        _cleanup_strv_ char **names = NULL;
-        _cleanup_free_ char *list = NULL;
-        int r = 0;
-
-        STRV_FOREACH(m, modules) {
-                r = strv_extendf(&names, "%s ", *m);
-                if (r < 0)
-                        return r;
-        }
-        list = strv_join(names, "");
-        return list ? str_printf(ret,
-                                 "# Written by gpuvm: an exclusive GPU belongs to vfio-pci from the start.\n"
-                                 "add_drivers+=\" %s\"\n"
-                                 "install_items+=\" " EARLY_RULE " \"\n",
-                                 list)
-                    : -ENOMEM;
-}
+/* Not here either: the lists of all files are one, and dracut-install leaves out what comes behind a module
+ * that a kernel lacks, without an error of dracut's: the driver of the root disk, perhaps. The function waits
+ * for the root file system, which the rule allows for. initramfs-tools leaves out the missing one alone. */
+static const char dracut_text[] = "# Written by gpuvm: an exclusive GPU belongs to vfio-pci from the start.\n"
+                                  "add_drivers+=\" " MODULE_VFIO " \"\n"
+                                  "install_items+=\" " EARLY_RULE " \"\n";
 
 /* Makes the file hold the text; "" removes it. theirs: what an administrator has in it (NULL: the file is
  * ours). refresh: what undo has to make anew then, recorded first. Returns 1 if that was (or, in a dry run,
@@ -152,18 +139,17 @@ static int put_initrd(Phase *p, Undo *u, const Images *i, char *const *modules) 
         static const char *const refresh[] = { "initramfs", NULL };
         const char *why = modules ? "vfio-pci has to be in the initramfs, before any other driver"
                                   : "no GPU is exclusive any more";
-        _cleanup_free_ char *text = NULL, *theirs = NULL, *dracut = NULL;
+        bool dracut = !i->tools && i->dracut && modules;
+        _cleanup_free_ char *text = NULL, *theirs = NULL;
         int r = 0, q = 0;
 
-        if (!i->tools && i->dracut && modules)
-                r = dracut_text(modules, &dracut);
-        if (r >= 0 && i->tools) {
+        if (i->tools) {
                 r = initrd_modules(p->root, modules, &text, &theirs);
                 if (r >= 0)
                         r = put(p, u, EARLY_INITRD, text, theirs, refresh, why);
         }
         if (r >= 0)
-                q = put(p, u, EARLY_DRACUT, strempty(dracut), NULL, refresh, why);
+                q = put(p, u, EARLY_DRACUT, dracut ? dracut_text : "", NULL, refresh, why);
         return r < 0 ? r : q < 0 ? q : r | q;
 }
 

@@ -5,8 +5,8 @@
  * touches it.
  *
  * Four files, each through the undo ledger: a udev rule that sets driver_override of exactly these functions
- * (earlyrule.h), modules-load.d, and the initramfs configuration (initramfs-tools or dracut) that takes the
- * rule's modules along. Where the kernel came up without IOMMU groups the rule does nothing: the host keeps
+ * (earlyrule.h), modules-load.d, and the initramfs configuration that takes the rule's modules along (with
+ * dracut vfio-pci alone). Where the kernel came up without IOMMU groups the rule does nothing: the host keeps
  * its drivers. */
 
 #include "earlyrule.h"

@@ -66,14 +66,16 @@ static int is_ruled(const Phase *p, const PciDevice *d) {
         return r == -ENOENT ? 0 : r < 0 ? r : strstr(rule, match) != NULL;
 }
 
-int exclusive_begin(const Phase *p, const Conf *c, const PciDevice *d) {
-        bool exclusive = early_exclusive(c, d);
-        int r = exclusive ? note(p, TRIED_DIR, d) : is_ruled(p, d);
+int exclusive_begin(const GpuSwitch *s, const PciDevice *d) {
+        bool exclusive = early_exclusive(s->conf, d);
+        int r = exclusive ? note(s->p, TRIED_DIR, d) : is_ruled(s->p, d);
 
-        if (r < 0 || (!exclusive && r == 0) || !d->driver || !nodes_is_vfio_driver(d->driver))
-                return MIN(r, 0);
-        r = claims_on_vfio(p->root, d);
-        return r == 0 ? note(p, EXCLUSIVE_DIR, d) : MIN(r, 0);
+        if (r < 0 || (!exclusive && r == 0))
+                return r;
+        r = vfio_has(s->p, d, s->write_timeout_usec);
+        if (r > 0)
+                r = claims_on_vfio(s->p->root, d) ?: note(s->p, EXCLUSIVE_DIR, d);
+        return MIN(r, 0);
 }
 
 int exclusive_is_new(const Phase *p, const PciDevice *d) {
@@ -119,23 +121,23 @@ static int forget(const Phase *p, const PciDevice *d) {
 }
 
 /* As it is now: another GPU of the group may have taken this one along. Returns 1 if it is away, 0 if not. */
-static int is_away(const Phase *p, const PciDevice *gpu) {
+static int is_away(const GpuSwitch *s, const PciDevice *gpu) {
         _cleanup_(pci_bus_done) PciBus bus = {};
         const PciDevice *d;
         int r;
 
-        r = pci_scan(p->root, &bus);
+        r = pci_scan(s->p->root, &bus);
         if (r < 0)
                 return r;
         d = pci_find(&bus, gpu->bdf);
-        return d ? vfio_is_away(p->root, &bus, d) : 0;
+        return d ? vfio_is_away(s->p->root, &bus, d) ?: vfio_has(s->p, d, s->write_timeout_usec) : 0;
 }
 
 static int release_gpu(const GpuSwitch *s, const PciDevice *d) {
         int away, r = 0;
 
         /* Somebody may have given it back by hand, and the host uses it. */
-        away = is_away(s->p, d);
+        away = is_away(s, d);
         if (away < 0)
                 return phase_fail(s->p, away, "Make /run/gpuvm readable", "Cannot tell who has %s", d->name);
         /* On first: the unit of one that was bound at boot may never have come up, and what is not active is
@@ -147,6 +149,22 @@ static int release_gpu(const GpuSwitch *s, const PciDevice *d) {
         return r >= 0 && !s->p->dry_run ? forget(s->p, d) : r;
 }
 
+/* A group goes as a whole: what one GPU of it is to have keeps all of them. Returns 1 if one is exclusive, 0
+ * if not. */
+static int is_kept_by_group(const GpuSwitch *s, const PciBus *bus, const PciDevice *gpu) {
+        _cleanup_(iommu_verdict_done) IommuVerdict v = {};
+        int r;
+
+        r = iommu_group_check(bus, gpu, NULL, 0, NULL, &v);
+        if (r < 0 && r != -ENODEV)
+                return phase_fail(s->p, r, "Look at /sys/kernel/iommu_groups", "Cannot judge the group of %s",
+                                  gpu->name);
+        for (size_t i = 0; i < v.n_members; i++)
+                if (early_exclusive(s->conf, v.members[i]))
+                        return 1;
+        return early_exclusive(s->conf, gpu);
+}
+
 /* GPUs that were exclusive until the configuration changed. One that fails keeps no other. */
 static int release(const GpuSwitch *s, const PciBus *bus) {
         int failed = 0;
@@ -155,9 +173,11 @@ static int release(const GpuSwitch *s, const PciBus *bus) {
                 const PciDevice *d = &bus->devices[i];
                 int r;
 
-                if (!pci_is_display(d) || early_exclusive(s->conf, d) || is_remembered(s->p, d) <= 0)
+                if (!pci_is_display(d) || is_remembered(s->p, d) <= 0)
                         continue;
-                r = release_gpu(s, d);
+                r = is_kept_by_group(s, bus, d);
+                if (r == 0)
+                        r = release_gpu(s, d);
                 if (r < 0 && failed == 0)
                         failed = r;
         }

@@ -18,11 +18,11 @@ int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) _must_
 int exclusive_is_replaced(const Phase *p, const PciDevice *d) _must_check_ _nonnull_all_;
 
 /* Notes in /run which card the start of an exclusive GPU's unit is about, before it begins, and remembers a
- * GPU that is on VFIO by then: the early rule bound it, whether the start succeeds or not, and also where the
- * machine was restarted after the mode went back, before the phase could take the rule away. One that
- * somebody else has claimed for VFIO (claims.h) is not ours to take back. Returns 0, also for a flexible GPU.
- */
-int exclusive_begin(const Phase *p, const Conf *c, const PciDevice *d) _must_check_ _nonnull_all_;
+ * GPU that VFIO has or is to have by then: the early rule meant it, whether the start succeeds or not, and
+ * also where the machine was restarted after the mode went back, before the phase could take the rule away.
+ * One that somebody else has claimed for VFIO (claims.h) is not ours to take back. Returns 0, also for a
+ * flexible GPU. */
+int exclusive_begin(const GpuSwitch *s, const PciDevice *d) _must_check_ _nonnull_all_;
 
 /* Returns 1 if one of these GPUs, which are a group, is remembered, 0 if not. */
 int exclusive_is_remembered(const Phase *p, const PciBus *group) _must_check_ _nonnull_all_;

@@ -5,6 +5,7 @@
 #include "fs.h"
 #include "library.h"
 #include "module.h"
+#include "strv.h"
 
 #define LIBRARY "libkmod.so.2"
 
@@ -14,6 +15,7 @@
         X(kmod_unref)                      \
         X(kmod_set_log_fn)                 \
         X(kmod_list_next)                  \
+        X(kmod_module_apply_filter)        \
         X(kmod_module_get_initstate)       \
         X(kmod_module_get_module)          \
         X(kmod_module_get_info)            \
@@ -69,9 +71,21 @@ static void say_nothing(_unused_ void *data, _unused_ int priority, _unused_ con
                         _unused_ int line, _unused_ const char *function, _unused_ const char *format,
                         _unused_ va_list args) {}
 
-/* The modules below root: of the running kernel, or of the one that the recorded machine ran. */
+/* Where modprobe.d(5) is on a recorded machine. */
+static int find_settings(int root, char ***ret) {
+        static const char *const dirs[] = { "/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib" };
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(dirs) && r >= 0; i++)
+                r = strv_extendf(ret, "/proc/self/fd/%d%s/modprobe.d", root, dirs[i]);
+        return r;
+}
+
+/* The modules below root, and what is set for them: of the running kernel, or of the one that the recorded
+ * machine ran. */
 static int open_kmod(int root, struct kmod_ctx **ret) {
         _cleanup_free_ char *release = NULL, *path = NULL;
+        _cleanup_strv_ char **settings = NULL;
         int r;
 
         r = load_library();
@@ -84,10 +98,12 @@ static int open_kmod(int root, struct kmod_ctx **ret) {
                 if (strchr(release, '/') || streq(release, ".."))
                         return -EINVAL;
                 r = str_printf(&path, "/proc/self/fd/%d/lib/modules/%s", root, release);
+                if (r >= 0)
+                        r = find_settings(root, &settings);
                 if (r < 0)
                         return r;
         }
-        *ret = km.kmod_new(path, NULL);
+        *ret = km.kmod_new(path, (const char *const *) settings);
         if (!*ret)
                 return -ENOMEM;
         km.kmod_set_log_fn(*ret, say_nothing, NULL);
@@ -266,16 +282,20 @@ int module_load_alias(int root, const char *modalias) {
         return insert_all(list, KMOD_PROBE_APPLY_BLACKLIST, true);
 }
 
-/* Returns 1 if exactly one module beside the generic one has the alias. */
+/* Returns 1 if exactly one module beside the generic one has the alias, and may be loaded for it. */
 static int find_variant(struct kmod_ctx *ctx, const char *alias, char **ret) {
-        _cleanup_(kmod_list_freep) struct kmod_list *list = NULL;
+        _cleanup_(kmod_list_freep) struct kmod_list *all = NULL, *list = NULL;
         _cleanup_free_ char *found = NULL;
         struct kmod_list *l;
         size_t n = 0;
         int r;
 
-        r = km.kmod_module_new_from_lookup(ctx, alias, &list);
-        if (r < 0 && r != -ENOENT && r != -ENOSYS)
+        r = km.kmod_module_new_from_lookup(ctx, alias, &all);
+        if (r == -ENOENT || r == -ENOSYS)
+                r = 0;
+        if (r >= 0)
+                r = km.kmod_module_apply_filter(ctx, KMOD_FILTER_BLACKLIST, all, &list);
+        if (r < 0)
                 return r;
         for (l = list; l; l = km.kmod_list_next(list, l)) {
                 _cleanup_(kmod_module_unrefp) struct kmod_module *m = km.kmod_module_get_module(l);

@@ -23,8 +23,8 @@ int module_load_alias(int root, const char *modalias) _must_check_ _nonnull_all_
 #define MODULE_VFIO "vfio-pci"
 
 /* The driver that is best at giving each of n devices to a VM: a VFIO variant driver if the running kernel
- * has one for exactly such devices ("nvgrace_gpu_vfio_pci"), else MODULE_VFIO. The module to be loaded for it
- * has the same name: the variant drivers have their module's (KBUILD_MODNAME in
+ * has one for exactly such devices ("nvgrace_gpu_vfio_pci") that is not blacklisted, else MODULE_VFIO. The
+ * module to be loaded for it has the same name: the variant drivers have their module's (KBUILD_MODNAME in
  * drivers/vfio/pci/nvgrace-gpu/main.c, mlx5/main.c), and that of the generic one is no other. modaliases: the
  * devices' own, or NULL. ret: n of them, NULL until then; some may be set also after an error. */
 int module_find_vfio(int root, const char *const *modaliases, size_t n, char **ret) _must_check_

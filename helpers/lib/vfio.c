@@ -221,6 +221,17 @@ static bool has_left(const VfioJob *j) {
                         (j->q->left & VFIO_LEFT_WHOLE && handover_find(&j->before, j->gpu->bdf));
 }
 
+/* Returns 1 if the function goes back: a hand-over had to do with it; or, where all is to go, VFIO has it, or
+ * is to have it. */
+static int is_to_go(VfioJob *j, const PciDevice *d, bool all) {
+        if (handover_find(&j->before, d->bdf))
+                return 1;
+        for (size_t i = 0; all && i < j->group.n_endpoints; i++)
+                if (j->group.endpoints[i] == d)
+                        return binder_is_for_vfio(&j->binder, d);
+        return 0;
+}
+
 /* What is on VFIO, and what a cut hand-over left between. Returns 1 if there is something to do. */
 static int plan_detach(VfioJob *j) {
         bool all;
@@ -234,17 +245,12 @@ static int plan_detach(VfioJob *j) {
                 return 0;
         /* What VFIO has had since the boot is not what the start has left. */
         all = !j->only_left || j->before.n == 0;
-        for (size_t i = 0; i < j->group.n_members; i++) {
-                const PciDevice *d = j->group.members[i];
-                bool endpoint = false;
-
-                for (size_t k = 0; k < j->group.n_endpoints; k++)
-                        endpoint = endpoint || j->group.endpoints[k] == d;
-                if (handover_find(&j->before, d->bdf) ||
-                    (all && endpoint && d->driver && nodes_is_vfio_driver(d->driver)))
-                        j->todo[j->n_todo++] = d;
+        for (size_t i = 0; i < j->group.n_members && r >= 0; i++) {
+                r = is_to_go(j, j->group.members[i], all);
+                if (r > 0)
+                        j->todo[j->n_todo++] = j->group.members[i];
         }
-        return j->n_todo > 0 ? 1 : 0;
+        return r < 0 ? r : j->n_todo > 0 ? 1 : 0;
 }
 
 /* What VFIO has had since the boot, and what the early rule meant for it and came too late for: the driver
@@ -349,18 +355,28 @@ static int settle(VfioJob *j) {
         return detach_locked(j);
 }
 
+static Binder binder_for(Phase *p, uint64_t write_timeout_usec) {
+        return (Binder){
+                .root = p->root,
+                .timeout_usec = write_timeout_usec ?: VFIO_WRITE_TIMEOUT_SEC * USEC_PER_SEC,
+                .dry_run = p->dry_run,
+                .tick = phase_alive,
+                .userdata = p,
+        };
+}
+
+int vfio_has(Phase *p, const PciDevice *d, uint64_t write_timeout_usec) {
+        _cleanup_(binder_done) Binder b = binder_for(p, write_timeout_usec);
+
+        return binder_is_for_vfio(&b, d);
+}
+
 static int run_job(Phase *p, const VfioRequest *q, int (*work)(VfioJob *j), VfioFailure *reterr) {
         _cleanup_(vfiojob_done) VfioJob j = {
                 .p = p,
                 .q = q,
                 .lock = -EBADF,
-                .binder = {
-                        .root = p->root,
-                        .timeout_usec = q->write_timeout_usec ?: VFIO_WRITE_TIMEOUT_SEC * USEC_PER_SEC,
-                        .dry_run = p->dry_run,
-                        .tick = phase_alive,
-                        .userdata = p,
-                },
+                .binder = binder_for(p, q->write_timeout_usec),
         };
         int r;
 

@@ -55,6 +55,10 @@ int vfio_settle(Phase *p, const VfioRequest *q, VfioFailure *reterr) _must_check
 /* True if each endpoint of the group is on a VFIO driver. */
 bool vfio_is_attached(const IommuVerdict *v) _nonnull_all_;
 
+/* Returns 1 if the function is on a VFIO driver or kept from all others (binding.h), 0 if not, or if nobody
+ * can tell. write_timeout_usec: see VfioRequest. */
+int vfio_has(Phase *p, const PciDevice *d, uint64_t write_timeout_usec) _must_check_ _nonnull_all_;
+
 /* Returns 1 if a function of the GPU's group is on a VFIO driver, or a hand-over of it was cut, 0 if the host
  * has it all. gpu: a device of the bus. */
 int vfio_is_away(int root, const PciBus *bus, const PciDevice *gpu) _must_check_ _nonnull_all_;

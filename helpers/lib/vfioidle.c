@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include "holders.h"
+#include "nodes.h"
 #include "vfioidle.h"
 
 enum { IDLE_POLL_MSEC = 500, LET_GO_SEC = 3 };
@@ -54,19 +55,24 @@ static int wait(VfioJob *j, VfioWait what, const PciDevice *const *devices, size
         }
 }
 
+/* A release that was cut: this one has gone its way already, and may well be used again. */
+static bool is_back(const VfioJob *j, const PciDevice *d) {
+        const HandoverFunction *was = handover_find(&j->before, d->bdf);
+
+        if (was && was->host)
+                return d->driver && !nodes_is_vfio_driver(d->driver);
+        return was && streq_ptr(was->driver, d->driver);
+}
+
 int vfioidle_wait(VfioJob *j, VfioWait what) {
         _cleanup_free_ const PciDevice **leaving = calloc(j->n_todo + 1, sizeof(*leaving));
         size_t n = 0;
 
         if (!leaving)
                 return -ENOMEM;
-        for (size_t i = 0; i < j->n_todo; i++) {
-                const HandoverFunction *was = handover_find(&j->before, j->todo[i]->bdf);
-
-                /* A release that was cut: this one is back already, and may well be used again. */
-                if (what != VFIO_WAIT_BACK || !was || !streq_ptr(was->driver, j->todo[i]->driver))
+        for (size_t i = 0; i < j->n_todo; i++)
+                if (what != VFIO_WAIT_BACK || !is_back(j, j->todo[i]))
                         leaving[n++] = j->todo[i];
-        }
         return wait(j, what, leaving, n);
 }
 

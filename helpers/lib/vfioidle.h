@@ -11,8 +11,7 @@ typedef enum VfioWait {
                          * of one GPU when it is asked to (vfiohold.h) */
         VFIO_WAIT_LET_GO, /* after it was asked: gives it a moment */
         VFIO_WAIT_STRICT, /* everybody counts, as before the first change */
-        VFIO_WAIT_BACK,   /* on the way back to the host: a function that has what it had before is not asked
-                           * about */
+        VFIO_WAIT_BACK, /* on the way back to the host: a function that is there already is not asked about */
 } VfioWait;
 
 /* -EBUSY, told, if somebody does, or nobody knows; -EINTR if we are to stop. */

@@ -181,6 +181,31 @@ for next in attach detach settle; do
         check "each change was cut before $next" test "$n" -gt 8
 done
 
+# The host uses what is back before the rest is: that one has gone its way.
+for next in detach settle; do
+        used=0
+        for ((n = 1; n < 60; n++)); do
+                usual
+                mkdir -p "$root"/{sys/bus/pci/devices/$gpu/drm/card7,proc/77/fd,dev}
+                echo 1:5 >"$root/sys/bus/pci/devices/$gpu/drm/card7/dev"
+                echo viewer >"$root/proc/77/comm"
+                : >"$root/proc/77/maps"
+                ln -s /dev/zero "$root/dev/zero"
+                state >"$work/before"
+                bound_early $gpu $audio
+                status=0
+                FAKESYS_KILL_AT=$n vfio detach $gpu 2>/dev/null || status=$?
+                [ "$status" -ne 0 ] || break
+                [ "$(driver $gpu) $(driver $audio)" = 'nvidia vfio-pci' ] || continue
+                ln -s "$root/dev/zero" "$root/proc/77/fd/3"
+                used=$((used + 1))
+                EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=signal \
+                        check "detach killed at change $n, $next with the GPU in use by the host" vfio $next $gpu
+                check "killed at change $n, $next: the host has all" same
+        done
+        check "some of the changes left it so before $next" test "$used" -gt 0
+done
+
 # Bound before anybody knew the groups, and this one may not go: the host gets back what no VM can have.
 # may_not_go MODE: of the GPU, which shares its group with a network card in use.
 may_not_go() {
@@ -218,6 +243,31 @@ bound_early $gpu
 refused 'bound at boot, and its audio function is in use' 'has 2 virtual functions' attach $gpu
 check 'what comes after that' vfio settle $gpu
 is 'leaves it' "$(writes) $(driver $gpu)" '0 vfio-pci'
+rm "$root/etc/gpuvm.conf"
+check 'setup after the mode went back' vfio setup
+check 'gives that one to the host as well' same
+# What the rule came too late for has no driver, and is not to have the host's: neither may that stay so where the group may not go.
+for late in "$audio" "$gpu $audio"; do
+        may_not_go exclusive
+        # shellcheck disable=SC2086 # a list
+        meant_early vfio-pci $late
+        refused "meant by the rule, which came too late for $late" "$nic.*i40e" attach $gpu
+        check 'what comes after that' vfio settle $gpu
+        check "gives $late back as well" same
+done
+may_not_go flexible
+meant_early vfio-pci $gpu $audio
+refused 'no driver, by an override of somebody else' "$nic.*i40e" attach $gpu
+check 'what comes after that' vfio settle $gpu
+is 'leaves what was not ours' "$(writes)" 0
+usual
+printf '[Gpu %s]\nMode=exclusive\n' $gpu >"$root/etc/gpuvm.conf"
+echo 2 >"$root/sys/bus/pci/devices/$audio/sriov_numvfs"
+state >"$work/before"
+meant_early nvgrace_gpu_vfio_pci $gpu
+refused 'meant by the rule, and its audio function is in use' 'has 2 virtual functions' attach $gpu
+check 'what comes after that' vfio settle $gpu
+is 'leaves it' "$(writes) $(driver $gpu)" '0 none'
 rm "$root/etc/gpuvm.conf"
 check 'setup after the mode went back' vfio setup
 check 'gives that one to the host as well' same
@@ -275,6 +325,12 @@ is 'and systemd-modules-load will not miss it' "$(grep -v '^#' "$root/etc/module
 rm "$root/etc/gpuvm.conf"
 check 'setup with it flexible again' vfio setup
 check 'gives it back' same
+mkdir -p "$root/run/modprobe.d"
+echo "blacklist $own" >"$root/run/modprobe.d/local.conf"
+check 'attach where the administrator does not want that driver' vfio attach $gpu
+check 'takes the one for all' attached
+check 'detach' vfio detach $gpu
+check 'restores everything again' same
 # Another kernel, which has no such driver, under the same rule.
 usual
 meant_early $own $gpu
@@ -952,6 +1008,52 @@ is 'which alone is back' "$(driver $gpu) $(driver $audio) $(driver $twin)" 'vfio
 rm "$root/etc/gpuvm.conf"
 check 'setup with all flexible' vfio setup
 check 'everything is as before' same
+
+# The same where the rule came too late, or names what this kernel lacks: the start binds it.
+for driver in vfio-pci nvgrace_gpu_vfio_pci; do
+        usual
+        printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
+        check 'setup with one exclusive' vfio setup
+        rm -r "$root/etc/gpuvm.conf" "$root/run/gpuvm"
+        meant_early $driver $gpu $audio
+        check "what the rule, which names $driver, starts at the next boot" vfio attach $gpu
+        check 'binds it' attached
+        check 'setup after that' vfio setup
+        check 'gives it back' same
+done
+# Without a driver for another reason: that one was bound by hand.
+printf '[Gpu %s]\nMode=exclusive\n' "$gpu" >"$root/etc/gpuvm.conf"
+check 'setup with one exclusive' vfio setup
+prepared detach
+rm -r "$root/etc/gpuvm.conf" "$root/run/gpuvm"
+meant_early '(null)' $gpu
+check 'attach of a GPU that the rule names, without driver and override' vfio attach $gpu
+check 'setup after that' vfio setup
+check 'leaves it where it is' attached
+
+# An exclusive and a flexible GPU share a group, which goes as a whole: no run takes it back as long as one of them is exclusive.
+for pair in "$gpu $twin" "$twin $gpu"; do
+        read -r exclusive flexible <<<"$pair"
+        machine
+        card $gpu 10de 2684 030000 12 nvidia
+        card $audio 10de 22ba 040300 12 snd_hda_intel
+        card $twin 10de 2684 030000 12 nvidia
+        state >"$work/before"
+        printf '[Gpu %s]\nMode=exclusive\n' "$exclusive" >"$root/etc/gpuvm.conf"
+        check "setup with $exclusive exclusive, and the other one of its group not" vfio setup
+        rm -r "$root/run/gpuvm"
+        check "what the rule starts at the next boot for $exclusive" vfio attach "$exclusive"
+        check 'and for the other one' vfio attach "$flexible"
+        check 'setup after that' vfio setup
+        is "writes nothing to the group of $exclusive" "$(writes) $(driver $gpu) $(driver $audio) $(driver $twin)" '0 vfio-pci vfio-pci vfio-pci'
+        printf '[Gpu %s]\nMode=exclusive\n' "$flexible" >"$root/etc/gpuvm.conf"
+        check "setup with the other one exclusive instead of $exclusive" vfio setup
+        is 'leaves all of them there too' "$(writes) $(driver $gpu) $(driver $audio) $(driver $twin)" '0 vfio-pci vfio-pci vfio-pci'
+        rm "$root/etc/gpuvm.conf"
+        check "setup with both flexible, where $exclusive was exclusive first" vfio setup
+        check 'gives both to the host' same
+        is 'and remembers none' "$(ls "$root/run/gpuvm/exclusive")" ''
+done
 
 # One that cannot come back keeps nobody else from anything.
 usual

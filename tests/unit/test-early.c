@@ -112,14 +112,29 @@ TEST(a_variant_driver_is_everywhere) {
         ASSERT_EQ(apply(root, NULL, NULL, "raid1\n"), 1);
 }
 
-TEST(a_variant_driver_for_dracut) {
+TEST(a_blacklisted_variant_driver_is_none) {
         int root = variant_tree();
-        _cleanup_free_ char *dracut = NULL;
+        _cleanup_free_ char *rule = NULL;
+
+        tree_put("/etc/modprobe.d/local.conf", "blacklist nvgrace-gpu-vfio-pci\n");
+        ASSERT_EQ(apply(root, "# Written by gpuvm", "vfio-pci", ""), 0);
+        maybe_read(root, EARLY_RULE, &rule);
+        ASSERT(strstr(rule, "kmod load vfio-pci"));
+        ASSERT(!strstr(rule, "nvgrace"));
+}
+
+/* What follows a module that a kernel lacks is not in dracut's image: the administrator's list may. */
+TEST(dracut_takes_no_variant_driver) {
+        int root = variant_tree();
+        _cleanup_free_ char *dracut = NULL, *rule = NULL;
 
         tree_put("/usr/bin/dracut", "");
         ASSERT_EQ(apply(root, "# Written by gpuvm", "vfio-pci", ""), 1);
         maybe_read(root, EARLY_DRACUT, &dracut);
-        ASSERT(strstr(dracut, "\nadd_drivers+=\" vfio-pci nvgrace_gpu_vfio_pci \"\n"));
+        ASSERT(strstr(dracut, "\nadd_drivers+=\" vfio-pci \"\n"));
+        ASSERT(!strstr(dracut, "nvgrace"));
+        maybe_read(root, EARLY_RULE, &rule);
+        ASSERT(strstr(rule, "kmod load nvgrace_gpu_vfio_pci"));
 }
 
 TEST(ours_alone_is_taken_out) {

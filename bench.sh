@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|holders|check|boot|handover|image|ipcheck|gpu|vm]...
+# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|holders|check|boot|handover|next|image|ipcheck|gpu|vm]...
 #
-# Not a test: a busy machine makes them worse. Needs hyperfine, valgrind and time; boot needs root, for real boots of
+# Not a test: a busy machine makes them worse. Needs hyperfine, valgrind and time; boot and next need root, for real boots of
 # systemd in a container, and so does handover, for an emulated machine (tests/lab). The result names the machine and goes
 # to dist/figures.md.
 
@@ -18,7 +18,7 @@ fi
 for tool in hyperfine valgrind time meson ninja; do
         type -P "$tool" >/dev/null || { echo "bench.sh: $tool is missing: apt-get install hyperfine valgrind time meson" >&2; exit 1; }
 done
-[ $# -gt 0 ] || set -- generator help helpers holders check boot handover image ipcheck gpu vm
+[ $# -gt 0 ] || set -- generator help helpers holders check boot handover next image ipcheck gpu vm
 # needs FIGURE PACKAGES TOOL...: those tools and root, if that figure is asked for.
 asked=" $* "
 needs() {
@@ -32,6 +32,7 @@ needs() {
         [ "$(id -u)" -eq 0 ] || { echo "bench.sh: $figure needs root" >&2; exit 1; }
 }
 needs boot "systemd-container mmdebstrap" systemd-nspawn mmdebstrap
+needs next "systemd-container mmdebstrap python3" systemd-nspawn mmdebstrap python3 cc
 needs image "curl qemu-utils xz-utils python3 openssl" curl qemu-img xz python3 openssl
 needs ipcheck "arp-scan iproute2" arp-scan ip
 needs gpu pciutils lspci
@@ -42,7 +43,7 @@ needs handover "qemu-system-x86 qemu-utils ovmf mmdebstrap" qemu-system-x86_64 q
 work=$(mktemp -d -p /dev/shm)
 trap 'rm -rf "$work"' EXIT
 rows=()
-for part in lib generator helpers holders check boot handover image ipcheck gpu vm; do
+for part in lib generator helpers holders check boot handover next image ipcheck gpu vm; do
         # shellcheck source=/dev/null
         . "tests/bench/$part.sh"
 done

@@ -78,6 +78,10 @@ static int run_attach(const GpuSwitch *s, Bdf bdf, const char *name) {
                 r = gpuswitch_unit(s, owner, true);
                 if (r < 0)
                         return r;
+                r = exclusive_remember_owner(s->p, s->conf, gpu, owner);
+                if (r < 0)
+                        return phase_fail(s->p, r, "Make /run/gpuvm writable", "Cannot remember %s",
+                                          owner->name);
         }
         return attach(s, bdf, name, &group);
 }

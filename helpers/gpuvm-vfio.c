@@ -78,6 +78,10 @@ static int run_attach(const GpuSwitch *s, Bdf bdf, const char *name) {
                 r = gpuswitch_unit(s, owner, true);
                 if (r < 0)
                         return r;
+                r = exclusive_remember_owner(s->p, s->conf, gpu, owner);
+                if (r < 0)
+                        return phase_fail(s->p, r, "Make /run/gpuvm writable", "Cannot remember %s",
+                                          owner->name);
         }
         return attach(s, bdf, name, &group);
 }
@@ -168,13 +172,16 @@ static bool stop_was_late(void) {
 }
 
 static int settle_group(const GpuSwitch *s, Bdf bdf, const char *name, PciBus *group) {
-        bool whole = start_was_killed() || stop_was_late();
+        VfioLeft left = start_was_killed() ? VFIO_LEFT_WHOLE : 0;
         int r = exclusive_is_remembered(s->p, group);
 
         if (r < 0)
                 return phase_fail(s->p, r, "Make /run/gpuvm readable", "Cannot tell who bound %s", name);
-        return gpuswitch_settle(s, bdf, name, group,
-                                (r > 0 ? VFIO_LEFT_REFUSED : 0) | (whole ? VFIO_LEFT_WHOLE : 0));
+        if (stop_was_late())
+                left = VFIO_LEFT_WHOLE | VFIO_LEFT_STOPPED;
+        if (r > 0)
+                left |= VFIO_LEFT_REFUSED;
+        return gpuswitch_settle(s, bdf, name, group, left);
 }
 
 /* As after a stop that was refused: what is on VFIO as a whole has an active unit. */

@@ -86,6 +86,12 @@ int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) {
         return early_exclusive(c, d) ? note(p, EXCLUSIVE_DIR, d) : 0;
 }
 
+int exclusive_remember_owner(const Phase *p, const Conf *c, const PciDevice *d, const PciDevice *owner) {
+        bool before = owner->driver && nodes_is_vfio_driver(owner->driver);
+
+        return early_exclusive(c, d) && !before ? note(p, EXCLUSIVE_DIR, owner) : 0;
+}
+
 int exclusive_is_replaced(const Phase *p, const PciDevice *d) {
         return is_another(p, EXCLUSIVE_DIR, d);
 }

@@ -13,6 +13,11 @@ int exclusive_setup(const GpuSwitch *s) _must_check_ _nonnull_all_;
  * takes it back, and never one that somebody attached by hand. Returns 0, also for a flexible GPU. */
 int exclusive_remember(const Phase *p, const Conf *c, const PciDevice *d) _must_check_ _nonnull_all_;
 
+/* The same of the owner of its group, which was started for this GPU just now: it is the owner that goes
+ * back. owner: as it was before. Returns 0, also where the owner was on VFIO by then, for whatever reason. */
+int exclusive_remember_owner(const Phase *p, const Conf *c, const PciDevice *d,
+                             const PciDevice *owner) _must_check_ _nonnull_all_;
+
 /* Returns 1 if the exclusive GPU that was remembered was pulled out and there is a card at its address again,
  * which that was not done for; 0 if not, or if nobody knows. */
 int exclusive_is_replaced(const Phase *p, const PciDevice *d) _must_check_ _nonnull_all_;

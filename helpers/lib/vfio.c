@@ -257,9 +257,9 @@ static int plan_detach(VfioJob *j) {
  * was there before the override, and so took nothing. That is no state to go back to, except for a start of
  * ours that was cut. */
 static bool goes_to_host(const VfioJob *j, const HandoverFunction *was) {
-        return !was ||
-                        (!j->only_left && !was->driver && was->override &&
-                         nodes_is_vfio_driver(was->override));
+        bool cut = j->only_left && !(j->q->left & VFIO_LEFT_STOPPED);
+
+        return !was || (!cut && !was->driver && was->override && nodes_is_vfio_driver(was->override));
 }
 
 /* Returns 1 if there is something to be written down. */

@@ -19,6 +19,7 @@ enum { VFIO_WRITE_TIMEOUT_SEC = 60 };
 typedef enum VfioLeft {
         VFIO_LEFT_REFUSED = 1 << 0, /* what the early rule gave to VFIO of a group that may not go */
         VFIO_LEFT_WHOLE = 1 << 1,   /* what went as a whole, by a hand-over of ours: nobody told of its end */
+        VFIO_LEFT_STOPPED = 1 << 2, /* it was to be stopped: goes where vfio_detach() would have it */
 } VfioLeft;
 
 typedef struct VfioRequest {

@@ -170,6 +170,44 @@ its stop was killed: vvvv active inactive
 stopped: hhhh inactive inactive
 gpuvm-0000:01:00.0.device'
 
+# One of the two is exclusive, and not the owner: the owner, which goes with it, is not taken back before that is flexible too.
+mixed() {
+        local second=gpuvm-vfio@0000:02:00.0.service
+
+        setup() {
+                # It has no modules here, and fails for that when this is done.
+                LD_PRELOAD=/shared/fakesys.so FAKESYS_ROOT='' FAKESYS_LOG=/shared/log /usr/lib/gpuvm/gpuvm-vfio setup || true
+                settle
+        }
+        systemctl is-system-running --wait >/dev/null
+        printf '[Gpu 0000:02:00.0]\nMode=exclusive\n' >/etc/gpuvm.conf
+        setup
+        systemctl start "$second"; echo "$?"; settle; state started
+        setup; state 'setup again'
+        rm /etc/gpuvm.conf
+        setup; state 'both flexible'
+        printf '[Gpu 0000:02:00.0]\nMode=exclusive\n' >/etc/gpuvm.conf
+        setup
+        LD_PRELOAD=/shared/fakesys.so FAKESYS_ROOT='' FAKESYS_LOG=/shared/log /usr/lib/gpuvm/gpuvm-vfio attach 0000:01:00.0
+        rm -rf /run/gpuvm/vfio /run/gpuvm/exclusive /run/gpuvm/tried
+        state 'bound at boot'
+        systemctl start "$second"; echo "$?"; settle; state started
+        setup; state 'setup again'
+        rm /etc/gpuvm.conf
+        setup; state 'both flexible'
+        find /run/gpuvm/exclusive -type f
+}
+machine_boot mixed
+is "$release: a group with an exclusive and a flexible GPU" "$(grep -v '^gpuvm-vfio' <<<"$output")" '0
+started: vvvv active active
+setup again: vvvv active active
+both flexible: hhhh inactive inactive
+bound at boot: vvvv inactive inactive
+0
+started: vvvv active active
+setup again: vvvv active active
+both flexible: hhhh inactive inactive'
+
 # The same in a group that may not go: before the boot nobody knew that.
 stray() {
         local first=gpuvm-vfio@0000:01:00.0.service

@@ -685,6 +685,18 @@ EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=success check 'settle after a star
 check 'gives it back: nobody else does' same
 check 'and no record stays of it' test ! -e "$root/run/gpuvm/vfio/$gpu"
 usual
+meant_early vfio-pci $gpu $audio
+state >"$work/early"
+prepared attach
+EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=success check 'settle after a late stop, of a GPU that the rule came too late for' vfio settle $gpu
+check 'gives it to the host, as a stop does' same
+is 'and no record stays of that' "$(ls "$root/run/gpuvm/vfio")" ''
+usual
+meant_early vfio-pci $gpu $audio
+prepared attach
+EXIT_CODE=killed EXIT_STATUS=KILL check 'settle after the start of such a GPU that was killed when all was done' vfio settle $gpu
+is 'shows it to no driver of the host' "$(state | diff "$work/early" - || true)" ''
+usual
 bound_early $gpu $audio
 EXIT_CODE=exited EXIT_STATUS=0 SERVICE_RESULT=success check 'settle after a late stop for a GPU that was bound at boot' vfio settle $gpu
 is 'gives back what the start had changed: nothing' "$(cat "$log")" ''

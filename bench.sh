@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|holders|check|boot|handover|next|image|ipcheck|gpu|vm]...
+# Figures, beside what they are to be: bench.sh [-o FILE] [generator|help|helpers|holders|check|boot|hotplug|handover|next|image|ipcheck|gpu|vm|apply]...
 #
-# Not a test: a busy machine makes them worse. Needs hyperfine, valgrind and time; boot and next need root, for real boots of
+# Not a test: a busy machine makes them worse. Needs hyperfine, valgrind and time; boot, hotplug and next need root, for real boots of
 # systemd in a container, and so does handover, for an emulated machine (tests/lab). The result names the machine and goes
 # to dist/figures.md.
 
@@ -18,7 +18,7 @@ fi
 for tool in hyperfine valgrind time meson ninja; do
         type -P "$tool" >/dev/null || { echo "bench.sh: $tool is missing: apt-get install hyperfine valgrind time meson" >&2; exit 1; }
 done
-[ $# -gt 0 ] || set -- generator help helpers holders check boot handover next image ipcheck gpu vm
+[ $# -gt 0 ] || set -- generator help helpers holders check boot hotplug handover next image ipcheck gpu vm apply
 # needs FIGURE PACKAGES TOOL...: those tools and root, if that figure is asked for.
 asked=" $* "
 needs() {
@@ -33,17 +33,19 @@ needs() {
 }
 needs boot "systemd-container mmdebstrap" systemd-nspawn mmdebstrap
 needs next "systemd-container mmdebstrap python3" systemd-nspawn mmdebstrap python3 cc
+needs hotplug "systemd-container mmdebstrap" systemd-nspawn mmdebstrap
 needs image "curl qemu-utils xz-utils python3 openssl" curl qemu-img xz python3 openssl
 needs ipcheck "arp-scan iproute2" arp-scan ip
 needs gpu pciutils lspci
 needs vm "libvirt-daemon libvirt-clients libvirt-dev qemu-system-x86 qemu-utils dnsmasq-base iptables" libvirtd virsh qemu-system-x86_64 qemu-img dnsmasq cc
+needs apply "libvirt-daemon libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base iptables" libvirtd virsh qemu-system-x86_64 qemu-img dnsmasq
 needs handover "qemu-system-x86 qemu-utils ovmf mmdebstrap" qemu-system-x86_64 qemu-img mmdebstrap
 
 # In memory, as /run is: what a helper leaves there is no disk's business.
 work=$(mktemp -d -p /dev/shm)
 trap 'rm -rf "$work"' EXIT
 rows=()
-for part in lib generator helpers holders check boot handover next image ipcheck gpu vm; do
+for part in lib generator helpers holders check boot hotplug handover next image ipcheck gpu vm apply; do
         # shellcheck source=/dev/null
         . "tests/bench/$part.sh"
 done

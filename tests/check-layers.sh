@@ -26,7 +26,7 @@ layers=(
         'domain hostdevs route vmkind vmtold vmdefined vmstore vmimport vmimportdev vmimportmake vmimportwork'
         'apt aptrun aptrepair iommu earlymatch earlyrule busy below nodes console openfile procfiles holders handover worker
          errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus
-         busorder sdbus stop logind firewalld containerengine keep keepsearch keepconsole known modeset netmode nvidia early
+         busfollow busorder sdbus stop logind firewalld containerengine keep keepsearch keepconsole known modeset netmode nvidia early
          reboot trial grubenv grubtrial entrytrial'
         'guestfilter buildguest buildplan buildinit imagebuilt nvidiasource repository nvidiahost nvidiacheck
          nvidiamodule bridge bridgechange bridgefilter bridgenft nftchain bridgezone bridgeowner bridgeplan hostnet
@@ -63,7 +63,7 @@ done
 circle=$(grep -o '^#include "[a-z0-9-]*\.h"' ./*.h | sed -E 's|^\./([a-z0-9-]*)\.h:#include "(.*)\.h"|\1 \2|' |
         tsort 2>&1 >/dev/null || true)
 is 'no circle of headers' "$circle" ''
-is 'only bus, busorder, logind and firewalld include sdbus' "$(awk '$2 == "sdbus" { printf "%s ", $1 }' <<<"$edges")" 'bus busorder firewalld logind '
+is 'only bus, busfollow, busorder, logind and firewalld include sdbus' "$(awk '$2 == "sdbus" { printf "%s ", $1 }' <<<"$edges")" 'bus busfollow busorder firewalld logind '
 is 'only the rooms virt and virt... include virtlib' "$(awk '$2 == "virtlib" && $1 !~ /^virt/ { print $1 }' <<<"$edges")" ''
 is 'only the rooms of a hand-over include vfiojob' "$(awk '$2 == "vfiojob" { printf "%s ", $1 }' <<<"$edges")" 'vfioback vfiofacts vfiohold vfioidle '
 

@@ -31,6 +31,11 @@ void bus_free(Bus *b) {
                 free(b->removed[i].result);
         }
         free(b->removed);
+        for (size_t i = 0; i < b->n_followed; i++) {
+                free(b->followed[i].unit);
+                free(b->followed[i].state);
+        }
+        free(b->followed);
         free(b->message);
         (void) sd_bus_flush_close_unref(b->bus);
         free(b);
@@ -94,8 +99,7 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         return 0;
 }
 
-/* Before the first job: the match must be there when it ends. */
-static int subscribe(Bus *b) {
+int bus_subscribe(Bus *b) {
         int r;
 
         if (b->subscribed)
@@ -115,7 +119,7 @@ static int queue(Bus *b, const char *method, const char *unit, const char *mode,
         const char *job;
         int r;
 
-        r = subscribe(b);
+        r = bus_subscribe(b);
         if (r >= 0)
                 r = MANAGER_CALL(b, &reply, method, "ss", unit, mode);
         if (r >= 0)
@@ -382,63 +386,4 @@ int bus_unit_stop_timeout(Bus *b, const char *unit, uint64_t *ret_usec) {
         return bus_end(b, &e,
                        sd_bus_get_property_trivial(b->bus, SYSTEMD_NAME, path, SYSTEMD_SVC, "TimeoutStopUSec",
                                                    &e, 't', ret_usec));
-}
-
-/* "a{sv}": the member with that name, a text; borrowed. Returns 1, 0 if it is not there, or -errno. */
-static int read_member(sd_bus_message *m, const char *member, const char **ret) {
-        const char *name;
-        int r, found = 0;
-
-        r = sd_bus_message_enter_container(m, 'a', "{sv}");
-        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-                r = sd_bus_message_read(m, "s", &name);
-                if (r >= 0 && streq(name, member)) {
-                        r = sd_bus_message_read(m, "v", "s", ret);
-                        found = 1;
-                } else if (r >= 0)
-                        r = sd_bus_message_skip(m, "v");
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
-        }
-        return r < 0 ? r : found;
-}
-
-static int on_unit_changed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        const char *interface, *state = NULL;
-        _cleanup_free_ char *unit = NULL;
-        Bus *b = userdata;
-
-        (void) error;
-        if (sd_bus_message_read(m, "s", &interface) < 0 || !streq(interface, SYSTEMD_UNIT) ||
-            sd_bus_path_decode(sd_bus_message_get_path(m), SYSTEMD_PATH "/unit", &unit) <= 0 ||
-            !startswith(unit, "gpuvm-") || read_member(m, "ActiveState", &state) <= 0)
-                return 0;
-        b->changed(unit, state, b->changed_userdata);
-        return 0;
-}
-
-int bus_follow_units(Bus *b, BusUnitChanged changed, void *userdata) {
-        int r;
-
-        b->changed = changed;
-        b->changed_userdata = userdata;
-        r = sd_bus_add_match(b->bus, NULL,
-                             "type='signal',sender='" SYSTEMD_NAME
-                             "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',"
-                             "path_namespace='" SYSTEMD_PATH "/unit'",
-                             on_unit_changed, b);
-        return r < 0 ? r : subscribe(b);
-}
-
-int bus_fd(Bus *b) {
-        return sd_bus_get_fd(b->bus);
-}
-
-int bus_process(Bus *b) {
-        int r;
-
-        do
-                r = sd_bus_process(b->bus, NULL);
-        while (r > 0);
-        return r;
 }

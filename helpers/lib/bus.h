@@ -77,7 +77,9 @@ void bus_unit_done(BusUnit *u);
 /* It has ended, or never ran, and nobody starts it. */
 bool bus_unit_is_off(const BusUnit *u) _nonnull_all_;
 
-/* Each change of the active state of gpuvm's units from now on, while somebody calls bus_process(). */
+/* In busfollow.c: each change of the active state of gpuvm's units from now on, while somebody calls
+ * bus_process(). One that is told again as it was is no change, nor is one that systemd first hears of and
+ * that is not on. */
 typedef void (*BusUnitChanged)(const char *unit, const char *active_state, void *userdata);
 int bus_follow_units(Bus *b, BusUnitChanged changed, void *userdata) _must_check_
                 __attribute__((nonnull(1, 2)));

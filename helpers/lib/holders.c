@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "account.h"
 #include "below.h"
 #include "console.h"
 #include "fs.h"
@@ -32,6 +33,7 @@ static void scan_done(Scan *s) {
 }
 
 static void holder_done(Holder *h) {
+        free(h->user);
         free(h->comm);
         free(h->unit);
         free(h->what);
@@ -86,6 +88,12 @@ static int read_unit(int proc, char **ret) {
         return 0;
 }
 
+static void make_printable(char *s) {
+        for (; s && *s; s++)
+                if ((unsigned char) *s < ' ' || *s == 0x7f)
+                        *s = '?';
+}
+
 static int add_holder(Holders *found, pid_t pid, int proc, const char *what) {
         _cleanup_(holder_done) Holder h = { .pid = pid };
         struct stat st;
@@ -103,9 +111,7 @@ static int add_holder(Holders *found, pid_t pid, int proc, const char *what) {
         }
         if (r < 0)
                 return r;
-        for (char *p = h.comm; p && *p; p++)
-                if ((unsigned char) *p < ' ' || *p == 0x7f)
-                        *p = '?';
+        make_printable(h.comm);
         h.what = strdup(what);
         t = reallocarray(found->list, found->n + 1, sizeof(*t));
         if (t)
@@ -233,6 +239,19 @@ static int scan_kernel(Scan *s, const PciDevice *d) {
         return r;
 }
 
+/* As the host's own file has them: libraries that ask other hosts for accounts may hang, while a GPU waits.
+ */
+static int name_users(Scan *s) {
+        for (size_t i = 0; i < s->found.n; i++) {
+                Holder *h = &s->found.list[i];
+
+                if (h->pid != 0 && account_find_name(s->root, h->uid, &h->user) == -ENOMEM)
+                        return -ENOMEM;
+                make_printable(h->user);
+        }
+        return 0;
+}
+
 int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *ret) {
         _cleanup_(scan_done) Scan s = { .root = root };
         int r;
@@ -243,6 +262,8 @@ int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *r
         /* Nothing that could be open: half of all hand-overs, and the boot path. */
         if (r >= 0 && (s.nodes.n > 0 || s.nodes.any_nvidia || s.nodes.any_vfio))
                 r = scan_processes(&s);
+        if (r >= 0)
+                r = name_users(&s);
         if (r < 0)
                 return r;
         *ret = s.found;
@@ -250,20 +271,23 @@ int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *r
         return 0;
 }
 
+static int describe(const Holder *h, char ***l) {
+        char id[sizeof("4294967295")];
+
+        if (h->pid == 0)
+                return strv_extend(l, h->what);
+        (void) snprintf(id, sizeof(id), "%u", (unsigned) h->uid);
+        return strv_extendf(l, "%s (pid %d, %s %s%s%s) has %s%s", strna(h->comm), (int) h->pid,
+                            h->user ? "user" : "uid", h->user ?: id, h->unit ? ", " : "", strempty(h->unit),
+                            h->what, startswith(h->what, "open ") ? "" : " open");
+}
+
 int holders_describe(const Holders *h, char **ret) {
         _cleanup_strv_ char **l = NULL;
         int r = 0;
 
-        for (size_t i = 0; i < h->n && i < DESCRIBE_MAX && r >= 0; i++) {
-                const Holder *o = &h->list[i];
-
-                if (o->pid == 0)
-                        r = strv_extend(&l, o->what);
-                else
-                        r = strv_extendf(&l, "%s (pid %d, uid %u%s%s) has %s%s", strna(o->comm), (int) o->pid,
-                                         (unsigned) o->uid, o->unit ? ", " : "", strempty(o->unit), o->what,
-                                         startswith(o->what, "open ") ? "" : " open");
-        }
+        for (size_t i = 0; i < h->n && i < DESCRIBE_MAX && r >= 0; i++)
+                r = describe(&h->list[i], &l);
         if (r >= 0 && h->n > DESCRIBE_MAX)
                 r = strv_extendf(&l, "and %zu more", h->n - DESCRIBE_MAX);
         if (r < 0)

@@ -15,6 +15,7 @@
 typedef struct Holder {
         pid_t pid; /* 0: the kernel itself, no process */
         uid_t uid;
+        char *user; /* its name (account.h), or NULL */
         char *comm; /* the command's name, control characters replaced */
         char *unit; /* systemd unit, or NULL */
         char *what; /* "/dev/nvidia0", "drm/card1", "snd/pcmC1D3p", "open files that cannot be read"; of the
@@ -36,5 +37,6 @@ void holders_done(Holders *h);
 /* Leaves out those with this command name (of a program with a long name the first 15 bytes). */
 void holders_drop(Holders *h, const char *comm) _nonnull_all_;
 
-/* For a user: "Xorg (pid 812, uid 0, gdm.service) has drm/card1 open; ...", at most a handful of them. */
+/* For a user: "Xorg (pid 812, user root, gdm.service) has drm/card1 open; ...", at most a handful of them.
+ * One who is not in /etc/passwd is a number: "uid 1000". */
 int holders_describe(const Holders *h, char **ret) _must_check_ _nonnull_all_;

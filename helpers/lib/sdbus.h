@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Sdbus: the one door to sd-bus, for the rooms that make calls over it: bus, busorder, logind and firewalld.
- */
+/* Sdbus: the one door to sd-bus, for the rooms that make calls over it: bus, busfollow, busorder, logind and
+ * firewalld. */
 
 #include <systemd/sd-bus.h>
 
@@ -18,6 +18,11 @@ typedef struct Removed {
         char *job, *result;
 } Removed;
 
+/* A unit, and the state that it was last seen in. */
+typedef struct Followed {
+        char *unit, *state;
+} Followed;
+
 struct Bus {
         sd_bus *bus;
         char *message;
@@ -26,6 +31,8 @@ struct Bus {
         bool subscribed;
         BusUnitChanged changed; /* of bus_follow_units(), or NULL */
         void *changed_userdata;
+        Followed *followed;
+        size_t n_followed;
 };
 
 static inline void message_unrefp(sd_bus_message **m) {
@@ -46,3 +53,6 @@ int bus_end(Bus *b, const sd_bus_error *e, int r) _nonnull_all_;
         })
 
 #define MANAGER_CALL(b, reply, ...) BUS_CALL(b, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MGR, reply, __VA_ARGS__)
+
+/* Lets systemd send its signals, once. Before the first job: the match must be there when it ends. */
+int bus_subscribe(Bus *b) _must_check_ _nonnull_all_;

@@ -31,12 +31,12 @@ int declared_machine(Context *c, const char *name, VmDefined *ret) {
         r = vmdefined_parse(xml, ret);
         if (r < 0)
                 return log_error_errno(r, "Cannot read what virtual machine '%s' is: %m", name);
-        if (r == 0)
-                return vmctl_refuse(name);
-        if (ret->metadata.disks &&
-            virtdisk_size(c->virt, name, ret->metadata.disks[0], &ret->disk) < 0) /* on a host that is away */
-                ret->disk = 0;
-        return 0;
+        return r == 0 ? vmctl_refuse(name) : 0;
+}
+
+void declared_disk(Context *c, const char *name, VmDefined *d) {
+        if (d->metadata.disks && virtdisk_size(c->virt, name, d->metadata.disks[0], &d->disk) < 0)
+                d->disk = 0; /* on a host that is away */
 }
 
 static int compare(Context *c, const Declared *d, const VmFile *f, Compared *ret) {
@@ -54,6 +54,8 @@ static int compare(Context *c, const Declared *d, const VmFile *f, Compared *ret
         if (r < 0)
                 return r;
         ret->made = true;
+        if (vmfile_value(f, VMKEY_DISK))
+                declared_disk(c, f->name, &ret->machine);
         r = vmplan_imagine(&w, &ret->wanted, &said);
         if (r < 0 && said)
                 return log_full_errno(LOG_ERR, EINVAL, "%s: %s", f->files[0], said);

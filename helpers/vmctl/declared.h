@@ -31,8 +31,11 @@ void declared_done(Declared *d);
 /* Those with these names, or all; broken files are refused. Tells what is wrong. */
 int declared_look(Context *c, char **names, Declared *ret) _must_check_ _nonnull_all_;
 
-/* A machine as it is. -ENOENT without a message. */
+/* A machine as it is, but for the size of its disk. -ENOENT without a message. */
 int declared_machine(Context *c, const char *name, VmDefined *ret) _must_check_ _nonnull_all_;
+
+/* Adds that size, if it can be known. Of one that is on libvirt asks QEMU, which may be busy or hang. */
+void declared_disk(Context *c, const char *name, VmDefined *d) _nonnull_all_;
 
 struct json_object;
 /* NULL without memory. */

@@ -124,6 +124,7 @@ int cmd_export(Context *c, char **args) {
                                        args[0]);
         if (r < 0)
                 return r;
+        declared_disk(c, args[0], &machine);
         if (vmctl_is_local(c)) {
                 _cleanup_close_ int root = fs_open_root(NULL);
 

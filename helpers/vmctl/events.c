@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Events: how the machines are, and with --follow what becomes of them and of the GPUs' units from then on. A
- * libvirt that goes away is told, waited for, and asked how all is when it is back: nothing is missed then.
+/* Events: how the machines are, and with --follow what becomes of them, and which GPUs come, go and change
+ * hands, from then on. A libvirt that goes away is told, waited for, and asked how all is when it is back:
+ * nothing is missed then.
  */
 
 #include <signal.h>
@@ -76,13 +77,23 @@ static void on_machine(const VirtEvent *e, void *userdata) {
         tell(userdata, "vm", e->machine, e->what, e->detail);
 }
 
-/* BusUnitChanged */
+/* What a unit's state says of its GPU; NULL: nothing. */
+static const char *gpu_event(const char *unit, const char *state) {
+        if (startswith(unit, "gpuvm-vfio@"))
+                return state;
+        if (!endswith(unit, ".device"))
+                return NULL;
+        return streq(state, "active") ? "added" : streq(state, "inactive") ? "removed" : NULL;
+}
+
+/* BusUnitChanged. "gpuvm-vfio@0000:01:00.0.service", "gpuvm-0000:01:00.0.device" */
 static void on_unit(const char *unit, const char *state, void *userdata) {
-        const char *address = startswith(unit, "gpuvm-vfio@");
+        const char *what = gpu_event(unit, state);
+        const char *address = what ? startswith(unit, "gpuvm-vfio@") ?: startswith(unit, "gpuvm-") : NULL;
         _cleanup_free_ char *gpu = address ? strndup(address, strcspn(address, ".") + 2) : NULL;
 
         if (gpu)
-                tell(userdata, "gpu", gpu, state, "");
+                tell(userdata, "gpu", gpu, what, "");
 }
 
 static int tell_all(Follower *f) {

@@ -2,10 +2,8 @@
 
 /* Gpu: what GPUs there are, what goes with each, and who has it. */
 
-#include <pwd.h>
-
-#include "fs.h"
 #include "gpu.h"
+#include "fs.h"
 #include "hostdevs.h"
 #include "json.h"
 #include "vmtaken.h"
@@ -152,6 +150,7 @@ static json_object *holders_to_json(const Holders *h) {
 
                 if (add_number(o, "pid", p->pid, p->pid > 0) < 0 ||
                     add_number(o, "uid", p->uid, p->pid > 0) < 0 ||
+                    json_add_text_or_null(o, "user", p->user) < 0 ||
                     json_add_text_or_null(o, "command", p->comm) < 0 ||
                     json_add_text_or_null(o, "unit", p->unit) < 0 ||
                     json_add_text_or_null(o, "what", p->what) < 0 || json_append(all, TAKE_PTR(o)) < 0)
@@ -340,11 +339,9 @@ int cmd_gpu_status(Context *c, char **args) {
         return r;
 }
 
-static const char *user_name(uid_t uid, char text[static 16]) {
-        const struct passwd *p = getpwuid(uid);
-
-        (void) snprintf(text, 16, "%u", (unsigned) uid);
-        return p ? p->pw_name : text;
+static const char *user_name(const Holder *h, char text[static 16]) {
+        (void) snprintf(text, 16, "%u", (unsigned) h->uid);
+        return h->user ?: text;
 }
 
 static int show_holders(const Look *l) {
@@ -360,7 +357,7 @@ static int show_holders(const Look *l) {
                         (void) snprintf(pid, sizeof(pid), "%d", (int) h->pid);
                         r = table_add(t,
                                       (const char *const[]){ l->shown[i]->gpu->name, h->pid > 0 ? pid : NULL,
-                                                             h->pid > 0 ? user_name(h->uid, uid) : "kernel",
+                                                             h->pid > 0 ? user_name(h, uid) : "kernel",
                                                              h->comm, h->unit, h->what });
                 }
         r = table_print(t) ?: r;

@@ -10,15 +10,19 @@
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=gpus.sh
+. "$(dirname "$0")/gpus.sh"
 
 container_require
-release=${1:-trixie}
+release=${1:-trixie} archive=libarchive13t64
+[ "$release" != bookworm ] || archive=libarchive13
 mapfile -t real < <(for device in /sys/bus/pci/devices/*; do readlink -f "$device"; done 2>/dev/null |
         grep -E '^/sys/devices/pci[^/]*/[^/]*$' | head -n2)
 [ "${#real[@]}" -eq 2 ] || skip_all 'needs a machine with two PCI functions'
 uevents_alone
 gpu=${real[0]##*/} other=${real[1]##*/}
-machine_new "$release"
+machine_new "$release" libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "$archive" libxml2
+gpus_libvirt
 
 # udevd wants a /sys that can be written to. Only what is triggered here shall happen.
 export SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes
@@ -155,6 +159,64 @@ until_state() {
         echo never
 }
 
+# until_told EVENT: milliseconds until it is, or "never".
+until_told() {
+        local start i
+
+        start=$(date +%s%N)
+        for ((i = 0; i < 200; i++)); do
+                if grep -q " $1\$" /shared/events; then
+                        echo $((($(date +%s%N) - start) / 1000000))
+                        return
+                fi
+                sleep 0.02
+        done
+        echo never
+}
+
+# What somebody is told who follows the events. That a machine is listed shows that he does.
+told() {
+        local pid i in out
+
+        virsh -q -c qemu:///system define /dev/stdin >/dev/null <<<'<domain type="qemu"><name>one</name><memory>1024</memory>
+<os><type arch="x86_64">hvm</type></os></domain>'
+        : >/shared/events
+        vmctl events --follow >>/shared/events 2>/shared/events-errors </dev/null &
+        pid=$!
+        for ((i = 0; i < 10; i++)); do
+                [ "$(until_told 'vm one off')" = never ] || break
+        done
+        # As above, the best of three.
+        for ((i = 0; i < 3; i++)); do
+                : >/shared/events
+                plug "$other"
+                in=$(until_told "gpu $other added")
+                settled
+                pull "$other"
+                out=$(until_told "gpu $other removed")
+                settled
+                [ "${in/never/9999}" -gt 2000 ] || [ "${out/never/9999}" -gt 2000 ] || break
+        done
+        echo "told=$in"
+        echo "told-gone=$out"
+        : >/shared/events
+        plug "$gpu"
+        until_told "gpu $gpu active" >/dev/null
+        for ((i = 0; i < 10; i++)); do
+                event add "$gpu"
+        done
+        settled
+        systemctl daemon-reload
+        pull "$gpu"
+        until_told "gpu $gpu removed" >/dev/null
+        until_told "gpu $gpu inactive" >/dev/null
+        kill -INT "$pid"
+        wait "$pid"
+        echo "told-all=$(sed 's/^[^ ]* //; /activating$/d' /shared/events | sort | uniq -c | sed 's/^ *//' | paste -sd,)"
+        settled
+        rm -f /shared/log
+}
+
 all() {
         . /shared/cards
         /usr/lib/gpuvm/gpuvm-vfio --root=/shared/tree setup >/shared/setup 2>&1
@@ -163,6 +225,7 @@ all() {
         systemctl start "gpuvm-vfio@0000:99:00.0.service"
         echo "by-hand=$(until_state 0000:99:00.0 active)"
         rm -f /shared/log
+        told
 
         plug "$other"
         # What the machine does beside this is no part of it: the best of three.
@@ -267,6 +330,10 @@ soon() {
         check "$release: $2, within two seconds" test "${ms/never/9999}" -le 2000
 }
 soon by-hand 'a unit that is started by hand, for a card that udev does not know, is not kept waiting'
+soon told 'a flexible GPU that is put in is told to who follows the events'
+soon told-gone 'and that it is gone'
+is "$release: of an exclusive one its unit as well, each change once" "$(value told-all)" \
+        "1 gpu $gpu active,1 gpu $gpu added,1 gpu $gpu inactive,1 gpu $gpu removed"
 soon plugged 'a card that is put in becomes an active unit'
 is "$release: both cards are units of systemd" "$(value listed)" \
         "$(printf 'gpuvm-%s.device\n' "$gpu" "$other" | sort | paste -sd,)"
@@ -282,5 +349,5 @@ is "$release: a hundred times in and out, in at last" "$(value alternating-in)" 
 is "$release: and out at last" "$(value alternating-out)" inactive
 is "$release: put in again while its unit was still stopping: it is started once more" "$(value meanwhile)" active
 [ -z "$tap_failed" ] || [ "$tap_failed" -eq 0 ] || diag "$output
-$(cat "$shared/setup" "$shared/journal" "$shared/stderr" 2>/dev/null | tail -n 40)"
+$(cat "$shared/setup" "$shared/journal" "$shared/stderr" "$shared/events-errors" "$shared/events" 2>/dev/null | tail -n 40)"
 done_testing

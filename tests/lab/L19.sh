@@ -77,7 +77,7 @@ shown="ls -l /proc/$user/fd | grep -c vfio-device"
 check "somebody opens it" stage_wait 60 1 "$shown"
 since=$(stage_run 'date +%s')
 stage_run "systemctl stop $unit || true"
-like "as long as that is seen, it stays" "$(stage_said $bad "$since")" "in use: vfiouser \(pid $user, uid 0, lab-user.service\) has"
+like "as long as that is seen, it stays" "$(stage_said $bad "$since")" "in use: vfiouser \(pid $user, user root, lab-user.service\) has"
 check "on VFIO" stage_wait 60 active "systemctl show -P ActiveState $unit"
 is "with both functions" "$(stage_driver $bad) $(stage_driver "$audio")" "vfio-pci vfio-pci"
 stage_run 'systemctl kill --signal=USR1 lab-user'

@@ -39,7 +39,7 @@ check "the host can use it" test -n "$holder"
 since=$(stage_run 'date +%s')
 check "in use, it does not go" stage_run "! systemctl start $unit"
 like "who uses it is named by command, process, unit and node" "$(stage_said $gpu "$since")" \
-        "sleep \(pid $holder, uid 0, lab-holder.service\) has $node open"
+        "sleep \(pid $holder, user root, lab-holder.service\) has $node open"
 is "nothing was changed" "$(bindings)" "$before"
 check "and the process goes on" stage_run "test \$(systemctl show -P MainPID lab-holder) = $holder"
 
@@ -57,7 +57,7 @@ check "a VMM opens it" stage_wait 90 vfio-device "ls -l /proc/\$(systemctl show 
 since=$(stage_run 'date +%s')
 stage_run "systemctl stop $unit || true"
 is "then it does not come back" "$(stage_driver $gpu) $(stage_driver "$audio")" "vfio-pci vfio-pci"
-like "for the sake of the VMM" "$(stage_said $gpu "$since")" 'qemu-system-x86 \(pid [0-9]+, uid 0, lab-vmm.service\)'
+like "for the sake of the VMM" "$(stage_said $gpu "$since")" 'qemu-system-x86 \(pid [0-9]+, user root, lab-vmm.service\)'
 check "and the unit says so" stage_wait 60 active "systemctl show -P ActiveState $unit"
 stage_run 'systemctl stop lab-vmm'
 check "afterwards it does" stage_run "systemctl start $unit && systemctl stop $unit"

@@ -31,6 +31,21 @@ TEST(by_list_by_own_group_or_not) {
         ASSERT_EQ(account_is_member(root, "bob", "libvirt"), -ESRCH);
 }
 
+TEST(by_id) {
+        int root = make_root("bob\nroot:x:0:0:root:/root:/bin/sh\nann:x:1000:1:0:/:/bin/sh\n"
+                             "second:x:1000:1::/:/bin/sh\n",
+                             "");
+        _cleanup_free_ char *ann = NULL, *who = NULL, *none = NULL;
+
+        ASSERT_EQ(account_find_name(root, 1000, &ann), 1);
+        ASSERT_STREQ(ann, "ann");
+        ASSERT_EQ(account_find_name(root, 0, &who), 1);
+        ASSERT_STREQ(who, "root");
+        ASSERT_EQ(account_find_name(root, 100, &none), 0);
+        ASSERT_EQ(account_find_name(root, UINT32_MAX, &none), 0);
+        ASSERT(!none);
+}
+
 TEST(damaged_lines_are_told) {
         int root = make_root("ann:x:one:1000\nbob\ncat:x:1:2\n", "g:x:\n");
         uid_t uid;

@@ -54,11 +54,20 @@ static int machine(void) {
         return root;
 }
 
+/* Whoever runs the tests owns what is in the made-up /proc. */
+static void tester_is(const char *name) {
+        char line[64];
+
+        (void) snprintf(line, sizeof(line), "%s:x:%u:0::/:/bin/sh\n", name, (unsigned) geteuid());
+        tree_put("/etc/passwd", line);
+}
+
 TEST(finds_by_number) {
         _cleanup_(holders_done) Holders h = {};
         _cleanup_free_ char *text = NULL;
         int root = machine();
 
+        tester_is("ada");
         process("812", "/dev/zero");
         process("813", "/dev/full");
         process("814", "/dev/null");
@@ -70,7 +79,22 @@ TEST(finds_by_number) {
         ASSERT_STREQ(h.list[0].comm, "X?org");
         ASSERT_STREQ(h.list[1].what, "snd/pcmC0D3p");
         ASSERT_EQ(holders_describe(&h, &text), 0);
-        ASSERT(strstr(text, "X?org (pid 812, uid 0, gdm.service) has drm/card1 open; "));
+        ASSERT(strstr(text, "X?org (pid 812, user ada, gdm.service) has drm/card1 open; "));
+}
+
+TEST(one_without_an_account_is_a_number) {
+        _cleanup_(holders_done) Holders h = {};
+        _cleanup_free_ char *text = NULL;
+        char id[32];
+        int root = machine();
+
+        process("812", "/dev/zero");
+        ASSERT_EQ(holders_scan(root, both, 2, &h), 0);
+        ASSERT_EQ(h.n, 1);
+        ASSERT(!h.list[0].user);
+        ASSERT_EQ(holders_describe(&h, &text), 0);
+        (void) snprintf(id, sizeof(id), "(pid 812, uid %u, gdm", (unsigned) geteuid());
+        ASSERT(strstr(text, id));
 }
 
 /* RestrictSUIDSGID= of the unit is such a filter: it cannot look into the arguments of openat2(). */

@@ -29,6 +29,12 @@ apply() {
         grep -v '^vmctl: Units do not know' /run/applied
         echo "status: $status"
 }
+# asks [NAME...]: how many messages it sends to libvirtd.
+asks() {
+        ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -f -E LD_PRELOAD="$preload" -qq -o /run/calls -e trace=write "$vmctl" \
+                apply --quiet "$@" >/dev/null 2>&1 </dev/null
+        grep -c ' write([0-9]*, "\\0\\0' /run/calls
+}
 real() {
         local small='Cpus=1\nMemory=128\n'
 
@@ -46,6 +52,7 @@ real() {
         apply
         vm apply --json two 2>/dev/null | jq -c .
         frozen | diff /run/before - && echo 'nothing changed'
+        echo "asked of libvirt for one more: $(($(asks) - $(asks one)))"
 
         echo '-- changed'
         declare_vm one 'Description=Jelly & fish\nCpus=2\nMemory=160\nDisk=60G\n'
@@ -180,7 +187,7 @@ shares_gpus() {
         virsh -q -c qemu:///system dumpxml waits | grep -c '<hostdev'
         find /var/lib/gpuvm/creating -type f
 }
-create_real "$work" 800 frozen declare_vm apply has wants moves_gpus bare shares_gpus
+create_real "$work" 800 frozen declare_vm apply asks has wants moves_gpus bare shares_gpus
 [ "$status" -ne 77 ] || skip_all 'libvirt, QEMU or namespaces are not there'
 is 'it ends well' "$status" 0
 is 'what it did' "$(sed -E 's/52:54:00:([0-9a-f]{2}:){2}[0-9a-f]{2} ->/MAC ->/' <<<"$got")" '-- dry
@@ -195,6 +202,7 @@ two: as it is declared
 status: 0
 [{"name":"two","made":true,"changed":false,"differences":[]}]
 nothing changed
+asked of libvirt for one more: 2
 -- changed
 one: Description none -> Jelly & fish: would be at its next start
 one: Cpus 1 -> 2: would be at its next start

@@ -98,8 +98,9 @@ ln -s /dev/zero "$work/host/proc/812/fd/7"
 echo Xorg >"$work/host/proc/812/comm"
 echo 0::/system.slice/gdm.service >"$work/host/proc/812/cgroup"
 : >"$work/host/proc/812/maps"
+echo "ada:x:$(id -u):0::/:/bin/sh" >"$work/host/etc/passwd"
 run gpu holders --root "$work/host" 0
-like 'who uses it' "$status:$out" '^0:GPU +PID +USER +COMMAND +UNIT +WHAT.0000:01:00\.0 +812 +[a-z]+ +Xorg +gdm\.service +drm/card1'
+like 'who uses it' "$status:$out" '^0:GPU +PID +USER +COMMAND +UNIT +WHAT.0000:01:00\.0 +812 +ada +Xorg +gdm\.service +drm/card1'
 run gpu status --root "$work/host"
 like 'is in the table' "$out" 'host: Xorg \(812\)'
 run gpu holders --root "$hosts/intel-one-gpu" 0
@@ -114,8 +115,8 @@ is 'and not sent' "$(tr -d '[:print:]\n' <<<"$out" | od -An -c)" ''
 run gpu status --root "$work/host" 0
 like 'wherever they are' "$out" 'host: X.u009bAorg .*Power +D0.u001b\[2J.u007f'
 run gpu status --json --root "$work/host" 0
-is 'JSON keeps what it is' "$(python3 -c 'import json, sys; g = json.load(sys.stdin)[0]; print(ascii(g["holders"][0]["command"] + g["power"]))' <<<"$out")" \
-        "'X\\x9bAorgD0\\x1b[2J\\x7f'"
+is 'JSON keeps what it is' "$(python3 -c 'import json, sys; g = json.load(sys.stdin)[0]; h = g["holders"][0]; print(h["user"], ascii(h["command"] + g["power"]))' <<<"$out")" \
+        "ada 'X\\x9bAorgD0\\x1b[2J\\x7f'"
 is 'as text that can be looked at' "$(tr -d '[:print:]\n' <<<"$out" | od -An -c)" ''
 rm "$device/power_state"
 

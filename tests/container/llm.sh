@@ -197,6 +197,12 @@ cp "$seed/user-data" "$shared/schema/llm"
 "$userdata" desktop gpu=yes 'packages=vim curl=8.5.0-2' cuda-toolkit=newest clocks=5001,1590 persistenced=yes >"$shared/schema/desktop"
 "$userdata" server firewall=off >"$shared/schema/server"
 "$userdata" debian 'firewall=80 443' >"$shared/schema/debian"
+"$userdata" worker gpu=yes 'packages=htop' clocks=5001,1590 "join=#!/bin/sh
+kubeadm join 192.0.2.1:6443 --token a.b" >"$shared/schema/worker"
+"$userdata" worker "join=apiVersion: kubeadm.k8s.io/v1beta4
+kind: JoinConfiguration" >"$shared/schema/worker-kubeadm"
+"$userdata" build 'packages=vim=2:9.1' >"$shared/schema/build"
+"$userdata" verify >"$shared/schema/verify"
 check 'YAML means what the JSON does' python3 -c 'import json, sys, yaml
 for f in sys.argv[1:]:
     t = open(f).read()
@@ -441,11 +447,15 @@ machine_boot boot
 is 'it ended as it should' "$status" 0
 is 'cloud-init takes it all' "$(part init)" "cloud-init: done
 errors: none
+schema build: Valid schema /shared/schema/build
 schema debian: Valid schema /shared/schema/debian
 schema desktop: Valid schema /shared/schema/desktop
 schema llm: Valid schema /shared/schema/llm
 schema llm-without: Valid schema /shared/schema/llm-without
-schema server: Valid schema /shared/schema/server"
+schema server: Valid schema /shared/schema/server
+schema verify: Valid schema /shared/schema/verify
+schema worker: Valid schema /shared/schema/worker
+schema worker-kubeadm: Valid schema /shared/schema/worker-kubeadm"
 is 'scenario 8: a step that fails is told, leaves the machine as it is, and goes on where it was' "$(part 8)" "first: boot start boot done firewall start firewall done swap start swap done store start store failed driver start driver failed
 units: failed failed inactive active active
 ubuntu-drivers did not install driver 580-server-open

@@ -15,9 +15,9 @@ layers=(
         'bdf library log memstream nearest parse refuse strv json agentanswer'
         'fs fswrite curllib digest qcow2 scrub tar unpack'
         'account aptsource turn queue grouplock checkpoint bootfile confvalid grubcfg grubplace kernel child ini
-         dropin ledger cloudinit guestwish gueststeps setupsteps setupcheck nodeinit guestnet gpuarch ubuntudrivers
+         dropin ledger cloudinit guestwish gueststeps setupsteps setupcheck enginecheck nodeinit guestnet gpuarch ubuntudrivers
          osrelease findings arp iprange probe netlink netstate netfile netifupdown netkeyfile netnetworkd netowner
-         netpeer ping netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext sparsefile
+         netpeer ping netproof uplink unitfile nvme proc logfile journal fetch fetchanswer fetchtext httpask sparsefile
          metrics nvidiaversion stopped'
         'xml yamldoc metadata virtlib virtpulse seed guestlog gpuname gpuwish vmplace'
         'phase'
@@ -67,7 +67,7 @@ is 'only bus, busfollow, busorder, logind and firewalld include sdbus' "$(awk '$
 is 'only the rooms virt and virt... include virtlib' "$(awk '$2 == "virtlib" && $1 !~ /^virt/ { print $1 }' <<<"$edges")" ''
 is 'only the rooms of a hand-over include vfiojob' "$(awk '$2 == "vfiojob" { printf "%s ", $1 }' <<<"$edges")" 'vfioback vfiofacts vfiohold vfioidle '
 
-is 'only fetch includes curllib' "$(awk '$2 == "curllib" { printf "%s ", $1 }' <<<"$edges")" 'fetch '
+is 'only fetch and httpask include curllib' "$(awk '$2 == "curllib" { printf "%s ", $1 }' <<<"$edges")" 'fetch httpask '
 is 'only image includes imageplan' "$(awk '$2 == "imageplan" { printf "%s ", $1 }' <<<"$edges")" 'image '
 
 # door ROOM PATTERN: only that room includes these headers.

@@ -2,12 +2,15 @@
 
 /* userdata: what a guest is told by cloud-init, for tests to look at: userdata KIND [OPTION=VALUE...]
  *
- * KIND is debian, server, desktop or llm. An option is one of 'vmctl create'; "gpu=yes" gives it one, and
- * "key=WORD" and "token=WORD" are secrets themselves. What is no such wish is told, with status 2. */
+ * KIND is debian, server, desktop, llm or worker; or build or verify, of the image of workers. An option is
+ * one of 'vmctl create'; "gpu=yes" gives it one, "key=WORD" and "token=WORD" are secrets themselves, and
+ * "join=TEXT" is what a worker joins with. What is no such wish is told, with status 2. */
 
 #include <stdio.h>
 
+#include "buildinit.h"
 #include "gueststeps.h"
+#include "nodeinit.h"
 #include "strv.h"
 
 #define KEY "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVzZWxlc3NrZXlmb3J0ZXN0c29ubHl4eHg= me@here"
@@ -15,7 +18,7 @@
 typedef struct Asked {
         GuestWish wish;
         char **values[_GUEST_KEY_MAX];
-        const char *key, *token;
+        const char *key, *token, *join;
 } Asked;
 
 static int take(Asked *a, char *word) {
@@ -30,6 +33,8 @@ static int take(Asked *a, char *word) {
                 a->key = value;
         else if (streq(word, "token"))
                 a->token = value;
+        else if (streq(word, "join"))
+                a->join = value;
         else
                 for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++)
                         if (streq(word, guestwish_option(k)))
@@ -66,9 +71,24 @@ static int print(const char *kind, Asked *a) {
         c.files = files;
         c.setup = gueststeps_wanted(&a->wish);
         if (r >= 0)
-                r = cloudinit_user_data(&c, &text);
+                r = streq(kind, "worker") ? nodeinit_user_data(&c, a->join, &text)
+                                          : cloudinit_user_data(&c, &text);
         gueststeps_free(files, c.n_files);
         return r < 0 || fputs(text, stdout) < 0;
+}
+
+static int print_job(BuildJob job, const Asked *a) {
+        const BuildWant w = { .name = BUILDPLAN_WORKER,
+                              .packages = a->values[GUEST_PACKAGES],
+                              .arch = "amd64" };
+        _cleanup_(buildplan_done) BuildPlan p = {};
+        _cleanup_free_ char *said = NULL, *text = NULL;
+
+        if (buildplan_make(&w, &p, &said) < 0) {
+                fprintf(stderr, "userdata: %s\n", strempty(said));
+                return 2;
+        }
+        return buildinit_user_data(job, &p, &text) < 0 || fputs(text, stdout) < 0;
 }
 
 int main(int argc, char *argv[]) {
@@ -79,7 +99,9 @@ int main(int argc, char *argv[]) {
                 if (take(&a, argv[i]) < 0)
                         return status;
         if (argc > 1)
-                status = print(argv[1], &a);
+                status = streq(argv[1], "build")           ? print_job(BUILD_JOB_BUILD, &a)
+                                : streq(argv[1], "verify") ? print_job(BUILD_JOB_VERIFY, &a)
+                                                           : print(argv[1], &a);
         for (GuestKey k = 0; k < _GUEST_KEY_MAX; k++)
                 strv_free(a.values[k]);
         return status;

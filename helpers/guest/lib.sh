@@ -61,6 +61,17 @@ fetch() {
                 fail "cannot download $1; does this machine reach the network?"
 }
 
+# opening WORD: what it opens, as ufw has it: 8000, 53/udp, 8000/tcp@192.0.2.0/24.
+opening() {
+        port=${1%%@*}
+        number=${port%/*} protocol=tcp
+        [ "$port" = "$number" ] || protocol=${port#*/}
+        case $1 in
+        *@*) echo "from ${1#*@} to any port $number proto $protocol" ;;
+        *) echo "$number/$protocol" ;;
+        esac
+}
+
 # own NAME DIRECTORY: what came from the store of models belongs to whoever has it on the host. Files stay there.
 own() {
         [ -z "${MODEL_STORE-}" ] || find "$2" -type d ! -user "$1" -exec chown "$1:$1" {} +

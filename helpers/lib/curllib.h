@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Curllib: libcurl, loaded when it is first used, and how every transfer of ours is set up. For fetch alone.
- */
+/* Curllib: libcurl, loaded when it is first used, and how every transfer of files is set up. For fetch, and
+ * for httpask, which asks machines of ours and is set up in its own way. */
 
 /* The compiler's help with curl_easy_setopt() is a macro that wants the real function. */
 #define CURL_DISABLE_TYPECHECK
@@ -18,6 +18,7 @@
         X(curl_easy_setopt)         \
         X(curl_easy_getinfo)        \
         X(curl_easy_pause)          \
+        X(curl_easy_perform)        \
         X(curl_easy_strerror)       \
         X(curl_slist_append)        \
         X(curl_slist_free_all)      \

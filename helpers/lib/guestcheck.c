@@ -28,6 +28,8 @@ void guestfacts_done(GuestFacts *f) {
         free(f->init_text);
         free(f->steps);
         free(f->found);
+        for (EngineName e = 0; e < _ENGINE_NAME_MAX; e++)
+                engineanswer_done(&f->engines[e]);
         *f = (GuestFacts){};
 }
 

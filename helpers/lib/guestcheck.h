@@ -6,6 +6,7 @@
  * cloud-init has come to its end. Pure: see vmctl/guestlook.c for who finds out. */
 
 #include "bdf.h"
+#include "enginecheck.h"
 #include "findings.h"
 #include "virtroute.h"
 #include "virtvm.h"
@@ -54,6 +55,7 @@ typedef struct GuestFacts {
         unsigned made_sec; /* how long it took to make it; 0: not known */
         char *steps;       /* of its own setup, and what that finds; NULL: there is none (setupcheck.h) */
         char *found;
+        EngineAnswer engines[_ENGINE_NAME_MAX]; /* asked from here */
 } GuestFacts;
 
 void guestfacts_done(GuestFacts *f);

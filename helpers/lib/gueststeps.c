@@ -153,7 +153,7 @@ int gueststeps_files(const GuestWish *w, const char *api_key, const char *hf_tok
         if (gueststeps_wanted(w))
                 r = guestwish_settings(w, &settings);
         if (r >= 0 && settings)
-                r = add(&f, settings, 0644, "/etc/gpuvm-setup.conf");
+                r = add(&f, settings, 0644, GUESTSTEPS_SETTINGS);
         if (r >= 0 && settings)
                 r = add_sources(&f);
         if (r >= 0 && settings)

@@ -7,10 +7,12 @@
  * again goes on there, and so does the next boot.
  *
  * The programs and units are files of this tree (helpers/guest), which are part of vmctl; what differs from
- * machine to machine is in /etc/gpuvm-setup.conf. Pure. */
+ * machine to machine is in GUESTSTEPS_SETTINGS. Pure. */
 
 #include "cloudinit.h"
 #include "guestwish.h"
+
+#define GUESTSTEPS_SETTINGS "/etc/gpuvm-setup.conf"
 
 enum { GUESTSTEPS_MAX = 11 };
 

@@ -107,6 +107,14 @@ int setupcheck_whole(const char *machine, const char *text, unsigned made_sec, F
 static const struct {
         const char *name, *remedy;
 } checks[] = {
+        { "ssh-keys",
+          "'sshd -T' in the guest shows what counts: 'PasswordAuthentication no' and 'KbdInteractiveAuthentication no' belong into a file of /etc/ssh/sshd_config.d that comes first by name" },
+        { "firewall",
+          "'ufw status numbered' in the guest shows what is open, 'ufw delete NUMBER' closes it; 'systemctl restart gpuvm-setup@firewall' there, with its file in /var/lib/gpuvm-setup/done removed, turns it on and opens what was asked for" },
+        { "swap", "'swapon -a' in the guest; 'journalctl -u gpuvm-setup@swap' there tells how it was made" },
+        { "secrets",
+          "'chmod go= FILE' in the guest; 'systemctl restart gpuvm-setup@vllm' there, with its file in /var/lib/gpuvm-setup/done removed, makes a key where there is none" },
+        { "nvtop", "'apt install nvtop' in the guest" },
         { "open-driver",
           "'ubuntu-drivers devices' in the guest shows what it has for the GPU; step driver installs it" },
         { "lspci", "'vmctl check' on the host tells whether the machine has its GPU" },
@@ -122,6 +130,11 @@ static const struct {
         { "vllm",
           "'systemctl restart gpuvm-setup@vllm' in the guest, with its file in /var/lib/gpuvm-setup/done removed" },
         { "vllm-unit", "'systemctl start gpuvm-setup.target' in the guest" },
+        { "vllm-user", "'systemctl cat vllm' in the guest shows which file sets another User= than vllm" },
+        { "vllm-boot",
+          "'systemctl enable --now vllm' in the guest, or vllm-proxy.socket where the engines run on demand" },
+        { "vllm-listen",
+          "'ss -ltnp' in the guest shows who that is; what the engine listens at is in /etc/gpuvm-setup.conf, and on demand in vllm-proxy.socket" },
         { "vllm-health",
           "'journalctl -u vllm' in the guest tells why; a model that is too large for the GPU is the usual cause" },
         { "vllm-gpu",
@@ -133,6 +146,12 @@ static const struct {
         { "ollama",
           "'systemctl restart gpuvm-setup@ollama' in the guest, with its file in /var/lib/gpuvm-setup/done removed" },
         { "ollama-unit", "'systemctl start gpuvm-setup.target' in the guest" },
+        { "ollama-user",
+          "'systemctl cat ollama' in the guest shows which file sets another User= than ollama" },
+        { "ollama-boot",
+          "'systemctl enable --now ollama' in the guest, or ollama-proxy.socket where the engines run on demand" },
+        { "ollama-listen",
+          "'ss -ltnp' in the guest shows who that is; what the engine listens at is in /etc/gpuvm-setup.conf, and on demand in ollama-proxy.socket" },
         { "ollama-health", "'journalctl -u ollama' in the guest tells why" },
         { "ollama-list", "'ollama list' in the guest shows what it says, 'journalctl -u ollama' why" },
         { "ollama-gpu",
@@ -152,7 +171,7 @@ static int judge_line(const char *machine, char *line, Findings *l) {
                 for (size_t k = 0; k < ELEMENTSOF(words); k++)
                         if (streq(checks[i].name, line) && streq(words[k], word))
                                 return findings_add(l, levels[k], checks[i].name, machine,
-                                                    levels[k] == FINDING_FAIL ? checks[i].remedy : NULL,
+                                                    levels[k] >= FINDING_WARN ? checks[i].remedy : NULL,
                                                     "%.*s", TEXT_MAX, text);
         return 0;
 }

@@ -57,7 +57,9 @@ static int judge_setup(const char *name, const GuestFacts *f, Findings *l) {
                 if (r >= 0)
                         r = setupcheck_whole(name, f->steps, f->made_sec, l);
         }
-        return r < 0 || !f->steps ? r : setupcheck_program(name, f->found, l);
+        if (r >= 0 && f->steps)
+                r = setupcheck_program(name, f->found, l);
+        return r < 0 ? r : enginecheck(name, f->engines, l);
 }
 
 /* Returns the worst level, or -errno. */

@@ -12,12 +12,14 @@
 #include "fs.h"
 #include "guestask.h"
 #include "guestlook.h"
+#include "gueststeps.h"
+#include "httpask.h"
 #include "ping.h"
 #include "setupcheck.h"
 #include "virtagent.h"
 #include "virtverdict.h"
 
-enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000, SETUP_SEC = 120, PING_SEC = 1 };
+enum { CONNECT_MSEC = 1000, SSH = 22, TALOS_API = 50000, SETUP_SEC = 120, PING_SEC = 1, HTTP_SEC = 5 };
 
 static int socket_address(const char *address, uint16_t port, struct sockaddr_storage *ret,
                           socklen_t *ret_size) {
@@ -72,6 +74,26 @@ static void ask_setup(Context *c, GuestFacts *f) {
                 log_debug("%s: its setup's own check: %s", f->name, virt_message(c->virt));
 }
 
+/* Those that others are to reach, and that run. What cannot be found out stays unknown. */
+static int ask_engines(Context *c, GuestFacts *f) {
+        _cleanup_free_ char *settings = NULL;
+        int r = 0;
+
+        if (!f->address || !f->found || virtagent_read(c->virt, f->name, GUESTSTEPS_SETTINGS, &settings) < 0)
+                return 0;
+        for (EngineName e = 0; e < _ENGINE_NAME_MAX && r >= 0; e++) {
+                EngineAnswer *a = &f->engines[e];
+
+                r = enginecheck_url(e, settings, f->found, f->address, &a->url);
+                if (r <= 0)
+                        continue;
+                a->status = httpask(a->url, HTTP_SEC * USEC_PER_SEC, &a->error);
+                if (a->status == -ENOPKG || a->status == -ENOMEM)
+                        engineanswer_done(a);
+        }
+        return MIN(r, 0);
+}
+
 /* Who may not ask leaves it unknown. */
 static void ask_ping(GuestFacts *f) {
         int r = ping_once(f->address, PING_SEC * USEC_PER_SEC);
@@ -119,7 +141,7 @@ static int look_inside(Context *c, const Metadata *m, bool whole, GuestFacts *f)
                 guestask_init(c->virt, f);
         if (f->agent && !f->talos && whole)
                 ask_setup(c, f);
-        return r;
+        return r < 0 ? r : ask_engines(c, f);
 }
 
 int guest_look(Context *c, const char *name, bool whole, GuestFacts *ret) {

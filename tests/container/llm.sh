@@ -17,7 +17,7 @@ release=${1:-trixie} userdata=${2:-$source_dir/build/tests/userdata}
 container_stage=$(mktemp -d) # nothing of ours runs inside but what vmctl sends
 chmod 755 "$container_stage"
 at_exit rm -rf "$container_stage"
-machine_new "$release" ufw python3 python3-venv curl ca-certificates gpg gpg-agent cloud-init iptables pciutils zstd
+machine_new "$release" openssh-server ufw python3 python3-venv curl ca-certificates gpg gpg-agent cloud-init iptables pciutils zstd
 work=$(mktemp -d)
 at_exit rm -rf "$work"
 version=0.19.0
@@ -38,9 +38,11 @@ program() {
         cat >"$1/$2"
         chmod 755 "$1/$2"
 }
-for name in qemu-guest-agent nvtop rsync ubuntu-drivers-common python3-dev gcc libc6-dev nvidia-headless-no-dkms-580-server-open cuda-toolkit-12-9; do
+for name in qemu-guest-agent rsync ubuntu-drivers-common python3-dev gcc libc6-dev nvidia-headless-no-dkms-580-server-open cuda-toolkit-12-9; do
         package "$name"
 done
+program "$work/files/usr/bin" nvtop <<<'true'
+package nvtop
 program "$work/files/usr/bin" nvidia-smi <<'S'
 #!/bin/sh
 [ -e /run/nvidia ] || exit 9
@@ -83,7 +85,7 @@ program "$bin" modprobe <<'S'
 [ "$1" != nvidia ] || touch /run/nvidia
 S
 # A container may not swap.
-program "$bin" swapon <<<'true'
+program "$bin" swapon <<<'case $* in *--show*) grep -o ^/swapfile /etc/fstab ;; esac'
 program "$bin" nvcc <<<'echo release 12.9'
 # Says what it copies, where to, without what, and as who.
 program "$bin" rsync <<'S'
@@ -195,6 +197,12 @@ cp "$seed/user-data" "$shared/schema/llm"
 "$userdata" desktop gpu=yes 'packages=vim curl=8.5.0-2' cuda-toolkit=newest clocks=5001,1590 persistenced=yes >"$shared/schema/desktop"
 "$userdata" server firewall=off >"$shared/schema/server"
 "$userdata" debian 'firewall=80 443' >"$shared/schema/debian"
+"$userdata" worker gpu=yes 'packages=htop' clocks=5001,1590 "join=#!/bin/sh
+kubeadm join 192.0.2.1:6443 --token a.b" >"$shared/schema/worker"
+"$userdata" worker "join=apiVersion: kubeadm.k8s.io/v1beta4
+kind: JoinConfiguration" >"$shared/schema/worker-kubeadm"
+"$userdata" build 'packages=vim=2:9.1' >"$shared/schema/build"
+"$userdata" verify >"$shared/schema/verify"
 check 'YAML means what the JSON does' python3 -c 'import json, sys, yaml
 for f in sys.argv[1:]:
     t = open(f).read()
@@ -400,17 +408,54 @@ boot() {
         echo "secrets in the journal: $(journalctl -o cat | grep -c -e "$secret" -e $token)"
         find / /opt -xdev -type f ! -path '/proc/*' ! -path '/shared/*' ! -path '/var/lib/cloud/seed/*' -perm /044 \
                 -exec grep -l -e "$secret" -e $token {} + 2>/dev/null
+        echo '-- access'
+        look() {
+                sh -c 'set -a; . /etc/gpuvm-setup.conf; . /usr/local/lib/gpuvm-setup/lib.sh; . /usr/local/lib/gpuvm-setup/access.sh; "$@"' sh "$@"
+        }
+        # Each thing is turned into what it should not be.
+        ufw allow 9100/tcp >/dev/null
+        ufw allow OpenSSH >/dev/null
+        look of_firewall
+        ufw delete allow 53/udp >/dev/null
+        look of_firewall
+        ufw --force disable >/dev/null
+        echo 'PasswordAuthentication yes' >/etc/ssh/sshd_config.d/00-test.conf
+        sed -i /swapfile/d /etc/fstab
+        chmod g+r /etc/credstore/gpuvm.hf-token
+        rm /usr/bin/nvtop
+        printf '[Service]\nUser=\n' >/etc/systemd/system/ollama.service.d/zz-test.conf
+        systemctl daemon-reload
+        systemctl disable --quiet vllm-proxy.socket
+        python3 -m http.server -b 127.0.0.1 8000 >/dev/null 2>&1 &
+        for _ in $(seq 100); do
+                [ "$(http http://127.0.0.1:8000/)" != 200 ] || break
+                sleep 0.1
+        done
+        /usr/local/lib/gpuvm-setup/check | grep -E '^(firewall|ssh-keys|swap|secrets|nvtop|[a-z]*-(user|boot|listen)) '
+        kill %%
+        wait %% 2>/dev/null
+        chmod g-r /etc/credstore/gpuvm.hf-token
+        : >/etc/credstore/gpuvm.api-key
+        systemctl stop ollama-proxy.socket
+        look of_secrets
+        look of_listen ollama 127.0.0.1 11434
+        systemctl stop vllm-proxy.socket
+        look of_listen ollama 192.0.2.9 8000
 }
 declare -p secret token >"$shared/variables"
 machine_boot boot
 is 'it ended as it should' "$status" 0
 is 'cloud-init takes it all' "$(part init)" "cloud-init: done
 errors: none
+schema build: Valid schema /shared/schema/build
 schema debian: Valid schema /shared/schema/debian
 schema desktop: Valid schema /shared/schema/desktop
 schema llm: Valid schema /shared/schema/llm
 schema llm-without: Valid schema /shared/schema/llm-without
-schema server: Valid schema /shared/schema/server"
+schema server: Valid schema /shared/schema/server
+schema verify: Valid schema /shared/schema/verify
+schema worker: Valid schema /shared/schema/worker
+schema worker-kubeadm: Valid schema /shared/schema/worker-kubeadm"
 is 'scenario 8: a step that fails is told, leaves the machine as it is, and goes on where it was' "$(part 8)" "first: boot start boot done firewall start firewall done swap start swap done store start store failed driver start driver failed
 units: failed failed inactive active active
 ubuntu-drivers did not install driver 580-server-open
@@ -451,7 +496,7 @@ ufw: 22/tcp Anywhere
 ufw: 8000/tcp 192.0.2.0/24 
 ufw: 53/udp Anywhere 
 Default: deny (incoming), allow (outgoing)
-listens: 127.0.0.1:11434 192.0.2.7:8000
+listens: *:22 127.0.0.1:11434 192.0.2.7:8000
 enabled: enabled enabled enabled disabled"
 is 'models are copied to where they are to be, and nothing else' "$(part backup)" 'model-backup ok those of vllm were copied on 
 model-backup fail the last copy failed: those of ollama have not been copied yet
@@ -466,27 +511,41 @@ vllm: 200 active inactive engines ok has engines that answer
 without the key: 401, with it: 200
 vllm ok vllm 0.19.0
 vllm-unit ok its unit is there
+vllm-user ok it runs as vllm
+vllm-boot ok after a boot it waits to be asked
+vllm-listen ok it listens at 192.0.2.7, port 8000, alone
 vllm-health ok it answers
 vllm-gpu ok it computes on the GPU
 first-token ok N ms until the first token
 as: vllm vllm serve Qwen/Qwen3-0.6B --host 127.0.0.1 --port 18000 
 killed, and there again: 200'
-is 'scenario 2: the GPU is seen, its driver and the toolkit are there' "$(part 2)" 'lspci ok 01:00.0 0300: 10de:2d04
+is 'scenario 2: the GPU is seen, its driver and the toolkit are there' "$(part 2)" 'ssh-keys ok it lets in by key alone
+firewall ok it lets in ssh and what was asked for, and nothing else
+swap ok it is on
+secrets ok root alone reads them
+nvtop ok it is there
+lspci ok 01:00.0 0300: 10de:2d04
 open-driver ok nvidia-headless-no-dkms-580-server-open 99
 nvidia-smi ok NVIDIA GeForce RTX 5060 Ti, 16311 MiB, 580.95.05
 kernel ok what it says of the GPU in its log is no error
 model-store ok the models of the host are there, read-only
 model-backup ok those of vllm were copied on TODAY
 model-backup ok those of ollama were copied on TODAY
-cuda ok the toolkit is there'
+cuda ok release 12.9'
 is 'scenario 5: Ollama is there, and has the GPU when it is asked' "$(part 5)" 'ollama ok ollama version is 0.32.7
 ollama-unit ok its unit is there
+ollama-user ok it runs as ollama
+ollama-boot ok after a boot it waits to be asked
+ollama-listen ok it listens at 127.0.0.1, port 11434, alone
 ollama-health skip it does not run
 ollama-list skip ollama does not run
 ollama-gpu skip ollama does not run
 /usr/local/bin/ollama
 ollama: 200 inactive active
 ollama-unit ok its unit is there
+ollama-user ok it runs as ollama
+ollama-boot ok after a boot it waits to be asked
+ollama-listen ok it listens at 127.0.0.1, port 11434, alone
 ollama-health ok it answers
 ollama-list ok it lists its models
 ollama-gpu ok it has found the GPU'
@@ -503,4 +562,20 @@ nvtop installed
 ollama: 0.32.7 0 0
 restart: 124 gpu restarts'
 is 'secrets are where they belong alone' "$(part secrets)" 'secrets in the journal: 0'
+is 'who gets at it in another way than was asked is told' "$(part access)" 'firewall warn it lets in more than was asked for: 9100/tcp,OpenSSH
+firewall fail it does not let in what was asked for: 53/udp
+ssh-keys fail it lets in without a key: passwordauthentication yes
+firewall fail it is off, or lets in whatever nobody forbids
+swap fail not so: it is on
+secrets fail others may read /etc/credstore/gpuvm.hf-token
+nvtop fail not so: it is there
+vllm-user ok it runs as vllm
+vllm-boot fail not so: after a boot it waits to be asked
+vllm-listen fail it listens at 127.0.0.1:8000 as well, which nobody asked for
+ollama-user fail it runs as root
+ollama-boot ok after a boot it waits to be asked
+ollama-listen ok it listens at 127.0.0.1, port 11434, alone
+secrets fail others reach vLLM, which has no key
+ollama-listen fail nobody listens at port 11434
+ollama-listen fail nobody reaches it: this machine has no address 192.0.2.9'
 done_testing

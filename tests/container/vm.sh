@@ -74,6 +74,38 @@ settle() {
                 sleep 0.1
         done
 }
+# OnFailure= and Restart= of any unit: who is to be told is, and it starts again with its GPU.
+crashes() {
+        local drop_in=/run/systemd/system/$1.d/crash.conf
+
+        mkdir -p "${drop_in%/*}"
+        # shellcheck disable=SC2016 # the shell of the unit
+        printf '[Service]\nType=oneshot\nExecStart=/bin/sh -c "echo told of $MONITOR_UNIT >/run/told"\n' >/run/systemd/system/told.service
+        printf '[Unit]\nOnFailure=told.service\n' >"$drop_in"
+        systemctl daemon-reload
+        systemctl reset-failed "$1"
+        systemctl start "$1"
+        kill -KILL "$(cat /run/libvirt/qemu/polite.pid)"
+        for _ in $(seq 300); do
+                [ ! -s /run/told ] || break
+                sleep 0.1
+        done
+        settle polite failed; say "$(cat /run/told)" polite
+        printf '[Service]\nRestart=on-failure\n' >"$drop_in"
+        systemctl daemon-reload
+        systemctl reset-failed "$1"
+        systemctl start "$1"
+        kill -KILL "$(cat /run/libvirt/qemu/polite.pid)"
+        for _ in $(seq 300); do
+                [ "$(systemctl show --value -p NRestarts "$1") $(systemctl is-active "$1")" != '1 active' ] || break
+                sleep 0.1
+        done
+        say 'crashed, and started again' polite
+        systemctl stop "$1"; settle polite inactive; say 'and stopped for good' polite
+        rm "$drop_in" /run/systemd/system/told.service
+        systemctl daemon-reload
+        systemctl reset-failed "$1" 2>/dev/null
+}
 lives() {
         local main unit=gpuvm-vm@polite.service
 
@@ -98,6 +130,7 @@ lives() {
         kill -KILL "$(cat /run/libvirt/qemu/polite.pid)"
         settle polite failed; say "crashed, $(systemctl show --value -p Result "$unit")" polite
         systemctl show --value -p StatusText "$unit"
+        crashes "$unit"
 
         systemctl start "$unit"
         main=$(systemctl show --value -p MainPID "$unit")
@@ -383,6 +416,9 @@ with a GPU of the administrator: 0 inactive shutoff vfio-pci
 by itself, success: 0 inactive shutoff nouveau
 crashed, exit-code: 0 failed shutoff nouveau
 '"'polite' has crashed; /var/log/libvirt/qemu/polite.log may tell why. 'vmctl start' starts it again"'
+told of gpuvm-vm@polite.service: 0 failed shutoff nouveau
+crashed, and started again: 0 active running vfio-pci
+and stopped for good: 0 inactive shutoff nouveau
 helper killed: 0 active running vfio-pci
 libvirtd restarted: 0 active running vfio-pci
 libvirtd stopped and started: 0 active running vfio-pci

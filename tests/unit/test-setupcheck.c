@@ -129,9 +129,19 @@ TEST(checks_with_their_remedies) {
         expect(0, FINDING_OK, "nvidia-smi", "NVIDIA GeForce RTX 5060 Ti, 16311 MiB");
         expect(1, FINDING_FAIL, "ollama-health", "it does not run");
         expect(2, FINDING_SKIP, "first-token", "no");
-        program("lspci fail x\nmodel-store fail x\nmodel-backup fail x\nvllm-gpu fail x\nollama-list fail x\nollama-gpu fail x\n");
-        ASSERT_EQ(found.n, 6);
+        program("lspci fail x\nmodel-store fail x\nmodel-backup fail x\nvllm-gpu fail x\nollama-list fail x\nollama-gpu fail x\n"
+                "ssh-keys fail x\nfirewall fail x\nswap fail x\nsecrets fail x\nnvtop fail x\nvllm-user fail x\nvllm-boot fail x\n"
+                "vllm-listen fail x\nollama-user fail x\nollama-boot fail x\nollama-listen fail x\n");
+        ASSERT_EQ(found.n, 17);
         for (size_t i = 0; i < found.n; i++)
                 ASSERT(found.items[i].level == FINDING_FAIL && found.items[i].remedy);
+        findings_done(&found);
+}
+
+TEST(what_is_more_than_was_asked_for) {
+        program("firewall warn it lets in more than was asked for: 9100/tcp\n");
+        ASSERT_EQ(found.n, 1);
+        expect(0, FINDING_WARN, "firewall", "it lets in more than was asked for: 9100/tcp");
+        ASSERT(strstr(found.items[0].remedy, "ufw delete"));
         findings_done(&found);
 }

@@ -173,6 +173,32 @@ printf '#!/bin/sh\necho "vllm-health skip it does not run"\n' >"$FAKEAGENT_ROOT/
 run check --json plain
 is 'engines that sleep are well' "$status:$(levels)" \
         '0:plain ok : state ok, agent ok, address ok, ssh ok, ping ok, cloud-init ok, setup ok, setup ok, setup ok, vllm-health skip'
+# Engines that others are to reach are asked from here as well, and those that sleep are not.
+mkdir -p "$FAKEAGENT_ROOT/etc"
+printf 'VLLM_LISTEN="0.0.0.0"\nVLLM_PORT="8000"\nOLLAMA_LISTEN="127.0.0.9"\nOLLAMA_PORT="11434"\n' >"$FAKEAGENT_ROOT/etc/gpuvm-setup.conf"
+python3 - "$work/served" <<'S' &
+import http.server, sys
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+s = http.server.HTTPServer(("127.0.0.9", 8000), H)
+open(sys.argv[1], "w").close()
+s.serve_forever()
+S
+server=$!
+until [ -e "$work/served" ]; do sleep 0.05; done
+run check plain
+like 'an engine that sleeps is not asked from outside' "$status:$out" '^0:.*skip  vllm-health +plain: it does not run$'
+printf '#!/bin/sh\necho "vllm-health ok it answers"\necho "ollama-health ok it answers"\n' >"$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
+http_proxy=http://192.0.2.1:9 run check plain
+like 'engines are asked from outside' "$status:$out" "^2:.*ok    vllm-http +plain: answers at http://127\.0\.0\.9:8000/health.*warn  ollama-http +plain: answers in the guest, but is not reached from here at http://127\.0\.0\.9:11434/api/version: .*'ufw status' in the guest"
+sed -i s/127.0.0.9/127.0.0.1/ "$FAKEAGENT_ROOT/etc/gpuvm-setup.conf"
+run check --json plain
+is 'but for those that are for the guest alone' "$status:$(levels)" \
+        '0:plain ok : state ok, agent ok, address ok, ssh ok, ping ok, cloud-init ok, setup ok, setup ok, setup ok, vllm-health ok, ollama-health ok, vllm-http ok'
+kill "$server"
+rm "$FAKEAGENT_ROOT/etc/gpuvm-setup.conf"
 rm "$FAKEAGENT_ROOT/bin/usr/local/lib/gpuvm-setup/check"
 run check plain
 like 'its own check does not answer' "$status:$out" "^2:.*warn  setup +plain: did not answer what its driver and engines do"

@@ -61,6 +61,16 @@ refuses 'what other machines do not have' 4 '[Llm]\nSwap=4G\n' 'Swap= is for mac
 printf '[Vm]\nKind=llm\n[Gpu]\nGpu=none\n[Llm]\nEngine=both\n' >"$work/x.vm"
 run "$work/x.vm"
 like 'vLLM without a GPU' "$status:$err" "^1:vmctl: $work/x.vm:[0-9]+: vLLM needs a GPU, and the machine has none: Engine=ollama does without"
+# Machines in the documentation, each a block of its own.
+awk -v to="$work/example-" '/^```/ { n += inside; inside = 0; next }
+        /^\[Vm\]$/ { inside = 1 }
+        inside { print >(to n ".vm") }' "$2"/docs/man/*.scd "$2"/docs/*.md
+is 'machines in the documentation' "$(find "$work" -name 'example-*.vm' | wc -l)" 2
+for example in "$work"/example-*.vm; do
+        run "$example"
+        is "$(grep -c . "$example") lines of it" "$status:$out:$err" "0:$(basename "$example" .vm): valid:"
+done
+is 'which are the same' "$(sort -u "$work"/example-*.vm)" "$(sort "$work/example-0.vm" | uniq)"
 printf '[Vm]\nKind=llm\n[Guest]\nFirewall=\n[Llm]\nListen=192.0.2.7\nVllmArguments=--max-model-len=8192 --dtype=half\nDriverUpdates=no\n' >"$work/x.vm"
 run "$work/x.vm"
 is 'a machine for language models' "$status:$out:$err" '0:x: valid:'

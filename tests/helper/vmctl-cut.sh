@@ -12,7 +12,7 @@
 here=$(cd "$(dirname "$0")" && pwd)
 cut_begin "$@"
 cases=("${@:3}")
-[ $# -gt 2 ] || cases=(mode mode-back attach detach catalog pull refresh gc)
+[ $# -gt 2 ] || cases=(mode mode-back attach detach catalog pull refresh gc apart)
 # One cut of this takes as long as ten of the others, and tests/vmctl/createcuts.sh kills it at each step.
 [ $# -gt 2 ] || [ -z "${GPUVM_LONG-}" ] || cases+=(create)
 # wanted CASE
@@ -206,9 +206,10 @@ create_look() {
         left=$(find "$pool" /var/lib/gpuvm/creating /etc/libvirt/qemu -maxdepth 1 ! -type d ! -name '*.xml.new' -printf '%f ' 2>/dev/null)
         if [ -z "$(libvirt list --all --name)" ]; then
                 [ -z "$left" ] || echo "of no machine: $left: $(cat /run/recovered)"
-                [ "$cut_at" != end ] || echo 'it was made, and is not there'
+                [[ $cut_at != @(end|end-make) ]] || echo 'it was made, and is not there'
                 return
         fi
+        [ "$cut_at" != end-delete ] || echo 'it was deleted, and is there'
         qemu-img check -q "$pool/debian-01.qcow2" || echo 'its disk is damaged'
         vm start debian-01 >/run/started 2>&1 || cat /run/started
 }
@@ -225,15 +226,46 @@ keeps_no_ledger[create]=1
 calls[create]=${cut_calls#write,}
 loose[create]='^\./(etc/libvirt|var/cache|var/lib/libvirt/(qemu|dnsmasq)|var/lib/gpuvm/creating|var/lib/libvirt/images/gpuvm/[^ ]*seed)'
 
+# --- apart: made, and deleted again, where /etc is a file system of its own, and the last that vmctl writes is in another one.
+# create_apart PART: etc, or var
+create_apart() {
+        local root=$work/apart what found
+
+        rm -rf "$root"
+        cp -a "$work/create" "$root"
+        cut_mkfs create xfs
+        cut_on
+        case $1 in etc) set -- etc libvirt ;; var) set -- var lib ;; esac
+        mv "$root/$1/$2" "$mnt"
+        ln -s "$mnt/$2" "$root/$1/$2"
+        sync -f "$mnt"
+        for what in make delete; do
+                on_libvirtd "create_$what" >"$work/said" 2>&1 || diag "$what: $(cat "$work/said")"
+                "$goingdown" "$mnt" nologflush
+                cut_off
+                cut_on
+                cut_at=end-$what
+                found=$(on_libvirtd create_look)
+                is "/$1 alone loses power: $what is done" "$found" ''
+        done
+        cut_off
+}
+create_make() {
+        create_one env
+}
+create_delete() {
+        vm delete --yes --force --quiet debian-01
+}
+
 mkdir -p "$work"/create/{etc/libvirt,var/{cache,lib,log}}
-if wanted create; then
+if wanted create || wanted apart; then
         status=0
         root=$work/create on_libvirtd create_ground >"$work/said" 2>&1 || status=$?
         case $status in
         0) ;;
         77)
                 skip 'a machine of a real libvirtd' 'needs libvirt-daemon, libvirt-clients, qemu-utils, qemu-system-x86, dnsmasq-base and iptables'
-                mapfile -t cases < <(printf '%s\n' "${cases[@]}" | grep -vx create)
+                mapfile -t cases < <(printf '%s\n' "${cases[@]}" | grep -vxE 'create|apart')
                 ;;
         *)
                 diag "create: $(cat "$work/said")"
@@ -242,9 +274,14 @@ if wanted create; then
         esac
 fi
 
-cut_everywhere 24 "${cases[@]}"
-for name in "${cases[@]}"; do
+mapfile -t sweeps < <(printf '%s\n' "${cases[@]}" | grep -vx apart)
+cut_everywhere 24 "${sweeps[@]}"
+for name in "${sweeps[@]}"; do
         is "$name, uncut, is done" "$(cat "$work/$name.status")" 0
         check_fails "$name changes something" 1 cmp -s "$work/$name.end" <(root=$work/$name cut_end_digest "$name")
 done
+if wanted apart; then
+        create_apart etc
+        [ -z "${GPUVM_LONG-}" ] || create_apart var
+fi
 done_testing

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "virtvm.h"
+#include <fcntl.h>
+
 #include "strv.h"
 #include "virtlib.h"
+#include "virtvm.h"
+
+/* Where QEMU's machines are defined. */
+#define DEFINITIONS "/etc/libvirt/qemu"
 
 static const char *const states[_VM_STATE_MAX] = {
         [VM_OFF] = "off",           [VM_RUNNING] = "running",     [VM_PAUSED] = "paused",
@@ -217,11 +222,19 @@ int virtvm_xml_now(Virt *v, const char *name, char **ret) {
         return describe(v, name, 0, ret);
 }
 
+/* libvirt waits until the disk has a definition, but not until it has its name, nor until that is gone. Who
+ * may not look there does without. */
+static int settle(void) {
+        _cleanup_close_ int dir = open(DEFINITIONS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return dir < 0 ? 0 : RET_NERRNO(fsync(dir));
+}
+
 int virtvm_define(Virt *v, const char *xml) {
         _cleanup_domain_ virDomainPtr d = NULL;
 
         d = lv.virDomainDefineXMLFlags(v->connection, xml, VIR_DOMAIN_DEFINE_VALIDATE);
-        return d ? 0 : virtlib_failed(v);
+        return d ? settle() : virtlib_failed(v);
 }
 
 /* What needs but the machine. */
@@ -340,7 +353,7 @@ static int undefine(virDomainPtr d) {
 int virtvm_undefine(Virt *v, const char *name) {
         int r = call(v, name, undefine);
 
-        return r == -ENOENT ? 0 : r;
+        return r < 0 && r != -ENOENT ? r : settle();
 }
 
 int virtvm_set_autostart(Virt *v, const char *name, bool on) {

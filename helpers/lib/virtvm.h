@@ -62,7 +62,7 @@ int virtvm_definition(Virt *v, const char *name, char **ret) _must_check_ _nonnu
 /* As it is now: what was attached and detached since its start is in it. */
 int virtvm_xml_now(Virt *v, const char *name, char **ret) _must_check_ _nonnull_all_;
 
-/* Refuses what is not valid by libvirt's schema. */
+/* Refuses what is not valid by libvirt's schema. On the disk when it returns 0, for root. */
 int virtvm_define(Virt *v, const char *xml) _must_check_ _nonnull_all_;
 int virtvm_start(Virt *v, const char *name) _must_check_ _nonnull_all_;
 /* Its memory was saved, and a start by its definition goes on from there. Returns 1, or 0 if not. */
@@ -81,7 +81,8 @@ int virtvm_reboot(Virt *v, const char *name) _must_check_ _nonnull_all_;
 int virtvm_destroy(Virt *v, const char *name) _must_check_ _nonnull_all_;
 /* Takes the seed out of the drive that it has for that (domain.h), now and for its next start. */
 int virtvm_eject_seed(Virt *v, const char *name) _must_check_ _nonnull_all_;
-/* With its firmware's variables, saved state and what else libvirt keeps of it. 0 also if there is none. */
+/* With its firmware's variables, saved state and what else libvirt keeps of it. 0 also if there is none. As
+ * above. */
 int virtvm_undefine(Virt *v, const char *name) _must_check_ _nonnull_all_;
 int virtvm_set_autostart(Virt *v, const char *name, bool on) _must_check_ _nonnull_all_;
 int virtvm_get_autostart(Virt *v, const char *name, bool *ret) _must_check_ _nonnull_all_;

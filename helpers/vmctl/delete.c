@@ -12,16 +12,27 @@
 
 enum { LOGS_MAX = 10 };
 
-/* Files that no storage pool has are removed by hand, on this machine. */
-static int remove_file(Context *c, const char *path) {
-        struct stat st;
-        int r;
+static char *parent_of(const char *path) {
+        return strndup(path, (size_t) (strrchr(path, '/') - path) + 1);
+}
 
-        r = virtdisk_remove(c->virt, path);
-        if (r < 0)
-                return vmctl_tell(c, r, "Cannot remove '%s'", path);
-        if (r > 0 || !vmctl_is_local(c))
-                return r;
+/* That a file is gone is on disk before the list is gone that names it: nobody would find it again. Who may
+ * not look there has to trust libvirt. */
+static int sync_parent(const char *path) {
+        _cleanup_free_ char *directory = parent_of(path);
+        _cleanup_close_ int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+
+        if (!directory)
+                return log_oom();
+        return fd < 0 || fsync(fd) >= 0
+                        ? 1
+                        : log_error_errno(negative_errno(), "Cannot write '%s' to disk: %m", directory);
+}
+
+/* Files that no storage pool has are removed by hand, on this machine. */
+static int remove_by_hand(const char *path) {
+        struct stat st;
+
         if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0
                                        : log_error_errno(negative_errno(), "Cannot look at '%s': %m", path);
@@ -32,9 +43,21 @@ static int remove_file(Context *c, const char *path) {
         return 1;
 }
 
+static int remove_file(Context *c, const char *path) {
+        int r = virtdisk_remove(c->virt, path);
+
+        if (r < 0)
+                return vmctl_tell(c, r, "Cannot remove '%s'", path);
+        if (!vmctl_is_local(c))
+                return r;
+        if (r == 0)
+                r = remove_by_hand(path);
+        return r > 0 ? sync_parent(path) : r;
+}
+
 /* Whoever may not is told before anything is gone. */
 static int check_parent(const char *path) {
-        _cleanup_free_ char *directory = strndup(path, (size_t) (strrchr(path, '/') - path) + 1);
+        _cleanup_free_ char *directory = parent_of(path);
 
         if (!directory)
                 return log_oom();

@@ -18,12 +18,14 @@
 #     loose[NAME]        paths that may differ from run to run, as an extended regular expression
 #     between[NAME]      paths that have states between the first and the last
 #     keeps_no_ledger[NAME]=1    there is nothing to undo
+#     room[NAME]         how big its file system is
+#     calls[NAME]        the calls to cut at, in place of $cut_calls
 #
 # $GPUVM_LONG=1 cuts at every call, else at a sample that is another one for each file system and mode.
 
 cut_calls='write,?pwrite64,?writev,fsync,?fdatasync,?ftruncate,renameat,?renameat2,linkat,unlinkat,mkdirat,fchmod'
 cut_calls+=',?fchmodat,?fchmodat2,fchown,?fchownat,symlinkat,?rename,?unlink,?mkdir,?chmod'
-declare -A loose between keeps_no_ledger
+declare -A loose between keeps_no_ledger room calls
 # What a boot makes anew, what only tells a story, and the notes of stand-ins.
 cut_pruned='^\./(run|proc|sys|dev|var/log|calls|environment|lost\+found|var/lib/gpuvm/phases|var/lib/dpkg/lock[^ ]*)(/| )'
 
@@ -61,11 +63,12 @@ cut_off() {
         umount "$mnt"
 }
 
+# cut_mkfs NAME FS
 cut_mkfs() {
         rm -f "$work/image"
-        case $1 in
-        ext4) truncate -s 48M "$work/image" && mkfs.ext4 -q "$work/image" ;;
-        xfs) truncate -s 320M "$work/image" && mkfs.xfs -q "$work/image" ;;
+        case $2 in
+        ext4) truncate -s "${room[$1]-48M}" "$work/image" && mkfs.ext4 -q "$work/image" ;;
+        xfs) truncate -s "${room[$1]-320M}" "$work/image" && mkfs.xfs -q "$work/image" ;;
         esac
 }
 
@@ -100,7 +103,7 @@ cut_learn() {
         cp -a "$work/$1" "$root"
         cut_start_digest "$1" >"$work/$1.start"
         cut_digest '' >"$work/$1.contents"
-        cut_run "$1" strace -qq -o "$work/trace" -e trace="$cut_calls" -e signal=none
+        cut_run "$1" strace -qq -o "$work/trace" -e trace="${calls[$1]-$cut_calls}" -e signal=none
         echo $status >"$work/$1.status"
         cut_end_digest "$1" >"$work/$1.end"
         cut_digest '' >>"$work/$1.contents"
@@ -193,7 +196,7 @@ cut_one() {
 cut_sweep() {
         local call nth i=0 cuts=0 bad=0 fs=$2
 
-        cut_mkfs "$2"
+        cut_mkfs "$1" "$2"
         cut_on
         cp -a "$work/$1" "$root"
         cut_off

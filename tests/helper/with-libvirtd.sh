@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Runs a command beside a real libvirtd, both in namespaces of their own: with-libvirtd.sh COMMAND...
 #
-# /run, /var/lib, /var/cache, /var/log and /etc/libvirt are empty there, so whatever is done is forgotten.
+# /run, /var/lib, /var/cache, /var/log and /etc/libvirt are empty there, so whatever is done is forgotten; but those that
+# $GPUVM_KEPT, a directory, has are as they are in it.
 # Exit status 77: something that this needs is not installed.
 
 set -euo pipefail
@@ -18,7 +19,11 @@ fi
 mount --make-rprivate /
 accounts=$(mktemp -d)
 for dir in /run /var/lib /var/cache /var/log /etc/libvirt; do
-        mount -t tmpfs tmpfs "$dir"
+        if [ -d "${GPUVM_KEPT:-/nonexistent}$dir" ]; then
+                mount --bind "$GPUVM_KEPT$dir" "$dir"
+        else
+                mount -t tmpfs tmpfs "$dir"
+        fi
 done
 mkdir -p /run/libvirt /run/gpuvm.conf.d /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt/qemu/networks
 # The account that Debian's libvirt runs QEMU as comes with another package.
@@ -45,5 +50,5 @@ done
 status=0
 "$@" || status=$?
 virsh -q -c qemu:///system net-destroy default >/dev/null 2>&1 || true
-kill "$(cat /run/libvirtd.pid)" "$(cat /run/virtlogd.pid)" || true
+kill "$(cat /run/libvirtd.pid)" "$(cat /run/virtlogd.pid)" 2>/dev/null || true
 exit "$status"

@@ -34,6 +34,17 @@ drivers() {
         in_machine 'cd /sys/bus/pci/devices && for d in *; do echo "$d $(readlink $d/driver) $(cat $d/driver_override)"; done'
 }
 
+# image_size FILE: an initramfs as the loader puts it into memory, in pages.
+image_size() {
+        in_machine "echo \$(((\$(stat -L -c %s $1) + 4095) / 4096))"
+}
+
+# The same of the one that this boot's kernel was given.
+given_size() {
+        in_machine 'set -- $(journalctl -k -b -o cat | sed -n "s/^RAMDISK: \[mem \(0x[0-9a-f]*\)-\(0x[0-9a-f]*\)\].*/\1 \2/p")
+                echo $((($2 + 1 - $1) / 4096))'
+}
+
 # Of all boots.
 said() {
         in_machine "journalctl -o cat -u gpuvm-$1.service"
@@ -51,6 +62,10 @@ files=$(boot_files) bound=$(drivers) words=$(command_line)
 in_machine 'systemctl start gpuvm-bootstrap.target' >/dev/null 2>&1 || true
 like "L9: the next start is to be a trial" "$(in_machine 'grub-editenv list')" 'next_entry=gpuvm-trial'
 check "L9: with an image of its own" in_machine 'ls /boot/initrd.img-*.gpuvm-trial'
+# The two may well have the same in them. The kernel ignores zeros, and tells how much it was given.
+in_machine 'truncate -s +64K /boot/initrd.img-*.gpuvm-trial'
+own=$(image_size '/boot/initrd.img-$(uname -r)') trial=$(image_size '/boot/initrd.img-*.gpuvm-trial')
+check_fails "L9: which is to be told from the other" 1 test "$own" = "$trial"
 # A kernel that finds no init panics.
 in_machine "sed -i '/^\tlinux/s/\$/ init=\/nonexistent rdinit=\/nonexistent/' /boot/grub/custom.cfg && sync"
 booted=$lab_boot_id
@@ -60,6 +75,7 @@ scenario_time "L9: over the panic"
 check "L9: the trial's kernel panicked" grep -aq 'Kernel panic - not syncing' "$lab_directory/serial.log"
 is "L9: it restarted by itself: once as it was told to, once after the panic" "$(lab_reboots)" 2
 is "L9: into what it was started with before" "$(command_line)" "$words"
+is "L9: with that entry's own image" "$(given_size)" "$own"
 # gpuvm-resume looks when the boot is over.
 check "L9: the boot ends" in_machine 'timeout 300 systemctl is-system-running --wait || true'
 like "L9: the trial is said to have failed" "$(said resume)$(said iommu)" '[Tt]rial.*fail'

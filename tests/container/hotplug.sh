@@ -144,13 +144,13 @@ done_so_far() {
         echo "$did"
 }
 
-# until_state ADDRESS STATE: milliseconds until it has it, or "never".
-until_state() {
+# until_true COMMAND...: milliseconds until it succeeds, or "never".
+until_true() {
         local start i
 
         start=$(date +%s%N)
         for ((i = 0; i < 200; i++)); do
-                if [ "$(state "$1")" = "$2" ]; then
+                if "$@"; then
                         echo $((($(date +%s%N) - start) / 1000000))
                         return
                 fi
@@ -159,19 +159,18 @@ until_state() {
         echo never
 }
 
-# until_told EVENT: milliseconds until it is, or "never".
-until_told() {
-        local start i
+has_state() {
+        [ "$(state "$1")" = "$2" ]
+}
 
-        start=$(date +%s%N)
-        for ((i = 0; i < 200; i++)); do
-                if grep -q " $1\$" /shared/events; then
-                        echo $((($(date +%s%N) - start) / 1000000))
-                        return
-                fi
-                sleep 0.02
-        done
-        echo never
+# until_state ADDRESS STATE
+until_state() {
+        until_true has_state "$@"
+}
+
+# until_told EVENT
+until_told() {
+        until_true grep -q " $1\$" /shared/events
 }
 
 # What somebody is told who follows the events. That a machine is listed shows that he does.

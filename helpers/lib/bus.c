@@ -316,8 +316,7 @@ static int get_service(Bus *b, const char *path, BusUnit *u) {
                                                    &e, 'i', &u->exit_status));
 }
 
-int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) {
-        _cleanup_(bus_unit_done) BusUnit u = {};
+int bus_unit_path(Bus *b, const char *unit, char **ret) {
         _cleanup_message_ sd_bus_message *reply = NULL;
         const char *path;
         int r;
@@ -325,6 +324,18 @@ int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) {
         r = MANAGER_CALL(b, &reply, "LoadUnit", "s", unit);
         if (r >= 0)
                 r = sd_bus_message_read(reply, "o", &path);
+        if (r < 0)
+                return r;
+        *ret = strdup(path);
+        return *ret ? 0 : -ENOMEM;
+}
+
+int bus_unit_state(Bus *b, const char *unit, BusUnit *ret) {
+        _cleanup_(bus_unit_done) BusUnit u = {};
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = bus_unit_path(b, unit, &path);
         if (r >= 0)
                 r = get_string(b, path, SYSTEMD_UNIT, "LoadState", &u.load_state);
         if (r >= 0)
@@ -373,14 +384,11 @@ int bus_unit_of(Bus *b, pid_t pid, char **ret) {
 }
 
 int bus_unit_stop_timeout(Bus *b, const char *unit, uint64_t *ret_usec) {
-        _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
-        const char *path;
+        _cleanup_free_ char *path = NULL;
         int r;
 
-        r = MANAGER_CALL(b, &reply, "LoadUnit", "s", unit);
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "o", &path);
+        r = bus_unit_path(b, unit, &path);
         if (r < 0)
                 return r;
         return bus_end(b, &e,

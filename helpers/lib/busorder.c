@@ -6,14 +6,11 @@
 
 /* After= of another unit is Before= of this one. */
 static int read_before(Bus *b, const char *unit, char ***ret) {
-        _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
-        const char *path;
+        _cleanup_free_ char *path = NULL;
         int r;
 
-        r = MANAGER_CALL(b, &reply, "LoadUnit", "s", unit);
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "o", &path);
+        r = bus_unit_path(b, unit, &path);
         if (r < 0)
                 return r;
         return bus_end(b, &e,

@@ -54,5 +54,8 @@ int bus_end(Bus *b, const sd_bus_error *e, int r) _nonnull_all_;
 
 #define MANAGER_CALL(b, reply, ...) BUS_CALL(b, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MGR, reply, __VA_ARGS__)
 
+/* The object of a unit, which systemd loads for that if it has to; freed by the caller. */
+int bus_unit_path(Bus *b, const char *unit, char **ret) _must_check_ _nonnull_all_;
+
 /* Lets systemd send its signals, once. Before the first job: the match must be there when it ends. */
 int bus_subscribe(Bus *b) _must_check_ _nonnull_all_;

@@ -1021,6 +1021,21 @@ rm "$root/etc/gpuvm.conf"
 check 'setup with all flexible' vfio setup
 check 'everything is as before' same
 
+# All, a card that is put in after the last run, and the mode goes back before the next: the rule takes it once more.
+machine
+card $gpu 10de 2684 030000 12 nvidia
+card $audio 10de 22ba 040300 12 snd_hda_intel
+printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
+check 'setup with all exclusive, of which there is one' vfio setup
+rm -r "$root/etc/gpuvm.conf" "$root/run/gpuvm"
+card $twin 10de 2684 030000 13 nvidia
+bound_early $twin
+check 'what the rule starts at the next boot for another that was put in' vfio attach $twin
+check 'and for the first' vfio attach $gpu
+check 'setup after that' vfio setup
+is 'gives both back' "$(driver $gpu) $(driver $audio) $(driver $twin)" 'nvidia snd_hda_intel nvidia'
+check 'and no rule is left' test ! -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
+
 # The same where the rule came too late, or names what this kernel lacks: the start binds it.
 for driver in vfio-pci nvgrace_gpu_vfio_pci; do
         usual

@@ -24,7 +24,7 @@ layers=(
         'conf confkey vmfile vmfileformat catalog gpudeclare gpudriver talos imagecache imageentry imagefile imagepull imageplan
          imagesource imageask image aptline cmdline claims pci pcigroup qemuimg restore undo dpkg module'
         'domain hostdevs route vmkind vmtold vmdefined vmstore vmimport vmimportdev vmimportmake vmimportwork'
-        'apt aptrun aptrepair iommu earlymatch earlyrule busy below nodes console openfile procfiles holders handover worker
+        'apt aptrun aptrepair iommu earlymatch earlyrule busy below nodes console openfile procfiles holders handover worker driveruse
          errand nvml compute computejob poison binder binding grubmenu boot bootentry imagetool initramfs etcfile bus
          busfollow busorder sdbus stop logind firewalld containerengine keep keepsearch keepconsole known modeset netmode nvidia early
          reboot trial grubenv grubtrial entrytrial'

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "binder.h"
+#include "driveruse.h"
 #include "errand.h"
 #include "fs.h"
 #include "log.h"
@@ -52,7 +53,7 @@ void binder_poison(Binder *b, const PciDevice *d, const char *driver, const char
         with_driver.names = NULL;
         r = binder_worker(b, &w);
         if (r >= 0)
-                r = errand_who(w, &one, 1, NULL, WHO_TIMEOUT_SEC * USEC_PER_SEC, &who);
+                r = errand_who(w, &one, 1, NULL, true, WHO_TIMEOUT_SEC * USEC_PER_SEC, &who);
         if (r == -ETIMEDOUT || r == -ECHILD)
                 (void) binder_end_worker(b);
         mark(b, d, driver, doing, child, strempty(who));
@@ -75,14 +76,22 @@ static int settle(Binder *b, const PciDevice *d, int r, const char *doing) {
         return r;
 }
 
-int binder_who(Binder *b, const PciDevice *const *devices, size_t n, const char *but, char **ret) {
+int binder_is_unused(Binder *b, const PciDevice *const *devices, size_t n) {
+        Worker *w;
+        int r = binder_worker(b, &w);
+
+        return r < 0 ? r : driveruse_is_none(w, b->root, devices, n, b->timeout_usec);
+}
+
+int binder_who(Binder *b, const PciDevice *const *devices, size_t n, const char *but, bool processes,
+               char **ret) {
         pid_t stuck;
         Worker *w;
         int r;
 
         r = binder_worker(b, &w);
         if (r >= 0)
-                r = errand_who(w, devices, n, but, b->timeout_usec, ret);
+                r = errand_who(w, devices, n, but, processes, b->timeout_usec, ret);
         if (r != -ETIMEDOUT && r != -ECHILD)
                 return r;
         stuck = binder_end_worker(b);

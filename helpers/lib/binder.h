@@ -24,8 +24,10 @@ void binder_done(Binder *b);
 int binder_worker(Binder *b, Worker **ret) _must_check_ _nonnull_all_;
 pid_t binder_end_worker(Binder *b) _nonnull_all_;
 
+/* See driveruse.h. */
+int binder_is_unused(Binder *b, const PciDevice *const *devices, size_t n) _must_check_;
 /* See errand.h. -ETIMEDOUT: the first of the functions is marked. */
-int binder_who(Binder *b, const PciDevice *const *devices, size_t n, const char *but,
+int binder_who(Binder *b, const PciDevice *const *devices, size_t n, const char *but, bool processes,
                char **ret) _must_check_;
 /* The driver that is best at giving the function to a VM; its module is loaded by binder_load(). */
 int binder_find_vfio(Binder *b, const PciDevice *d, char **ret) _must_check_ _nonnull_all_;

@@ -133,16 +133,23 @@ static int mark_all(const Conf *c, const PciBus *bus, const IommuKeep *keep, siz
         "ATTR{vendor}==\"0x%04x\", ATTR{device}==\"0x%04x\", " \
         "ATTR{subsystem_vendor}==\"0x%04x\", ATTR{subsystem_device}==\"0x%04x\", "
 
-static int add_function(char ***text, const PciDevice *d, bool gpu) {
+/* How the table knows a function. */
+static int identify(const PciDevice *d, char **ret) {
         _cleanup_free_ char *match = NULL;
         int r;
 
         r = earlymatch_function(d, false, &match);
-        if (r < 0)
-                return r;
-        return strv_extendf(text, "%s, " IDS "%s", match, (unsigned) d->vendor, (unsigned) d->device,
-                            (unsigned) d->subsystem_vendor, (unsigned) d->subsystem_device,
-                            gpu ? TO_GPU : TO_FUNCTION);
+        return r < 0 ? r
+                     : str_printf(ret, "%s, " IDS, match, (unsigned) d->vendor, (unsigned) d->device,
+                                  (unsigned) d->subsystem_vendor, (unsigned) d->subsystem_device);
+}
+
+static int add_function(char ***text, const PciDevice *d, bool gpu) {
+        _cleanup_free_ char *known = NULL;
+        int r;
+
+        r = identify(d, &known);
+        return r < 0 ? r : strv_extendf(text, "%s%s", known, gpu ? TO_GPU : TO_FUNCTION);
 }
 
 static bool is_there(const Conf *c, const PciBus *bus, const ConfGpu *g) {
@@ -152,6 +159,9 @@ static bool is_there(const Conf *c, const PciBus *bus, const ConfGpu *g) {
         return false;
 }
 
+#define EXPECTED_IDS "%s, KERNEL==\"*.0\", " IDS TO_GPU
+#define EXPECTED_ANY "%s, ATTR{class}==\"0x03????\", " TO_GPU
+
 /* One that was here before is known by its ids; of another it is enough that it shows pictures. Neither is
  * taken when it has become the console. */
 static int add_expected(char ***text, const ConfGpu *g, const char *slot) {
@@ -159,13 +169,14 @@ static int add_expected(char ***text, const ConfGpu *g, const char *slot) {
 
         r = strv_extendf(text, "%s, " CONSOLE TO_END, slot);
         if (r >= 0 && g->vendor != 0)
-                r = strv_extendf(text, "%s, KERNEL==\"*.0\", " IDS TO_GPU, slot, (unsigned) g->vendor,
-                                 (unsigned) g->device, (unsigned) g->subsystem_vendor,
-                                 (unsigned) g->subsystem_device);
+                r = strv_extendf(text, EXPECTED_IDS, slot, (unsigned) g->vendor, (unsigned) g->device,
+                                 (unsigned) g->subsystem_vendor, (unsigned) g->subsystem_device);
         else if (r >= 0)
-                r = strv_extendf(text, "%s, ATTR{class}==\"0x03????\", " TO_GPU, slot);
+                r = strv_extendf(text, EXPECTED_ANY, slot);
         return r < 0 ? r : strv_extendf(text, "%s, " COMPANIONS TO_FUNCTION, slot);
 }
+
+#define STAYS "%s, " TO_END
 
 /* Sections in that mode for cards that are not there: what is done when they come. */
 static int add_absent(char ***text, const Conf *c, const PciBus *bus, GpuMode mode) {
@@ -180,7 +191,7 @@ static int add_absent(char ***text, const Conf *c, const PciBus *bus, GpuMode mo
                 r = earlymatch_section(g->path, &slot);
                 if (r >= 0 && slot)
                         r = mode == GPU_EXCLUSIVE ? add_expected(text, g, slot)
-                                                  : strv_extendf(text, "%s, " TO_END, slot);
+                                                  : strv_extendf(text, STAYS, slot);
         }
         return r;
 }
@@ -206,7 +217,7 @@ static int add_newcomers(char ***text, const Conf *c, const PciBus *bus, const u
                         continue;
                 r = earlymatch_function(&bus->devices[i], true, &match);
                 if (r >= 0)
-                        r = strv_extendf(text, "%s, " TO_END, match);
+                        r = strv_extendf(text, STAYS, match);
         }
         if (r >= 0)
                 r = add_absent(text, c, bus, GPU_FLEXIBLE);
@@ -303,4 +314,46 @@ int early_rule(const Conf *c, const PciBus *bus, const IommuKeep *keep, size_t n
         ret->modules = TAKE_PTR(modules);
         ret->left_out = TAKE_PTR(left_out);
         return 0;
+}
+
+/* Whether the slot, as one of the rule's lines may know it, has a line that takes the card, or one that
+ * leaves it to the host. */
+static int look_up_slot(const char *rule, const PciDevice *d, bool *taken, bool *stays) {
+        _cleanup_free_ char *slot = NULL, *ids = NULL, *any = NULL, *end = NULL;
+        int r;
+
+        r = earlymatch_function(d, true, &slot);
+        if (r >= 0)
+                r = str_printf(&ids, EXPECTED_IDS, slot, (unsigned) d->vendor, (unsigned) d->device,
+                               (unsigned) d->subsystem_vendor, (unsigned) d->subsystem_device);
+        if (r >= 0)
+                r = str_printf(&any, EXPECTED_ANY, slot);
+        if (r >= 0)
+                r = str_printf(&end, STAYS, slot);
+        if (r < 0)
+                return r;
+        *taken = *taken || strstr(rule, ids) || strstr(rule, any);
+        *stays = *stays || strstr(rule, end);
+        return 0;
+}
+
+int early_rule_means(const char *rule, const PciDevice *gpu) {
+        PciDevice by_address = *gpu;
+        _cleanup_free_ char *known = NULL;
+        bool taken = false, stays = false;
+        int r;
+
+        r = identify(gpu, &known);
+        if (r < 0 || strstr(rule, known))
+                return r < 0 ? r : 1;
+        if (gpu->boot_vga)
+                return 0;
+        r = look_up_slot(rule, gpu, &taken, &stays);
+        /* Sections know slots by address as well. */
+        by_address.devpath = NULL;
+        if (r >= 0)
+                r = look_up_slot(rule, &by_address, &taken, &stays);
+        if (r < 0 || taken)
+                return r < 0 ? r : 1;
+        return !stays && pci_is_nvidia_gpu(gpu) && strstr(rule, rule_newcomers);
 }

@@ -29,3 +29,8 @@ void early_rule_done(EarlyRule *r) _nonnull_all_;
  */
 int early_rule(const Conf *c, const PciBus *bus, const IommuKeep *keep, size_t n_keep, char *const *drivers,
                EarlyRule *ret) _must_check_ __attribute__((nonnull(1, 2, 6)));
+
+/* Returns 1 if a rule that early_rule() has made, for whatever configuration and bus there were then, gives
+ * this GPU to VFIO: in the table, as a card that was expected, or as one of those that are put in later. 0 if
+ * not, as for all that have become the console since. */
+int early_rule_means(const char *rule, const PciDevice *gpu) _must_check_ _nonnull_all_;

@@ -61,7 +61,7 @@ static int get_device(const char **at, const char *end, PciDevice *ret) {
         return r;
 }
 
-static int scan(int root, const PciBus *bus, const char *but, char *answer) {
+static int scan(int root, const PciBus *bus, const char *but, bool processes, char *answer) {
         const PciDevice **devices = calloc(bus->n + 1, sizeof(*devices));
         _cleanup_(holders_done) Holders holders = {};
         _cleanup_free_ char *text = NULL;
@@ -70,7 +70,8 @@ static int scan(int root, const PciBus *bus, const char *but, char *answer) {
         for (size_t i = 0; i < bus->n && r >= 0; i++)
                 devices[i] = &bus->devices[i];
         if (r >= 0)
-                r = holders_scan(root, devices, bus->n, &holders);
+                r = processes ? holders_scan(root, devices, bus->n, &holders)
+                              : holders_scan_kernel(root, devices, bus->n, &holders);
         free(devices);
         if (r < 0)
                 return r;
@@ -85,8 +86,9 @@ static int scan(int root, const PciBus *bus, const char *but, char *answer) {
 
 static int serve_who(int root, const char *request, size_t n, char answer[WORKER_ANSWER_MAX]) {
         const char *at = request, *end = request + n, *but = get_text(&at, end);
+        const char *processes = but ? get_text(&at, end) : NULL;
         _cleanup_(pci_bus_done) PciBus bus = {};
-        int r = but ? 0 : -EBADMSG;
+        int r = processes ? 0 : -EBADMSG;
 
         while (r >= 0 && at < end) {
                 PciDevice *t = reallocarray(bus.devices, bus.n + 1, sizeof(*t));
@@ -97,18 +99,19 @@ static int serve_who(int root, const char *request, size_t n, char answer[WORKER
                 r = get_device(&at, end, &bus.devices[bus.n]);
                 bus.n += r != -EBADMSG;
         }
-        return r < 0 ? r : scan(root, &bus, but, answer);
+        return r < 0 ? r : scan(root, &bus, but, *processes, answer);
 }
 
-int errand_who(Worker *w, const PciDevice *const *devices, size_t n, const char *but, uint64_t timeout_usec,
-               char **ret) {
+int errand_who(Worker *w, const PciDevice *const *devices, size_t n, const char *but, bool processes,
+               uint64_t timeout_usec, char **ret) {
         _cleanup_free_ char *request = malloc(WORKER_REQUEST_MAX);
         char *at = request;
         bool good;
 
         if (!request)
                 return -ENOMEM;
-        good = put_text(&at, request + WORKER_REQUEST_MAX, but);
+        good = put_text(&at, request + WORKER_REQUEST_MAX, but) &&
+                        put_text(&at, request + WORKER_REQUEST_MAX, processes ? "processes" : NULL);
         for (size_t i = 0; i < n && good; i++)
                 good = put_device(&at, request + WORKER_REQUEST_MAX, devices[i]);
         return good ? worker_call(w, serve_who, request, (size_t) (at - request), timeout_usec, ret) : -E2BIG;

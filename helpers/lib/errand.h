@@ -9,9 +9,10 @@
 #include "worker.h"
 
 /* Who uses any of these n functions, as holders_describe() tells it. but: the name of a command that is not
- * counted, or NULL. Returns 1, 0 if nobody does, or as worker_call(). */
-int errand_who(Worker *w, const PciDevice *const *devices, size_t n, const char *but, uint64_t timeout_usec,
-               char **ret) _must_check_;
+ * counted, or NULL. processes: look at them, and not only at what the kernel itself does. Returns 1, 0 if
+ * nobody does, or as worker_call(). */
+int errand_who(Worker *w, const PciDevice *const *devices, size_t n, const char *but, bool processes,
+               uint64_t timeout_usec, char **ret) _must_check_;
 
 /* As in module.h, or as worker_call(). */
 int errand_load(Worker *w, const char *module, uint64_t timeout_usec) _must_check_ _nonnull_all_;

@@ -4,7 +4,6 @@
 #include "child.h"
 #include "claims.h"
 #include "early.h"
-#include "earlymatch.h"
 #include "fs.h"
 #include "initramfs.h"
 #include "keep.h"
@@ -55,15 +54,12 @@ static int is_another(const Phase *p, const char *directory, const PciDevice *d)
         return !streq(then, now);
 }
 
-/* Returns 1 if the rule that is in place has a line for this card. It may be older than the configuration. */
+/* Returns 1 if the rule that is in place means this card. It may be older than the configuration. */
 static int is_ruled(const Phase *p, const PciDevice *d) {
-        _cleanup_free_ char *rule = NULL, *match = NULL;
-        int r;
+        _cleanup_free_ char *rule = NULL;
+        int r = fs_read(p->root, EARLY_RULE, FS_FILE_MAX, &rule, NULL);
 
-        r = fs_read(p->root, EARLY_RULE, FS_FILE_MAX, &rule, NULL);
-        if (r >= 0)
-                r = earlymatch_function(d, false, &match);
-        return r == -ENOENT ? 0 : r < 0 ? r : strstr(rule, match) != NULL;
+        return r == -ENOENT ? 0 : r < 0 ? r : early_rule_means(rule, d);
 }
 
 int exclusive_begin(const GpuSwitch *s, const PciDevice *d) {

@@ -163,7 +163,7 @@ static int check_idle(Job *j) {
         _cleanup_free_ char *who = NULL;
         int r;
 
-        r = binder_who(&j->binder, j->g->functions, j->g->n_functions, NULL, &who);
+        r = binder_who(&j->binder, j->g->functions, j->g->n_functions, NULL, true, &who);
         if (r > 0)
                 return phase_fail(j->p, 0, "Stop that first; nothing was changed", "%s is in use: %s",
                                   j->name, who);

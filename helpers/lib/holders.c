@@ -223,7 +223,7 @@ static int scan_processes(Scan *s) {
         return r;
 }
 
-static int scan_kernel(Scan *s, const PciDevice *d) {
+static int look_at_kernel(Scan *s, const PciDevice *d) {
         _cleanup_strv_ char **users = NULL;
         int r;
 
@@ -252,13 +252,32 @@ static int name_users(Scan *s) {
         return 0;
 }
 
+static int scan_kernel(Scan *s, const PciDevice *const *devices, size_t n) {
+        int r = 0;
+
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = look_at_kernel(s, devices[i]);
+        return r;
+}
+
+int holders_scan_kernel(int root, const PciDevice *const *devices, size_t n, Holders *ret) {
+        _cleanup_(scan_done) Scan s = { .root = root };
+        int r = scan_kernel(&s, devices, n);
+
+        if (r < 0)
+                return r;
+        *ret = s.found;
+        s.found = (Holders){};
+        return 0;
+}
+
 int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *ret) {
         _cleanup_(scan_done) Scan s = { .root = root };
         int r;
 
         r = nodes_of(root, devices, n, &s.nodes);
-        for (size_t i = 0; i < n && r >= 0; i++)
-                r = scan_kernel(&s, devices[i]);
+        if (r >= 0)
+                r = scan_kernel(&s, devices, n);
         /* Nothing that could be open: half of all hand-overs, and the boot path. */
         if (r >= 0 && (s.nodes.n > 0 || s.nodes.any_nvidia || s.nodes.any_vfio))
                 r = scan_processes(&s);

@@ -30,6 +30,8 @@ typedef struct Holders {
 /* Who uses any of these n functions. A process that comes and goes meanwhile may be missed: the caller closes
  * that race with what the driver offers, or asks again. */
 int holders_scan(int root, const PciDevice *const *devices, size_t n, Holders *ret) _must_check_;
+/* Of that, what the kernel itself does with them; no process is looked at. */
+int holders_scan_kernel(int root, const PciDevice *const *devices, size_t n, Holders *ret) _must_check_;
 void holders_done(Holders *h);
 
 #define HOLDERS_PERSISTENCED "nvidia-persiste" /* as the kernel has it, cut after 15 bytes */

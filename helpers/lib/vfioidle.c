@@ -15,15 +15,18 @@ static const char *remedy(VfioWait what) {
         return "Stop what uses it and try again, or give IdleWaitSec= in /etc/gpuvm.conf";
 }
 
-/* Returns 1 and who uses them, 0 if nobody does. */
+/* Returns 1 and who uses them, 0 if nobody does. Where the kernel counts none, no process is asked, nor what
+ * there is to be opened. */
 static int look(VfioJob *j, VfioWait what, const PciDevice *const *devices, size_t n, char **ret_who) {
-        int r = 0;
+        int r, unused;
 
+        r = unused = binder_is_unused(&j->binder, devices, n);
         for (size_t i = 0; i < n && r >= 0; i++)
-                r = pcigroup_list(&j->bus, devices[i]);
+                if (unused == 0 || !devices[i]->names)
+                        r = pcigroup_list(&j->bus, devices[i]);
         if (r >= 0)
                 r = binder_who(&j->binder, devices, n, what == VFIO_WAIT_LOOK ? HOLDERS_PERSISTENCED : NULL,
-                               ret_who);
+                               unused == 0, ret_who);
         if (r >= 0)
                 return r;
         return j->binder.hang

@@ -352,6 +352,24 @@ rm "$root/etc/gpuvm.conf"
 check 'and comes back also when no longer accepted' vfio detach $gpu
 check 'to its driver' same
 
+# The kernel counts who has a device of a driver open: nobody, and no process is asked; somebody, and all are.
+usual
+printf 'Device Minor: 0\n' | install -D /dev/stdin "$root/proc/driver/nvidia/gpus/$gpu/information"
+mkdir -p "$root"/proc/77/fd "$root"/sys/module/{nvidia,snd_hda_intel}/holders "$root"/sys/module/nvidia_uvm
+echo 1 >"$root/sys/module/nvidia/refcnt"
+echo 0 | tee "$root/sys/module/nvidia_uvm/refcnt" >"$root/sys/module/snd_hda_intel/refcnt"
+ln -s /sys/module/nvidia_uvm "$root/sys/module/nvidia/holders/nvidia_uvm"
+echo viewer >"$root/proc/77/comm"
+mknod "$work/nvidia0" c 195 0
+ln -sfn "$work/nvidia0" "$root/proc/77/fd/3"
+state >"$work/before"
+check 'attach while the count is that of the modules' vfio attach $gpu
+is 'asks no process' "$(driver $gpu)" vfio-pci
+check 'detach' vfio detach $gpu
+check 'gives it back' same
+echo 2 >"$root/sys/module/nvidia/refcnt"
+refused 'one more' 'viewer \(pid 77.*/dev/nvidia0' attach $gpu
+
 # What the kernel itself does with an accepted one is use as well.
 usual
 card $nic 8086 1572 020000 12 i40e
@@ -942,6 +960,12 @@ if command -v strace >/dev/null; then
                 echo 1 >"$root/sys/bus/pci/devices/$function/d3cold_allowed"
                 echo 'flr bus' >"$root/sys/bus/pci/devices/$function/reset_method"
         done
+        for module in nvidia snd_hda_intel vfio vfio_pci; do
+                echo 0 | install -D /dev/stdin "$root/sys/module/$module/refcnt"
+                mkdir "$root/sys/module/$module/holders"
+        done
+        ln -s ../../vfio_pci ../../vfio_pci_core ../../vfio_iommu_type1 "$root/sys/module/vfio/holders/"
+        echo 3 >"$root/sys/module/vfio/refcnt"
         mkdir -p "$root"/sys/{dev/block,class/net,class/tty,class/vtconsole/vtcon0,devices/pci0000:00/0000:00:04.0/{block/vda/vda1,net/eth0}} \
                 "$root/proc/self/net"
         ln -s ../../devices/pci0000:00/0000:00:04.0/block/vda/vda1 "$root/sys/dev/block/254:1"
@@ -1020,6 +1044,21 @@ is 'which alone is back' "$(driver $gpu) $(driver $audio) $(driver $twin)" 'vfio
 rm "$root/etc/gpuvm.conf"
 check 'setup with all flexible' vfio setup
 check 'everything is as before' same
+
+# All, a card that is put in after the last run, and the mode goes back before the next: the rule takes it once more.
+machine
+card $gpu 10de 2684 030000 12 nvidia
+card $audio 10de 22ba 040300 12 snd_hda_intel
+printf '[Gpu]\nMode=exclusive\n' >"$root/etc/gpuvm.conf"
+check 'setup with all exclusive, of which there is one' vfio setup
+rm -r "$root/etc/gpuvm.conf" "$root/run/gpuvm"
+card $twin 10de 2684 030000 13 nvidia
+bound_early $twin
+check 'what the rule starts at the next boot for another that was put in' vfio attach $twin
+check 'and for the first' vfio attach $gpu
+check 'setup after that' vfio setup
+is 'gives both back' "$(driver $gpu) $(driver $audio) $(driver $twin)" 'nvidia snd_hda_intel nvidia'
+check 'and no rule is left' test ! -e "$root/etc/udev/rules.d/70-gpuvm-vfio.rules"
 
 # The same where the rule came too late, or names what this kernel lacks: the start binds it.
 for driver in vfio-pci nvgrace_gpu_vfio_pci; do

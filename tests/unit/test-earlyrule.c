@@ -308,6 +308,75 @@ TEST(exclusive_cards_that_are_not_there) {
         ASSERT_STREQ(text, "");
 }
 
+/* What a rule says of a card that is there now, whatever was there when it was made. */
+TEST(whom_a_rule_means) {
+        const PciBus none = {}, first = { devices, 2 };
+        PciDevice other = devices[0];
+
+        make(NULL, 0);
+        ASSERT_EQ(early_rule_means(text, &devices[0]), 0); /* there is none */
+        conf.gpu_mode = GPU_EXCLUSIVE;
+        make(NULL, 0);
+        ASSERT_EQ(early_rule_means(text, &devices[0]), 1);
+        ASSERT_EQ(early_rule_means(text, &devices[2]), 1);
+        ASSERT_EQ(early_rule_means(text, &devices[3]), 0);
+        /* Put in later. */
+        make_for(&first, NULL, 0);
+        ASSERT_EQ(early_rule_means(text, &devices[2]), 1);
+        ASSERT_EQ(early_rule_means(text, &devices[3]), 0);
+        devices[2].boot_vga = true;
+        ASSERT_EQ(early_rule_means(text, &devices[2]), 0);
+        devices[2].boot_vga = false;
+        /* Its slot is one of those that stay, by path and by address. */
+        sections[0] = (ConfGpu){ .path = (char *) "pci-0000:00:02.0/00.0",
+                                 .mode = GPU_FLEXIBLE,
+                                 .mode_set = true };
+        conf.n_gpus = 1;
+        make(NULL, 0);
+        ASSERT_EQ(early_rule_means(text, &devices[2]), 0);
+        ASSERT_EQ(early_rule_means(text, &devices[0]), 1);
+        make_for(&first, NULL, 0);
+        ASSERT_EQ(early_rule_means(text, &devices[2]), 0);
+        sections[0].path = (char *) "0000:02:00.0";
+        make_for(&none, NULL, 0);
+        ASSERT_EQ(early_rule_means(text, &devices[2]), 0);
+        ASSERT_EQ(early_rule_means(text, &devices[0]), 1);
+        /* One alone, and another card in its slot. */
+        conf.gpu_mode = GPU_FLEXIBLE;
+        sections[0] = (ConfGpu){ .path = (char *) "0000:01:00.0", .mode = GPU_EXCLUSIVE, .mode_set = true };
+        make(NULL, 0);
+        ASSERT_EQ(early_rule_means(text, &devices[0]), 1);
+        ASSERT_EQ(early_rule_means(text, &devices[2]), 0);
+        other.device = 0x1234;
+        ASSERT_EQ(early_rule_means(text, &other), 0);
+}
+
+TEST(whom_a_rule_means_by_a_section) {
+        static const char *const names[] = { "0000:01:00.0", "pci-0000:00:01.0/00.0" };
+        const PciBus none = {};
+        PciDevice other = devices[0];
+
+        other.device = 0x1234;
+        conf.n_gpus = 1;
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                sections[0] = (ConfGpu){ .path = (char *) names[i], .mode = GPU_EXCLUSIVE, .mode_set = true };
+                make_for(&none, NULL, 0);
+                ASSERT_EQ(early_rule_means(text, &devices[0]), 1);
+                ASSERT_EQ(early_rule_means(text, &other), 1); /* nobody had seen it */
+                ASSERT_EQ(early_rule_means(text, &devices[2]), 0);
+                sections[0].vendor = devices[0].vendor;
+                sections[0].device = devices[0].device;
+                sections[0].subsystem_vendor = devices[0].subsystem_vendor;
+                sections[0].subsystem_device = devices[0].subsystem_device;
+                make_for(&none, NULL, 0);
+                ASSERT_EQ(early_rule_means(text, &devices[0]), 1);
+                ASSERT_EQ(early_rule_means(text, &other), 0);
+                other.boot_vga = true;
+                ASSERT_EQ(early_rule_means(text, &other), 0);
+                other.boot_vga = false;
+        }
+}
+
 TEST(a_slot_whatever_the_buses) {
         const PciDevice *d = &devices[0];
 

@@ -33,10 +33,10 @@ TEST(names_who_has_it_open) {
         _cleanup_(worker_freep) Worker *w = NULL;
 
         ASSERT_EQ(machine(&w), 0);
-        ASSERT_EQ(errand_who(w, both, 2, NULL, SEC, &who), 1);
+        ASSERT_EQ(errand_who(w, both, 2, NULL, true, SEC, &who), 1);
         ASSERT(startswith(who, "viewer (pid 77, uid "));
         ASSERT(endswith(who, " has drm/card1 open"));
-        ASSERT_EQ(errand_who(w, both, 1, NULL, SEC, &nobody), 0);
+        ASSERT_EQ(errand_who(w, both, 1, NULL, true, SEC, &nobody), 0);
         ASSERT_STREQ(nobody, "");
 }
 
@@ -46,8 +46,8 @@ TEST(does_not_count_one_that_lets_go) {
         _cleanup_(worker_freep) Worker *w = NULL;
 
         ASSERT_EQ(machine(&w), 0);
-        ASSERT_EQ(errand_who(w, one, 1, "viewer", SEC, &nobody), 0);
-        ASSERT_EQ(errand_who(w, one, 1, "view", SEC, &who), 1);
+        ASSERT_EQ(errand_who(w, one, 1, "viewer", true, SEC, &nobody), 0);
+        ASSERT_EQ(errand_who(w, one, 1, "view", true, SEC, &who), 1);
 }
 
 /* What is in its directory is known, and not looked for again. */
@@ -59,9 +59,9 @@ TEST(goes_by_the_names_that_are_known) {
 
         ASSERT_EQ(machine(&w), 0);
         named.names = (char *[]){ (char *) "vendor", (char *) "sound", NULL };
-        ASSERT_EQ(errand_who(w, one, 1, NULL, SEC, &nobody), 0);
+        ASSERT_EQ(errand_who(w, one, 1, NULL, true, SEC, &nobody), 0);
         named.names = (char *[]){ (char *) "vendor", (char *) "drm", NULL };
-        ASSERT_EQ(errand_who(w, one, 1, NULL, SEC, &who), 1);
+        ASSERT_EQ(errand_who(w, one, 1, NULL, true, SEC, &who), 1);
 }
 
 TEST(refuses_what_is_too_much) {
@@ -72,7 +72,7 @@ TEST(refuses_what_is_too_much) {
         for (size_t i = 0; i < ELEMENTSOF(many); i++)
                 many[i] = &gpu;
         ASSERT_EQ(machine(&w), 0);
-        ASSERT_EQ(errand_who(w, many, ELEMENTSOF(many), NULL, SEC, &who), -E2BIG);
+        ASSERT_EQ(errand_who(w, many, ELEMENTSOF(many), NULL, true, SEC, &who), -E2BIG);
         ASSERT(!who);
 }
 
@@ -83,4 +83,14 @@ TEST(loads_modules) {
         ASSERT_EQ(errand_load(w, "vfio-pci", SEC), 0);
         ASSERT_EQ(errand_load(w, "nvidia", SEC), -ENOENT);
         ASSERT_EQ(errand_load_alias(w, "pci:v000010DEd00002684", SEC), 0);
+}
+
+TEST(processes_are_looked_at_if_asked_for) {
+        const PciDevice *one[] = { &gpu };
+        _cleanup_(worker_freep) Worker *w = NULL;
+        _cleanup_free_ char *nobody = NULL;
+
+        ASSERT_EQ(machine(&w), 0);
+        ASSERT_EQ(errand_who(w, one, 1, NULL, false, SEC, &nobody), 0);
+        ASSERT_STREQ(nobody, "");
 }

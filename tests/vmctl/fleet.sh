@@ -144,7 +144,25 @@ run_well() {
         [ "$status" -eq 0 ] || diag "$said"
 }
 there() { echo "qemu+ssh://root@$1/system"; }
+# refused: what vmctl says to somebody at a terminal, who could be asked.
+refused() {
+        timeout 60 script -qec "vmctl -c $(there gpu-a) list" /dev/null </dev/null | tr -d '\r' || true
+}
+# remedy: the last command that was named.
+remedy() { sed -n "s/.*'\(ssh[^']*\)'.*/\1/p" <<<"$1"; }
+cannot="vmctl: Cannot connect to libvirt at 'qemu.ssh://root@gpu-a/system': "
+without="'ssh ssh://root@gpu-a virsh list' has to work without a question"
+
+got=$(refused)
+like 'a host that is not known' "$got" "^${cannot}(Cannot recv data: )?Host key verification failed\. $without\$"
 cat "$work"/*.known >.ssh/known_hosts
+mv .ssh/id_ed25519 "$work/"
+ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519
+rm .ssh/id_ed25519.pub
+got=$(refused)
+like 'a key that nobody knows there' "$got" "^${cannot}(Cannot recv data: )?root@gpu-a: Permission denied \(publickey\)\. $without\$"
+mv "$work/id_ed25519" .ssh/
+check 'what is to work without a question does so now' eval "$(remedy "$got")" </dev/null
 run '^ssh root@gpu-a virsh list$'
 like 'as the page has it' "$status:$said" '^0:.*Id +Name'
 
@@ -156,6 +174,8 @@ like 'listed from here' "$status:$said" '^0:NAME.*worker-a +worker +off .*198\.5
 is 'by its sshd' "$(grep -c 'Accepted publickey for root' "$work/gpu-b.sshd")" 1
 run '^vmctl -c .*gpu-b/system start worker-b$'
 is 'one is started from here' "$status:$(grep -v running <<<"$said" || true)" '0:'
+is 'the URI is what was asked for' "$(vmctl -c "$(there gpu-b)" console --dry-run worker-b </dev/null)" \
+        "virsh --connect $(there gpu-b) console worker-b"
 got=$(vmctl -c "$(there gpu-a)" create debian --no-gpu --memory 2048 --cpus 2 2>&1 </dev/null) && status=0 || status=$?
 like 'machines are made where they run' "$status:$got" '^1:.*on the host that runs vmctl'
 

@@ -155,6 +155,13 @@ without="'ssh ssh://root@gpu-a virsh list' has to work without a question"
 
 got=$(refused)
 like 'a host that is not known' "$got" "^${cannot}(Cannot recv data: )?Host key verification failed\. $without\$"
+echo "gpu-a $(cut -d' ' -f2- "$work/gpu-b.known")" >.ssh/known_hosts
+got=$(refused)
+forget=$(grep -o 'ssh-keygen -f [^ ]* -R [^ ]*' <<<"$got" || true)
+another="That host has another key than the known one \($forget forgets that, if the host was made anew\)\. "
+like 'one with another key' "$got" "^${cannot}Host key verification failed\. $another$without\$"
+eval "$forget" >/dev/null 2>&1
+like 'which is forgotten so' "$(refused)" "^${cannot}(Cannot recv data: )?Host key verification failed\. $without\$"
 cat "$work"/*.known >.ssh/known_hosts
 mv .ssh/id_ed25519 "$work/"
 ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519

@@ -48,8 +48,10 @@ tools=(build-essential clang clang-format meson pkgconf scdoc systemd udev libsy
        kmod python3 shellcheck codespell strace xfsprogs e2fsprogs file man-db
        libvirt-dev libvirt-daemon libvirt-clients dnsmasq-base iptables qemu-utils
        openssh-client openssh-server ansible-core)
-# systemd.pc and udev.pc moved there after Debian 12.
-[ -z "$(apt-cache search --names-only '^systemd-dev$' 2>/dev/null)" ] || tools+=(systemd-dev)
+# systemd.pc and udev.pc moved there after Debian 12, and libvirt-daemon has its drivers in packages of their own.
+for package in systemd-dev libvirt-daemon-driver-{qemu,network,nodedev,nwfilter,storage}; do
+        [ -z "$(apt-cache search --names-only "^$package\$" 2>/dev/null)" ] || tools+=("$package")
+done
 slow_tools=(mmdebstrap debian-archive-keyring systemd-container dpkg-dev qemu-system-x86 ovmf mtools
             dosfstools fdisk curl)
 

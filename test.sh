@@ -46,11 +46,28 @@ install_packages() {
 tools=(build-essential clang clang-format meson pkgconf scdoc systemd udev libsystemd-dev libjson-c-dev libkmod-dev git
        libarchive-dev libcurl4-openssl-dev liblzma-dev libsmartcols-dev libxml2-dev libxml2-utils libyaml-dev
        kmod python3 shellcheck codespell strace xfsprogs e2fsprogs file man-db
-       libvirt-dev libvirt-daemon libvirt-clients dnsmasq-base iptables qemu-utils)
-# systemd.pc and udev.pc moved there after Debian 12.
-[ -z "$(apt-cache search --names-only '^systemd-dev$' 2>/dev/null)" ] || tools+=(systemd-dev)
+       libvirt-dev libvirt-daemon libvirt-clients dnsmasq-base iptables qemu-utils
+       openssh-client openssh-server ansible-core)
+# systemd.pc and udev.pc moved there after Debian 12, and libvirt-daemon has its drivers in packages of their own.
+for package in systemd-dev libvirt-daemon-driver-{qemu,network,nodedev,nwfilter,storage}; do
+        [ -z "$(apt-cache search --names-only "^$package\$" 2>/dev/null)" ] || tools+=("$package")
+done
 slow_tools=(mmdebstrap debian-archive-keyring systemd-container dpkg-dev qemu-system-x86 ovmf mtools
-            dosfstools fdisk openssh-client curl)
+            dosfstools fdisk curl)
+
+# The tests start an sshd of their own, in a namespace. A machine that had none goes on without.
+without_sshd() {
+        local units=(ssh.service ssh.socket)
+
+        if [ -e /usr/sbin/sshd ] || [ "$(id -u)" != 0 ] || [ ! -d /run/systemd/system ]; then
+                "$@"
+                return
+        fi
+        systemctl mask --quiet --runtime "${units[@]}"
+        "$@"
+        systemctl unmask --quiet --runtime "${units[@]}"
+        systemctl disable --quiet "${units[@]}"
+}
 
 # suite BUILD SUITE NAME: runs it and adds up what it saw.
 suite() {
@@ -89,7 +106,7 @@ configure() {
         ninja -C "$1" --quiet
 }
 
-install_packages "${tools[@]}"
+without_sshd install_packages "${tools[@]}"
 [ "$mode" = quick ] || install_packages "${slow_tools[@]}"
 if ! configure $build gcc || ! configure $build-clang clang; then
         echo "0 passed, 1 failed, 0 skipped"

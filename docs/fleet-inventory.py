@@ -35,6 +35,8 @@ def inventory():
         hostvars[name] = {"gpuvm_host": host, "gpuvm_state": m["state"], "gpuvm_gpus": len(m["gpus"])}
         if address(m):
             hostvars[name]["ansible_host"] = address(m)
+        if m["user"]:
+            hostvars[name]["ansible_user"] = m["user"]
         for group in ["all", m["kind"], "host_" + host.replace(".", "_").replace("-", "_")] + (["gpu"] if m["gpus"] else []):
             groups.setdefault(group, []).append(name)
     return {group: {"hosts": names} for group, names in groups.items()} | {"_meta": {"hostvars": hostvars}}

@@ -25,8 +25,18 @@ bool virt_is_elsewhere(const char *uri) {
         return host && host[3] != '/' && host[3] != '\0';
 }
 
+/* ssh would ask on the terminal whether a host is to be known, or for what opens a key. Who wants that has
+ * no_tty=0 in his URI. ret: NULL where the URI is to be as it is. */
+static int make_unasking(const char *uri, char **ret) {
+        *ret = NULL;
+        if (!strstr(uri, "+ssh://") || strstr(uri, "no_tty="))
+                return 0;
+        return str_printf(ret, "%s%cno_tty=1", uri, strchr(uri, '?') ? '&' : '?');
+}
+
 int virt_open(const char *uri, Virt **ret, char **reterr_message) {
         _cleanup_(virt_closep) Virt *v = NULL;
+        _cleanup_free_ char *unasking = NULL;
         bool elsewhere = virt_is_elsewhere(uri);
         int r;
 
@@ -38,9 +48,9 @@ int virt_open(const char *uri, Virt **ret, char **reterr_message) {
         }
         r = elsewhere ? virtpulse_prepare() : 0;
         v = calloc(1, sizeof(*v));
-        if (r < 0 || !v)
+        if (r < 0 || !v || make_unasking(uri, &unasking) < 0 || (unasking && !(v->uri = strdup(uri))))
                 return -ENOMEM;
-        v->connection = lv.virConnectOpen(uri);
+        v->connection = lv.virConnectOpen(unasking ?: uri);
         if (!v->connection) {
                 r = virtlib_failed(v);
                 if (reterr_message)
@@ -71,6 +81,7 @@ void virt_close(Virt *v) {
                 (void) lv.virConnectClose(v->connection);
         virtpulse_end(v);
         free(v->message);
+        free(v->uri);
         free(v);
 }
 
@@ -79,7 +90,7 @@ const char *virt_message(const Virt *v) {
 }
 
 int virt_uri(Virt *v, char **ret) {
-        *ret = lv.virConnectGetURI(v->connection);
+        *ret = v->uri ? strdup(v->uri) : lv.virConnectGetURI(v->connection);
         return *ret ? 0 : virtlib_failed(v);
 }
 

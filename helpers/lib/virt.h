@@ -25,8 +25,8 @@ typedef struct VirtState {
 bool virt_is_elsewhere(const char *uri) _nonnull_all_;
 
 /* Connects. Returns -ENOPKG if the library is not installed, -EACCES if libvirt refuses us, -ECONNREFUSED if
- * it does not answer. reterr_message: or NULL. One elsewhere that goes silent later is an error of the call
- * that waits for it (virtpulse.h). */
+ * it does not answer. reterr_message: or NULL. Nobody is asked for anything on the way to another host. One
+ * that goes silent later is an error of the call that waits for it (virtpulse.h). */
 int virt_open(const char *uri, Virt **ret, char **reterr_message) _must_check_;
 
 /* Connects to the libvirt of the machine below root: qemu:///system on the machine itself. A recorded tree

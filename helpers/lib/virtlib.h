@@ -119,6 +119,7 @@ typedef struct VirtPulse VirtPulse;
 struct Virt {
         virConnectPtr connection;
         char *message;
+        char *uri;                     /* what was asked for, where libvirt was given more; or NULL */
         VirtPulse *pulse;              /* virtpulse.h; NULL: none */
         _Atomic(const char *) silence; /* what to say of a host that went silent; NULL: it has not */
 };

@@ -78,6 +78,13 @@ static const char *cut_message(char *message) {
         return line ? line + 1 : message;
 }
 
+/* The key is not the one that is known: how ssh says that is forgotten. Returns a new string; or NULL. */
+static char *find_forgetting(const char *message) {
+        const char *line = message ? strstr(message, "ssh-keygen -f") : NULL;
+
+        return line ? strndup(line, strcspn(line, "\r\n")) : NULL;
+}
+
 static const char *remedy(int r) {
         switch (r) {
         case -ENOPKG:
@@ -91,6 +98,16 @@ static const char *remedy(int r) {
         }
 }
 
+static void tell_ssh(const char *uri, const char *host, int r, char *message) {
+        _cleanup_free_ char *forget = find_forgetting(message);
+
+        log_error("Cannot connect to libvirt at '%s': %s. %s%s%s'ssh ssh:%.*s virsh list' has to work without a question",
+                  uri, isempty(message) ? strerror(-r) : cut_message(message),
+                  forget ? "That host has another key than the known one (" : "", strempty(forget),
+                  forget ? " forgets that, if the host was made anew). " : "",
+                  2 + (int) strcspn(host + strlen("+ssh://"), "/?"), host + strlen("+ssh:"));
+}
+
 static void tell(const char *uri, int r, char *message) {
         const char *host = strstr(uri, "+ssh://");
 
@@ -100,9 +117,7 @@ static void tell(const char *uri, int r, char *message) {
                 log_error("Cannot connect to libvirt at '%s': %s. %s", uri,
                           isempty(message) ? strerror(-r) : message, remedy(r));
         else
-                log_error("Cannot connect to libvirt at '%s': %s. 'ssh ssh:%.*s virsh list' has to work without a question",
-                          uri, isempty(message) ? strerror(-r) : cut_message(message),
-                          2 + (int) strcspn(host + strlen("+ssh://"), "/?"), host + strlen("+ssh:"));
+                tell_ssh(uri, host, r, message);
 }
 
 /* With half a minute for somebody else's host. */

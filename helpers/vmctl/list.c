@@ -84,6 +84,7 @@ static json_object *vm_to_json(Context *c, const VirtVm *vm, const Metadata *m, 
             json_add_text_or_null(o, "address", m->address) < 0 ||
             json_add(o, "addresses", addresses_to_json(a)) < 0 ||
             json_add_text_or_null(o, "image", m->image) < 0 ||
+            json_add_text_or_null(o, "user", m->user) < 0 ||
             json_add_text_or_null(o, "created", m->created) < 0 || add_verdict(c, o, vm) < 0)
                 return NULL;
         return TAKE_PTR(o);
@@ -228,7 +229,7 @@ static int info_json(Context *c, const VirtVm *vm, const Metadata *m, const Addr
 
         if (json_add(o, "autostart", json_object_new_boolean(autostart)) < 0 ||
             json_add(o, "disks", json_new_list((const char *const *) m->disks)) < 0 ||
-            json_add_text_or_null(o, "seed", m->seed) < 0 || json_add_text_or_null(o, "user", m->user) < 0 ||
+            json_add_text_or_null(o, "seed", m->seed) < 0 ||
             json_add_text_or_null(o, "gateway", m->gateway) < 0)
                 return log_oom();
         return json_print(o, stdout);

@@ -114,7 +114,7 @@ hosts() {
         echo "-- who follows it: $(cut -d ' ' -f 3- /run/follows | grep -v deaf | sort -u)"
         echo "-- and nobody waits on: $(pgrep -c '^ssh$')"
         echo "gpu-a $(ssh-keygen -q -t ed25519 -N '' -f /root/other && cut -d ' ' -f 1,2 /root/other.pub)" >/root/.ssh/known_hosts
-        echo "-- another host of that name: $(from -c "$there" list)"
+        echo "-- another host of that name: $(from -c "$there" list | sed "s/'\([^' ]*\)' /\"\1\" /g")"
 }
 machine_boot hosts
 said="vmctl: Cannot connect to libvirt at 'qemu+ssh://root@"
@@ -144,6 +144,6 @@ is "$release: over ssh" "$output" "-- a host that is not known: 1 ${said}gpu-a/s
 -- who follows it: qemu+ssh://root@gpu-a/system answers
 qemu+ssh://root@gpu-a/system is gone: waiting for it
 -- and nobody waits on: 0
--- another host of that name: 1 ${said}gpu-a/system': Host key verification failed. 'ssh ssh://root@gpu-a virsh list' $question"
+-- another host of that name: 1 ${said}gpu-a/system': Host key verification failed. That host has another key than the known one (ssh-keygen -f \"/root/.ssh/known_hosts\" -R \"gpu-a\" forgets that, if the host was made anew). 'ssh ssh://root@gpu-a virsh list' $question"
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 60 "$shared/stderr")"
 done_testing

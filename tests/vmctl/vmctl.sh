@@ -145,12 +145,12 @@ vm list --all --json
 is 'as JSON' "$(python3 -c 'import json, sys
 for v in json.load(sys.stdin):
     assert v["gpu_wish"] is None
-    print(v["name"], v["kind"], v["state"], v["cpus"], v["memory_kib"], v["gpus"], v["address"], v["image"], v["created"], len(v["uuid"]))' <<<"$out")" \
-        "broken None off 3 1572864 [] None None None 36
-talos-01 talos running 3 1572864 ['0000:01:00.0'] 203.0.113.7/32 None 2026-11-21T20:40:00Z 36
-theirs None running 3 1572864 [] None None None 36
-ubuntu-02 ubuntu off 3 1572864 [] None None None 36
-ubuntu-desktop-01 ubuntu running 3 1572864 [] 203.0.113.8/24 ubuntu 24.04 None 36"
+    print(v["name"], v["kind"], v["state"], v["cpus"], v["memory_kib"], v["gpus"], v["address"], v["image"], v["user"], v["created"], len(v["uuid"]))' <<<"$out")" \
+        "broken None off 3 1572864 [] None None None None 36
+talos-01 talos running 3 1572864 ['0000:01:00.0'] 203.0.113.7/32 None None 2026-11-21T20:40:00Z 36
+theirs None running 3 1572864 [] None None None None 36
+ubuntu-02 ubuntu off 3 1572864 [] None None None None 36
+ubuntu-desktop-01 ubuntu running 3 1572864 [] 203.0.113.8/24 ubuntu 24.04 ada None 36"
 
 # One without a reserved address is asked for it: a directory is its guest (../mock/fakeagent.c). What it says is its word.
 mkdir "$work/guest"

@@ -114,7 +114,8 @@ clean() {
         systemctl stop syslog.socket rsyslog.service 2>/dev/null || true
         systemctl stop systemd-random-seed.service
         journalctl --relinquish-var
-        rm -rf /var/log/journal/* /var/lib/apt/lists/* /var/lib/systemd/random-seed /var/lib/dhcp/* /tmp/* /var/tmp/* /root/.ssh /root/.bash_history
+        rm -rf /var/log/journal/* /var/lib/apt/lists/* /var/lib/systemd/random-seed /var/lib/dhcp/* /tmp/* /var/tmp/* \
+                /root/.ssh /root/.gnupg /root/.bash_history
         rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /etc/hostname /etc/netplan/50-cloud-init.yaml \
                 /etc/network/interfaces.d/50-cloud-init /etc/NetworkManager/system-connections/cloud-init-*
         cloud-init clean --logs --seed

@@ -126,6 +126,12 @@ clean() {
         fstrim -a || true
         sync
 }
+# NetworkManager takes an interface that it has no connection for, and asks for an address of its own. At a first boot netplan's
+# word that another one has it comes too late for it.
+hold_network() {
+        mkdir -p /etc/NetworkManager/conf.d
+        printf '[main]\nno-auto-default=*\n' >/etc/NetworkManager/conf.d/gpuvm.conf
+}
 build() {
         local kernel installed
 
@@ -134,6 +140,7 @@ build() {
         begin update "package lists"
         apt update
         begin packages "packages"
+        hold_network
         # shellcheck disable=SC2086 # words
         apt install --no-install-recommends $packages
         [ -z "$driver" ] || install_driver

@@ -146,6 +146,8 @@ used() {
         echo "a machine of it is up after $((SECONDS - began)) s" >>"$work/times"
         say 'a machine of it' "$(worker 'whoami; hostname; command -v htop; cloud-init status --wait | tail -n 1')"
         echo "its cloud-init is done after $((SECONDS - began)) s" >>"$work/times"
+        say 'it has one address' "$(worker 'ip -4 -o address show scope global | wc -l; ip -4 route show default | wc -l
+                systemctl is-active NetworkManager')"
         say 'its kernel is the one that is known' "$(worker uname -r | grep -cxF "$(python3 -c 'import json, os
 print(json.load(open(os.environ["work"] + "/json"))["built"]["kernel"])')")"
         say 'the driver' "$(worker 'PATH=$PATH:/usr/sbin; k=$(uname -r); modinfo -F version nvidia
@@ -183,6 +185,7 @@ what is known of it is so: 0 2
 files of it: 2
 nothing else is there: 
 a machine of it: ada worker-01 /usr/bin/htop status: done
+it has one address: 1 1 active
 its kernel is the one that is known: 1
 the driver: 590.44.01 updates/dkms/nvidia.ko.xz 1 nvidia/590.44.01, KERNEL, x86_64: installed 590.44.01 590.44.01
 nouveau: blacklist nouveau options nouveau modeset=0 0 1

@@ -114,7 +114,8 @@ clean() {
         systemctl stop syslog.socket rsyslog.service 2>/dev/null || true
         systemctl stop systemd-random-seed.service
         journalctl --relinquish-var
-        rm -rf /var/log/journal/* /var/lib/apt/lists/* /var/lib/systemd/random-seed /var/lib/dhcp/* /tmp/* /var/tmp/* /root/.ssh /root/.bash_history
+        rm -rf /var/log/journal/* /var/lib/apt/lists/* /var/lib/systemd/random-seed /var/lib/dhcp/* /tmp/* /var/tmp/* \
+                /root/.ssh /root/.gnupg /root/.bash_history
         rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /etc/hostname /etc/netplan/50-cloud-init.yaml \
                 /etc/network/interfaces.d/50-cloud-init /etc/NetworkManager/system-connections/cloud-init-*
         cloud-init clean --logs --seed
@@ -125,6 +126,12 @@ clean() {
         fstrim -a || true
         sync
 }
+# NetworkManager takes an interface that it has no connection for, and asks for an address of its own. At a first boot netplan's
+# word that another one has it comes too late for it.
+hold_network() {
+        mkdir -p /etc/NetworkManager/conf.d
+        printf '[main]\nno-auto-default=*\n' >/etc/NetworkManager/conf.d/gpuvm.conf
+}
 build() {
         local kernel installed
 
@@ -133,6 +140,7 @@ build() {
         begin update "package lists"
         apt update
         begin packages "packages"
+        hold_network
         # shellcheck disable=SC2086 # words
         apt install --no-install-recommends $packages
         [ -z "$driver" ] || install_driver

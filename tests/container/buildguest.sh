@@ -70,8 +70,13 @@ build() {
                 try "repository=https://example.org/ key_file=k fingerprint=$word" add_repository >/dev/null && status=0 || status=$?
                 echo "$names: $status"
         done
+        echo '-- network'
+        # shellcheck disable=SC2016 # that shell's
+        try 'clean() { :; }; check_ground() { :; }; tell() { :; }; systemctl() { :; }; apt() { [ "$1" != install ] || cat /etc/NetworkManager/conf.d/gpuvm.conf; }' build | grep -v '^gpuvm:'
         echo '-- clean'
         touch /var/lib/dkms/mok.key /var/lib/dkms/mok.pub /var/lib/shim-signed/mok/MOK.priv /var/lib/shim-signed/mok/MOK.der /var/lib/systemd/random-seed
+        # gpg makes it to look at a key.
+        install -D /run/key /root/.gnupg/trustdb.gpg
         logger 'gpuvm-job begins'
         journalctl --sync
         grep -lr 'gpuvm-job begins' /var/log/journal | wc -l
@@ -92,9 +97,12 @@ is 'another driver than was asked for is none' "$(part driver)" 'E: https://exam
 is 'the key that is known is trusted, and none beside it' "$(part key)" 'theirs: 0
 theirs other: 1
 other: 1'
+is 'NetworkManager knows before it comes that it is to ask for nothing' "$(part network)" '[main]
+no-auto-default=*'
 is 'the guest had something to hide' "$(part clean)" '1
 gpuvm: cleaning'
 is 'nothing tells who it was' "$(grep -lr gpuvm-job "$machine/etc" "$machine/var/log")$(find "$machine/var/log/journal" -mindepth 1)" ''
-is 'its keys and its seed are gone' "$(find "$machine/var/lib/dkms" "$machine/var/lib/shim-signed" "$machine/var/lib/systemd/random-seed" -type f 2>/dev/null)" ''
+is 'its keys and its seed are gone' "$(find "$machine/var/lib/dkms" "$machine/var/lib/shim-signed" "$machine/var/lib/systemd/random-seed" \
+        "$machine/root/.gnupg" -type f 2>/dev/null)" ''
 is 'it has no name' "$(stat -c %s "$machine/etc/machine-id")" 0
 done_testing

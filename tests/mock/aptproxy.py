@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The Debian archive for a guest in namespaces without a way out: aptproxy.py outside SOCKET, aptproxy.py inside SOCKET ADDRESS PORT
+"""Archives for a guest in namespaces without a way out: aptproxy.py outside SOCKET, aptproxy.py inside SOCKET ADDRESS PORT,
+aptproxy.py files DIRECTORY ADDRESS CERTIFICATE
 
-Inside it is a web server that has whatever the host that is asked for has; outside, apt fetches that its own way."""
+Inside it is a web server that has whatever the host that is asked for has; outside, apt fetches that its own way. With files it
+has the directory, by https; the certificate's file has its key as well."""
 
+import functools
 import http.server
 import os
 import socketserver
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -51,6 +55,16 @@ class Inside(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(data)
 
 
+class Files(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # apt takes a TLS connection's end without a goodbye for an error
+
+
 if sys.argv[1] == "outside":
     socketserver.ThreadingUnixStreamServer(sys.argv[2], Outside).serve_forever()
+if sys.argv[1] == "files":
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[4])
+    server = http.server.ThreadingHTTPServer((sys.argv[3], 443), functools.partial(Files, directory=sys.argv[2]))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()
 http.server.ThreadingHTTPServer((sys.argv[3], int(sys.argv[4])), Inside).serve_forever()

@@ -2,7 +2,6 @@
 
 #include "driveruse.h"
 #include "fs.h"
-#include "nodes.h"
 #include "parse.h"
 #include "strv.h"
 
@@ -28,59 +27,32 @@ static int read_count(const Asked *a, const char *module, unsigned *ret) {
         return parse_uint(line, INT32_MAX, ret) >= 0;
 }
 
-/* A module that builds on it counts once (ref_module() in kernel/module/main.c). Returns 1 and these modules
- * if that is all of the count, else 0. */
-static int is_for_modules(Asked *a, const char *module, char ***ret) {
+/* A module that builds on it counts once (ref_module() in kernel/module/main.c). Returns 1 if that is all of
+ * the count, and so on up; else 0. */
+static int is_unused(Asked *a, const char *module, unsigned depth) {
         _cleanup_strv_ char **above = NULL;
         _cleanup_free_ char *path = NULL;
         unsigned count;
         int r;
 
+        a->drm = a->drm || streq(module, "nvidia_drm");
         r = read_count(a, module, &count);
         if (r <= 0 || count == 0)
                 return r;
         if (str_printf(&path, "/sys/module/%s/holders", module) < 0)
                 return -ENOMEM;
         r = fs_list(a->root, path, &above);
-        if (r < 0 || strv_length(above) != count)
+        if (r < 0 || strv_length(above) != count || depth == 0)
                 return r == -ENOMEM ? r : 0;
-        *ret = TAKE_PTR(above);
-        return 1;
-}
-
-/* Nor is one of them used, and so on up. */
-static int is_unused(Asked *a, const char *module, unsigned depth) {
-        _cleanup_strv_ char **above = NULL;
-        int r;
-
-        a->drm = a->drm || streq(module, "nvidia_drm");
-        r = is_for_modules(a, module, &above);
+        r = 1;
         STRV_FOREACH(name, above) {
                 if (r > 0)
-                        r = depth == 0 ? 0 : is_unused(a, *name, depth - 1);
+                        r = is_unused(a, *name, depth - 1);
         }
         return r;
 }
 
-/* Whoever has the device pins its driver's module; who has a group, a container or a device that he has not
- * bound yet, that of VFIO. */
-static int is_vfio_unused(Asked *a, const char *driver) {
-        _cleanup_free_ char *module = strdup(driver);
-        _cleanup_strv_ char **above = NULL;
-        int r;
-
-        if (!module)
-                return -ENOMEM;
-        for (char *c = module; *c; c++)
-                if (*c == '-')
-                        *c = '_';
-        r = is_unused(a, module, 0);
-        return r <= 0 ? r : is_for_modules(a, "vfio", &above);
-}
-
 static int is_driver_unused(Asked *a, const char *driver) {
-        if (nodes_is_vfio_driver(driver))
-                return is_vfio_unused(a, driver);
         return streq(driver, "nvidia") || streq(driver, "snd_hda_intel") ? is_unused(a, driver, DEPTH_MAX)
                                                                          : 0;
 }

@@ -960,12 +960,9 @@ if command -v strace >/dev/null; then
                 echo 1 >"$root/sys/bus/pci/devices/$function/d3cold_allowed"
                 echo 'flr bus' >"$root/sys/bus/pci/devices/$function/reset_method"
         done
-        for module in nvidia snd_hda_intel vfio vfio_pci; do
+        for module in nvidia snd_hda_intel; do
                 echo 0 | install -D /dev/stdin "$root/sys/module/$module/refcnt"
-                mkdir "$root/sys/module/$module/holders"
         done
-        ln -s ../../vfio_pci ../../vfio_pci_core ../../vfio_iommu_type1 "$root/sys/module/vfio/holders/"
-        echo 3 >"$root/sys/module/vfio/refcnt"
         mkdir -p "$root"/sys/{dev/block,class/net,class/tty,class/vtconsole/vtcon0,devices/pci0000:00/0000:00:04.0/{block/vda/vda1,net/eth0}} \
                 "$root/proc/self/net"
         ln -s ../../devices/pci0000:00/0000:00:04.0/block/vda/vda1 "$root/sys/dev/block/254:1"

@@ -75,7 +75,8 @@ static const char *cut_message(char *message) {
         for (size_t n = strlen(message); n > 0 && strchr(".\r\n", message[n - 1]); n--)
                 message[n - 1] = '\0';
         line = strrchr(message, '\n');
-        return line ? line + 1 : message;
+        line = line ? line + 1 : message;
+        return startswith(line, "Cannot recv data: ") ?: line;
 }
 
 /* The key is not the one that is known: how ssh says that is forgotten. Returns a new string; or NULL. */

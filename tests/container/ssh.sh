@@ -119,7 +119,7 @@ hosts() {
 machine_boot hosts
 said="vmctl: Cannot connect to libvirt at 'qemu+ssh://root@"
 question='has to work without a question'
-is "$release: over ssh" "$output" "-- a host that is not known: 1 ${said}gpu-a/system': Cannot recv data: Host key verification failed. 'ssh ssh://root@gpu-a virsh list' $question
+is "$release: over ssh" "$output" "-- a host that is not known: 1 ${said}gpu-a/system': Host key verification failed. 'ssh ssh://root@gpu-a virsh list' $question
 -- who has no key there: 1 ${said}gpu-a/system': root@gpu-a: Permission denied (publickey,password). 'ssh ssh://root@gpu-a virsh list' $question
 -- list: 0 worker debian off 1 64 MiB - 192.0.2.7/24
 -- info: 0 Address 192.0.2.7/24 (reserved)
@@ -137,8 +137,8 @@ is "$release: over ssh" "$output" "-- a host that is not known: 1 ${said}gpu-a/s
 -- ip check: 1 vmctl: Addresses are asked for on this machine's own network, not at 'qemu+ssh://root@gpu-a/system'. Run it over there
 -- check: 1 vmctl: A host is checked where it is, not at 'qemu+ssh://root@gpu-a/system'. Run it over there
 -- delete: 0 deafdeaf.raw
--- no host there: 1 ${said}192.0.2.99/system': Cannot recv data: ssh: connect to host 192.0.2.99 port 22: No route to host. 'ssh ssh://root@192.0.2.99 virsh list' $question
--- no sshd there: 1 ${said}gpu-a:2222/system': Cannot recv data: ssh: connect to host gpu-a port 2222: Connection refused. 'ssh ssh://root@gpu-a:2222 virsh list' $question
+-- no host there: 1 ${said}192.0.2.99/system': ssh: connect to host 192.0.2.99 port 22: No route to host. 'ssh ssh://root@192.0.2.99 virsh list' $question
+-- no sshd there: 1 ${said}gpu-a:2222/system': ssh: connect to host gpu-a port 2222: Connection refused. 'ssh ssh://root@gpu-a:2222 virsh list' $question
 -- one that hangs: 1 ${said}hangs/system': it does not answer within 30 s. Is the host up?
 -- one that dies: 1 vmctl: Lost sight of 'deaf': 'qemu+ssh://root@gpu-a/system' has not answered for 30 s. Is the host up?
 -- who follows it: qemu+ssh://root@gpu-a/system answers

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash disable=SC2034,SC2154 # work and vmctl are of the script that sources this; disk and build_inside are for it
-# What images are really built from, under an emulating QEMU. Source it after createlib.sh, with work set.
+# shellcheck shell=bash disable=SC2034,SC2154 # disk and build_inside are for the script that sources this
+# What images are really built from, under an emulating QEMU. Source it after ../lib.sh, in a script whose first argument is
+# vmctl. It sources createlib.sh, and sets vmctl and work.
 #
 # Debian with cloud-init, as Debian's own images are (lab/image.sh). Packages come from the archive that this machine's apt uses;
 # the guest finds it on the bridge, by a proxy that fetches what it is asked for.
@@ -8,6 +9,11 @@
 # Outside: build_inputs sets disk, and makes $work/key. Inside, as functions that create_real gets ("${build_inside[@]}"): base
 # puts $work/base.qcow2 into the cache; archive, with $hosts that are on the bridge as well; guest NAME COMMAND...
 
+vmctl=$(realpath "$1")
+# shellcheck source=createlib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/createlib.sh"
+work=$(mktemp -d)
+at_exit rm -rf "$work"
 mock=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../mock")
 export work mock hosts=
 build_inside=(archive base say guest)

@@ -12,11 +12,6 @@
 
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
-vmctl=$(realpath "$1")
-# shellcheck source=createlib.sh
-. "$(dirname "$0")/createlib.sh"
-work=$(mktemp -d)
-at_exit rm -rf "$work"
 # shellcheck source=buildlib.sh
 . "$(dirname "$0")/buildlib.sh"
 # shellcheck source=../container/nvidialib.sh

@@ -49,9 +49,8 @@ tools=(build-essential clang clang-format meson pkgconf scdoc systemd udev libsy
        libvirt-dev libvirt-daemon libvirt-clients dnsmasq-base iptables qemu-utils
        openssh-client openssh-server ansible-core)
 # systemd.pc and udev.pc moved there after Debian 12, and libvirt-daemon has its drivers in packages of their own.
-for package in systemd-dev libvirt-daemon-driver-{qemu,network,nodedev,nwfilter,storage}; do
-        [ -z "$(apt-cache search --names-only "^$package\$" 2>/dev/null)" ] || tools+=("$package")
-done
+mapfile -t -O ${#tools[@]} tools < <(apt-cache search --names-only \
+        '^(systemd-dev|libvirt-daemon-driver-(qemu|network|nodedev|nwfilter|storage))$' 2>/dev/null | cut -d' ' -f1)
 slow_tools=(mmdebstrap debian-archive-keyring systemd-container dpkg-dev qemu-system-x86 ovmf mtools
             dosfstools fdisk curl)
 

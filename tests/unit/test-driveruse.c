@@ -16,9 +16,10 @@ static void module(const char *name, const char *count, const char *above) {
 
         (void) snprintf(path, sizeof(path), "/sys/module/%s/refcnt", name);
         tree_put(path, count);
+        if (!above)
+                return;
         (void) snprintf(path, sizeof(path), "/sys/module/%s/holders/%s", name, above);
-        if (above)
-                tree_link(path, "/sys/module/x");
+        tree_link(path, "/sys/module/x");
 }
 
 static int is_none(int root) {

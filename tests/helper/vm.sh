@@ -304,8 +304,15 @@ sed -i 's/^WhenIdle=.*/WhenIdle=3/' "$work/twins/etc/gpuvm/vms/any.vm"
 # Two at once: the second finds what the first has leased and libvirt does not know of yet.
 GPUVM_LIBVIRT_URI=test://$work/wishes.xml
 exec 9>>"$work/twins/run/gpuvm/leases/0000:21:00.0"
-python3 -c 'import fcntl, struct, sys; fcntl.fcntl(9, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))'
+# lock TYPE START LENGTH: of that file, as its holder does: 37 is F_OFD_SETLK.
+lock() {
+        python3 -c 'import fcntl, struct, sys
+fcntl.fcntl(9, 37, struct.pack("hhqqi4x", getattr(fcntl, sys.argv[1]), 0, int(sys.argv[2]), int(sys.argv[3]), 0))' "$@"
+}
+lock F_WRLCK 0 0
 printf first >"$work/twins/run/gpuvm/leases/0000:21:00.0"
+# The second byte is free once the name is there.
+lock F_UNLCK 1 1
 wish any
 exec 9>&-
 like 'what is on its way elsewhere is not taken' "$status:$(<"$work/told")" "0000:21:00\.0 .*: it is on its way to machine 'first', or from it"

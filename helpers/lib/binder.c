@@ -101,15 +101,13 @@ int binder_who(Binder *b, const PciDevice *const *devices, size_t n, const char 
         return r;
 }
 
-int binder_find_vfio(Binder *b, const PciDevice *d, char **ret) {
+int binder_find_vfio(Binder *b, const PciDevice *const *devices, size_t n, char ***ret) {
         Worker *w;
         int r;
 
-        if (!d->modalias)
-                return free_and_strdup(ret, MODULE_VFIO);
         r = binder_worker(b, &w);
         return r < 0 ? r
-                     : settle(b, d, errand_find_vfio(w, d->modalias, b->timeout_usec, ret),
+                     : settle(b, devices[0], errand_find_vfio(w, devices, n, b->timeout_usec, ret),
                               "looking for its VFIO driver");
 }
 

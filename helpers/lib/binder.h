@@ -29,8 +29,9 @@ int binder_is_unused(Binder *b, const PciDevice *const *devices, size_t n) _must
 /* See errand.h. -ETIMEDOUT: the first of the functions is marked. */
 int binder_who(Binder *b, const PciDevice *const *devices, size_t n, const char *but, bool processes,
                char **ret) _must_check_;
-/* The driver that is best at giving the function to a VM; its module is loaded by binder_load(). */
-int binder_find_vfio(Binder *b, const PciDevice *d, char **ret) _must_check_ _nonnull_all_;
+/* For each of these functions the driver that is best at giving it to a VM; binder_load() loads its module.
+ */
+int binder_find_vfio(Binder *b, const PciDevice *const *devices, size_t n, char ***ret) _must_check_;
 int binder_load(Binder *b, const PciDevice *d, const char *module) _must_check_ _nonnull_all_;
 
 /* The first line of an attribute that the kernel may wake the device up for, or take its lock. */

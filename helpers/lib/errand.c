@@ -125,13 +125,22 @@ static int serve_load_alias(int root, const char *request, _unused_ size_t n, _u
         return module_load_alias(root, request);
 }
 
-static int serve_find_vfio(int root, const char *request, _unused_ size_t n, char *answer) {
-        _cleanup_free_ char *name = NULL;
-        int r = module_find_vfio(root, &request, 1, &name);
+/* A request is modaliases with a NUL each, the answer is drivers with a newline each. */
+static int serve_find_vfio(int root, const char *request, size_t n, char answer[WORKER_ANSWER_MAX]) {
+        const char *at = request, *end = request + n, *text;
+        _cleanup_strv_ char **modaliases = NULL, **names = NULL;
+        size_t many, used = 0;
+        int r = 0;
 
+        while (r >= 0 && (text = get_text(&at, end)))
+                r = strv_extend(&modaliases, text);
+        many = strv_length(modaliases);
+        names = calloc(many + 1, sizeof(*names));
         if (r >= 0)
-                (void) snprintf(answer, WORKER_ANSWER_MAX, "%s", name);
-        return r;
+                r = names ? module_find_vfio(root, (const char *const *) modaliases, many, names) : -ENOMEM;
+        for (size_t i = 0; i < many && r >= 0 && used < WORKER_ANSWER_MAX; i++)
+                used += (size_t) snprintf(answer + used, WORKER_ANSWER_MAX - used, "%s\n", names[i]);
+        return r >= 0 && used >= WORKER_ANSWER_MAX ? -E2BIG : r;
 }
 
 int errand_load(Worker *w, const char *module, uint64_t timeout_usec) {
@@ -142,6 +151,26 @@ int errand_load_alias(Worker *w, const char *modalias, uint64_t timeout_usec) {
         return worker_call(w, serve_load_alias, modalias, strlen(modalias), timeout_usec, NULL);
 }
 
-int errand_find_vfio(Worker *w, const char *modalias, uint64_t timeout_usec, char **ret) {
-        return worker_call(w, serve_find_vfio, modalias, strlen(modalias), timeout_usec, ret);
+int errand_find_vfio(Worker *w, const PciDevice *const *devices, size_t n, uint64_t timeout_usec,
+                     char ***ret) {
+        _cleanup_free_ char *request = malloc(WORKER_REQUEST_MAX), *text = NULL;
+        _cleanup_strv_ char **drivers = NULL;
+        char *at = request;
+        bool good = true;
+        int r;
+
+        if (!request)
+                return -ENOMEM;
+        for (size_t i = 0; i < n && good; i++)
+                good = put_text(&at, request + WORKER_REQUEST_MAX, devices[i]->modalias);
+        r = good ? worker_call(w, serve_find_vfio, request, (size_t) (at - request), timeout_usec, &text)
+                 : -E2BIG;
+        if (r >= 0)
+                r = strv_split(text, "\n", &drivers);
+        if (r < 0)
+                return r;
+        if (strv_length(drivers) != n)
+                return -EBADMSG;
+        *ret = TAKE_PTR(drivers);
+        return 0;
 }

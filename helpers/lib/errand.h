@@ -17,5 +17,6 @@ int errand_who(Worker *w, const PciDevice *const *devices, size_t n, const char 
 /* As in module.h, or as worker_call(). */
 int errand_load(Worker *w, const char *module, uint64_t timeout_usec) _must_check_ _nonnull_all_;
 int errand_load_alias(Worker *w, const char *modalias, uint64_t timeout_usec) _must_check_ _nonnull_all_;
-int errand_find_vfio(Worker *w, const char *modalias, uint64_t timeout_usec,
-                     char **ret) _must_check_ _nonnull_all_;
+/* For each of these n functions the driver that is best at giving it to a VM (module_find_vfio()). */
+int errand_find_vfio(Worker *w, const PciDevice *const *devices, size_t n, uint64_t timeout_usec,
+                     char ***ret) _must_check_;

@@ -157,11 +157,10 @@ static int bind_all(VfioJob *j, char *const *drivers) {
 }
 
 static int attach_all(VfioJob *j) {
-        _cleanup_strv_ char **drivers = calloc(j->n_todo + 1, sizeof(char *));
-        int r = drivers ? 0 : -ENOMEM;
+        _cleanup_strv_ char **drivers = NULL;
+        int r;
 
-        for (size_t i = 0; i < j->n_todo && r >= 0; i++)
-                r = vfiojob_find_driver(j, j->todo[i], &drivers[i]);
+        r = vfiojob_find_drivers(j, &drivers);
         if (r >= 0)
                 r = vfiofacts_tell(j);
         if (r >= 0)

@@ -231,13 +231,11 @@ static int load_driver(VfioJob *j, const PciDevice *d, const char *driver) {
                         "Cannot load the kernel module %s", driver);
 }
 
-int vfiojob_find_driver(VfioJob *j, const PciDevice *d, char **ret) {
-        _cleanup_free_ char *driver = NULL, *dir = NULL;
+static int see_to_driver(VfioJob *j, const PciDevice *d, const char *driver) {
+        _cleanup_free_ char *dir = NULL;
         int r;
 
-        r = binder_find_vfio(&j->binder, d, &driver);
-        if (r >= 0)
-                r = str_printf(&dir, PCI_DRIVERS "/%s", driver);
+        r = str_printf(&dir, PCI_DRIVERS "/%s", driver);
         if (r >= 0)
                 r = streq_ptr(j->driver_there, driver) ? 1 : fs_exists(j->p->root, dir);
         if (r == 0) {
@@ -245,10 +243,19 @@ int vfiojob_find_driver(VfioJob *j, const PciDevice *d, char **ret) {
                 if (r > 0)
                         r = load_driver(j, d, driver);
         }
-        if (r >= 0)
-                r = free_and_strdup(&j->driver_there, driver);
+        return r < 0 ? r : free_and_strdup(&j->driver_there, driver);
+}
+
+int vfiojob_find_drivers(VfioJob *j, char ***ret) {
+        _cleanup_strv_ char **drivers = NULL;
+        int r = 0;
+
+        if (j->n_todo > 0)
+                r = binder_find_vfio(&j->binder, j->todo, j->n_todo, &drivers);
+        for (size_t i = 0; i < j->n_todo && r >= 0; i++)
+                r = see_to_driver(j, j->todo[i], drivers[i]);
         if (r < 0)
                 return j->binder.hang ? vfiojob_refuse_hang(j, -EBUSY) : r;
-        *ret = TAKE_PTR(driver);
+        *ret = TAKE_PTR(drivers);
         return 0;
 }

@@ -60,5 +60,6 @@ int vfiojob_refuse_hang(VfioJob *j, int error) _nonnull_all_;
 /* Virtual functions in use by somebody go down with their parent. */
 int vfiojob_check_virtual_functions(VfioJob *j) _must_check_ _nonnull_all_;
 
-/* The VFIO driver that fits the function; its module is loaded if the driver is not there. */
-int vfiojob_find_driver(VfioJob *j, const PciDevice *d, char **ret) _must_check_ _nonnull_all_;
+/* For each function to be changed the VFIO driver that fits; its module is loaded if the driver is not there.
+ */
+int vfiojob_find_drivers(VfioJob *j, char ***ret) _must_check_ _nonnull_all_;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include "driveruse.h"
 #include "fs.h"
+#include "nodes.h"
 #include "parse.h"
 #include "strv.h"
 
@@ -52,9 +56,48 @@ static int is_unused(Asked *a, const char *module, unsigned depth) {
         return r;
 }
 
-static int is_driver_unused(Asked *a, const char *driver) {
-        return streq(driver, "nvidia") || streq(driver, "snd_hda_intel") ? is_unused(a, driver, DEPTH_MAX)
-                                                                         : 0;
+/* In the child. Returns 1 if the group could be opened, and was the kernel's. */
+static int serve_open_group(int root, const char *group, _unused_ size_t n, _unused_ char *answer) {
+        _cleanup_free_ char *path = NULL, *node = NULL, *number = NULL, *found = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r;
+
+        if (str_printf(&path, "/sys/class/vfio/%s/dev", group) < 0 ||
+            str_printf(&node, "/dev/vfio/%s", group) < 0)
+                return -ENOMEM;
+        r = fs_read_line(root, path, &number);
+        if (r < 0)
+                return r;
+        fd = fs_open(root, node, O_RDONLY | O_NONBLOCK, 0);
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0)
+                return negative_errno();
+        r = str_printf(&found, "%u:%u", major(st.st_rdev), minor(st.st_rdev));
+        return r < 0 ? r : S_ISCHR(st.st_mode) && streq(found, number);
+}
+
+static int is_group_unused(const Asked *a, const PciDevice *d) {
+        char group[16];
+        int r;
+
+        (void) snprintf(group, sizeof(group), "%d", d->iommu_group);
+        r = worker_call(a->worker, serve_open_group, group, strlen(group), a->timeout_usec, NULL);
+        return r == -EBUSY || r == -ENOMEM ? r : r > 0;
+}
+
+static int is_driver_unused(Asked *a, const PciDevice *d) {
+        if (nodes_is_vfio_driver(d->driver))
+                return is_group_unused(a, d);
+        return streq(d->driver, "nvidia") || streq(d->driver, "snd_hda_intel")
+                        ? is_unused(a, d->driver, DEPTH_MAX)
+                        : 0;
+}
+
+/* All that is asked is asked once. */
+static bool is_same(const PciDevice *d, const PciDevice *before) {
+        return before && streq_ptr(d->driver, before->driver) && d->iommu_group == before->iommu_group;
 }
 
 /* Who has it open pins the module that draws there, and that is one for all kinds of cards. */
@@ -68,19 +111,17 @@ static int has_frame_buffer(int root, const PciDevice *d) {
 
 int driveruse_is_none(Worker *w, int root, const PciDevice *const *devices, size_t n, uint64_t timeout_usec) {
         Asked a = { w, root, timeout_usec, false };
-        const char *before = NULL;
-        int r = 1;
+        int r = 1, all = 1;
 
-        for (size_t i = 0; i < n && r > 0; i++) {
-                const char *driver = devices[i]->driver;
-
-                if (driver && !streq_ptr(driver, before))
-                        r = is_driver_unused(&a, driver);
-                before = driver;
+        for (size_t i = 0; i < n && r >= 0; i++) {
+                if (!devices[i]->driver || is_same(devices[i], i > 0 ? devices[i - 1] : NULL))
+                        continue;
+                r = is_driver_unused(&a, devices[i]);
+                all = MIN(all, r);
         }
-        for (size_t i = 0; a.drm && i < n && r > 0; i++) {
+        for (size_t i = 0; a.drm && i < n && all > 0; i++) {
                 r = has_frame_buffer(root, devices[i]);
-                r = r < 0 ? r : r == 0;
+                all = r < 0 ? r : r == 0;
         }
-        return r < 0 && r != -ENOMEM ? 0 : r;
+        return all < 0 && all != -ENOMEM && all != -EBUSY ? 0 : all;
 }

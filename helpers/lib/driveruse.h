@@ -10,13 +10,16 @@
  * driver, and somebody has to be.
  *
  * For drivers of which that is known: NVIDIA's, with all that builds on it (its file operations have an
- * owner; kernel-open/nvidia/nv.c), without a frame buffer; and the audio function's. Not for VFIO's: Linux
- * 6.12 counts one more for a group that has devices, and nobody can tell whether another kernel does. */
+ * owner; kernel-open/nvidia/nv.c), without a frame buffer; and the audio function's. VFIO's count says
+ * nothing (Linux 6.12 has one more for a group that has devices), but a group is open once or not at all,
+ * and as long as one of its devices is: whoever opens it is told (vfio_group_fops_open() in
+ * drivers/vfio/group.c of the kernel). It is opened here, and closed at once. */
 
 #include "pci.h"
 #include "worker.h"
 
-/* Returns 1 if nobody has any of these n functions open, 0 if somebody may have, or nobody can tell: a driver
- * of another kind, or a kernel that does not count (CONFIG_MODULE_UNLOAD). */
+/* Returns 1 if nobody has any of these n functions open; 0 if somebody may have, or nobody can tell: a driver
+ * of another kind, a kernel that does not count (CONFIG_MODULE_UNLOAD), a group that may not be opened; or
+ * -EBUSY if somebody has a VFIO group open, whether a process shows that or not. */
 int driveruse_is_none(Worker *w, int root, const PciDevice *const *devices, size_t n,
                       uint64_t timeout_usec) _must_check_ _nonnull_all_;

@@ -17,16 +17,36 @@ static const char *remedy(VfioWait what) {
 
 /* Returns 1 and who uses them, 0 if nobody does. Where the kernel counts none, no process is asked, nor what
  * there is to be opened. */
-static int look(VfioJob *j, VfioWait what, const PciDevice *const *devices, size_t n, char **ret_who) {
-        int r, unused;
+static int ask(VfioJob *j, VfioWait what, const PciDevice *const *devices, size_t n, bool processes,
+               char **ret_who) {
+        int r = 0;
 
-        r = unused = binder_is_unused(&j->binder, devices, n);
         for (size_t i = 0; i < n && r >= 0; i++)
-                if (unused == 0 || !devices[i]->names)
+                if (processes || !devices[i]->names)
                         r = pcigroup_list(&j->bus, devices[i]);
-        if (r >= 0)
-                r = binder_who(&j->binder, devices, n, what == VFIO_WAIT_LOOK ? HOLDERS_PERSISTENCED : NULL,
-                               unused == 0, ret_who);
+        return r < 0 ? r
+                     : binder_who(&j->binder, devices, n,
+                                  what == VFIO_WAIT_LOOK ? HOLDERS_PERSISTENCED : NULL, processes, ret_who);
+}
+
+/* What is open may be on its way through a socket, or in the kernel's own hands. Whoever was there when it
+ * was asked first and has left since is not one of them. */
+static int ask_for_hidden(VfioJob *j, const PciDevice *const *devices, size_t n, char **ret_who) {
+        int r = binder_is_unused(&j->binder, devices, n);
+
+        if (r != -EBUSY)
+                return MIN(r, 0);
+        r = free_and_strdup(ret_who, "its VFIO group is open in the kernel, and no process shows it");
+        return r < 0 ? r : 1;
+}
+
+static int look(VfioJob *j, VfioWait what, const PciDevice *const *devices, size_t n, char **ret_who) {
+        int unused = binder_is_unused(&j->binder, devices, n), r = unused;
+
+        if (r >= 0 || r == -EBUSY)
+                r = ask(j, what, devices, n, unused <= 0, ret_who);
+        if (r == 0 && unused == -EBUSY)
+                r = ask_for_hidden(j, devices, n, ret_who);
         if (r >= 0)
                 return r;
         return j->binder.hang

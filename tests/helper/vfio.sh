@@ -581,6 +581,17 @@ else
         skip 'a GPU in use is refused' 'needs root and namespaces'
 fi
 
+# --- VFIO's group is open in the kernel, and no process shows it
+usual
+mkdir -p "$root/sys/class/vfio/12"
+echo 244:0 >"$root/sys/class/vfio/12/dev"
+state >"$work/before"
+prepared attach
+FAKESYS_BUSY=99:dev/vfio/12 refused 'a group that somebody has' "$gpu is in use: its VFIO group is open in the kernel, and no process shows it" detach $gpu
+check 'it stays on VFIO' attached
+FAKESYS_BUSY=1:dev/vfio/12 check 'one who left meanwhile is none' vfio detach $gpu
+check 'it is back' same
+
 # --- somebody comes after the first look: the node can be reached only once the record is there
 usual
 mkdir -p "$root/sys/bus/pci/devices/$gpu/drm/card7" "$root/proc/77/fd"

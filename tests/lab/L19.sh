@@ -81,13 +81,21 @@ like "as long as that is seen, it stays" "$(stage_said $bad "$since")" "in use: 
 check "on VFIO" stage_wait 60 active "systemctl show -P ActiveState $unit"
 is "with both functions" "$(stage_driver $bad) $(stage_driver "$audio")" "vfio-pci vfio-pci"
 stage_run 'systemctl kill --signal=USR1 lab-user'
-check "nobody sees it" stage_wait 60 0 "$shown"
+check "no process shows it" stage_wait 60 0 "$shown"
+since=$(stage_run 'date +%s')
+stage_run "systemctl stop $unit || true"
+like "the kernel does" "$(stage_said $bad "$since")" "in use: its VFIO group is open in the kernel, and no process shows it"
+check "it stays on VFIO" stage_wait 60 active "systemctl show -P ActiveState $unit"
+is "with both" "$(stage_driver $bad) $(stage_driver "$audio")" "vfio-pci vfio-pci"
+# Where the kernel is not asked, nobody is seen, as if the user came right after the last look.
+stage_run "printf '[Service]\nInaccessiblePaths=-/dev/vfio\n' >/run/systemd/system/$unit.d/blind.conf && systemctl daemon-reload"
 begin stop vfio_unregister_group_dev
 stage_run 'systemctl kill --signal=USR1 lab-user'
 check "now it is seen" stage_wait 60 1 "$shown"
 check_given_up deactivating "unbinding it \(driver vfio-pci\).* vfiouser \(pid $user," vfio_unregister_group_dev
 stage_run 'systemctl stop lab-user'
 check_over
+stage_run "rm /run/systemd/system/$unit.d/blind.conf && systemctl daemon-reload"
 check "recovery ends what was begun" stage_run "timeout 200 vmctl gpu recover $bad"
 is "all is as before" "$(bindings)" "$before"
 check_there_and_back

@@ -16,6 +16,8 @@
  *   FAKESYS_SLOW=MS:TAIL    a write to a sysfs path that ends in TAIL takes that long, and is made also if
  * the writer is killed meanwhile FAKESYS_EAGER=1         what was unbound is probed at once, as when a driver
  * is loaded meanwhile
+ *   FAKESYS_BUSY=N:TAIL     the first N times that a path ending in TAIL is opened below DIR, somebody else
+ * has it
  *
  * In the tree, devices/ADDRESS/fake_drivers names the drivers that claim the function by its ids, best first;
  * drivers/NAME/fake_refuses makes a driver's probe fail. A driver whose directory is missing is not loaded.
@@ -36,6 +38,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,7 +46,7 @@
 
 typedef struct Shared {
         pid_t program; /* whose children the others are */
-        long changes, sysfs_writes;
+        long changes, sysfs_writes, busy;
 } Shared;
 
 static struct {
@@ -52,6 +55,7 @@ static struct {
         ssize_t (*pread)(int, void *, size_t, off_t);
         int (*renameat)(int, const char *, int, const char *);
         int (*unlinkat)(int, const char *, int);
+        long (*syscall)(long, ...);
 } real;
 static const char *root;
 static Shared *shared;
@@ -62,6 +66,7 @@ __attribute__((constructor)) static void setup(void) {
         real.pread = dlsym(RTLD_NEXT, "pread");
         real.renameat = dlsym(RTLD_NEXT, "renameat");
         real.unlinkat = dlsym(RTLD_NEXT, "unlinkat");
+        real.syscall = dlsym(RTLD_NEXT, "syscall");
         root = getenv("FAKESYS_ROOT");
         shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (shared == MAP_FAILED)
@@ -450,6 +455,32 @@ __attribute__((visibility("default"))) ssize_t read(int fd, void *data, size_t s
 __attribute__((visibility("default"))) ssize_t pread(int fd, void *data, size_t size, off_t offset) {
         hang_if_read(fd);
         return real.pread(fd, data, size, offset);
+}
+
+static bool is_busy(int dir, const char *path) {
+        const char *busy = getenv("FAKESYS_BUSY"), *tail = busy ? strchr(busy, ':') : NULL;
+        char buf[PATH_MAX];
+
+        /* The tree itself has no name in it. */
+        if (!tail || !root || !ends_in(path, tail + 1) || (!below_root(dir, buf) && strcmp(buf, root) != 0))
+                return false;
+        return __atomic_add_fetch(&shared->busy, 1, __ATOMIC_SEQ_CST) <= strtol(busy, NULL, 10);
+}
+
+/* openat2(2) has no function of its own. */
+__attribute__((visibility("default"))) long syscall(long call, ...) {
+        long a[6];
+        va_list ap;
+
+        va_start(ap, call);
+        for (size_t i = 0; i < 6; i++)
+                a[i] = va_arg(ap, long);
+        va_end(ap);
+        if (call == SYS_openat2 && is_busy((int) a[0], (const char *) a[1])) {
+                errno = EBUSY;
+                return -1;
+        }
+        return real.syscall(call, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 __attribute__((visibility("default"))) int renameat(int from_dir, const char *from, int to_dir,

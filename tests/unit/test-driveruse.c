@@ -2,6 +2,9 @@
 
 /* Driveruse: a count of the kernel that is all modules is nobody's use. */
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include "driveruse.h"
 #include "tests/tree.h"
 
@@ -88,13 +91,28 @@ TEST(drivers_of_another_kind) {
         module("nouveau", "0\n", NULL);
         gpu.driver = (char *) "nouveau";
         ASSERT_EQ(is_none(root), 0);
-        /* As with no group; with one, some kernels have one more. */
-        module("vfio_pci", "0\n", NULL);
-        module("vfio", "1\n", "vfio_pci");
-        gpu.driver = (char *) "vfio-pci";
-        ASSERT_EQ(is_none(root), 0);
         gpu.driver = NULL; /* nobody opens what has none */
         ASSERT_EQ(is_none(root), 1);
+}
+
+/* With the numbers of /dev/null: what may be opened, is the group that the kernel tells of, and nobody has.
+ */
+TEST(groups_of_vfio) {
+        int root = host();
+
+        gpu.driver = (char *) "vfio-pci";
+        gpu.iommu_group = 12;
+        ASSERT_EQ(is_none(root), 0);
+        tree_put("/sys/class/vfio/12/dev", "1:3\n");
+        ASSERT_EQ(is_none(root), 0);
+        tree_put("/dev/vfio/12", "");
+        ASSERT_EQ(is_none(root), 0);
+        ASSERT_EQ(fs_remove(root, "/dev/vfio/12"), 1);
+        if (mknodat(root, "dev/vfio/12", S_IFCHR | 0600, makedev(1, 3)) < 0)
+                SKIP("makes no device nodes");
+        ASSERT_EQ(is_none(root), 1);
+        tree_put("/sys/class/vfio/12/dev", "1:5\n");
+        ASSERT_EQ(is_none(root), 0);
 }
 
 /* Who has /dev/fb0 open pins the module that draws, and that is not the GPU's. */

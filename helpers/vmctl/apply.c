@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Apply: machines become what is declared, as far as that costs nobody anything: those that are not there are
- * made, what can be changed is changed, and what only a new machine could have is told. A second run changes
- * nothing, but the seeds of those that it has waited for. */
+ * made, what can be changed is changed, what a restart is for is asked at a terminal, and what only a new
+ * machine could have is told. A second run changes nothing, but the seeds of those that it has waited for. */
 
 #include "bus.h"
 #include "create.h"
@@ -28,11 +28,13 @@ typedef struct Apply {
         json_object *all; /* for --json */
         bool dry_run, quiet;
         unsigned n_left; /* machines that are not as they are declared, or not ready */
+        char **restart;  /* those that are on, and will be as declared at their next start */
 } Apply;
 
 static void apply_done(Apply *a) {
         declared_done(&a->d);
         (void) json_object_put(a->all);
+        strv_free(a->restart);
 }
 
 static void drop_values(Context *sub) {
@@ -302,11 +304,24 @@ static int add_json(Apply *a, const VmFile *f, bool made, bool changed, json_obj
         return json_append(a->all, o) < 0 ? log_oom() : 0;
 }
 
+/* What is declared and is not so yet. */
+static int note_rest(Apply *a, const Compared *m, bool at_start) {
+        VmState state;
+
+        if (has_any(m, VMCHANGE_ANEW) && !a->quiet)
+                log_notice("What '%s' has only if it is made again costs what is on its disks: 'vmctl delete %s', then 'vmctl apply %s'",
+                           m->file->name, m->file->name, m->file->name);
+        if (!at_start || a->dry_run || virtvm_state(a->c->virt, m->file->name, &state) < 0 ||
+            !vm_state_is_on(state))
+                return 0;
+        return strv_extend(&a->restart, m->file->name) < 0 ? log_oom() : 0;
+}
+
 /* The machine is there. What can be done is done, whatever becomes of the rest. */
 static int change_machine(Apply *a, const Compared *m) {
         json_object *list = json_object_new_array();
         int defined = define(a, m), r = 0;
-        bool changed = false, left = false;
+        bool changed = false, left = false, at_start = false;
 
         for (size_t i = 0; i < m->differences.n; i++) {
                 const VmDifference *d = &m->differences.items[i];
@@ -314,6 +329,7 @@ static int change_machine(Apply *a, const Compared *m) {
                 json_object *o = declared_to_json(d);
 
                 changed = changed || fate == FATE_DONE || fate == FATE_AT_START;
+                at_start = at_start || fate == FATE_AT_START;
                 left = left || fate == FATE_LEFT || fate == FATE_FAILED;
                 tell(a, m->file, d, fate);
                 if (json_add_text(o, "result", fate_text(fate, d->how)) < 0) {
@@ -325,6 +341,8 @@ static int change_machine(Apply *a, const Compared *m) {
         a->n_left += left;
         if (!m->differences.n && !a->quiet && !vmctl_has(a->c, OPT_JSON))
                 printf("%s: as it is declared\n", m->file->name);
+        if (r >= 0)
+                r = note_rest(a, m, at_start);
         if (r < 0) {
                 (void) json_object_put(list);
                 return r;
@@ -351,6 +369,43 @@ static int apply_one(Apply *a, const Compared *m) {
                 return r;
         a->n_left += wait_until_ready(a, m) < 0;
         return 0;
+}
+
+/* Returns 1 if they are to be restarted now. */
+static int ask_restart(const Apply *a) {
+        _cleanup_free_ char *names = NULL, *question = NULL;
+
+        if (vmctl_has(a->c, OPT_YES))
+                return 1;
+        if (a->quiet || vmctl_has(a->c, OPT_JSON) || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+                return 0;
+        names = strv_join(a->restart, ", ");
+        if (!names ||
+            str_printf(&question, "Shut down %s and start again, to be as declared now?", names) < 0)
+                return log_oom();
+        fflush(stdout);
+        return vmctl_ask(question);
+}
+
+/* Those that wait for nothing else. */
+static int restart(Apply *a) {
+        Context sub = { .command = a->c->command, .virt = a->c->virt };
+        const char *timeout = vmctl_value(a->c, OPT_TIMEOUT);
+        int r = a->restart ? ask_restart(a) : 0;
+
+        if (r <= 0)
+                return r;
+        r = add_value(&sub, "quiet", "");
+        if (r >= 0 && timeout)
+                r = add_value(&sub, "timeout", timeout);
+        if (r >= 0 && vmctl_has(a->c, OPT_WAIT))
+                r = add_value(&sub, "wait", "");
+        if (r < 0)
+                r = log_oom();
+        else if (cmd_restart(&sub, a->restart) != 0)
+                a->n_left++; /* it has told why */
+        drop_values(&sub);
+        return r;
 }
 
 /* True if systemd has not read what the generator makes of the file as it is now. */
@@ -431,6 +486,8 @@ int cmd_apply(Context *c, char **args) {
                 r = reload_units(&a);
         for (size_t i = 0; i < a.d.n && r >= 0; i++)
                 r = apply_one(&a, &a.d.all[i]);
+        if (r >= 0)
+                r = restart(&a);
         if (r >= 0 && vmctl_has(c, OPT_JSON))
                 r = json_print(a.all, stdout);
         return r < 0 ? r : a.n_left > 0 ? VMCTL_FAILED : VMCTL_DONE;

@@ -158,7 +158,7 @@ const Command vmctl_commands[] = {
         { "diff", "[NAME...]", "Show how machines differ from what is declared", 0, MANY, OPT(ROOT), VM,
           cmd_diff },
         { "apply", "[NAME...]", "Make machines what is declared", 0, MANY,
-          OPT(DRY_RUN) | OPT(ROOT) | OPT(TIMEOUT) | OPT(WAIT), VM, cmd_apply },
+          OPT(DRY_RUN) | OPT(ROOT) | OPT(TIMEOUT) | OPT(WAIT) | OPT(YES), VM, cmd_apply },
         { "export", "NAME", "Write a machine as a file for /etc/gpuvm/vms", 1, 1, 0, VM, cmd_export },
         { "import-catalog", "FILE [NAME...]", "Write the VMs of a Proxmox catalog as such files", 1, MANY,
           OPT(DRY_RUN) | OPT(FORCE) | OPT(FROM) | OPT(OUTPUT) | OPT(ROOT), COMPLETE_FILE, NULL,

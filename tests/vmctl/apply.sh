@@ -29,6 +29,19 @@ apply() {
         grep -v '^vmctl: Units do not know' /run/applied
         echo "status: $status"
 }
+# answer WORD [ARGUMENT...]: as apply for "one", at a terminal.
+answer() {
+        local status=0
+
+        echo "$1" | script -qec "env LD_PRELOAD='$preload' '$vmctl' apply one ${*:2}" /dev/null >/run/applied 2>&1 || status=$?
+        tr -d '\r' </run/applied | grep -v '^vmctl: Units do not know' | grep -vx "$1"
+        echo "status: $status"
+}
+# As if the guest had shut down, a while after it was asked to.
+pull_plug() {
+        sleep 4
+        virsh -q -c qemu:///system destroy one
+}
 # asks [NAME...]: how many messages it sends to libvirtd.
 asks() {
         ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -f -E LD_PRELOAD="$preload" -qq -o /run/calls -e trace=write "$vmctl" \
@@ -64,6 +77,25 @@ real() {
         qemu-img info -U --output=json $pool/one.qcow2 | jq '."virtual-size" / 1073741824'
         apply one
         vm restart --force --quiet one
+        virsh -q -c qemu:///system dumpxml one | grep -oE '>2</vcpu>'
+
+        echo '-- asked whether to restart'
+        declare_vm one 'Cpus=1\nMemory=160\nDisk=60G\n'
+        answer n
+        virsh -q -c qemu:///system dumpxml one | grep -oE '>2</vcpu>'
+        declare_vm one 'Cpus=3\nMemory=160\nDisk=60G\n'
+        # Nobody is in there who could shut it down.
+        answer y --timeout 1
+        virsh -q -c qemu:///system dumpxml one | grep -oE '>2</vcpu>'
+        declare_vm one 'Cpus=4\nMemory=160\nDisk=60G\n'
+        pull_plug &
+        answer y
+        wait
+        virsh -q -c qemu:///system dumpxml one | grep -oE '>4</vcpu>'
+        declare_vm one 'Cpus=2\nMemory=160\nDisk=60G\n'
+        pull_plug &
+        apply --yes one
+        wait
         virsh -q -c qemu:///system dumpxml one | grep -oE '>2</vcpu>'
 
         echo '-- a disk while nobody is on it'
@@ -187,7 +219,7 @@ shares_gpus() {
         virsh -q -c qemu:///system dumpxml waits | grep -c '<hostdev'
         find /var/lib/gpuvm/creating -type f
 }
-create_real "$work" 800 frozen declare_vm apply asks has wants moves_gpus bare shares_gpus
+create_real "$work" 800 frozen declare_vm apply answer pull_plug asks has wants moves_gpus bare shares_gpus
 [ "$status" -ne 77 ] || skip_all 'libvirt, QEMU or namespaces are not there'
 is 'it ends well' "$status" 0
 is 'what it did' "$(sed -E 's/52:54:00:([0-9a-f]{2}:){2}[0-9a-f]{2} ->/MAC ->/' <<<"$got")" '-- dry
@@ -225,6 +257,22 @@ cores='2'
 one: as it is declared
 status: 0
 >2</vcpu>
+-- asked whether to restart
+one: Cpus 2 -> 1: at its next start
+Shut down one and start again, to be as declared now? [y/N] 
+status: 0
+>2</vcpu>
+one: Cpus 1 -> 3: at its next start
+Shut down one and start again, to be as declared now? [y/N] vmctl: '"'one'"' has been asked to shut down and has not within 1 s. It may still; --force stops it as if its plug were pulled
+status: 1
+>2</vcpu>
+one: Cpus 3 -> 4: at its next start
+Shut down one and start again, to be as declared now? [y/N] 
+status: 0
+>4</vcpu>
+one: Cpus 4 -> 2: at its next start
+status: 0
+>2</vcpu>
 -- a disk while nobody is on it
 vmctl: The memory of '"'one'"' was saved, with its disk as it is: '"'vmctl start one'"' and apply again
 one: Disk 60 GiB -> 61 GiB: not done
@@ -239,6 +287,7 @@ status: 0
 one: as it is declared
 status: 0
 -- what only another machine has
+vmctl: What '"'one'"' has only if it is made again costs what is on its disks: '"'vmctl delete one'"', then '"'vmctl apply one'"'
 one: Firmware uefi -> bios: only for a machine that is made again
 one: Disk 61 GiB -> 20 GiB: only for a machine that is made again
 one: Mac MAC -> 52:54:00:00:00:0b: only for a machine that is made again

@@ -58,7 +58,7 @@ _vmctl() {
         'doctor '*) options='--bundle= --dry-run --fix --gpu-compute --root= --smoke --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'validate '*) options='--root= ' words="" ;;
         'diff '*) options='--root= ' words="$(vmctl list --quiet 2>/dev/null)" ;;
-        'apply '*) options='--dry-run --root= --timeout= --wait ' words="$(vmctl list --quiet 2>/dev/null)" ;;
+        'apply '*) options='--dry-run --root= --timeout= --wait --yes ' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'export '*) options='' words="$(vmctl list --quiet 2>/dev/null)" ;;
         'import-catalog '*) options='--dry-run --force --from= --output= --root= ' words="" ;;
         'events '*) options='--follow ' words="" ;;

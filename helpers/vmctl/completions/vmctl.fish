@@ -159,6 +159,7 @@ complete -c vmctl -n '__fish_seen_subcommand_from apply' -l dry-run -s n -d 'Sho
 complete -c vmctl -n '__fish_seen_subcommand_from apply' -l root -r -d 'Look at the host recorded in DIR, or in a bundle'
 complete -c vmctl -n '__fish_seen_subcommand_from apply' -l timeout -s t -r -d 'How long the guest may take'
 complete -c vmctl -n '__fish_seen_subcommand_from apply' -l wait -d 'Until it is ready, with its GPUs'
+complete -c vmctl -n '__fish_seen_subcommand_from apply' -l yes -s y -d 'Do not ask'
 complete -c vmctl -n __fish_use_subcommand -f -a export -d 'Write a machine as a file for /etc/gpuvm/vms'
 complete -c vmctl -n '__fish_seen_subcommand_from export' -f -a '(vmctl list --quiet 2>/dev/null)'
 complete -c vmctl -n __fish_use_subcommand -f -a import-catalog -d 'Write the VMs of a Proxmox catalog as such files'

@@ -5,12 +5,11 @@
 #include "errand.h"
 #include "fs.h"
 #include "log.h"
-#include "module.h"
 #include "poison.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
 
-enum { WHO_TIMEOUT_SEC = 10 };
+enum { WHO_TIMEOUT_SEC = 10, GROUP_TIMEOUT_SEC = 5 };
 
 void binder_done(Binder *b) {
         worker_freep(&b->worker);
@@ -76,11 +75,21 @@ static int settle(Binder *b, const PciDevice *d, int r, const char *doing) {
         return r;
 }
 
+/* Who opens or closes a group has its lock meanwhile, and is told by others than a child that waits for it:
+ * it is left behind, and goes when that one is through. */
 int binder_is_unused(Binder *b, const PciDevice *const *devices, size_t n) {
         Worker *w;
-        int r = binder_worker(b, &w);
+        int r;
 
-        return r < 0 ? r : driveruse_is_none(w, b->root, devices, n, b->timeout_usec);
+        r = binder_worker(b, &w);
+        if (r < 0)
+                return r;
+        r = driveruse_is_none(w, b->root, devices, n, !b->dry_run,
+                              MIN(b->timeout_usec, GROUP_TIMEOUT_SEC * USEC_PER_SEC));
+        if (r != -ETIMEDOUT && r != -ECHILD)
+                return r;
+        (void) binder_end_worker(b);
+        return r == -ETIMEDOUT ? -EBUSY : 0;
 }
 
 int binder_who(Binder *b, const PciDevice *const *devices, size_t n, const char *but, bool processes,

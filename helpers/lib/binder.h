@@ -24,7 +24,7 @@ void binder_done(Binder *b);
 int binder_worker(Binder *b, Worker **ret) _must_check_ _nonnull_all_;
 pid_t binder_end_worker(Binder *b) _nonnull_all_;
 
-/* See driveruse.h. */
+/* See driveruse.h. A dry run opens no groups; one that takes too long to open is in use. */
 int binder_is_unused(Binder *b, const PciDevice *const *devices, size_t n) _must_check_;
 /* See errand.h. -ETIMEDOUT: the first of the functions is marked. */
 int binder_who(Binder *b, const PciDevice *const *devices, size_t n, const char *but, bool processes,

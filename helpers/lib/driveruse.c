@@ -15,6 +15,7 @@ typedef struct Asked {
         Worker *worker;
         int root;
         uint64_t timeout_usec;
+        bool open_groups;
         bool drm; /* NVIDIA's module for screens is there, which may make a frame buffer */
 } Asked;
 
@@ -56,11 +57,21 @@ static int is_unused(Asked *a, const char *module, unsigned depth) {
         return r;
 }
 
-/* In the child. Returns 1 if the group could be opened, and was the kernel's. */
-static int serve_open_group(int root, const char *group, _unused_ size_t n, _unused_ char *answer) {
-        _cleanup_free_ char *path = NULL, *node = NULL, *number = NULL, *found = NULL;
-        _cleanup_close_ int fd = -EBADF;
+/* True if the node is the one that the kernel tells of. */
+static bool is_node(int root, const char *node, const char *number) {
+        char found[32];
         struct stat st;
+
+        if (fs_stat(root, node, &st) < 0 || !S_ISCHR(st.st_mode))
+                return false;
+        (void) snprintf(found, sizeof(found), "%u:%u", major(st.st_rdev), minor(st.st_rdev));
+        return streq(found, number);
+}
+
+/* In the child. Returns 1 if the group could be opened. */
+static int serve_open_group(int root, const char *group, _unused_ size_t n, _unused_ char *answer) {
+        _cleanup_free_ char *path = NULL, *node = NULL, *number = NULL;
+        _cleanup_close_ int fd = -EBADF;
         int r;
 
         if (str_printf(&path, "/sys/class/vfio/%s/dev", group) < 0 ||
@@ -69,22 +80,45 @@ static int serve_open_group(int root, const char *group, _unused_ size_t n, _unu
         r = fs_read_line(root, path, &number);
         if (r < 0)
                 return r;
+        if (!is_node(root, node, number))
+                return 0;
         fd = fs_open(root, node, O_RDONLY | O_NONBLOCK, 0);
-        if (fd < 0)
-                return fd;
-        if (fstat(fd, &st) < 0)
-                return negative_errno();
-        r = str_printf(&found, "%u:%u", major(st.st_rdev), minor(st.st_rdev));
-        return r < 0 ? r : S_ISCHR(st.st_mode) && streq(found, number);
+        return fd < 0 ? fd : 1;
+}
+
+/* A kernel with CONFIG_VFIO_DEVICE_CDEV: who has such a node open and has not got further is not counted to
+ * the group (vfio_df_ioctl_bind_iommufd() in drivers/vfio/device_cdev.c). Returns 1 if so. */
+static int has_own_node(int root, const PciDevice *d) {
+        _cleanup_free_ char *dir = NULL;
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        if (str_printf(&dir, "/sys/bus/pci/devices/%s/vfio-dev", d->name) < 0)
+                return -ENOMEM;
+        r = fs_list(root, dir, &names);
+        r = r == -ENOENT ? 0 : r;
+        STRV_FOREACH(name, names) {
+                _cleanup_free_ char *path = NULL;
+
+                if (r != 0)
+                        break;
+                r = str_printf(&path, "%s/%s/dev", dir, *name);
+                r = r < 0 ? r : fs_exists(root, path);
+        }
+        return r;
 }
 
 static int is_group_unused(const Asked *a, const PciDevice *d) {
         char group[16];
         int r;
 
+        if (!a->open_groups)
+                return 0;
         (void) snprintf(group, sizeof(group), "%d", d->iommu_group);
         r = worker_call(a->worker, serve_open_group, group, strlen(group), a->timeout_usec, NULL);
-        return r == -EBUSY || r == -ENOMEM ? r : r > 0;
+        if (r == -EBUSY || r == -ENOMEM || r == -ETIMEDOUT || r == -ECHILD)
+                return r;
+        return r <= 0 || has_own_node(a->root, d) != 0 ? 0 : 1;
 }
 
 static int is_driver_unused(Asked *a, const PciDevice *d) {
@@ -109,8 +143,9 @@ static int has_frame_buffer(int root, const PciDevice *d) {
         return fs_exists(root, path);
 }
 
-int driveruse_is_none(Worker *w, int root, const PciDevice *const *devices, size_t n, uint64_t timeout_usec) {
-        Asked a = { w, root, timeout_usec, false };
+int driveruse_is_none(Worker *w, int root, const PciDevice *const *devices, size_t n, bool open_groups,
+                      uint64_t timeout_usec) {
+        Asked a = { .worker = w, .root = root, .timeout_usec = timeout_usec, .open_groups = open_groups };
         int r = 1, all = 1;
 
         for (size_t i = 0; i < n && r >= 0; i++) {
@@ -121,7 +156,7 @@ int driveruse_is_none(Worker *w, int root, const PciDevice *const *devices, size
         }
         for (size_t i = 0; a.drm && i < n && all > 0; i++) {
                 r = has_frame_buffer(root, devices[i]);
-                all = r < 0 ? r : r == 0;
+                all = r == -ENOMEM ? r : r == 0;
         }
-        return all < 0 && all != -ENOMEM && all != -EBUSY ? 0 : all;
+        return all;
 }

@@ -12,14 +12,15 @@
  * For drivers of which that is known: NVIDIA's, with all that builds on it (its file operations have an
  * owner; kernel-open/nvidia/nv.c), without a frame buffer; and the audio function's. VFIO's count says
  * nothing (Linux 6.12 has one more for a group that has devices), but a group is open once or not at all,
- * and as long as one of its devices is: whoever opens it is told (vfio_group_fops_open() in
+ * and as long as a device is that was opened through it: whoever opens it is told (vfio_group_fops_open() in
  * drivers/vfio/group.c of the kernel). It is opened here, and closed at once. */
 
 #include "pci.h"
 #include "worker.h"
 
-/* Returns 1 if nobody has any of these n functions open; 0 if somebody may have, or nobody can tell: a driver
- * of another kind, a kernel that does not count (CONFIG_MODULE_UNLOAD), a group that may not be opened; or
- * -EBUSY if somebody has a VFIO group open, whether a process shows that or not. */
-int driveruse_is_none(Worker *w, int root, const PciDevice *const *devices, size_t n,
+/* open_groups: VFIO's are opened for a moment, in which whoever wants one is refused. Returns 1 if nobody has
+ * any of these n functions open; 0 if somebody may have, or nobody can tell: a driver of another kind, a
+ * kernel that does not count (CONFIG_MODULE_UNLOAD), or that has nodes for single VFIO devices; -EBUSY if
+ * somebody has a VFIO group open, whether a process shows that or not; or as worker_call(). */
+int driveruse_is_none(Worker *w, int root, const PciDevice *const *devices, size_t n, bool open_groups,
                       uint64_t timeout_usec) _must_check_ _nonnull_all_;

@@ -12,7 +12,8 @@
 static bool is_held(VfioJob *j, const PciDevice *d) {
         _cleanup_free_ char *who = NULL;
 
-        return binder_who(&j->binder, &d, 1, NULL, true, &who) != 0;
+        return binder_is_unused(&j->binder, &d, 1) == -EBUSY ||
+                        binder_who(&j->binder, &d, 1, NULL, true, &who) != 0;
 }
 
 /* What it is to have again; NULL: whatever the host has for it. */

@@ -6,7 +6,11 @@
 #include "nodes.h"
 #include "vfioidle.h"
 
-enum { IDLE_POLL_MSEC = 500, LET_GO_SEC = 3 };
+enum {
+        IDLE_POLL_MSEC = 500,
+        LET_GO_SEC = 3,
+        HIDDEN = 2, /* somebody uses it, and no process shows that */
+};
 
 static const char *remedy(VfioWait what) {
         if (what == VFIO_WAIT_LOOK || what == VFIO_WAIT_BACK)
@@ -15,8 +19,6 @@ static const char *remedy(VfioWait what) {
         return "Stop what uses it and try again, or give IdleWaitSec= in /etc/gpuvm.conf";
 }
 
-/* Returns 1 and who uses them, 0 if nobody does. Where the kernel counts none, no process is asked, nor what
- * there is to be opened. */
 static int ask(VfioJob *j, VfioWait what, const PciDevice *const *devices, size_t n, bool processes,
                char **ret_who) {
         int r = 0;
@@ -34,12 +36,14 @@ static int ask(VfioJob *j, VfioWait what, const PciDevice *const *devices, size_
 static int ask_for_hidden(VfioJob *j, const PciDevice *const *devices, size_t n, char **ret_who) {
         int r = binder_is_unused(&j->binder, devices, n);
 
-        if (r != -EBUSY)
+        if (r > 0 || (r < 0 && r != -EBUSY))
                 return MIN(r, 0);
         r = free_and_strdup(ret_who, "its VFIO group is open in the kernel, and no process shows it");
-        return r < 0 ? r : 1;
+        return r < 0 ? r : HIDDEN;
 }
 
+/* Returns 1 or HIDDEN and who uses them, 0 if nobody does. Where the kernel counts none, no process is asked,
+ * nor what there is to be opened. */
 static int look(VfioJob *j, VfioWait what, const PciDevice *const *devices, size_t n, char **ret_who) {
         int unused = binder_is_unused(&j->binder, devices, n), r = unused;
 
@@ -55,9 +59,7 @@ static int look(VfioJob *j, VfioWait what, const PciDevice *const *devices, size
 }
 
 static int wait(VfioJob *j, VfioWait what, const PciDevice *const *devices, size_t n) {
-        uint64_t deadline = monotonic_usec() +
-                        MAX(j->q->conf->idle_wait_usec,
-                            what == VFIO_WAIT_LET_GO ? LET_GO_SEC * USEC_PER_SEC : UINT64_C(0));
+        uint64_t begun = monotonic_usec(), wait_usec = j->q->conf->idle_wait_usec;
 
         if (n == 0 || (j->p->dry_run && geteuid() != 0))
                 return 0; /* other users' files cannot be seen, and would all count */
@@ -68,7 +70,10 @@ static int wait(VfioJob *j, VfioWait what, const PciDevice *const *devices, size
                 r = look(j, what, devices, n, &who);
                 if (r <= 0)
                         return r;
-                if (j->p->dry_run || monotonic_usec() >= deadline)
+                /* A machine that has ended may have let go of it a moment after its process was gone. */
+                if (what == VFIO_WAIT_LET_GO || r == HIDDEN)
+                        wait_usec = MAX(wait_usec, LET_GO_SEC * USEC_PER_SEC);
+                if (j->p->dry_run || monotonic_usec() >= begun + wait_usec)
                         return vfiojob_refuse(j, -EBUSY, remedy(what), "%s is in use: %s", j->name, who);
                 phase_status(j->p, "Waiting until %s is idle: %s", j->name, who);
                 (void) poll(NULL, 0, IDLE_POLL_MSEC);

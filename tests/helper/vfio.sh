@@ -581,16 +581,27 @@ else
         skip 'a GPU in use is refused' 'needs root and namespaces'
 fi
 
-# --- VFIO's group is open in the kernel, and no process shows it
+# --- VFIO's group is open in the kernel, and no process shows it. As a node of its own: that of /dev/null
 usual
-mkdir -p "$root/sys/class/vfio/12"
-echo 244:0 >"$root/sys/class/vfio/12/dev"
-state >"$work/before"
-prepared attach
-FAKESYS_BUSY=99:dev/vfio/12 refused 'a group that somebody has' "$gpu is in use: its VFIO group is open in the kernel, and no process shows it" detach $gpu
-check 'it stays on VFIO' attached
-FAKESYS_BUSY=1:dev/vfio/12 check 'one who left meanwhile is none' vfio detach $gpu
-check 'it is back' same
+mkdir -p "$root/sys/class/vfio/12" "$root/dev/vfio"
+echo 1:3 >"$root/sys/class/vfio/12/dev"
+if mknod "$root/dev/vfio/12" c 1 3 2>/dev/null; then
+        state >"$work/before"
+        prepared attach
+        is 'a group is looked at and not opened for show' "$(FAKESYS_BUSY=99:dev/vfio/12 vfio --dry-run detach $gpu 2>&1; echo $?)" 0
+        FAKESYS_BUSY=99:dev/vfio/12 refused 'a group that somebody has' "$gpu is in use: its VFIO group is open in the kernel, and no process shows it" detach $gpu
+        check 'it stays on VFIO' attached
+        FAKESYS_HANG=dev/vfio/12 refused 'a group whose lock somebody has' "$gpu is in use: its VFIO group is open in the kernel" \
+                --write-timeout=1 detach $gpu
+        is 'which is no reason to give up the GPU' "$(find "$root/run/gpuvm/poisoned" -type f 2>/dev/null)" ''
+        FAKESYS_BUSY=1:dev/vfio/12 check 'one who left meanwhile is none' vfio detach $gpu
+        check 'it is back' same
+        prepared attach
+        FAKESYS_BUSY=3:dev/vfio/12 check 'nor is one who lets go a moment later' vfio detach $gpu
+        check 'then it is back' same
+else
+        skip 'a group that somebody has' 'needs device nodes'
+fi
 
 # --- somebody comes after the first look: the node can be reached only once the record is there
 usual

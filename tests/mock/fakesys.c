@@ -10,14 +10,13 @@
  *                           writes, renames and unlinks below DIR count, in the program and its children
  *   FAKESYS_TERM_AT=N       SIGTERM to the program before its N-th change
  *   FAKESYS_FAIL_AT=N:E     the N-th write to sysfs fails with errno E
- *   FAKESYS_HANG=TAIL       a write to a sysfs path that ends in TAIL, or a read of a path below DIR that
- * does, never returns; one to unbind leaves the driver on its way out: its links are gone, uevent names it;
- * one to drivers_probe has made the links, as they are while a driver's probe() runs
- *   FAKESYS_SLOW=MS:TAIL    a write to a sysfs path that ends in TAIL takes that long, and is made also if
- * the writer is killed meanwhile FAKESYS_EAGER=1         what was unbound is probed at once, as when a driver
- * is loaded meanwhile
- *   FAKESYS_BUSY=N:TAIL     the first N times that a path ending in TAIL is opened below DIR, somebody else
- * has it
+ *   FAKESYS_HANG=TAIL       a write to a sysfs path that ends in TAIL, a read of a path below DIR that
+ * does, or an open of one in /dev/vfio, never returns; one to unbind leaves the driver on its way out: its
+ * links are gone, uevent names it; one to drivers_probe has made the links, as they are while a driver's
+ * probe() runs FAKESYS_SLOW=MS:TAIL    a write to a sysfs path that ends in TAIL takes that long, and is made
+ * also if the writer is killed meanwhile FAKESYS_EAGER=1         what was unbound is probed at once, as when
+ * a driver is loaded meanwhile FAKESYS_BUSY=N:TAIL     the first N times that a path ending in TAIL is opened
+ * below DIR, somebody else has it
  *
  * In the tree, devices/ADDRESS/fake_drivers names the drivers that claim the function by its ids, best first;
  * drivers/NAME/fake_refuses makes a driver's probe fail. A driver whose directory is missing is not loaded.
@@ -30,6 +29,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -457,11 +457,15 @@ __attribute__((visibility("default"))) ssize_t pread(int fd, void *data, size_t 
         return real.pread(fd, data, size, offset);
 }
 
-static bool is_busy(int dir, const char *path) {
+static bool is_busy(int dir, const char *path, const struct open_how *how) {
         const char *busy = getenv("FAKESYS_BUSY"), *tail = busy ? strchr(busy, ':') : NULL;
         char buf[PATH_MAX];
 
-        /* The tree itself has no name in it. */
+        /* To look at a node is not to open it. The tree itself has no name in it. */
+        if (how->flags & O_PATH)
+                return false;
+        if (strncmp(path, "dev/vfio/", strlen("dev/vfio/")) == 0 && hangs_at(path))
+                hang();
         if (!tail || !root || !ends_in(path, tail + 1) || (!below_root(dir, buf) && strcmp(buf, root) != 0))
                 return false;
         return __atomic_add_fetch(&shared->busy, 1, __ATOMIC_SEQ_CST) <= strtol(busy, NULL, 10);
@@ -476,7 +480,7 @@ __attribute__((visibility("default"))) long syscall(long call, ...) {
         for (size_t i = 0; i < 6; i++)
                 a[i] = va_arg(ap, long);
         va_end(ap);
-        if (call == SYS_openat2 && is_busy((int) a[0], (const char *) a[1])) {
+        if (call == SYS_openat2 && is_busy((int) a[0], (const char *) a[1], (const struct open_how *) a[2])) {
                 errno = EBUSY;
                 return -1;
         }

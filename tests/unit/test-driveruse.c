@@ -29,7 +29,7 @@ static int is_none(int root) {
         _cleanup_(worker_freep) Worker *w = NULL;
 
         ASSERT_EQ(worker_start(root, NULL, NULL, &w), 0);
-        return driveruse_is_none(w, root, both, 2, SEC);
+        return driveruse_is_none(w, root, both, 2, true, SEC);
 }
 
 /* As a host has them: nvidia_uvm and nvidia_modeset build on nvidia, nvidia_drm on nvidia_modeset. */
@@ -111,6 +111,12 @@ TEST(groups_of_vfio) {
         if (mknodat(root, "dev/vfio/12", S_IFCHR | 0600, makedev(1, 3)) < 0)
                 SKIP("makes no device nodes");
         ASSERT_EQ(is_none(root), 1);
+        /* Who opens a device alone is not counted. */
+        tree_put("/sys/bus/pci/devices/0000:01:00.0/vfio-dev/vfio0/uevent", "");
+        ASSERT_EQ(is_none(root), 1);
+        tree_put("/sys/bus/pci/devices/0000:01:00.0/vfio-dev/vfio0/dev", "244:9\n");
+        ASSERT_EQ(is_none(root), 0);
+        ASSERT_EQ(fs_remove(root, "/sys/bus/pci/devices/0000:01:00.0/vfio-dev/vfio0/dev"), 1);
         tree_put("/sys/class/vfio/12/dev", "1:5\n");
         ASSERT_EQ(is_none(root), 0);
 }

@@ -4,6 +4,8 @@
  * made, what can be changed is changed, what a restart is for is asked at a terminal, and what only a new
  * machine could have is told. A second run changes nothing, but the seeds of those that it has waited for. */
 
+#include <signal.h>
+
 #include "bus.h"
 #include "create.h"
 #include "declared.h"
@@ -13,6 +15,7 @@
 #include "plan.h"
 #include "planvm.h"
 #include "qemuimg.h"
+#include "stop.h"
 #include "virtdisk.h"
 #include "vmchange.h"
 #include "vmunit.h"
@@ -371,15 +374,35 @@ static int apply_one(Apply *a, const Compared *m) {
         return 0;
 }
 
+/* Whoever is at the terminal, and not in the background of it. */
+static bool is_attended(const Apply *a) {
+        return !a->quiet && !vmctl_has(a->c, OPT_JSON) && isatty(STDOUT_FILENO) &&
+                        tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+/* As it does 'vmctl restart': whatever was to be taken back has been. */
+static void let_signals_end_it(void) {
+        static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+                struct sigaction now;
+
+                if (sigaction(signals[i], NULL, &now) >= 0 && now.sa_handler != SIG_IGN)
+                        (void) signal(signals[i], SIG_DFL);
+        }
+}
+
 /* Returns 1 if they are to be restarted now. */
 static int ask_restart(const Apply *a) {
-        _cleanup_free_ char *names = NULL, *question = NULL;
+        _cleanup_free_ char *names = strv_join(a->restart, ", "), *question = NULL;
 
+        if (create_interrupted() || stop_asked())
+                return log_full_errno(LOG_ERR, EINTR, "Interrupted; no machine is restarted");
+        let_signals_end_it();
         if (vmctl_has(a->c, OPT_YES))
                 return 1;
-        if (a->quiet || vmctl_has(a->c, OPT_JSON) || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+        if (!is_attended(a))
                 return 0;
-        names = strv_join(a->restart, ", ");
         if (!names ||
             str_printf(&question, "Shut down %s and start again, to be as declared now?", names) < 0)
                 return log_oom();
@@ -387,7 +410,30 @@ static int ask_restart(const Apply *a) {
         return vmctl_ask(question);
 }
 
-/* Those that wait for nothing else. */
+/* For --json: what came of it. */
+static int add_restarted(const Apply *a, const char *name, bool restarted) {
+        for (size_t i = 0; i < json_object_array_length(a->all); i++) {
+                json_object *o = json_object_array_get_idx(a->all, i);
+
+                if (streq(json_text(o, "name"), name))
+                        return json_add(o, "restarted", json_object_new_boolean(restarted)) < 0 ? log_oom()
+                                                                                                : 0;
+        }
+        return 0;
+}
+
+/* Ready is what apply says that it is. */
+static int restart_one(Apply *a, Context *sub, const Compared *m) {
+        char *names[] = { m->file->name, NULL };
+        bool restarted = cmd_restart(sub, names) == 0;
+
+        if (!restarted)
+                log_notice("Apply does not ask for that again: 'vmctl restart %s'", m->file->name);
+        if (!restarted || (vmctl_has(a->c, OPT_WAIT) && wait_until_ready(a, m) < 0))
+                a->n_left++;
+        return add_restarted(a, m->file->name, restarted);
+}
+
 static int restart(Apply *a) {
         Context sub = { .command = a->c->command, .virt = a->c->virt };
         const char *timeout = vmctl_value(a->c, OPT_TIMEOUT);
@@ -398,12 +444,11 @@ static int restart(Apply *a) {
         r = add_value(&sub, "quiet", "");
         if (r >= 0 && timeout)
                 r = add_value(&sub, "timeout", timeout);
-        if (r >= 0 && vmctl_has(a->c, OPT_WAIT))
-                r = add_value(&sub, "wait", "");
         if (r < 0)
                 r = log_oom();
-        else if (cmd_restart(&sub, a->restart) != 0)
-                a->n_left++; /* it has told why */
+        for (size_t i = 0; i < a->d.n && r >= 0; i++)
+                if (strv_contains(a->restart, a->d.all[i].file->name))
+                        r = restart_one(a, &sub, &a->d.all[i]);
         drop_values(&sub);
         return r;
 }

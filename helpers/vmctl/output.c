@@ -144,6 +144,6 @@ int vmctl_ask(const char *question) {
         /* Who catches signals is not ended by them, and reading would go on. */
         while (poll(&p, 1, LOOK_MSEC) <= 0)
                 if (stop_asked())
-                        return log_full_errno(LOG_ERR, EINTR, "Interrupted, as if the answer were no");
+                        return log_full_errno(LOG_ERR, EINTR, "Interrupted; nothing was changed");
         return fgets(answer, sizeof(answer), tty) && (answer[0] == 'y' || answer[0] == 'Y');
 }

@@ -94,7 +94,7 @@ real() {
         virsh -q -c qemu:///system dumpxml one | grep -oE '>4</vcpu>'
         declare_vm one 'Cpus=2\nMemory=160\nDisk=60G\n'
         pull_plug &
-        apply --yes one
+        vm apply --json --yes one 2>/dev/null | jq -c '.[0] | [.changed, .restarted]'
         wait
         virsh -q -c qemu:///system dumpxml one | grep -oE '>2</vcpu>'
 
@@ -264,14 +264,14 @@ status: 0
 >2</vcpu>
 one: Cpus 1 -> 3: at its next start
 Shut down one and start again, to be as declared now? [y/N] vmctl: '"'one'"' has been asked to shut down and has not within 1 s. It may still; --force stops it as if its plug were pulled
+vmctl: Apply does not ask for that again: '"'vmctl restart one'"'
 status: 1
 >2</vcpu>
 one: Cpus 3 -> 4: at its next start
 Shut down one and start again, to be as declared now? [y/N] 
 status: 0
 >4</vcpu>
-one: Cpus 4 -> 2: at its next start
-status: 0
+[true,true]
 >2</vcpu>
 -- a disk while nobody is on it
 vmctl: The memory of '"'one'"' was saved, with its disk as it is: '"'vmctl start one'"' and apply again

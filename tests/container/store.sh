@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The host's models in a guest that boots: store.sh
+# The host's models in a guest that boots: store.sh RELEASE
 #
-# A real Debian under an emulating QEMU, declared as a machine for language models, with the libvirt and the virtiofsd of Debian 13 and a
-# real systemd in a container. The guest's own setup mounts what is shared, and its agent is asked what it sees. No network
-# leads out: the steps behind that one fail.
+# A real Debian under an emulating QEMU, declared as a machine for language models, with the libvirt and the virtiofsd of the release and
+# a real systemd in a container. The guest's own setup mounts what is shared, and its agent is asked what it sees. No network
+# leads out: the steps behind that one fail. Debian 12's libvirt cannot keep a guest from writing: there the host's mount does.
 #
 # shellcheck disable=SC2317 # the steps are called inside the container
 # shellcheck source=../lib.sh
@@ -15,20 +15,26 @@
 . "$(dirname "$0")/gpus.sh"
 
 container_require
+release=${1:-trixie}
 boot_limit=${GPUVM_BOOT_LIMIT:-6000}
 disk=$("$(dirname "$0")/../lab/image.sh" --cloud) || skip_all 'needs what tests/lab/image.sh says'
-machine_new trixie libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils ovmf virtiofsd \
-        libarchive13t64 libxml2 jq
+packages=(libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils ovmf libxml2 jq)
+mount=rw options=bind,noauto kept=1
+case $release in
+bookworm) packages+=(libarchive13) mount=ro options=bind,ro kept=0 ;;
+*) packages+=(libarchive13t64 virtiofsd) ;;
+esac
+machine_new "$release" "${packages[@]}"
 gpus_libvirt
 qemu-img convert -O qcow2 "$disk" "$machine/var/lib/libvirt/images/base.qcow2"
 printf '<network><name>lan</name><bridge name="virbr9" stp="off"/></network>' >"$shared/network.xml"
 printf '%s\n' 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVdKqZ8r3mZJ0C1k7u2f9h1Zx3bqW7yL5oT2vN8pQe ada' >"$shared/ada.pub"
-# Models on a mount of their own, which nobody has mounted and everybody could write to.
+# Models on a mount of their own, which everybody could write to and, but where it has to be read-only, nobody has mounted.
 mkdir -p "$machine/srv/disk/hub/models--a--b" "$machine/srv/disk/ollama" "$machine/srv/models" "$machine/etc/gpuvm/vms"
 head -c 4000000 /dev/urandom >"$machine/srv/disk/hub/models--a--b/weights"
 echo old >"$machine/srv/disk/hub/models--a--b/old"
 chmod -R a+rwX "$machine/srv/disk"
-echo '/srv/disk /srv/models none bind,noauto 0 0' >>"$machine/etc/fstab"
+echo "/srv/disk /srv/models none $options 0 0" >>"$machine/etc/fstab"
 cat >"$machine/etc/gpuvm/vms/llm-01.vm" <<'VM'
 [Vm]
 Kind=llm
@@ -121,8 +127,8 @@ shares() {
 }
 machine_boot shares
 diag "$(cat "$shared/times")"
-is 'a guest has the models of its host, and cannot write to them' "$output" 'mounted for its unit: active rw
-read-only: 1
+is 'a guest has the models of its host, and cannot write to them' "$output" "mounted for its unit: active $mount
+read-only: $kept
 first: mounted: virtiofs overlay overlay
 first: read: as the host has it
 check: ok has done step store ok the models of the host are there, read-only
@@ -133,7 +139,7 @@ again: mounted: virtiofs overlay overlay
 again: read: as the host has it
 what was written, what was removed: new new weights
 store.conf, and deleted: 0
-the host has what it had'
+the host has what it had"
 [ "$tap_failed" -eq 0 ] || diag "$(tail -n 20 "$shared/stderr" "$machine"/var/log/libvirt/qemu/*)
 $(machine_journal -b -o cat -n 60)"
 done_testing

@@ -62,6 +62,12 @@ static int judge_setup(const char *name, const GuestFacts *f, Findings *l) {
         return r < 0 ? r : enginecheck(name, f->engines, l);
 }
 
+static void print(const Findings *l) {
+        findings_print(l, stdout);
+        if (verdict(l) != FINDING_OK)
+                puts("gpuvm-troubleshooting(7) has symptoms, and what helps.");
+}
+
 /* Returns the worst level, or -errno. */
 static int check_one(Context *c, const char *name, json_object *all) {
         _cleanup_(guestfacts_done) GuestFacts f = {};
@@ -78,7 +84,7 @@ static int check_one(Context *c, const char *name, json_object *all) {
         if (all)
                 r = add_json(all, &f, &l);
         else if (!vmctl_has(c, OPT_QUIET))
-                findings_print(&l, stdout);
+                print(&l);
         return r < 0 ? r : (int) verdict(&l);
 }
 

@@ -76,6 +76,7 @@ fi
 
 # Silence.
 like 'one that is off' "$status:$out" "^1:fail  state +off: is off.*'vmctl start off'"
+is 'and where more is told' "$(tail -n 1 <<<"$out")" 'gpuvm-troubleshooting(7) has symptoms, and what helps.'
 run check --json paused
 is 'one that is paused: nothing else is asked' "$(levels)" 'paused fail : state fail'
 run check --json lost

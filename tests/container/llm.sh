@@ -441,6 +441,27 @@ boot() {
         look of_listen ollama 127.0.0.1 11434
         systemctl stop vllm-proxy.socket
         look of_listen ollama 192.0.2.9 8000
+        echo '-- engines'
+        rm /etc/systemd/system/ollama.service.d/zz-test.conf
+        for name in both vllm ollama; do
+                engines "$name"
+        done
+}
+# engines ENGINE: as on a machine that was made with it.
+engines() {
+        systemctl disable --quiet --now vllm-proxy.socket ollama-proxy.socket vllm ollama 2>/dev/null
+        systemctl stop vllm-proxy ollama-proxy
+        rm -f /etc/systemd/system/{vllm,ollama}{-proxy.socket,-proxy.service,.service.d/on-demand.conf}
+        sed -i "s/^ENGINE=.*/ENGINE=$1/" /etc/gpuvm-setup.conf
+        sh -euac '. /etc/gpuvm-setup.conf; . /usr/local/lib/gpuvm-setup/lib.sh; . /usr/local/lib/gpuvm-setup/engines.sh' >/dev/null 2>&1
+        for _ in $(seq 60); do
+                [[ $(/usr/local/lib/gpuvm-setup/check engines) != 'engines ok '* ]] || break
+                sleep 0.5
+        done
+        echo "$1: $(systemctl is-enabled vllm ollama | paste -sd' '), $(systemctl is-active vllm ollama | paste -sd' ')," \
+                "$(http http://192.0.2.7:8000/health) $(http http://127.0.0.1:11434/) $(/usr/local/lib/gpuvm-setup/check engines)"
+        tr '\0' ' ' <"/proc/$(systemctl show -P MainPID vllm)/cmdline" | grep -o 'vllm serve.*'
+        /usr/local/lib/gpuvm-setup/check | grep -E '^[a-z]*-(boot|listen|health) '
 }
 declare -p secret token >"$shared/variables"
 machine_boot boot
@@ -578,4 +599,21 @@ ollama-listen ok it listens at 127.0.0.1, port 11434, alone
 secrets fail others reach vLLM, which has no key
 ollama-listen fail nobody listens at port 11434
 ollama-listen fail nobody reaches it: this machine has no address 192.0.2.9'
+is 'engines beside each other, and each alone' "$(part engines)" 'both: enabled enabled, active active, 200 200 engines ok has engines that answer
+vllm serve Qwen/Qwen3-0.6B --host 192.0.2.7 --port 8000 --gpu-memory-utilization 0.5 
+vllm-boot ok it starts with the machine
+vllm-listen ok it listens at 192.0.2.7, port 8000, alone
+vllm-health ok it answers
+ollama-boot ok it starts with the machine
+ollama-listen ok it listens at 127.0.0.1, port 11434, alone
+ollama-health ok it answers
+vllm: enabled disabled, active inactive, 200 000 engines ok has engines that answer
+vllm serve Qwen/Qwen3-0.6B --host 192.0.2.7 --port 8000 
+vllm-boot ok it starts with the machine
+vllm-listen ok it listens at 192.0.2.7, port 8000, alone
+vllm-health ok it answers
+ollama: disabled enabled, inactive active, 000 200 engines ok has engines that answer
+ollama-boot ok it starts with the machine
+ollama-listen ok it listens at 127.0.0.1, port 11434, alone
+ollama-health ok it answers'
 done_testing
